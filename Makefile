@@ -1,0 +1,95 @@
+# SprintPack. `make` alone lists the verbs; each does all the set-up it needs itself.
+
+CONFIG   ?= release
+PREFIX   ?= /usr/local
+FIXTURE  := Tests/Fixtures/tiny-sprint
+PROMPT   ?= a large red circle on a blue background
+BIN      := .build/$(CONFIG)/sprintpack
+ORACLE   := .build-oracle/bin/python
+
+# What the program is linked with and loads, and what the tests run the second reader of the format with.
+BUILD_PACKAGES := libopenblas-dev libzstd-dev libxxhash-dev libpng-dev pkg-config
+TEST_PACKAGES  := python3 python3-zstandard python3-xxhash
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-test build release demo test test-debug test-avx512 fuzz lint format bench fixtures quality install clean
+
+help: ## List the verbs.
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# Installs the Debian packages of $(1) that are missing: as root, or through sudo where it asks for no password.
+define install_packages
+	@missing=; for p in $(1); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; done; \
+	if [ -z "$$missing" ]; then exit 0; fi; \
+	echo "missing Debian packages:$$missing"; \
+	if [ "$$(id -u)" = 0 ]; then as_root=; \
+	elif sudo -n true 2>/dev/null; then as_root=sudo; \
+	else echo "Not root. Install them with:  sudo apt-get update && sudo apt-get install -y$$missing"; exit 1; fi; \
+	$$as_root apt-get update -qq && $$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing
+endef
+
+setup: ## Install the Debian packages the build needs, where they are missing.
+	$(call install_packages,$(BUILD_PACKAGES))
+
+setup-test: setup
+	$(call install_packages,$(TEST_PACKAGES))
+
+build: setup ## Build in debug mode.
+	swift build
+
+release: setup ## Build the optimised program: .build/release/sprintpack.
+	swift build -c $(CONFIG) --product sprintpack
+
+demo: release ## Convert the embedded checkpoint to int8, verify it against its source, draw a picture.
+	$(BIN) convert $(FIXTURE) -o .build/tiny-sprint.sprint --preset int8 --force
+	$(BIN) verify .build/tiny-sprint.sprint --against $(FIXTURE) --html demo.html
+	$(BIN) generate .build/tiny-sprint.sprint --prompt "$(PROMPT)" --steps 2 --seed 0 --width 128 --height 128 -o demo.png --force
+	@echo
+	@echo "The picture of \"$(PROMPT)\" is $(CURDIR)/demo.png; the proof that the file is right is $(CURDIR)/demo.html"
+
+test: setup-test ## Run the test suite, optimised (CONFIG=debug for the other build).
+	SPRINTPACK_PYTHON=/usr/bin/python3 swift test -c $(CONFIG)
+
+test-debug: ## Run the test suite in debug mode.
+	$(MAKE) test CONFIG=debug
+
+test-avx512: setup ## Run the AVX-512 kernels on any CPU, through portable stand-ins for its instructions.
+	$(call install_packages,libsimde-dev)
+	@mkdir -p .build
+	clang -std=gnu17 -O2 -ffp-contract=off -Wno-psabi -DCK_EMULATE_AVX512 -ISources/CKernels/include -ITests/KernelsTests/Emulated \
+	    Sources/CKernels/*.c Tests/KernelsTests/Emulated/avx512_check.c -lm -o .build/avx512-check
+	.build/avx512-check
+
+fuzz: setup-test ## Run the fuzzers of every parser for longer (FUZZ_CASES, 200000 by default).
+	SPRINTPACK_FUZZ_CASES=$${FUZZ_CASES:-200000} SPRINTPACK_PYTHON=/usr/bin/python3 swift test -c release --filter Fuzz
+
+lint: ## Check the format, the length of files and marks of unfinished work.
+	swift format lint --strict --recursive Sources Tests Package.swift
+	@long=$$(git ls-files 'Sources/*.swift' 'Sources/*.c' 'Sources/*.h' 'Tests/*.swift' 'Tests/*.c' | xargs wc -l | awk '$$2 != "total" && $$1 > 600 { print "  " $$2 ": " $$1 " lines" }'); \
+	if [ -n "$$long" ]; then echo "files over 600 lines:"; echo "$$long"; exit 1; fi
+	@if git grep -nwE 'TODO|FIXME|HACK' -- Sources Tests || git grep -nE 'fatalError\(|try!' -- Sources; then echo "marks of unfinished work"; exit 1; fi
+
+format: ## Format the Swift sources in place.
+	swift format --in-place --recursive Sources Tests Package.swift
+
+bench: release ## Time the stages of the embedded checkpoint.
+	$(BIN) convert $(FIXTURE) -o .build/tiny-sprint.sprint --preset int8 --force
+	$(BIN) bench .build/tiny-sprint.sprint
+
+$(ORACLE): Tests/Fixtures/oracle/requirements.txt
+	python3 -m venv .build-oracle
+	.build-oracle/bin/pip install -q -r $<
+	touch $(ORACLE)
+
+fixtures: $(ORACLE) ## Make the fixtures again with PyTorch (downloads about 1 GB the first time).
+	PYTHON=$(CURDIR)/$(ORACLE) Tests/Fixtures/oracle/make_traces.sh
+	PYTHON=$(CURDIR)/$(ORACLE) Tests/Fixtures/oracle/make_small.sh
+
+quality: release $(ORACLE) ## Measure what int8 costs on the embedded checkpoint, beside PyTorch (downloads as `fixtures` does).
+	cd Tests/Fixtures/oracle && $(CURDIR)/$(ORACLE) measure_int8.py $(CURDIR)/$(BIN)
+
+install: release ## Install the program below PREFIX (/usr/local).
+	install -D -m 755 $(BIN) $(DESTDIR)$(PREFIX)/bin/sprintpack
+
+clean: ## Remove what the build made.
+	rm -rf .build .build-oracle demo.png demo.html

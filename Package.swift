@@ -1,0 +1,76 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// One list of settings for every Swift target: Swift 6 language mode, strict memory safety, and the
+// upcoming features that keep imports and existentials explicit.
+let swift: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .strictMemorySafety(),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableExperimentalFeature("Lifetimes"),
+]
+
+// -O3 in debug builds too: a kernel at -O0 makes the debug suite a hundred times slower and proves nothing more.
+// -ffp-contract=off: every path of a kernel must round in the same places (Formats/schemes.md, the integer contract).
+let kernelFlags: [CSetting] = [.unsafeFlags(["-O3", "-ffp-contract=off", "-fno-math-errno"])]
+
+func room(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: swift)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency], exclude: [String] = []) -> Target {
+    .testTarget(name: name, dependencies: dependencies + ["TestKit"], exclude: exclude, swiftSettings: swift)
+}
+
+let package = Package(
+    name: "sprintpack",
+    products: [.executable(name: "sprintpack", targets: ["sprintpack"])],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.0"),
+    ],
+    targets: [
+        // The C edges.
+        .target(name: "CKernels", cSettings: kernelFlags),
+        .target(name: "COpenBLAS", linkerSettings: [.linkedLibrary("dl")]),
+        .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
+        .systemLibrary(name: "CXXHash", pkgConfig: "libxxhash", providers: [.apt(["libxxhash-dev"])]),
+        .systemLibrary(name: "CPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"])]),
+
+        // The rooms, in the order in which data passes through them.
+        room("StrictJSON", []),
+        room("Files", ["CXXHash", .product(name: "Crypto", package: "swift-crypto")]),
+        room("Tensors", ["CKernels"]),
+        room("Safetensors", ["StrictJSON", "Files", "Tensors"]),
+        room("Checkpoints", ["StrictJSON", "Files", "Tensors", "Safetensors"]),
+        room("PackedFiles", ["StrictJSON", "Files", "Tensors", "CZstd", "CKernels"]),
+        room("Inference", ["StrictJSON", "Files", "Tensors", "PackedFiles", "CKernels", "COpenBLAS", "CPNG"]),
+        room("Conversion", ["StrictJSON", "Files", "Tensors", "Safetensors", "Checkpoints", "PackedFiles", "Inference", "CKernels"]),
+        room("Parity", ["StrictJSON", "Files", "Tensors", "Safetensors"]),
+        room("Proof", ["StrictJSON", "Files", "Tensors", "Safetensors", "Checkpoints", "PackedFiles", "Inference", "Conversion", "Parity"]),
+        .executableTarget(
+            name: "sprintpack",
+            dependencies: [
+                "StrictJSON", "Files", "Tensors", "Safetensors", "Checkpoints", "PackedFiles", "Inference", "Conversion", "Parity", "Proof",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: swift),
+
+        // The tests mirror the rooms.
+        .target(name: "TestKit", dependencies: ["Tensors", "Files", "StrictJSON", "Safetensors"], path: "Tests/TestKit", swiftSettings: swift),
+        tests("KernelsTests", ["CKernels"], exclude: ["Emulated"]),
+        tests("StrictJSONTests", ["StrictJSON"]),
+        tests("FilesTests", ["Files"]),
+        tests("TensorsTests", ["Tensors"]),
+        tests("SafetensorsTests", ["Safetensors", "Tensors", "Files", "StrictJSON"]),
+        tests("CheckpointsTests", ["Checkpoints", "Safetensors", "Tensors", "Files", "StrictJSON"]),
+        tests("PackedFilesTests", ["PackedFiles", "Tensors", "Files", "StrictJSON"]),
+        tests("InferenceTests", ["CPNG", "Inference", "PackedFiles", "Safetensors", "Tensors", "Files", "StrictJSON"]),
+        tests("ConversionTests", ["Conversion", "Inference", "PackedFiles", "Checkpoints", "Safetensors", "Tensors", "Files", "StrictJSON"]),
+        tests("ParityTests", ["Parity", "Safetensors", "Tensors", "Files", "StrictJSON"]),
+        tests("ProofTests", ["Proof", "Parity", "Conversion", "Inference", "PackedFiles", "Checkpoints", "Safetensors", "Tensors", "Files", "StrictJSON"]),
+        tests("CommandTests", ["sprintpack", "Safetensors", "Tensors", "Files", "StrictJSON"]),
+    ]
+)

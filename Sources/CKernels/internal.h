@@ -1,0 +1,29 @@
+// What the kernel sources share: how a body is compiled for more than one instruction set.
+#ifndef CKERNELS_INTERNAL_H
+#define CKERNELS_INTERNAL_H
+
+#include "CKernels.h"
+
+#define CK_INLINE static inline __attribute__((always_inline))
+
+#if defined(__x86_64__)
+#define CK_X86 1
+#define CK_TARGET_AVX2 __attribute__((target("avx2,fma,f16c")))
+#else
+#define CK_X86 0
+#define CK_TARGET_AVX2
+#endif
+
+// Compiles `name_body` twice, as baseline and as AVX2, and makes `name(isa, ...)` choose. The bodies contain no fused
+// operation and fix the order of their sums, so both give the same bits.
+#define CK_VARIANTS(name, parameters, arguments)                                   \
+    static void name##_plain parameters { name##_body arguments; }                 \
+    CK_TARGET_AVX2 static void name##_avx2 parameters { name##_body arguments; }
+
+#define CK_CALL(isa, name, ...)                                                    \
+    do {                                                                           \
+        if ((isa) >= CK_ISA_AVX2) { name##_avx2(__VA_ARGS__); }                    \
+        else { name##_plain(__VA_ARGS__); }                                        \
+    } while (0)
+
+#endif

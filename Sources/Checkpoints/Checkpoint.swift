@@ -1,0 +1,47 @@
+package import Files
+import Safetensors
+package import StrictJSON
+
+/// A checkpoint in the folder layout of diffusers, open for reading: every header and configuration is validated, no tensor is read.
+package final class Checkpoint: Sendable {
+    package let path: String
+    /// `_class_name` of `model_index.json`.
+    package let className: String
+    package let modelIndex: JSONValue
+    /// The components that are present, by their keys in `model_index.json`.
+    package let components: [String: CheckpointComponent]
+    /// Every configuration and tokenizer file, as it is, sorted by path.
+    package let smallFiles: [SmallFile]
+    /// All files that were opened, so that no output overwrites one.
+    package let inputIdentities: [FileIdentity]
+
+    /// Opens the folder at `path`.
+    /// - Parameter variant: which weights to take in components that have several sets, "fp16" for instance.
+    package static func open(_ path: String, variant: String? = nil) throws(CheckpointError) -> Checkpoint {
+        try Checkpoint(CheckpointReader(path: path, variant: variant).read())
+    }
+
+    private init(_ parts: CheckpointReader.Parts) {
+        path = parts.path
+        className = parts.className
+        modelIndex = parts.modelIndex
+        components = Dictionary(uniqueKeysWithValues: parts.components.map { ($0.name, $0) })
+        smallFiles = parts.smallFiles.sorted { ExactString($0.path) < ExactString($1.path) }
+        inputIdentities = parts.identities
+    }
+
+    /// The tokenizer's tokenizer.json; nil where the checkpoint has no tokenizer.
+    package var tokenizerJSON: SmallFile? { smallFiles.first { $0.path == "tokenizer/tokenizer.json" } }
+
+    /// The weight files, with paths relative to the checkpoint, sorted by path.
+    package var weightFiles: [(path: String, size: UInt64)] {
+        components.values.flatMap { component in
+            component.files.map { (path: Paths.join(component.name, Paths.name(of: $0.path)), size: $0.file.size) }
+        }.sorted { ExactString($0.path) < ExactString($1.path) }
+    }
+
+    /// Throws when a weight file was changed since it was opened: called after the last read.
+    package func checkUnchanged() throws(CheckpointError) {
+        for component in components.values { try component.checkUnchanged() }
+    }
+}

@@ -1,0 +1,120 @@
+package import Files
+package import Safetensors
+package import StrictJSON
+
+/// Why a checkpoint folder could not be read.
+package enum CheckpointError: Error, Sendable, Equatable, CustomStringConvertible {
+    case file(FileError)
+    case safetensors(SafetensorsError)
+    case json(path: String, JSONError)
+
+    // The folder.
+    case notAFolder(path: String, found: String)
+    case noModelIndex(path: String, found: [String])
+    case componentOnly(path: String, className: String)
+    case unsupportedPipeline(path: String, found: String, supported: [String], reason: String?)
+    case unsupportedComponent(path: String, component: String, found: String, supported: [String])
+    case missingComponent(path: String, component: String)
+    case missingConfiguration(path: String)
+    case classMismatch(path: String, expected: [String], found: String)
+    case missingTokenizer(path: String)
+    case smallFilesTooLarge(path: String, limit: UInt64)
+
+    // The weight files of one component.
+    case noWeights(folder: String, expected: String, found: [String])
+    case unsafeWeights(folder: String, found: [String])
+    case ambiguousVariants(folder: String, found: [String], variants: [String])
+    case singleAndSharded(folder: String, found: [String])
+    case noSuchVariant(folder: String, variant: String, found: [String])
+    case missingIndex(folder: String, expected: String, shards: [String])
+
+    // A shard index.
+    case shardName(index: String, tensor: String, found: String)
+    case tooManyShards(index: String, limit: Int, found: Int)
+    case missingShards(index: String, shards: [String])
+    /// `missing`: listed, but not in the shard that the index names. `unlisted`: in a shard, but not listed for it.
+    case indexDisagrees(index: String, missing: [TensorPlace], unlisted: [TensorPlace])
+
+    // Tensors.
+    case nameCollision(folder: String, tensor: String, stored: [String])
+    case missingTensor(folder: String, tensor: String)
+
+    /// A tensor and the file that has it, or should have it.
+    package struct TensorPlace: Sendable, Equatable {
+        package let tensor: String
+        package let file: String
+
+        package init(tensor: String, file: String) {
+            self.tensor = tensor
+            self.file = file
+        }
+    }
+
+    package var description: String {
+        switch self {
+        case .file(let error): return "\(error)"
+        case .safetensors(let error): return "\(error)"
+        case .json(let path, let error): return "\(path): \(error)"
+        case .notAFolder(let path, let found):
+            return "\(path): expected the folder of a diffusers checkpoint, found \(found); give the folder that holds model_index.json"
+        case .noModelIndex(let path, let found):
+            return "\(path): expected model_index.json, found \(Self.list(found)); give the folder of a diffusers checkpoint"
+        case .componentOnly(let path, let className):
+            return "\(path): expected a whole checkpoint, found one component of it (\(className.quoted)); "
+                + "give the folder above, which holds model_index.json"
+        case .unsupportedPipeline(let path, let found, let supported, let reason):
+            return "\(path): _class_name: expected \(Self.choice(supported)), found \(found.quoted)\(reason.map { "; \($0)" } ?? "")"
+        case .unsupportedComponent(let path, let component, let found, let supported):
+            let expected = supported.isEmpty ? "no such component" : Self.choice(supported)
+            return "\(path): \(component.quoted): expected \(expected), found \(found)"
+        case .missingComponent(let path, let component):
+            return "\(path): expected the component \(component.quoted), which model_index.json lists, found nothing; fetch it, "
+                + "or set it to [null, null] in model_index.json"
+        case .missingConfiguration(let path): return "\(path): expected the component's configuration, found nothing; fetch it"
+        case .classMismatch(let path, let expected, let found):
+            return "\(path): expected the class \(Self.choice(expected)), found \(found)"
+        case .missingTokenizer(let path):
+            return "\(path): expected tokenizer.json, found none; write it with save_pretrained of the fast tokenizer"
+        case .smallFilesTooLarge(let path, let limit):
+            return "\(path): expected at most \(limit) bytes of configuration and tokenizer files, found more"
+        case .noWeights(let folder, let expected, let found):
+            return "\(folder): expected \(expected) or its index, found \(Self.list(found))"
+        case .unsafeWeights(let folder, let found):
+            return "\(folder): expected safetensors, found \(Self.list(found)), which can run any code when loaded; "
+                + "convert to safetensors first (save_pretrained with safe_serialization=True)"
+        case .ambiguousVariants(let folder, let found, let variants):
+            return "\(folder): expected one set of weights, found \(Self.list(found)); choose with --variant \(variants.joined(separator: " or --variant "))"
+        case .singleAndSharded(let folder, let found):
+            return "\(folder): expected one file or one index, found both: \(Self.list(found)); remove the one that is out of date"
+        case .noSuchVariant(let folder, let variant, let found):
+            return "\(folder): expected weights of the variant \(variant.quoted), found \(Self.list(found))"
+        case .missingIndex(let folder, let expected, let shards):
+            return "\(folder): expected \(expected) beside the shards, found only \(Self.list(shards)); fetch the index"
+        case .shardName(let index, let tensor, let found):
+            return "\(index): tensor \(tensor.quoted): expected the plain name of a .safetensors file in the same folder, found \(found.quoted)"
+        case .tooManyShards(let index, let limit, let found): return "\(index): expected at most \(limit) shards, found \(found)"
+        case .missingShards(let index, let shards):
+            return "\(index): expected the shards it names, found no \(Self.list(shards)); fetch them again"
+        case .indexDisagrees(let index, let missing, let unlisted):
+            var parts: [String] = []
+            if !missing.isEmpty { parts.append("not in the file that the index names: \(Self.list(missing))") }
+            if !unlisted.isEmpty { parts.append("in a file that the index does not name for it: \(Self.list(unlisted))") }
+            return "\(index): expected every tensor where the index says, found tensors \(parts.joined(separator: "; ")); "
+                + "index and shards are of different versions, fetch them again"
+        case .nameCollision(let folder, let tensor, let stored):
+            return "\(folder): tensor \(tensor.quoted): expected it once, found \(Self.list(stored))"
+        case .missingTensor(let folder, let tensor): return "\(folder): expected a tensor \(tensor.quoted), found none of this name"
+        }
+    }
+
+    /// Names for a message: the first twenty, and how many there are.
+    private static func list(_ names: [String]) -> String {
+        guard !names.isEmpty else { return "nothing" }
+        let shown = names.prefix(20).map(\.quoted).joined(separator: ", ")
+        return names.count > 20 ? "\(shown) and \(names.count - 20) more" : shown
+    }
+
+    private static func list(_ places: [TensorPlace]) -> String { list(places.map { "\($0.tensor) (\($0.file))" }) }
+
+    private static func choice(_ names: [String]) -> String { names.joined(separator: " or ") }
+}

@@ -1,0 +1,139 @@
+import Files
+import Safetensors
+import StrictJSON
+
+/// Opens a checkpoint folder; Formats/checkpoint.md is the list of what it enforces.
+struct CheckpointReader {
+    let path: String
+    let variant: String?
+    private var indexPath: String { Paths.join(path, "model_index.json") }
+
+    struct Parts {
+        var path: String
+        var className: String
+        var modelIndex: JSONValue
+        var components: [CheckpointComponent] = []
+        var smallFiles: [SmallFile] = []
+        var identities: [FileIdentity] = []
+    }
+
+    init(path: String, variant: String?) {
+        self.path = path
+        self.variant = variant
+    }
+
+    func read() throws(CheckpointError) -> Parts {
+        try checkFolder()
+        let text = try SmallFile.read(indexPath, limit: SmallFile.configurationLimit)
+        let fields = try fields(text, at: indexPath)
+        let className: String
+        do { className = try fields.string("_class_name") } catch { throw .json(path: indexPath, error) }
+        guard let family = PipelineFamily.of(className) else {
+            throw .unsupportedPipeline(
+                path: indexPath, found: className, supported: PipelineFamily.supported.flatMap(\.classNames),
+                reason: PipelineFamily.refusals[className])
+        }
+        var parts = Parts(path: path, className: className, modelIndex: .object(fields.object))
+        parts.smallFiles.append(SmallFile(path: "model_index.json", bytes: text))
+        if let identity = FileIdentity(path: indexPath) { parts.identities.append(identity) }
+        for (rule, className) in try components(fields.object, of: family) { try read(rule, className: className, into: &parts) }
+        if let variant, !parts.components.contains(where: { $0.variant == variant }) {
+            let found = parts.components.flatMap { component in component.files.map { Paths.join(component.name, Paths.name(of: $0.path)) } }
+            throw .noSuchVariant(folder: path, variant: variant, found: found)
+        }
+        return parts
+    }
+
+    /// The folder must hold model_index.json; what it might be instead is said.
+    private func checkFolder() throws(CheckpointError) {
+        guard Paths.isDirectory(path) else { throw .notAFolder(path: path, found: Paths.exists(path) ? "a file" : "nothing") }
+        guard !Paths.exists(indexPath) else { return }
+        let configurationPath = Paths.join(path, "config.json")
+        if Paths.exists(configurationPath), let text = try? SmallFile.read(configurationPath, limit: SmallFile.configurationLimit),
+            let value = try? JSONValue.parse(text), let name = value["_class_name"]?.string ?? value["architectures"]?.array?.first?.string
+        {
+            throw .componentOnly(path: path, className: name)
+        }
+        throw .noModelIndex(path: path, found: try entries(of: path))
+    }
+
+    private func entries(of folder: String) throws(CheckpointError) -> [String] {
+        do { return try Paths.entries(of: folder) } catch { throw .file(error) }
+    }
+
+    private func fields(_ text: [UInt8], at path: String) throws(CheckpointError) -> JSONFields {
+        do { return try JSONFields(try JSONValue.parse(text, maximumDepth: 16), subject: Paths.name(of: path)) } catch { throw .json(path: path, error) }
+    }
+
+    /// The components that `model_index.json` has, in the family's order. Its members are [library, class], [null, null] for a component
+    /// that is left out, or settings of the pipeline, which are no arrays.
+    private func components(_ index: JSONObject, of family: PipelineFamily) throws(CheckpointError) -> [(ComponentRule, String)] {
+        var result: [(ComponentRule, String)] = []
+        for (key, value) in index.members where !key.utf8.starts(with: "_".utf8) {
+            guard let pair = value.array, !(pair.count == 2 && pair.allSatisfy(\.isNull)) else { continue }
+            let rule = family.components.first { ExactString($0.name) == ExactString(key) }
+            guard pair.count == 2, pair[0].string != nil, let className = pair[1].string, let rule, rule.classNames.contains(className) else {
+                throw .unsupportedComponent(path: indexPath, component: key, found: value.text, supported: rule?.classNames ?? [])
+            }
+            result.append((rule, className))
+        }
+        return family.components.flatMap { rule in result.filter { $0.0.name == rule.name } }
+    }
+
+    private func read(_ rule: ComponentRule, className: String, into parts: inout Parts) throws(CheckpointError) {
+        let folder = Paths.join(path, rule.name)
+        guard Paths.isDirectory(folder) else { throw .missingComponent(path: path, component: rule.name) }
+        let names = try entries(of: folder)
+        let isTokenizer = rule.name == "tokenizer"
+        for name in names where SmallFile.isCarried(name, ofTokenizer: isTokenizer) {
+            let file = Paths.join(folder, name)
+            let bytes = try SmallFile.read(file, limit: isTokenizer && name != rule.configuration ? SmallFile.tokenizerLimit : SmallFile.configurationLimit)
+            parts.smallFiles.append(SmallFile(path: Paths.join(rule.name, name), bytes: bytes))
+            if let identity = FileIdentity(path: file) { parts.identities.append(identity) }
+            guard parts.smallFiles.reduce(0, { $0 + UInt64($1.bytes.count) }) <= SmallFile.totalLimit else {
+                throw .smallFilesTooLarge(path: path, limit: SmallFile.totalLimit)
+            }
+        }
+        if isTokenizer && !names.contains("tokenizer.json") { throw .missingTokenizer(path: folder) }
+        let configuration = try configuration(rule, className: className, folder: folder, from: parts.smallFiles)
+        let weights = try weights(rule, folder: folder, names: names)
+        let component = try CheckpointComponent(
+            rule: rule, className: className, folder: folder, configuration: configuration.value, configurationText: configuration.text,
+            weights: weights)
+        parts.components.append(component)
+        parts.identities.append(contentsOf: component.files.map(\.file.identity))
+    }
+
+    /// The component's configuration; its class, where it gives one, must be one that the component can have.
+    private func configuration(
+        _ rule: ComponentRule, className: String, folder: String, from files: [SmallFile]
+    ) throws(CheckpointError) -> (value: JSONValue, text: [UInt8]) {
+        let path = Paths.join(folder, rule.configuration)
+        guard let file = files.first(where: { $0.path == Paths.join(rule.name, rule.configuration) }) else {
+            // A tokenizer is complete without it.
+            if rule.name == "tokenizer" { return (.object(JSONObject()), []) }
+            throw .missingConfiguration(path: path)
+        }
+        let fields = try fields(file.bytes, at: path)
+        let declared = fields.value("_class_name") ?? fields.value("architectures")?.array?.first ?? fields.value("tokenizer_class")
+        if let declared, rule.name != "tokenizer", !rule.classNames.contains(where: { declared.string == $0 }) {
+            throw .classMismatch(path: path, expected: rule.classNames, found: declared.text)
+        }
+        return (.object(fields.object), file.bytes)
+    }
+
+    private func weights(
+        _ rule: ComponentRule, folder: String, names: [String]
+    ) throws(CheckpointError) -> (files: [SafetensorsFile], variant: String?, unused: [String]) {
+        guard let base = rule.weights else { return ([], nil, []) }
+        let choice = try WeightFiles.choose(from: names, base: base, variant: variant, folder: folder)
+        switch choice.source {
+        case .single(let name):
+            do { return ([try SafetensorsFile.open(Paths.join(folder, name))], choice.variant, choice.others) } catch { throw .safetensors(error) }
+        case .index(let name):
+            let index = try ShardIndex(path: Paths.join(folder, name))
+            let files = try index.open(in: folder)
+            return (files, choice.variant, choice.others.filter { !index.shards.contains($0) })
+        }
+    }
+}

@@ -1,0 +1,60 @@
+/// What a kind of pipeline consists of, in the words of its `model_index.json`: class names and folders, no sizes.
+///
+/// A new model family is one more value in `supported`.
+struct PipelineFamily: Sendable {
+    /// The values of `_class_name` that mean this family.
+    let classNames: [String]
+    let components: [ComponentRule]
+
+    static let supported: [PipelineFamily] = [.sanaSprint]
+
+    /// Relatives that are easily mistaken for a supported pipeline, and why they are not.
+    static let refusals: [String: String] = [
+        "SanaPipeline": "this is SANA before distillation; only its few-step successor SANA-Sprint is supported",
+        "SanaPAGPipeline": "this is SANA before distillation; only its few-step successor SANA-Sprint is supported",
+        "SanaControlNetPipeline": "control networks are not supported; only plain SANA-Sprint is",
+        "SanaVideoPipeline": "video is not supported; only SANA-Sprint is",
+    ]
+
+    static func of(_ className: String) -> PipelineFamily? { supported.first { $0.classNames.contains(className) } }
+
+    /// diffusers: pipelines/sana/pipeline_sana_sprint.py, pipeline_sana_sprint_img2img.py.
+    static let sanaSprint = PipelineFamily(
+        classNames: ["SanaSprintPipeline", "SanaSprintImg2ImgPipeline"],
+        components: [
+            ComponentRule(name: "transformer", classNames: ["SanaTransformer2DModel"], weights: "diffusion_pytorch_model"),
+            ComponentRule(name: "vae", classNames: ["AutoencoderDC"], weights: "diffusion_pytorch_model"),
+            ComponentRule(
+                name: "text_encoder", classNames: ["Gemma2Model", "Gemma2ForCausalLM"], weights: "model",
+                // Gemma2ForCausalLM is Gemma2Model under the name "model", and an output head on top of it.
+                optionalPrefix: "model.", ignored: ["lm_head.weight": "the output head of a language model; encoding a prompt does not use it"]),
+            ComponentRule(name: "tokenizer", classNames: ["GemmaTokenizerFast", "GemmaTokenizer"], configuration: "tokenizer_config.json"),
+            ComponentRule(name: "scheduler", classNames: ["SCMScheduler"], configuration: "scheduler_config.json"),
+        ])
+}
+
+/// One component of a pipeline: its folder, its classes and where its parts lie.
+struct ComponentRule: Sendable {
+    /// Key in `model_index.json`, and folder.
+    let name: String
+    let classNames: [String]
+    let configuration: String
+    /// What the names of its weight files begin with; nil for components without weights.
+    let weights: String?
+    /// A prefix that some files put before every tensor name.
+    let optionalPrefix: String
+    /// Tensors that are no part of the model here, by stored name, with the reason.
+    let ignored: [String: String]
+
+    init(
+        name: String, classNames: [String], configuration: String = "config.json", weights: String? = nil, optionalPrefix: String = "",
+        ignored: [String: String] = [:]
+    ) {
+        self.name = name
+        self.classNames = classNames
+        self.configuration = configuration
+        self.weights = weights
+        self.optionalPrefix = optionalPrefix
+        self.ignored = ignored
+    }
+}

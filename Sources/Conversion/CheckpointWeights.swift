@@ -1,0 +1,54 @@
+package import Checkpoints
+package import Inference
+import PackedFiles
+package import StrictJSON
+import Tensors
+
+/// A checkpoint's weights as the runtime wants them: packed names and shapes, float32, nothing quantized.
+///
+/// This is the reference that a packed file is proven against: what stands between the checkpoint and the runtime is the weight table alone.
+package struct CheckpointWeights: WeightSource {
+    package let fusions: Fusions
+    private let checkpoint: Checkpoint
+    private let tensors: [ExactString: PlannedTensor]
+
+    /// Finds the weights; they are read when asked for. `fusions` may include those that change values, to compare the two forms.
+    package init(_ checkpoint: Checkpoint, fusions: Fusions = .lossless, components: ComponentSelection = .all) throws(ConversionError) {
+        let selected = try components.resolved(folders: Set(checkpoint.components.keys))
+        let resolution = try WeightResolution(checkpoint, components: selected, fusions: fusions)
+        let tensors = resolution.rows.map { PlannedTensor($0, storage: Storage(.f32), ruleLine: nil) }
+        self.checkpoint = checkpoint
+        self.fusions = fusions
+        self.tensors = Dictionary(uniqueKeysWithValues: tensors.map { (ExactString($0.name), $0) })
+    }
+
+    package func configuration(_ name: String) throws(WeightError) -> JSONValue {
+        guard let component = checkpoint.components[name] else { throw .configuration("\(checkpoint.path): there is no \(name)") }
+        return component.configuration
+    }
+
+    package func tokenizer() throws(WeightError) -> [UInt8] {
+        guard let file = checkpoint.tokenizerJSON else { throw .configuration("\(checkpoint.path): there is no tokenizer/tokenizer.json") }
+        return file.bytes
+    }
+
+    package func contains(_ name: String) -> Bool { tensors[ExactString(name)] != nil }
+
+    /// One weight in float32: exact for float16, bfloat16 and float32, rounded to nearest for float64. NaN and infinity are served as they are.
+    package func weight(_ name: String) throws(WeightError) -> StoredWeight {
+        guard let tensor = tensors[ExactString(name)] else { throw .missing(name: name, source: checkpoint.path) }
+        let result: EncodedTensor
+        do throws(AllocationError) { result = try EncodedTensor(dtype: .f32, shape: tensor.row.shape) } catch { throw .memory(error) }
+        do throws(ConversionError) {
+            let rows = try TensorRows(tensor, checkpoint)
+            var position = 0
+            try rows.forEachChunk(rows: max(1, WorkingSet.mostElements / max(1, tensor.row.shape.columns))) { chunk throws(ConversionError) in
+                let values = EncodedTensor(try rows.values(chunk, for: .f32))
+                let target = unsafe UnsafeMutableRawBufferPointer(rebasing: result.buffer.mutableBytes[position...])
+                unsafe target.copyMemory(from: values.bytes)
+                position += values.buffer.byteCount
+            }
+        } catch { throw .unreadable(name: name, reason: "\(error)") }
+        return .plain(result)
+    }
+}

@@ -1,0 +1,96 @@
+package import Checkpoints
+package import Files
+package import Inference
+package import PackedFiles
+package import Safetensors
+package import Tensors
+
+/// Why a checkpoint could not be converted, or a packed file not exported.
+package enum ConversionError: Error, Sendable, Equatable, CustomStringConvertible {
+    case checkpoint(CheckpointError)
+    case configuration(ConfigurationError)
+    case packedFile(PackedFileError)
+    case safetensors(SafetensorsError)
+    case file(FileError)
+    case memory(AllocationError)
+    /// Everything in which a checkpoint's tensors differ from what its configuration asks for.
+    case tensors(path: String, problems: [TensorProblem])
+    /// A component that was asked for and that the checkpoint lacks, or that cannot be asked for.
+    case component(String, message: String)
+    case rulesNotUTF8
+    case rule(line: Int, message: String)
+    /// The memory bound is below what one row of the largest tensor takes.
+    case memoryBound(needed: Int, bound: Int, tensor: String)
+    case nonfinite(tensor: String, value: Float, index: Int)
+    /// A NaN or infinity that is allowed, but that the scheme cannot hold.
+    case unquantizable(tensor: String, value: Float, index: Int, scheme: Scheme)
+    /// A finite value that the scheme rounds to infinity.
+    case overflow(tensor: String, value: Float, index: Int, scheme: Scheme)
+    case folderExists(path: String)
+    /// The folder that an export should replace holds something else.
+    case folderNotReplaceable(path: String)
+    /// A tensor of a packed file whose record does not say how to give it back.
+    case notExportable(tensor: String, expected: String, found: String)
+
+    package var description: String {
+        switch self {
+        case .checkpoint(let error): "\(error)"
+        case .configuration(let error): "\(error)"
+        case .packedFile(let error): "\(error)"
+        case .safetensors(let error): "\(error)"
+        case .file(let error): "\(error)"
+        case .memory(let error): "\(error)"
+        case .tensors(let path, let problems):
+            (["\(path): the tensors are not those that the configuration asks for:"] + problems.map { "  \($0)" }).joined(separator: "\n")
+        case .component(let name, let message): "component \(name): \(message)"
+        case .rulesNotUTF8: "rules: expected UTF-8 text, found other bytes"
+        case .rule(let line, let message): "rules, line \(line): \(message)"
+        case .memoryBound(let needed, let bound, let tensor):
+            "\(tensor): expected a memory bound of at least \(needed) bytes, found \(bound); raise --max-memory"
+        case .nonfinite(let tensor, let value, let index):
+            "\(tensor): expected finite values, found \(value) at element \(index); repair the checkpoint, or pass --allow-nonfinite to keep it"
+        case .unquantizable(let tensor, let value, let index, let scheme):
+            "\(tensor): \(value) at element \(index) cannot be held by \(scheme.rawValue); keep this tensor in bf16 or f32 by a rule"
+        case .overflow(let tensor, let value, let index, let scheme):
+            "\(tensor): \(value) at element \(index) is beyond the range of \(scheme.rawValue); "
+                + "use the preset bf16, or a rule that stores this tensor in bf16 or f32"
+        case .folderExists(let path):
+            "\(path): the output exists already; choose another name or pass --force to replace it"
+        case .folderNotReplaceable(let path):
+            "\(path): expected an empty folder or an earlier export with its model_index.json, found something else; "
+                + "choose another name or remove it yourself"
+        case .notExportable(let tensor, let expected, let found):
+            "\(tensor): expected \(expected), found \(found); the program that wrote the file does not follow Formats/packed.md"
+        }
+    }
+}
+
+/// One tensor that a checkpoint has and should not have, or the other way round.
+package enum TensorProblem: Sendable, Equatable, CustomStringConvertible {
+    /// No row of the weight table takes this tensor; `nearest` are names that miss their tensor, or all names.
+    case unclaimed(name: String, nearest: [String])
+    /// A row of the weight table finds no such tensor; `row` is its packed name.
+    case missing(name: String, row: String, nearest: [String])
+    case shape(name: String, expected: Shape, found: Shape)
+    case dtype(name: String, found: DType)
+
+    package var description: String {
+        switch self {
+        case .unclaimed(let name, let nearest): "\(name): nothing in the model takes this tensor\(Self.hint(nearest))"
+        case .missing(let name, let row, let nearest): "\(name): missing, wanted for \(row)\(Self.hint(nearest))"
+        case .shape(let name, let expected, let found): "\(name): expected the shape \(expected), found \(found)"
+        case .dtype(let name, let found): "\(name): expected F16, BF16, F32 or F64, found \(found.rawValue); convert the tensor in the checkpoint first"
+        }
+    }
+
+    private static func hint(_ nearest: [String]) -> String {
+        nearest.isEmpty ? "" : "; nearest: \(nearest.joined(separator: ", "))"
+    }
+}
+
+/// Runs `body` and turns an error of another room into one of this.
+func wrapping<Failure: Error, Result: ~Copyable>(
+    _ wrap: (Failure) -> ConversionError, _ body: () throws(Failure) -> Result
+) throws(ConversionError) -> Result {
+    do throws(Failure) { return try body() } catch { throw wrap(error) }
+}

@@ -1,0 +1,137 @@
+import Files
+import Inference
+package import PackedFiles
+import Safetensors
+import StrictJSON
+import Tensors
+
+/// Writes a packed file back as a diffusers folder of safetensors.
+///
+/// Names, shapes and types are the source's. A tensor whose scheme holds the source's own type comes back bit for bit; others are decoded
+/// and rounded to the source's type. Concatenations are split and layouts undone; a norm that was folded into the weight before it comes back
+/// as ones, and the weight scaled, which computes the same.
+package enum Exporter {
+    /// - Parameters:
+    ///   - folder: where to; it appears complete or not at all.
+    ///   - replace: whether an earlier export of that name may be replaced.
+    ///   - shardByteCount: weights beyond this many bytes of a component go into another file.
+    ///   - progress: called with the bytes of tensors written and of all.
+    package static func run(
+        _ file: PackedFile, to folder: String, replace: Bool = false, shardByteCount: UInt64 = 5_000_000_000,
+        progress: (_ done: UInt64, _ total: UInt64) -> Void = { _, _ in }
+    ) throws(ConversionError) {
+        let plan = try ExportPlan(file.directory, shardByteCount: shardByteCount)
+        let output = try OutputFolder(path: folder, replace: replace, inputs: [file.path])
+        try writeBlobs(file, to: output.temporary)
+        let total = plan.folders.reduce(0) { $0 + $1.byteCount }
+        var done: UInt64 = 0
+        progress(done, total)
+        for folder in plan.folders {
+            let path = Paths.join(output.temporary, folder.name)
+            try wrapping(ConversionError.file) { () throws(FileError) in try Paths.makeDirectory(path) }
+            var reader = PackedRows(file)
+            for shard in folder.shards {
+                try write(shard, to: Paths.join(path, shard.fileName), &reader) { bytes in
+                    done += bytes
+                    progress(done, total)
+                }
+            }
+            if let (name, text) = folder.index {
+                try wrapping(ConversionError.file) { () throws(FileError) in try OutputFile.write(text, to: Paths.join(path, name), replace: false) }
+            }
+        }
+        try output.commit()
+    }
+
+    /// The names of blobs are relative paths of plain names: the reader of packed files refuses all others.
+    private static func writeBlobs(_ file: PackedFile, to folder: String) throws(ConversionError) {
+        for blob in file.directory.blobs {
+            let bytes = try wrapping(ConversionError.packedFile) { () throws(PackedFileError) in try file.blob(blob.name) }
+            try wrapping(ConversionError.file) { () throws(FileError) in
+                var path = folder
+                for part in blob.name.split(separator: "/").dropLast() {
+                    path = Paths.join(path, String(part))
+                    try Paths.makeDirectory(path)
+                }
+                try OutputFile.write(bytes, to: Paths.join(folder, blob.name), replace: false)
+            }
+        }
+    }
+
+    private static func write(
+        _ shard: ExportPlan.Shard, to path: String, _ reader: inout PackedRows, progress: (UInt64) -> Void
+    ) throws(ConversionError) {
+        let writer = try wrapping(ConversionError.safetensors) { () throws(SafetensorsError) in
+            try SafetensorsWriter(
+                path: path, replace: false, tensors: shard.tensors.map { ($0.name, $0.dtype, $0.shape) }, metadata: [("format", "pt")])
+        }
+        for tensor in shard.tensors {
+            try reader.forEachChunk(of: tensor) { rows throws(ConversionError) in
+                try wrapping(ConversionError.safetensors) { () throws(SafetensorsError) in try writer.append(rows) }
+                progress(UInt64(rows.buffer.byteCount))
+            }
+        }
+        try wrapping(ConversionError.safetensors) { () throws(SafetensorsError) in try writer.finish() }
+    }
+}
+
+/// Reads checkpoint tensors out of a packed file, and keeps the planes of the packed tensor that is being taken apart.
+private struct PackedRows {
+    private let file: PackedFile
+    private var planes: (entry: TensorEntry, planes: [EncodedTensor])?
+
+    init(_ file: PackedFile) { self.file = file }
+
+    /// Calls `body` with the tensor's bytes in its own type and layout, some rows at a time.
+    mutating func forEachChunk(
+        of tensor: ExportedTensor, _ body: (EncodedTensor) throws(ConversionError) -> Void
+    ) throws(ConversionError) {
+        switch tensor.content {
+        case .ones:
+            try body(
+                try wrapping(ConversionError.memory) { () throws(AllocationError) in
+                    try Tensor(tensor.shape, [Float](repeating: 1, count: tensor.shape.elementCount)).exported(as: tensor.dtype)
+                })
+        case .rows(let entry, let range):
+            let planes = try self.planes(of: entry)
+            let count = max(1, WorkingSet.mostElements / max(1, entry.shape.columns))
+            var start = range.lowerBound
+            while start < range.upperBound {
+                let rows = start..<min(range.upperBound, start + count)
+                try body(try wrapping(ConversionError.memory) { () throws(AllocationError) in try Self.decode(planes, entry, rows, as: tensor.dtype) })
+                start = rows.upperBound
+            }
+        }
+    }
+
+    private mutating func planes(of entry: TensorEntry) throws(ConversionError) -> [EncodedTensor] {
+        if let planes, planes.entry == entry { return planes.planes }
+        // The ones before are let go first: two large tensors at once would double what an export needs.
+        planes = nil
+        let read = try wrapping(ConversionError.packedFile) { () throws(PackedFileError) in try file.planes(of: entry) }
+        planes = (entry, read)
+        return read
+    }
+
+    private static func decode(
+        _ planes: [EncodedTensor], _ entry: TensorEntry, _ rows: Range<Int>, as dtype: DType
+    ) throws(AllocationError) -> EncodedTensor {
+        var parts: [EncodedTensor] = []
+        for plane in planes { parts.append(try plane.rows(rows)) }
+        let shape = Shape([rows.count] + entry.shape.extents.dropFirst())
+        let encoded = entry.scheme.dtype == dtype ? parts[0] : try entry.scheme.decode(parts, shape: shape).exported(as: dtype)
+        return entry.layout == WeightRow.Layout.channelsLast.rawValue ? try encoded.channelsFirst() : encoded
+    }
+}
+
+extension Tensor {
+    /// The elements in a checkpoint's type.
+    fileprivate func exported(as dtype: DType) throws(AllocationError) -> EncodedTensor {
+        guard dtype == .f64 else { return try narrowed(to: dtype) }
+        let result = try EncodedTensor(dtype: .f64, shape: shape)
+        let target = unsafe result.buffer.mutableBytes.assumingMemoryBound(to: Double.self)
+        let source = span
+        for index in source.indices { unsafe target[index] = Double(source[index]) }
+        return result
+    }
+}

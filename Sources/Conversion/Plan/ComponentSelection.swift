@@ -1,0 +1,59 @@
+package import Inference
+
+/// The parts of a checkpoint that go into a file.
+package enum ComponentSelection: Sendable, Equatable {
+    /// What making pictures from prompts takes, as far as the checkpoint has it: transformer, vae-decoder, text-encoder, tokenizer.
+    case standard
+    /// Everything that the checkpoint has: the autoencoder's encoder too.
+    case all
+    /// Exactly these, which the checkpoint must have.
+    case listed([Component])
+
+    static let convertible: [Component] = [.transformer, .vaeDecoder, .vaeEncoder, .textEncoder, .tokenizer]
+
+    /// Reads "all", or names separated by commas.
+    package init(_ text: String) throws(ConversionError) {
+        guard text != "all" else {
+            self = .all
+            return
+        }
+        var components: [Component] = []
+        for word in text.split(separator: ",", omittingEmptySubsequences: false) {
+            let component = Component(rawValue: String(word))
+            guard let component, Self.convertible.contains(component) else {
+                let names = Self.convertible.map(\.rawValue).joined(separator: ", ")
+                throw .component("\"\(word)\"", message: "cannot be packed; supported are \(names), or all")
+            }
+            if !components.contains(component) { components.append(component) }
+        }
+        self = .listed(components)
+    }
+
+    /// The selected components in the order in which a file has them.
+    /// - Parameter folders: the component folders that the checkpoint has.
+    func resolved(folders: Set<String>) throws(ConversionError) -> [Component] {
+        switch self {
+        case .standard: return Self.convertible.filter { $0 != .vaeEncoder && folders.contains($0.folder) }
+        case .all: return Self.convertible.filter { folders.contains($0.folder) }
+        case .listed(let components):
+            for component in components where !folders.contains(component.folder) {
+                throw .component(component.rawValue, message: "the checkpoint has no folder \(component.folder); leave it out of --components")
+            }
+            return Self.convertible.filter { components.contains($0) }
+        }
+    }
+}
+
+extension Component {
+    /// The folder of a diffusers checkpoint that holds it.
+    package var folder: String {
+        switch self {
+        case .transformer: "transformer"
+        case .vaeDecoder, .vaeEncoder: "vae"
+        case .textEncoder: "text_encoder"
+        case .tokenizer: "tokenizer"
+        // Computed from packed weights, in no folder.
+        case .prefixCache: ""
+        }
+    }
+}

@@ -1,0 +1,78 @@
+package import Checkpoints
+package import Inference
+import PackedFiles
+package import Tensors
+
+/// What a conversion is going to do, decided from headers and configuration files alone: this is `--dry-run`.
+package struct ConversionPlan: Sendable {
+    package let checkpoint: Checkpoint
+    package let options: ConversionOptions
+    package let components: [Component]
+    package let tensors: [PlannedTensor]
+    /// The small files that make the packed file self-contained, byte for byte.
+    package let blobs: [SmallFile]
+    /// The most bytes of buffers that the conversion holds at once.
+    package let memoryNeeded: Int
+
+    /// Resolves names, shapes, types and rules.
+    /// - Throws: with all problems of a kind at once.
+    package init(_ checkpoint: Checkpoint, _ options: ConversionOptions) throws(ConversionError) {
+        self.checkpoint = checkpoint
+        self.options = options
+        components = try options.components.resolved(folders: Set(checkpoint.components.keys))
+        let resolution = try WeightResolution(checkpoint, components: components, fusions: options.fusions)
+        var tensors: [PlannedTensor] = []
+        for row in resolution.rows {
+            let decision = try options.policy.decide(row.row, component: row.component, dtypes: row.sources.map(\.dtype))
+            tensors.append(PlannedTensor(row, storage: decision.storage, ruleLine: decision.line))
+        }
+        try options.policy.checkRulesUsed(by: tensors)
+        self.tensors = tensors
+        blobs = Self.blobs(of: checkpoint, components: components)
+        memoryNeeded = try WorkingSet.needed(tensors, bound: options.memoryBound)
+    }
+
+    package var sourceByteCount: UInt64 { tensors.reduce(0) { $0 + $1.sourceByteCount } }
+    package var packedByteCount: UInt64 { tensors.reduce(0) { $0 + $1.packedByteCount } }
+}
+
+/// One packed tensor, before anything of it is read.
+package struct PlannedTensor: Sendable {
+    package let row: WeightRow
+    package let component: Component
+    /// The checkpoint tensors that are concatenated, in order.
+    package let sources: [PlannedSource]
+    /// The vectors that multiply rows of the sources that name them.
+    package let rowScales: [PlannedSource]
+    package let storage: Storage
+    /// The line of the rule that decided, nil where the preset did.
+    package let ruleLine: Int?
+
+    init(_ resolved: WeightResolution.Row, storage: Storage, ruleLine: Int?) {
+        row = resolved.row
+        component = resolved.component
+        sources = resolved.sources
+        rowScales = resolved.rowScales
+        self.storage = storage
+        self.ruleLine = ruleLine
+    }
+
+    package var name: String { row.name }
+    package var sourceByteCount: UInt64 { (sources + rowScales).reduce(0) { $0 + $1.byteCount } }
+    /// Bytes of the planes before compression.
+    package var packedByteCount: UInt64 { storage.scheme.byteCount(row.shape) }
+    /// Whether the stored values are the source's values, every one.
+    package var isExact: Bool {
+        sources.allSatisfy { $0.rowScale == nil && (storage.scheme == .f32 ? $0.dtype != .f64 : $0.dtype.rawValue == storage.scheme.dtype?.rawValue) }
+    }
+}
+
+/// A checkpoint tensor that goes into a packed one.
+package struct PlannedSource: Sendable, Equatable {
+    package let name: String
+    package let dtype: DType
+    package let shape: Shape
+    package let rowScale: String?
+
+    package var byteCount: UInt64 { UInt64(shape.elementCount) * UInt64(dtype.byteCount) }
+}

@@ -1,0 +1,36 @@
+package import Inference
+package import PackedFiles
+
+/// The storage a user asks for by one word.
+package enum Preset: String, Sendable, CaseIterable {
+    /// Every weight widened to float32, exactly.
+    case fp32
+    /// Every weight in float16; a finite value that float16 cannot hold is an error.
+    case fp16
+    /// Every weight in bfloat16; a checkpoint in bfloat16 is stored bit for bit.
+    case bf16
+    /// The DiT's linears W8A8 by the integer contract, the text encoder's weights int8, the autoencoder in float16, the rest in 16 bits.
+    case int8
+
+    /// The rewrites a file of this preset goes through: those that change stored values only where values change anyway.
+    package var fusions: Fusions {
+        switch self {
+        case .fp32, .fp16, .bf16: .lossless
+        case .int8: [.lossless, .queryNorm]
+        }
+    }
+}
+
+/// How one tensor is stored, and what a quantized linear does with its input.
+package struct Storage: Sendable, Equatable, CustomStringConvertible {
+    package let scheme: Scheme
+    /// Nil for the schemes that hold plain floating-point values.
+    package let activations: ActivationScheme?
+
+    package init(_ scheme: Scheme, activations: ActivationScheme? = nil) {
+        self.scheme = scheme
+        self.activations = activations
+    }
+
+    package var description: String { activations.map { "\(scheme.rawValue) \($0.rawValue)" } ?? scheme.rawValue }
+}

@@ -1,0 +1,89 @@
+package import Inference
+import PackedFiles
+package import StrictJSON
+package import Tensors
+
+/// Which scheme stores a tensor: a rule's where one fits its name, else the preset's for its role.
+package struct QuantizationPolicy: Sendable, Equatable {
+    package let preset: Preset
+    package let rules: [RuleFile.Rule]
+
+    package init(_ preset: Preset, rules: RuleFile? = nil) {
+        self.preset = preset
+        self.rules = rules?.rules ?? []
+    }
+
+    /// What decided, for the plan: the line of a rule, or nil for the preset.
+    package struct Decision: Sendable, Equatable {
+        package let storage: Storage
+        package let line: Int?
+    }
+
+    /// The storage of one row.
+    /// - Parameter dtypes: those of its sources.
+    /// - Throws: `.rule` where a rule's scheme cannot hold the tensor.
+    package func decide(_ row: WeightRow, component: Component, dtypes: [DType]) throws(ConversionError) -> Decision {
+        guard let rule = rules.first(where: { $0.matches(row.name) }) else {
+            return Decision(storage: Self.storage(preset, role: row.role, component: component, dtypes: dtypes), line: nil)
+        }
+        guard rule.scheme.isQuantized else { return Decision(storage: Storage(rule.scheme), line: rule.line) }
+        guard row.role.holdsQuantizedRows else {
+            throw .rule(
+                line: rule.line,
+                message: "\(rule.scheme.rawValue) cannot hold \(row.name), a \(row.role.rawValue); give it f32, f16 or bf16 by a rule above this one")
+        }
+        let activations = rule.activations ?? row.role.defaultActivations
+        guard activations == .float || row.role.takesIntegerActivations else {
+            throw .rule(
+                line: rule.line,
+                message: "\(row.name), a \(row.role.rawValue), has no \(activations.rawValue) arithmetic; give it the activations float")
+        }
+        return Decision(storage: Storage(rule.scheme, activations: activations), line: rule.line)
+    }
+
+    private static func storage(_ preset: Preset, role: Role, component: Component, dtypes: [DType]) -> Storage {
+        switch preset {
+        case .fp32: return Storage(.f32)
+        case .fp16: return Storage(.f16)
+        case .bf16: return Storage(.bf16)
+        case .int8: break
+        }
+        switch component {
+        case .vaeDecoder, .vaeEncoder: return Storage(.f16)
+        case .transformer, .textEncoder, .tokenizer, .prefixCache: break
+        }
+        switch role {
+        case .linear, .textLinear, .embedding: return Storage(.int8PerChannel, activations: role.defaultActivations)
+        case .sensitiveLinear, .convolution, .sensitiveConvolution, .depthwise, .bias, .norm, .table: return Storage(kept(dtypes))
+        }
+    }
+
+    /// The 16-bit type of a tensor that is not quantized: the sources' own where they agree on one, else bfloat16, whose range holds float32's.
+    private static func kept(_ dtypes: [DType]) -> Scheme {
+        dtypes.allSatisfy { $0 == .f16 } ? .f16 : .bf16
+    }
+
+    /// The policy in one spelling, for the packed directory.
+    package var json: JSONValue { ["preset": .string(preset.rawValue), "rules": .array(rules.map { .string($0.text) })] }
+}
+
+extension Role {
+    /// Whether a scale per output channel makes sense: the rows are dot products or table rows of many elements.
+    var holdsQuantizedRows: Bool {
+        switch self {
+        case .linear, .textLinear, .sensitiveLinear, .embedding, .convolution, .sensitiveConvolution: true
+        case .depthwise, .bias, .norm, .table: false
+        }
+    }
+
+    /// Whether the runtime has an int8 x int8 product for it.
+    var takesIntegerActivations: Bool {
+        switch self {
+        case .linear, .textLinear, .sensitiveLinear: true
+        case .embedding, .convolution, .sensitiveConvolution, .depthwise, .bias, .norm, .table: false
+        }
+    }
+
+    /// What a quantized weight of this role does with its input unless a rule says otherwise.
+    var defaultActivations: ActivationScheme { self == .linear ? .int8PerToken : .float }
+}

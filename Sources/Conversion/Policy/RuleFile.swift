@@ -1,0 +1,57 @@
+package import Inference
+package import PackedFiles
+
+/// The user's say over single tensors: lines of `GLOB SCHEME [ACTIVATIONS]`, of which the first that fits decides (Formats/rules.md).
+package struct RuleFile: Sendable, Equatable {
+    package let rules: [Rule]
+
+    package struct Rule: Sendable, Equatable {
+        /// Line in the file, from 1.
+        package let line: Int
+        let glob: Glob
+        package let scheme: Scheme
+        /// Nil where the line names none: the role's default.
+        package let activations: ActivationScheme?
+
+        package var pattern: String { glob.pattern }
+        package func matches(_ name: String) -> Bool { glob.matches(name) }
+
+        /// The rule in one spelling, as the packed file records it.
+        package var text: String {
+            ([glob.pattern, scheme.rawValue] + (activations.map { [$0.rawValue] } ?? [])).joined(separator: " ")
+        }
+    }
+
+    /// The rules of a file's text.
+    /// - Throws: `.notUTF8Rules`, or `.rule` for the first line that is no rule.
+    package init(_ text: [UInt8]) throws(ConversionError) {
+        guard let string = String(validating: text, as: UTF8.self) else { throw .rulesNotUTF8 }
+        var rules: [Rule] = []
+        for (index, line) in string.utf8.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false).enumerated() {
+            if let rule = try Self.rule(Substring(line), line: index + 1) { rules.append(rule) }
+        }
+        self.rules = rules
+    }
+
+    /// The rule of one line, nil for an empty line or a comment.
+    private static func rule(_ text: Substring, line: Int) throws(ConversionError) -> Rule? {
+        let words = text.prefix { $0 != "#" }.split { $0 == " " || $0 == "\t" || $0 == "\r" }.map(String.init)
+        guard !words.isEmpty else { return nil }
+        guard (2...3).contains(words.count) else {
+            throw .rule(line: line, message: "expected GLOB SCHEME [ACTIVATIONS], found \(words.count) word\(words.count == 1 ? "" : "s")")
+        }
+        guard let scheme = Scheme(rawValue: words[1]) else {
+            throw .rule(line: line, message: "unknown scheme \"\(words[1])\"; supported are \(list(Scheme.allCases.map(\.rawValue)))")
+        }
+        guard words.count == 3 else { return Rule(line: line, glob: Glob(words[0]), scheme: scheme, activations: nil) }
+        guard let activations = ActivationScheme(rawValue: words[2]) else {
+            throw .rule(line: line, message: "unknown activations \"\(words[2])\"; supported are float, int8-per-token")
+        }
+        guard scheme.isQuantized else {
+            throw .rule(line: line, message: "\(scheme.rawValue) takes no activations; only the int8 schemes do")
+        }
+        return Rule(line: line, glob: Glob(words[0]), scheme: scheme, activations: activations)
+    }
+
+    private static func list(_ words: [String]) -> String { words.joined(separator: ", ") }
+}

@@ -1,0 +1,117 @@
+package import Checkpoints
+import Files
+import Inference
+package import PackedFiles
+import StrictJSON
+import Tensors
+
+/// Makes the tensors of a packed file again from the checkpoint, to compare them with what the file holds.
+package struct Rederivation: Sendable {
+    private let file: PackedFile
+    private let checkpoint: Checkpoint
+    private let rows: [ExactString: WeightResolution.Row]
+    /// Packed names that the weight table has and the file lacks.
+    package let missing: [String]
+
+    /// Resolves the weight table for the components and fusions of the file against the checkpoint.
+    package init(_ file: PackedFile, _ checkpoint: Checkpoint) throws(ConversionError) {
+        self.file = file
+        self.checkpoint = checkpoint
+        let fusions = Fusions(names: file.directory.fusions)
+        let components = Component.allCases.filter { component in file.directory.components.contains { $0.name == component.rawValue } }
+        let resolution = try WeightResolution(checkpoint, components: components, fusions: fusions)
+        rows = Dictionary(uniqueKeysWithValues: resolution.rows.map { (ExactString($0.row.name), $0) })
+        missing = resolution.rows.map(\.row.name).filter { file.entry($0) == nil }
+    }
+
+    /// What became of one packed tensor.
+    package struct Finding: Sendable, Equatable {
+        package let name: String
+        /// What the file's entry says otherwise than the weight table: shape, layout, role, sources. Empty where they agree.
+        package let disagreements: [String]
+        package let sources: [SourceFinding]
+        /// Where the planes that were made again first differ from the file's; nil where they are bit-identical.
+        package let difference: Difference?
+        /// The distance of the file's decoded values from the source's, in float32 after folding; zero where they are exact.
+        package let error: QuantizationError
+        /// The file's values against the scheme's own bound.
+        package let bound: BoundCheck?
+
+        package var isBitIdentical: Bool { difference == nil }
+        /// Whether checkpoint and file agree in everything.
+        package var holds: Bool { disagreements.isEmpty && difference == nil && sources.allSatisfy(\.isSame) && bound?.holds != false }
+    }
+
+    /// The digest of a source tensor's bytes as the file recorded it and as the checkpoint has it now.
+    package struct SourceFinding: Sendable, Equatable {
+        package let name: String
+        package let recorded: String
+        package let found: String
+        package var isSame: Bool { recorded == found }
+    }
+
+    package struct Difference: Sendable, Equatable {
+        package let plane: String
+        /// Index of the element in its plane.
+        package let element: Int
+        /// Elements of all planes that differ.
+        package var count: Int
+    }
+
+    /// Derives one tensor of the file again.
+    /// - Throws: what converting it would have thrown, and what reading it from the file did.
+    package func check(_ entry: TensorEntry) throws(ConversionError) -> Finding {
+        guard let row = rows[ExactString(entry.name)] else {
+            return Finding(
+                name: entry.name, disagreements: ["the weight table has no such tensor"], sources: [], difference: nil,
+                error: QuantizationError(relativeL2: 0, maxAbs: 0), bound: nil)
+        }
+        let storage = Storage(entry.scheme, activations: entry.activations.flatMap(ActivationScheme.init))
+        let tensor = PlannedTensor(row, storage: storage, ruleLine: nil)
+        let disagreements = Self.disagreements(entry, tensor)
+        // Planes of another shape have no rows to compare.
+        guard entry.shape == tensor.row.shape else {
+            return Finding(
+                name: entry.name, disagreements: disagreements, sources: [], difference: nil, error: QuantizationError(relativeL2: 0, maxAbs: 0), bound: nil)
+        }
+        let stored = try wrapping(ConversionError.packedFile) { () throws(PackedFileError) in try file.planes(of: entry) }
+        let rows = try TensorRows(tensor, checkpoint)
+        var encoder = RowEncoder(rows, allowsNonfinite: true)
+        var comparison = PlaneComparison(entry.scheme, columns: tensor.row.shape.columns)
+        let chunk = max(1, WorkingSet.mostElements / max(1, tensor.row.shape.columns))
+        try rows.forEachChunk(rows: chunk) { chunk throws(ConversionError) in
+            let planes = try encoder.encode(chunk)
+            try comparison.add(planes, of: stored) { () throws(ConversionError) in try rows.values(chunk, for: .f32) }
+        }
+        let found = encoder.sources
+        let sources = found.map { source in
+            SourceFinding(
+                name: source.name, recorded: entry.sources.first { ExactString($0.name) == ExactString(source.name) }?.sha256 ?? "", found: source.sha256)
+        }
+        return Finding(
+            name: entry.name, disagreements: disagreements, sources: sources, difference: comparison.difference, error: comparison.error,
+            bound: comparison.bound)
+    }
+
+    private static func disagreements(_ entry: TensorEntry, _ tensor: PlannedTensor) -> [String] {
+        var list: [String] = []
+        func compare(_ what: String, _ found: String, _ expected: String) {
+            if found != expected { list.append("\(what): expected \(expected), found \(found)") }
+        }
+        compare("component", entry.component, tensor.component.rawValue)
+        compare("shape", "\(entry.shape)", "\(tensor.row.shape)")
+        compare("role", entry.role, tensor.row.role.rawValue)
+        compare("layout", entry.layout, tensor.row.layout.rawValue)
+        let expected = tensor.sources + tensor.rowScales
+        compare("sources", entry.sources.map(Self.text).joined(separator: "; "), expected.map(Self.text).joined(separator: "; "))
+        return list
+    }
+
+    private static func text(_ source: SourceRecord) -> String {
+        "\(source.name) \(source.dtype.rawValue) \(source.shape)\(source.rowScale.map { " * \($0)" } ?? "")"
+    }
+
+    private static func text(_ source: PlannedSource) -> String {
+        "\(source.name) \(source.dtype.rawValue) \(source.shape)\(source.rowScale.map { " * \($0)" } ?? "")"
+    }
+}

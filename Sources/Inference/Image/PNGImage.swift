@@ -1,0 +1,93 @@
+import CPNG
+
+/// Writes pictures as PNG files: 8 bits per channel, red, green, blue.
+package enum PNGImage {
+    /// A note inside the file, where `exiftool` and picture viewers show it: ("prompt", "a red circle").
+    package struct Note: Sendable, Equatable {
+        /// 1 to 79 printable ASCII characters, no space at the ends.
+        package let keyword: String
+        package let text: String
+
+        package init(_ keyword: String, _ text: String) {
+            self.keyword = keyword
+            self.text = text
+        }
+    }
+
+    /// Far below the 2^31 bytes that a chunk can have, and far above any prompt.
+    private static let maximumTextLength = 1 << 24
+
+    /// The bytes of a PNG file. The same arguments give the same bytes with the same versions of libpng and zlib.
+    /// - Parameters:
+    ///   - rgb: `[height, width, 3]`.
+    ///   - notes: stored as `iTXt` chunks, in this order.
+    package static func encode(width: Int, height: Int, rgb: [UInt8], notes: [Note] = []) throws(PNGError) -> [UInt8] {
+        let (row, overflow) = width.multipliedReportingOverflow(by: 3)
+        guard width > 0, height > 0, !overflow, let pngWidth = UInt32(exactly: width), let pngHeight = UInt32(exactly: height),
+            let stride = Int32(exactly: row)
+        else { throw .size(width: width, height: height) }
+        let (byteCount, tooMany) = row.multipliedReportingOverflow(by: height)
+        guard !tooMany, rgb.count == byteCount else { throw .pixels(expected: tooMany ? .max : byteCount, found: rgb.count) }
+        for note in notes where !isStorable(note) { throw .note(keyword: note.keyword) }
+
+        let picture = try write(pngWidth, pngHeight, stride, rgb)
+        // The signature and IHDR, the chunk that comes first, have 8 + 25 bytes; notes may stand anywhere after them.
+        return picture.prefix(33) + notes.flatMap(chunk) + picture.dropFirst(33)
+    }
+
+    /// libpng's simplified interface: its errors come back as a value, no `longjmp` leaves it.
+    private static func write(_ width: UInt32, _ height: UInt32, _ stride: Int32, _ rgb: [UInt8]) throws(PNGError) -> [UInt8] {
+        var image = unsafe png_image()
+        unsafe image.version = UInt32(PNG_IMAGE_VERSION)
+        unsafe image.width = width
+        unsafe image.height = height
+        unsafe image.format = UInt32(PNG_FORMAT_FLAG_COLOR)
+        defer { unsafe png_image_free(&image) }
+
+        var byteCount = 0
+        guard unsafe png_image_write_to_memory(&image, nil, &byteCount, 0, rgb, stride, nil) != 0 else { throw .library(unsafe message(&image)) }
+        var bytes = [UInt8](repeating: 0, count: byteCount)
+        guard unsafe png_image_write_to_memory(&image, &bytes, &byteCount, 0, rgb, stride, nil) != 0 else { throw .library(unsafe message(&image)) }
+        return Array(bytes.prefix(byteCount))
+    }
+
+    private static func message(_ image: inout png_image) -> String {
+        unsafe withUnsafeBytes(of: &image.message) { bytes in
+            unsafe String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+        }
+    }
+
+    private static func isStorable(_ note: Note) -> Bool {
+        let keyword = note.keyword.utf8
+        return (1...79).contains(keyword.count) && keyword.allSatisfy { (0x20...0x7E).contains($0) } && keyword.first != 0x20 && keyword.last != 0x20
+            && note.text.utf8.count <= maximumTextLength && !note.text.utf8.contains(0)
+    }
+
+    /// An uncompressed `iTXt` chunk: keyword, four empty fields (compression flag and method, language, translation), text in UTF-8.
+    private static func chunk(_ note: Note) -> [UInt8] {
+        let content = Array("iTXt\(note.keyword)".utf8) + [0, 0, 0, 0, 0] + Array(note.text.utf8)
+        return bigEndian(UInt32(content.count - 4)) + content + bigEndian(CRC32.checksum(content))
+    }
+
+    private static func bigEndian(_ word: UInt32) -> [UInt8] {
+        [UInt8(word >> 24), UInt8(word >> 16 & 0xFF), UInt8(word >> 8 & 0xFF), UInt8(word & 0xFF)]
+    }
+}
+
+/// Why a picture cannot be written.
+package enum PNGError: Error, Sendable, Equatable, CustomStringConvertible {
+    case size(width: Int, height: Int)
+    case pixels(expected: Int, found: Int)
+    case note(keyword: String)
+    case library(String)
+
+    package var description: String {
+        switch self {
+        case .size(let width, let height): "PNG: expected a width and height that libpng can hold, found \(width) x \(height)"
+        case .pixels(let expected, let found): "PNG: expected \(expected) bytes of pixels, found \(found)"
+        case .note(let keyword):
+            "PNG: the note \"\(keyword)\": expected a keyword of 1 to 79 printable ASCII characters and at most 16 MB of text without null characters"
+        case .library(let message): "PNG: libpng: \(message)"
+        }
+    }
+}

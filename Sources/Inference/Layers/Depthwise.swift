@@ -1,0 +1,30 @@
+import CKernels
+package import Tensors
+
+/// A depthwise convolution with an odd square kernel, stride 1 and same padding, over channels-last maps.
+package struct Depthwise: Sendable {
+    /// Tap-major, `[kernel * kernel, channels]`.
+    private let weight: Tensor
+    private let bias: Tensor?
+    private let kernel: Int
+
+    /// - Parameter weight: `[channels, kernel, kernel]`, as packed.
+    package init(_ weight: Tensor, bias: Tensor?) throws(AllocationError) {
+        kernel = weight.shape[1]
+        self.weight = try ImageLayout.transpose(weight, rows: weight.rows, columns: weight.columns, as: [weight.columns, weight.rows])
+        self.bias = bias
+    }
+
+    /// x [h, w, channels] to the same shape.
+    package func callAsFunction(_ x: Tensor) throws(AllocationError) -> Tensor {
+        let (height, width, channels) = (x.shape[0], x.shape[1], x.shape[2])
+        precondition(channels == weight.columns)
+        var result = try Tensor(x.shape, zeroed: false)
+        let (source, target) = unsafe (SharedPointer(reading: x.pointer), SharedPointer(result.mutablePointer))
+        Parallel.forEach(height) { range in
+            unsafe ck_depthwise(
+                isa, source.pointer, weight.pointer, bias?.pointer, target.pointer, height, width, channels, kernel, range.lowerBound, range.upperBound)
+        }
+        return result
+    }
+}

@@ -1,0 +1,145 @@
+import CKernels
+package import Tensors
+
+/// y = x W^T + b, for a weight of any scheme.
+///
+/// A model is never widened in memory: 16-bit and weight-only int8 weights are decoded panel by panel into a small scratch
+/// right before the product that uses them. Weights with `int8PerToken` activations compute in integers, by the
+/// integer contract of Formats/schemes.md.
+package struct Linear: Sendable {
+    package let outputs: Int
+    package let inputs: Int
+    private let weight: Storage
+    private let bias: Tensor?
+
+    private enum Storage: Sendable {
+        case float32(Tensor)
+        case half(EncodedTensor)
+        /// int8 values and their scales, decoded for float arithmetic.
+        case decoded(EncodedTensor, Tensor)
+        /// int8 values in the panels of the integer kernel, and their scales.
+        case integer(Buffer, Tensor)
+    }
+
+    /// Bytes of decoded weights that are held at once.
+    private static let panelBytes = 4 << 20
+
+    /// - Parameter stored: rows are outputs; all further axes together are inputs. Floating point of 16 bits or more, or int8.
+    package init(_ stored: StoredWeight, bias: Tensor? = nil) throws(AllocationError) {
+        let (outputs, inputs) = (stored.shape.rows, stored.shape.columns)
+        precondition(bias.map { $0.count == outputs } ?? true)
+        self.outputs = outputs
+        self.inputs = inputs
+        self.bias = bias
+        switch stored {
+        case .plain(let tensor) where tensor.dtype == .f16 || tensor.dtype == .bf16: weight = .half(tensor)
+        case .plain(let tensor): weight = .float32(tensor.dtype == .f32 ? Tensor(sharing: tensor) : try tensor.widened())
+        case .int8PerChannel(let values, let scales, .float): weight = .decoded(values, scales)
+        case .int8PerChannel(let values, let scales, .int8PerToken):
+            weight = .integer(try Self.packed(values, outputs: outputs, inputs: inputs), scales)
+        }
+    }
+
+    private static func packed(_ values: EncodedTensor, outputs: Int, inputs: Int) throws(AllocationError) -> Buffer {
+        let packed = try Buffer(byteCount: ck_w8_packed_bytes(isa, outputs, inputs), zeroed: false)
+        let (source, target) = unsafe (SharedPointer(reading: values.bytes.bindMemory(to: Int8.self).baseAddress!), SharedPointer(packed.int8))
+        Parallel.forEach(outputs, grain: ck_w8_panel(isa)) { range in
+            let offset = ck_w8_packed_bytes(isa, range.lowerBound, inputs)
+            unsafe ck_w8_pack(isa, source.pointer + range.lowerBound * inputs, range.count, inputs, target.pointer + offset)
+        }
+        return packed
+    }
+
+    /// x [.., inputs] to [.., outputs]; a matrix is `[rows, inputs]`, a map `[h, w, inputs]`.
+    package func callAsFunction(_ x: Tensor) throws(AllocationError) -> Tensor {
+        var result = try Tensor(Shape(x.shape.extents.dropLast() + [outputs]), zeroed: false)
+        defer { withExtendedLifetime((x, result)) {} }
+        unsafe try apply(x.pointer, rows: x.count / inputs, to: result.mutablePointer, stride: outputs)
+        return result
+    }
+
+    /// Writes the outputs of `rows` dense rows of inputs to rows of `stride` elements.
+    @unsafe func apply(_ x: UnsafePointer<Float>, rows: Int, to y: UnsafeMutablePointer<Float>, stride: Int) throws(AllocationError) {
+        if case .integer(let packed, let scales) = weight { return try unsafe multiplyIntegers(x, rows, packed, scales, y, stride) }
+        if let bias {
+            let (source, target) = unsafe (SharedPointer(reading: bias.pointer), SharedPointer(y))
+            Parallel.forEach(rows, grain: 16) { range in
+                for row in range { unsafe (target.pointer + row * stride).update(from: source.pointer, count: outputs) }
+            }
+        }
+        let beta: Float = bias == nil ? 0 : 1
+        if case .float32(let tensor) = weight { return unsafe Self.multiply(x, rows, tensor.pointer, outputs, inputs, y, stride, beta) }
+        let panel = min(outputs, max(1, Self.panelBytes / (inputs * MemoryLayout<Float>.stride)))
+        var scratch = try Tensor([panel, inputs], zeroed: false)
+        defer { withExtendedLifetime(scratch) {} }
+        for start in Swift.stride(from: 0, to: outputs, by: panel) {
+            let count = min(panel, outputs - start)
+            unsafe decode(start..<start + count, into: scratch.mutablePointer)
+            unsafe Self.multiply(x, rows, scratch.pointer, count, inputs, y + start, stride, beta)
+        }
+    }
+
+    /// y = x W^T + beta * y. A single row, as the embeddings of time and guidance are, is summed in double: it waits for memory anyway, and
+    /// its sums of a few hundred cosines cancel so much that float32 sums would show in everything they modulate.
+    @unsafe private static func multiply(
+        _ x: UnsafePointer<Float>, _ rows: Int, _ weight: UnsafePointer<Float>, _ outputs: Int, _ inputs: Int, _ y: UnsafeMutablePointer<Float>, _ stride: Int,
+        _ beta: Float
+    ) {
+        guard rows == 1 else {
+            unsafe BLAS.multiply(
+                x, lda: inputs, weight, ldb: inputs, transposed: true, into: y, ldc: stride, m: rows, n: outputs, k: inputs, beta: beta)
+            return
+        }
+        let (source, factors, target) = unsafe (SharedPointer(reading: x), SharedPointer(reading: weight), SharedPointer(y))
+        Parallel.forEach(outputs, grain: 16) { range in
+            for output in range {
+                let row = unsafe factors.pointer + output * inputs
+                var sum = unsafe beta == 0 ? 0 : Double(target.pointer[output])
+                for input in 0..<inputs { unsafe sum += Double(source.pointer[input]) * Double(row[input]) }
+                unsafe target.pointer[output] = Float(sum)
+            }
+        }
+    }
+
+    private func decode(_ panel: Range<Int>, into scratch: UnsafeMutablePointer<Float>) {
+        let target = unsafe SharedPointer(scratch)
+        Parallel.forEach(panel.count, grain: 8) { range in
+            let first = (panel.lowerBound + range.lowerBound) * inputs
+            let (out, count) = unsafe (target.pointer + range.lowerBound * inputs, range.count * inputs)
+            switch weight {
+            case .half(let tensor):
+                let source = unsafe tensor.bytes.baseAddress! + first * 2
+                if tensor.dtype == .bf16 { unsafe ck_bf16_to_f32(isa, source, out, count) } else { unsafe ck_f16_to_f32(isa, source, out, count) }
+            case .decoded(let values, let scales):
+                let row = panel.lowerBound + range.lowerBound
+                unsafe ck_dequantize_rows_s8(isa, values.bytes.baseAddress! + first, scales.pointer + row, out, inputs, range.count, inputs)
+            case .float32, .integer: preconditionFailure("has no panels")
+            }
+        }
+    }
+
+    /// Quantizes each row of x to int8 and multiplies with int32 accumulators: y = fma(s_x * s_w, accumulator, b).
+    private func multiplyIntegers(
+        _ x: UnsafePointer<Float>, _ rows: Int, _ packed: Buffer, _ scales: Tensor, _ y: UnsafeMutablePointer<Float>, _ stride: Int
+    ) throws(AllocationError) {
+        let quantized = try Buffer(byteCount: rows * inputs, zeroed: false)
+        var rowScales = try Tensor([rows], zeroed: false)
+        // The kernels know them by their addresses alone, which does not keep them.
+        defer { withExtendedLifetime((quantized, rowScales)) {} }
+        let (source, target) = unsafe (SharedPointer(reading: x), SharedPointer(y))
+        let (values, factors) = unsafe (SharedPointer(quantized.int8), SharedPointer(rowScales.mutablePointer))
+        // 96 rows at a time reuse what the kernel widens once.
+        Parallel.forEach(rows, grain: 96) { range in
+            let row = range.lowerBound
+            let (q, s) = unsafe (values.pointer + row * inputs, factors.pointer + row)
+            unsafe ck_quantize_rows_s8(isa, source.pointer + row * inputs, inputs, q, s, range.count, inputs)
+            unsafe ck_w8a8_linear(
+                isa, q, s, packed.bytes.baseAddress!, scales.pointer, bias?.pointer, target.pointer + row * stride, stride, range.count, outputs, inputs, 0,
+                outputs)
+        }
+    }
+}
+
+extension Buffer {
+    @unsafe fileprivate var int8: UnsafeMutablePointer<Int8> { unsafe mutableBytes.baseAddress!.assumingMemoryBound(to: Int8.self) }
+}

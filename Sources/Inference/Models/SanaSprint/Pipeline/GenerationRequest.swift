@@ -1,0 +1,71 @@
+package import Tensors
+
+/// What picture to make.
+package struct GenerationRequest: Sendable {
+    package var prompt: String
+    /// Whether the instruction that the model was trained with goes before the prompt.
+    package var useInstruction = true
+    package var timesteps = TimestepPlan.steps(2)
+    package var guidance: Float = 4.5
+    /// Size in pixels; nil for the model's own.
+    package var width: Int?
+    package var height: Int?
+    package var noise: NoiseSource
+    /// Features that stand in for the text encoder's; the prompt is then not read.
+    package var promptFeatures: PromptFeatures?
+    /// The picture for the probes of the autoencoder's encoder; the generated one where nil.
+    package var encoderPicture: GeneratedImage?
+
+    package init(prompt: String, noise: NoiseSource = .seed(0)) {
+        self.prompt = prompt
+        self.noise = noise
+    }
+}
+
+/// Where the noise comes from.
+package enum NoiseSource: Sendable {
+    /// torch.Generator("cpu").manual_seed(seed), drawn from as diffusers does.
+    case seed(UInt64)
+    /// Unit noise: the start, and what is added after each step, `[c, h, w]` or `[1, c, h, w]`. That of the last step is not needed.
+    case given(latents: Tensor, steps: [Tensor])
+}
+
+/// What the text encoder says of a prompt: one row per position, and which of them count.
+package struct PromptFeatures: Sendable {
+    /// `[positions, channels]`.
+    package let rows: Tensor
+    /// 1 for the positions that the transformer sees.
+    package let mask: [Int32]
+
+    /// - Parameter embeddings: `[positions, channels]` or `[1, positions, channels]`.
+    package init(_ embeddings: Tensor, mask: [Int32]) {
+        let channels = embeddings.shape.extents.last ?? 1
+        rows = embeddings.reshaped([channels == 0 ? 0 : embeddings.count / channels, channels])
+        self.mask = mask
+    }
+}
+
+/// An eight-bit picture.
+package struct GeneratedImage: Sendable, Equatable {
+    package let width: Int
+    package let height: Int
+    /// `[height, width, 3]`.
+    package let rgb: [UInt8]
+
+    /// - Precondition: three bytes for every pixel.
+    package init(width: Int, height: Int, rgb: [UInt8]) {
+        precondition(rgb.count == width * height * 3)
+        (self.width, self.height, self.rgb) = (width, height, rgb)
+    }
+}
+
+/// How far `generate` has come.
+package enum GenerationStage: Sendable, Equatable {
+    case readingPrompt
+    /// So many tokens of the prompt did not fit and were cut off its end.
+    case promptCut(tokens: Int)
+    case loadingTransformer
+    case step(Int, of: Int)
+    case decoding
+    case encoding
+}

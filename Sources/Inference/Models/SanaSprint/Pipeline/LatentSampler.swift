@@ -1,0 +1,107 @@
+import Tensors
+
+/// The sampling loop of one picture: a request, checked and laid out for a model.
+struct LatentSampler {
+    private let times: [Float]
+    private let shape: Shape
+    private let guidance: Float
+    private let guidanceScale: Double
+    private let sigma: Double
+    private let start: Tensor
+    private let noises: [Tensor]
+    /// Positions of the prompt that traces have: padding included.
+    private let promptPositions: Int
+
+    /// Checks the request against the model before anything is computed.
+    init(_ request: GenerationRequest, _ configuration: SanaSprintConfiguration, compression: Int) throws(InferenceError) {
+        let transformer = configuration.transformer
+        let grid = compression * transformer.patch
+        let side = transformer.sampleSize * compression
+        let (height, width) = (request.height ?? side, request.width ?? side)
+        for (name, extent) in [("width", width), ("height", height)] where extent <= 0 || extent % grid != 0 || extent > 65_536 {
+            let (below, above) = (extent / grid * grid, (extent / grid + 1) * grid)
+            throw .request(
+                subject: name,
+                expected: "a multiple of \(grid) pixels up to 65536" + (extent > 0 && below > 0 && above <= 65_536 ? ", such as \(below) or \(above)" : ""),
+                found: "\(extent)")
+        }
+        times = try request.timesteps.times(maximumSteps: configuration.scheduler.maximumSteps)
+        shape = [transformer.channels, height / compression, width / compression]
+        guidance = request.guidance
+        guidanceScale = transformer.guidanceScale
+        sigma = configuration.scheduler.sigmaData
+        promptPositions = request.promptFeatures?.mask.count ?? SanaSprintPrompt.defaultMaximumLength
+        (start, noises) = try Self.noise(request.noise, shape, steps: times.count - 1)
+    }
+
+    private static func noise(_ source: NoiseSource, _ shape: Shape, steps: Int) throws(InferenceError) -> (Tensor, [Tensor]) {
+        switch source {
+        case .seed(let seed):
+            var generator = TorchGenerator(seed: seed)
+            return try InferenceError.wrap { () throws(AllocationError) in
+                let start = try Tensor(shape, generator.randn(shape.elementCount))
+                var noises: [Tensor] = []
+                for _ in 0..<steps { noises.append(try Tensor(shape, generator.randn(shape.elementCount))) }
+                return (start, noises)
+            }
+        case .given(let latents, let given):
+            guard given.count >= steps - 1 else {
+                throw .request(subject: "step noise", expected: "at least \(steps - 1) tensors for \(steps) steps", found: "\(given.count)")
+            }
+            for tensor in [latents] + given where tensor.shape != shape && tensor.shape != Shape([1] + shape.extents) {
+                throw .request(subject: "noise", expected: "the shape \(shape) of the latents", found: "\(tensor.shape)")
+            }
+            return (latents.reshaped(shape), given.prefix(steps).map { $0.reshaped(shape) })
+        }
+    }
+
+    /// The final latents `[c, h, w]`, of unit variance.
+    func run(
+        _ transformer: SanaTransformer, _ features: Tensor, probes sink: (any ProbeSink)?, progress: ((GenerationStage) -> Void)?
+    ) throws(InferenceError) -> Tensor {
+        let probes = Probes(sink: sink)
+        let prompt = try transformer.prompt(features)
+        var latents = try InferenceError.wrap { () throws(AllocationError) in
+            try probes.record("input.latents", start.batched)
+            try probes.record("dit.guidance", Double(guidance) * guidanceScale)
+            try probes.recordTokens("dit.caption", prompt.caption, paddedTo: promptPositions)
+            return try start.scaled(by: sigma)
+        }
+        var denoised = latents
+        for step in 0..<times.count - 1 {
+            progress?(.step(step + 1, of: times.count - 1))
+            let flow = TrigFlow(from: times[step], to: times[step + 1], sigma: sigma)
+            let name = "dit.step\(step)."
+            let input = try InferenceError.wrap { () throws(AllocationError) in try flow.input(latents) }
+            let velocity = try transformer.velocity(
+                input, time: flow.flowTime, guidance: Double(guidance), prompt: prompt, probes: sink, probePrefix: name)
+            (denoised, latents) = try InferenceError.wrap { () throws(AllocationError) in
+                try probes.record(name + "input", input.batched)
+                try probes.record(name + "timestep", flow.flowTime)
+                let clean = try flow.denoised(latents, input: input, velocity: velocity)
+                try probes.record(name + "denoised", clean.batched)
+                // The noise after the last step has the weight sin 0 = 0; a trace may lack it.
+                guard step < noises.count else { return (clean, latents) }
+                try probes.record("input.noise.\(step)", noises[step].batched)
+                let next = try flow.renoised(clean, noise: noises[step])
+                try probes.record(name + "latents", next.batched)
+                return (clean, next)
+            }
+        }
+        return try InferenceError.wrap { () throws(AllocationError) in
+            let result = try denoised.scaled(by: 1 / sigma)
+            try probes.record("latents", result.batched)
+            return result
+        }
+    }
+}
+
+extension Tensor {
+    /// factor * self, computed in double.
+    fileprivate func scaled(by factor: Double) throws(AllocationError) -> Tensor {
+        var result = try copy()
+        var elements = result.mutableSpan
+        for index in elements.indices { elements[index] = Float(Double(elements[index]) * factor) }
+        return result
+    }
+}

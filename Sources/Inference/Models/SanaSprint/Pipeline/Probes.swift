@@ -1,0 +1,68 @@
+package import Tensors
+
+/// Takes the values of probe points while a model runs: a trace file, a comparison.
+package protocol ProbeSink: AnyObject {
+    /// Whether `record` shall be called for this probe; without it the value is not even laid out.
+    func wants(_ name: String) -> Bool
+    /// A probe's value, in the shape traces have: maps `[1, c, h, w]`, tokens `[1, tokens, c]`. Formats/trace.md lists the names.
+    func record(_ name: String, _ value: EncodedTensor)
+}
+
+/// The probe points of one run below a name prefix; does nothing where nobody listens.
+///
+/// Values are copied, so that the models may go on in place.
+struct Probes {
+    let sink: (any ProbeSink)?
+    var prefix = ""
+
+    /// A value that is recorded under the shape given, or its own.
+    func record(_ name: String, _ value: @autoclosure () -> Tensor, as shape: Shape? = nil) throws(AllocationError) {
+        guard let sink = listener(name) else { return }
+        let copy = try value().copy()
+        sink.record(prefix + name, EncodedTensor(shape.map { copy.reshaped($0) } ?? copy))
+    }
+
+    /// Rows `[tokens, c]`, recorded as `[1, rows, c]` with zeros after the last token.
+    func recordTokens(_ name: String, _ value: Tensor, paddedTo rows: Int? = nil) throws(AllocationError) {
+        guard let sink = listener(name) else { return }
+        var padded = try Tensor([1, max(rows ?? 0, value.rows), value.columns])
+        unsafe padded.mutablePointer.update(from: value.pointer, count: value.count)
+        sink.record(prefix + name, EncodedTensor(padded))
+    }
+
+    /// A map `[h, w, c]`, recorded as `[1, c, h, w]`.
+    func recordMap(_ name: String, _ value: Tensor) throws(AllocationError) {
+        guard let sink = listener(name) else { return }
+        sink.record(prefix + name, EncodedTensor(try ImageLayout.channelsFirst(value).batched))
+    }
+
+    /// One number, recorded as `[1]`.
+    func record(_ name: String, _ number: Double) throws(AllocationError) {
+        guard let sink = listener(name) else { return }
+        sink.record(prefix + name, EncodedTensor(try Tensor([1], [Float(number)])))
+    }
+
+    func record(_ name: String, _ numbers: [Int32], as shape: Shape) throws(AllocationError) {
+        guard let sink = listener(name) else { return }
+        let value = try EncodedTensor(dtype: .i32, shape: shape)
+        unsafe value.buffer.mutableBytes.copyBytes(from: numbers.withUnsafeBytes { unsafe Array($0) })
+        sink.record(prefix + name, value)
+    }
+
+    func record(_ name: String, _ bytes: [UInt8], as shape: Shape) throws(AllocationError) {
+        guard let sink = listener(name) else { return }
+        let value = try EncodedTensor(dtype: .u8, shape: shape)
+        unsafe value.buffer.mutableBytes.copyBytes(from: bytes)
+        sink.record(prefix + name, value)
+    }
+
+    private func listener(_ name: String) -> (any ProbeSink)? {
+        guard let sink, sink.wants(prefix + name) else { return nil }
+        return sink
+    }
+}
+
+extension Tensor {
+    /// The same elements with a batch axis of 1 in front.
+    var batched: Tensor { reshaped(Shape([1] + shape.extents)) }
+}

@@ -1,0 +1,166 @@
+import StrictJSON
+package import Tensors
+
+/// SANA-Sprint from prompt to picture: text encoder, sampler and transformer, autoencoder.
+///
+/// Each part is loaded when its turn comes and let go after it, so that the largest one decides about memory.
+/// Source: SanaSprintPipeline in diffusers.
+package final class SanaSprintPipeline: Sendable {
+    package let configuration: SanaSprintConfiguration
+    private let weights: any WeightSource
+
+    package init(weights: any WeightSource) throws(InferenceError) {
+        if let failure = BLAS.failure { throw .library(failure) }
+        self.weights = weights
+        func json(_ name: String, when present: Bool) throws(InferenceError) -> JSONValue? {
+            guard present else { return nil }
+            return try InferenceError.loading { () throws(WeightError) in try weights.configuration(name) }
+        }
+        let transformer = try InferenceError.loading { () throws(WeightError) in try weights.configuration("transformer") }
+        let hasAutoencoder = weights.contains(Self.marker(.vaeDecoder)) || weights.contains(Self.marker(.vaeEncoder))
+        let vae = try json("vae", when: hasAutoencoder)
+        let text = try json("text_encoder", when: weights.contains(Self.marker(.textEncoder)))
+        let scheduler = try json("scheduler", when: true)
+        do throws(ConfigurationError) {
+            configuration = try SanaSprintConfiguration(transformer: transformer, vae: vae, textEncoder: text, scheduler: scheduler)
+        } catch { throw .configuration(error) }
+    }
+
+    // MARK: - Parts, for whoever runs them alone
+
+    package func textEncoder() throws(InferenceError) -> Gemma2Encoder {
+        guard let text = configuration.text, has(.textEncoder) else { throw .missingComponent(.textEncoder, needed: "read a prompt") }
+        return Gemma2Encoder(text, from: weights)
+    }
+
+    package func transformer() throws(InferenceError) -> SanaTransformer {
+        guard has(.transformer) else { throw .missingComponent(.transformer, needed: "sample") }
+        return try SanaTransformer(configuration.transformer, from: weights)
+    }
+
+    package func decoder() throws(InferenceError) -> AutoencoderDecoder {
+        guard let vae = configuration.vae, has(.vaeDecoder) else { throw .missingComponent(.vaeDecoder, needed: "make a picture of latents") }
+        return AutoencoderDecoder(vae, from: weights)
+    }
+
+    package func encoder() throws(InferenceError) -> AutoencoderEncoder {
+        guard let vae = configuration.vae, has(.vaeEncoder) else { throw .missingComponent(.vaeEncoder, needed: "make latents of a picture") }
+        return AutoencoderEncoder(vae, from: weights)
+    }
+
+    package func has(_ component: Component) -> Bool { weights.contains(Self.marker(component)) }
+
+    /// A weight that every configuration of the component has.
+    private static func marker(_ component: Component) -> String {
+        switch component {
+        case .transformer: "dit.patch.weight"
+        case .vaeDecoder: "vae.dec.conv_in.weight"
+        case .vaeEncoder: "vae.enc.conv_in.weight"
+        case .textEncoder, .tokenizer, .prefixCache: "text.embed.weight"
+        }
+    }
+
+    // MARK: - The whole
+
+    /// Makes a picture.
+    ///
+    /// - Parameters:
+    ///   - probes: takes the values of all probe points; with one, the encoder runs too if the file has it.
+    ///   - progress: called before each stage.
+    package func generate(
+        _ request: GenerationRequest, probes: (any ProbeSink)? = nil, progress: ((GenerationStage) -> Void)? = nil
+    ) throws(InferenceError) -> GeneratedImage {
+        let decoder = try decoder()
+        let sampler = try LatentSampler(request, configuration, compression: decoder.configuration.compression)
+        let features = try promptFeatures(request, probes, progress)
+        let latents = try sample(sampler, features, probes, progress)
+        progress?(.decoding)
+        let picture = try decode(latents, decoder, probes)
+        if probes != nil, has(.vaeEncoder) {
+            progress?(.encoding)
+            let input = request.encoderPicture ?? picture
+            let pixels = try InferenceError.wrap { () throws(AllocationError) in try Pixels.tensor(input) }
+            _ = try encoder().encode(pixels, probes: probes)
+        }
+        return picture
+    }
+
+    /// The picture of a sampler's latents, `[c, h, w]` of unit variance.
+    package func decode(_ latents: Tensor, probes: (any ProbeSink)? = nil) throws(InferenceError) -> GeneratedImage {
+        try decode(latents, try decoder(), probes)
+    }
+
+    private func decode(_ latents: Tensor, _ decoder: AutoencoderDecoder, _ sink: (any ProbeSink)?) throws(InferenceError) -> GeneratedImage {
+        let scaled = try InferenceError.wrap { () throws(AllocationError) in
+            var scaled = try latents.copy()
+            var elements = scaled.mutableSpan
+            for index in elements.indices { elements[index] = Float(Double(elements[index]) / decoder.configuration.scalingFactor) }
+            return scaled
+        }
+        let image = try decoder.decode(scaled, probes: sink)
+        let probes = Probes(sink: sink)
+        try InferenceError.wrap { () throws(AllocationError) in try probes.record("image", image.batched) }
+        let picture = try Pixels.bytes(image)
+        try InferenceError.wrap { () throws(AllocationError) in
+            try probes.record("image_u8", picture.rgb, as: [picture.height, picture.width, 3])
+        }
+        return picture
+    }
+
+    private func sample(
+        _ sampler: LatentSampler, _ features: Tensor, _ probes: (any ProbeSink)?, _ progress: ((GenerationStage) -> Void)?
+    ) throws(InferenceError) -> Tensor {
+        progress?(.loadingTransformer)
+        return try sampler.run(try transformer(), features, probes: probes, progress: progress)
+    }
+
+    /// The features of the positions that count, `[tokens, captionChannels]`.
+    private func promptFeatures(
+        _ request: GenerationRequest, _ sink: (any ProbeSink)?, _ progress: ((GenerationStage) -> Void)?
+    ) throws(InferenceError) -> Tensor {
+        if let given = request.promptFeatures { return try checked(given, Probes(sink: sink)) }
+        let encoder = try textEncoder()
+        progress?(.readingPrompt)
+        let bytes = try InferenceError.loading { () throws(WeightError) in try weights.tokenizer() }
+        let tokenizer: GemmaTokenizer
+        do throws(TextError) { tokenizer = try GemmaTokenizer(bytes) } catch { throw .text(error) }
+        let prompt = SanaSprintPrompt(request.prompt, tokenizer: tokenizer, withInstruction: request.useInstruction)
+        if prompt.truncatedTokenCount > 0 { progress?(.promptCut(tokens: prompt.truncatedTokenCount)) }
+
+        let probes = Probes(sink: sink)
+        let padded = prompt.paddedIDs.count
+        let hidden = try encoder.encode(prompt.ids, probes: sink, paddedLength: padded)
+        return try InferenceError.wrap { () throws(AllocationError) in
+            try probes.record("text.input_ids", prompt.paddedIDs, as: [1, padded])
+            try probes.record("text.attention_mask", prompt.attentionMask, as: [1, padded])
+            let kept = try hidden.gatheringRows(prompt.keptPositions)
+            try probes.recordTokens("prompt_embeds", kept, paddedTo: prompt.promptMask.count)
+            try probes.record("prompt_mask", prompt.promptMask, as: [1, prompt.promptMask.count])
+            return kept
+        }
+    }
+
+    private func checked(_ given: PromptFeatures, _ probes: Probes) throws(InferenceError) -> Tensor {
+        let channels = configuration.transformer.captionChannels
+        let kept = given.mask.indices.filter { given.mask[$0] != 0 }
+        guard given.rows.columns == channels, given.mask.count == given.rows.rows, !kept.isEmpty else {
+            throw .request(
+                subject: "prompt features", expected: "rows of \(channels) channels and a mask that keeps at least one of them",
+                found: "\(given.rows.shape), \(given.mask.count) mask entries, \(kept.count) kept")
+        }
+        return try InferenceError.wrap { () throws(AllocationError) in
+            try probes.record("prompt_embeds", given.rows.batched)
+            try probes.record("prompt_mask", given.mask, as: [1, given.mask.count])
+            return try given.rows.gatheringRows(kept)
+        }
+    }
+}
+
+extension Tensor {
+    /// The given rows of a matrix, in their order.
+    func gatheringRows(_ indices: [Int]) throws(AllocationError) -> Tensor {
+        var result = try Tensor([indices.count, columns], zeroed: false)
+        for (row, index) in indices.enumerated() { unsafe (result.mutablePointer + row * columns).update(from: pointer + index * columns, count: columns) }
+        return result
+    }
+}

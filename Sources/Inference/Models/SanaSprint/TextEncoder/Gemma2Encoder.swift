@@ -1,0 +1,92 @@
+package import Tensors
+
+/// Gemma-2 as a text encoder: the normed hidden states of its last layer.
+///
+/// Layers are loaded one after the other and let go, since each is used once per prompt. Padding comes last and attention is causal, so tokens
+/// alone are computed. Source: Gemma2Model in transformers' modeling_gemma2.py.
+package struct Gemma2Encoder: Sendable {
+    package let configuration: TextEncoderConfiguration
+    private let loader: WeightLoader
+
+    package init(_ configuration: TextEncoderConfiguration, from source: any WeightSource) {
+        self.configuration = configuration
+        loader = WeightLoader(source: source)
+    }
+
+    /// Hidden states `[tokens, width]` of token ids.
+    ///
+    /// - Parameter paddedLength: how many rows the probes have, of which those after the last token are zero.
+    package func encode(_ ids: [Int32], probes: (any ProbeSink)? = nil, paddedLength: Int = 0) throws(InferenceError) -> Tensor {
+        let probes = Probes(sink: probes)
+        var x = try embed(ids)
+        try InferenceError.wrap { () throws(AllocationError) in try probes.recordTokens("text.embed", x, paddedTo: paddedLength) }
+        let rotary = rotary(tokens: ids.count)
+        for index in 0..<configuration.layers {
+            let layer = try load(index)
+            try InferenceError.wrap { () throws(AllocationError) in
+                try layer.apply(&x, rotary: rotary)
+                try probes.recordTokens("text.layer.\(index)", x, paddedTo: paddedLength)
+            }
+        }
+        let norm = try InferenceError.loading { () throws(WeightError) in
+            try loader.norm("text.norm", configuration.width, offset: 1, epsilon: configuration.normEpsilon)
+        }
+        return try InferenceError.wrap { () throws(AllocationError) in try norm(x) }
+    }
+
+    /// One layer alone, from a given input `[tokens, width]`.
+    package func layer(_ index: Int, _ x: Tensor) throws(InferenceError) -> Tensor {
+        let layer = try load(index)
+        return try InferenceError.wrap { () throws(AllocationError) in
+            var result = try x.copy()
+            try layer.apply(&result, rotary: rotary(tokens: x.rows))
+            return result
+        }
+    }
+
+    private func load(_ index: Int) throws(InferenceError) -> Gemma2Layer {
+        try InferenceError.loading { () throws(WeightError) in try Gemma2Layer(loader, index, configuration) }
+    }
+
+    private func rotary(tokens: Int) -> Rotary { Rotary(tokens: tokens, headDimension: configuration.headDimension, theta: configuration.ropeTheta) }
+
+    /// Rows of the embedding table times sqrt(width). Only these rows are decoded.
+    private func embed(_ ids: [Int32]) throws(InferenceError) -> Tensor {
+        let (vocabulary, width) = (configuration.vocabulary, configuration.width)
+        for id in ids where !(0..<vocabulary).contains(Int(id)) {
+            throw .request(
+                subject: "token ids", expected: "0 to \(vocabulary - 1), the text encoder's vocabulary", found: "\(id); the tokenizer is another model's")
+        }
+        let table = try InferenceError.loading { () throws(WeightError) in try loader.weight("text.embed.weight", [vocabulary, width]) }
+        let scale = Double(width).squareRoot()
+        return try InferenceError.wrap { () throws(AllocationError) in
+            var result = try Tensor([ids.count, width], zeroed: false)
+            for (row, id) in ids.enumerated() {
+                let values = try table.row(Int(id))
+                var elements = result.mutableSpan
+                for column in 0..<width { elements[row * width + column] = Float(Double(values.span[column]) * scale) }
+            }
+            return result
+        }
+    }
+}
+
+extension StoredWeight {
+    /// One row in float32.
+    fileprivate func row(_ index: Int) throws(AllocationError) -> Tensor {
+        switch self {
+        case .plain(let tensor): return try tensor.row(index).widened()
+        case .int8PerChannel(let values, let scales, _): return try values.row(index).scaledRows(by: try scales.reshaped([scales.count, 1]).row(index))
+        }
+    }
+}
+
+extension EncodedTensor {
+    /// Row `index` as a matrix of one row.
+    fileprivate func row(_ index: Int) throws(AllocationError) -> EncodedTensor {
+        let result = try EncodedTensor(dtype: dtype, shape: [1, shape.columns])
+        let byteCount = shape.columns * dtype.byteCount
+        unsafe result.buffer.mutableBytes.copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[index * byteCount..<(index + 1) * byteCount]))
+        return result
+    }
+}

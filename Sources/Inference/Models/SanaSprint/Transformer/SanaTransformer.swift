@@ -1,0 +1,98 @@
+package import Tensors
+
+/// The SANA-Sprint transformer: predicts the velocity from noise to picture.
+///
+/// All its weights stay in memory, in the types they are stored in, since every step uses them.
+/// Source: SanaTransformer2DModel in diffusers' sana_transformer.py.
+package final class SanaTransformer: Sendable {
+    package let configuration: TransformerConfiguration
+    private let conditioning: TransformerConditioning
+    private let patchEmbedding: Linear
+    private let blocks: [TransformerBlock]
+    private let outputTable: Tensor
+    private let output: Linear
+
+    /// Epsilon of the last norm: fixed in SanaModulatedNorm, unlike those of the blocks.
+    private static let outputEpsilon = 1e-6
+
+    package init(_ configuration: TransformerConfiguration, from source: any WeightSource) throws(InferenceError) {
+        self.configuration = configuration
+        let loader = WeightLoader(source: source)
+        let c = configuration
+        conditioning = try InferenceError.loading { () throws(WeightError) in try TransformerConditioning(loader, c) }
+        patchEmbedding = try InferenceError.loading { () throws(WeightError) in try loader.linear("dit.patch", c.width, c.patchChannels, bias: true) }
+        var blocks: [TransformerBlock] = []
+        for index in 0..<c.layers { blocks.append(try InferenceError.loading { () throws(WeightError) in try TransformerBlock(loader, index, c) }) }
+        self.blocks = blocks
+        outputTable = try InferenceError.loading { () throws(WeightError) in try loader.tensor("dit.out.table", [2, c.width]) }
+        output = try InferenceError.loading { () throws(WeightError) in try loader.linear("dit.out", c.patchChannels, c.width, bias: true) }
+    }
+
+    /// What the blocks need of a prompt; computed once, used in every step.
+    package struct Prompt: Sendable {
+        /// Projected features of the kept tokens, `[tokens, width]`.
+        let caption: Tensor
+        let keyValues: [Tensor]
+    }
+
+    /// - Parameter features: of the prompt's tokens, without padding, `[tokens, captionChannels]`.
+    package func prompt(_ features: Tensor) throws(InferenceError) -> Prompt {
+        try InferenceError.wrap { () throws(AllocationError) in
+            let caption = try conditioning.caption(features)
+            var keyValues: [Tensor] = []
+            for block in blocks { keyValues.append(try block.keyValues(of: caption)) }
+            return Prompt(caption: caption, keyValues: keyValues)
+        }
+    }
+
+    /// The velocity at `latents` [c, h, w] and flow time `time` in [0, 1], as `[c, h, w]`.
+    ///
+    /// - Parameter guidance: the guidance scale as the user states it; the model's own factor is applied here.
+    package func velocity(
+        _ latents: Tensor, time: Double, guidance: Double, prompt: Prompt, probes: (any ProbeSink)? = nil, probePrefix: String = "dit.step0."
+    ) throws(InferenceError) -> Tensor {
+        let probes = Probes(sink: probes, prefix: probePrefix)
+        return try InferenceError.wrap { () throws(AllocationError) in
+            let (height, width) = (latents.shape[1] / configuration.patch, latents.shape[2] / configuration.patch)
+            let (embedding, modulation) = try conditioning.embed(time: time, guidance: guidance * configuration.guidanceScale)
+            try probes.record("time_embed", embedding)
+            try probes.record("modulation", modulation, as: [1, modulation.count])
+            var x = try patchEmbedding(try Patches.unfold(latents, size: configuration.patch))
+            try probes.recordTokens("patch_embed", x)
+            for (index, block) in blocks.enumerated() {
+                try block.apply(&x, modulation: modulation, keyValues: prompt.keyValues[index], height: height, width: width)
+                try probes.recordTokens("block.\(index)", x)
+            }
+            x = try finalNorm(x, embedding)
+            try probes.recordTokens("norm_out", x)
+            let result = try Patches.fold(
+                try output(x), size: configuration.patch, channels: configuration.channels, height: latents.shape[1], width: latents.shape[2])
+            try probes.record("output", result.batched)
+            return result
+        }
+    }
+
+    /// One block alone, from a given input: what a search for the first block that differs runs.
+    ///
+    /// - Parameters:
+    ///   - x: `[height * width, width]` tokens.
+    ///   - modulation: `[6, width]`, the probe `modulation` of the step.
+    ///   - caption: kept tokens of the probe `dit.caption`, `[tokens, width]`.
+    ///   - height, width: the token grid.
+    package func block(_ index: Int, _ x: Tensor, modulation: Tensor, caption: Tensor, height: Int, width: Int) throws(InferenceError) -> Tensor {
+        try InferenceError.wrap { () throws(AllocationError) in
+            var result = try x.copy()
+            let keyValues = try blocks[index].keyValues(of: caption)
+            try blocks[index].apply(&result, modulation: modulation, keyValues: keyValues, height: height, width: width)
+            return result
+        }
+    }
+
+    /// The last norm takes the embedding itself, not its projection.
+    private func finalNorm(_ x: Tensor, _ embedding: Tensor) throws(AllocationError) -> Tensor {
+        var (shift, scale) = (try outputTable.row(0), try outputTable.row(1))
+        shift.add(embedding)
+        scale.add(embedding)
+        return try ModulatedLayerNorm.apply(x, scale: scale, shift: shift, epsilon: Self.outputEpsilon)
+    }
+}

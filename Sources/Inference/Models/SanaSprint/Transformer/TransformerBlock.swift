@@ -1,0 +1,89 @@
+import Tensors
+
+/// One block of the SANA transformer: linear self-attention, cross-attention to the prompt, mix-FFN.
+///
+/// Source: SanaTransformerBlock in diffusers' sana_transformer.py.
+struct TransformerBlock: Sendable {
+    private let configuration: TransformerConfiguration
+    private let table: Tensor
+    private let selfProjections: LinearGroup
+    /// Nil in models without query and key norms; `selfQueryNorm` also where it is folded into the projection.
+    private let selfQueryNorm: RMSNorm?
+    private let selfKeyNorm: RMSNorm?
+    private let selfOutput: Linear
+    private let crossQuery: Linear
+    private let crossKeyValues: LinearGroup
+    private let crossQueryNorm: RMSNorm?
+    private let crossKeyNorm: RMSNorm?
+    private let crossOutput: Linear
+    private let feedForward: GatedConvolution
+
+    /// Epsilon of the norms over q and k: the default of diffusers' `Attention`, which no configuration sets.
+    private static let queryKeyEpsilon = 1e-5
+
+    init(_ loader: WeightLoader, _ index: Int, _ c: TransformerConfiguration) throws(WeightError) {
+        let name = "dit.blocks.\(SanaSprintWeights.number(index))."
+        let (width, crossWidth, fusions) = (c.width, c.crossWidth, loader.source.fusions)
+        func norm(_ suffix: String, _ channels: Int, unless folded: Bool = false) throws(WeightError) -> RMSNorm? {
+            c.queryKeyNorm && !folded ? try loader.norm(name + suffix, channels, epsilon: Self.queryKeyEpsilon) : nil
+        }
+        configuration = c
+        table = try loader.tensor(name + "table", [6, width])
+        selfProjections = try loader.group(
+            name + "self.", fused: fusions.contains(.queryKeyValue) ? "qkv" : nil, [("q", width), ("k", width), ("v", width)], inputs: width,
+            bias: c.attentionBias)
+        // A folded norm leaves out the division by the token's RMS: it multiplies numerator and denominator of the attention alike.
+        selfQueryNorm = try norm("self.q_norm", width, unless: fusions.contains(.queryNorm))
+        selfKeyNorm = try norm("self.k_norm", width)
+        selfOutput = try loader.linear(name + "self.out", width, width, bias: true)
+        crossQuery = try loader.linear(name + "cross.q", crossWidth, width, bias: true)
+        crossKeyValues = try loader.group(
+            name + "cross.", fused: fusions.contains(.crossKeyValue) ? "kv" : nil, [("k", crossWidth), ("v", crossWidth)], inputs: width, bias: true)
+        crossQueryNorm = try norm("cross.q_norm", crossWidth)
+        crossKeyNorm = try norm("cross.k_norm", crossWidth)
+        crossOutput = try loader.linear(name + "cross.out", width, crossWidth, bias: true)
+        feedForward = try GatedConvolution(loader, name + "ff.", channels: width, hidden: c.hidden, norm: false)
+    }
+
+    /// Keys and values of the prompt, `[tokens, 2 * crossWidth]`: they depend on the prompt alone and serve every step.
+    func keyValues(of caption: Tensor) throws(AllocationError) -> Tensor {
+        var result = try crossKeyValues(caption)
+        crossKeyNorm?.apply(&result, column: 0)
+        return result
+    }
+
+    /// Runs the block on `x` [height * width, channels] in place.
+    func apply(_ x: inout Tensor, modulation: Tensor, keyValues: Tensor, height: Int, width: Int) throws(AllocationError) {
+        // Rows: shift, scale and gate of self-attention, then of the FFN.
+        let rows = try table.adding(modulation)
+        let epsilon = configuration.normEpsilon
+
+        let attended = try selfAttention(try ModulatedLayerNorm.apply(x, scale: try rows.row(1), shift: try rows.row(0), epsilon: epsilon))
+        x.add(attended, gate: try rows.row(2))
+
+        x.add(try crossAttention(x, keyValues))
+
+        let normed = try ModulatedLayerNorm.apply(x, scale: try rows.row(4), shift: try rows.row(3), epsilon: epsilon)
+        x.add(try feedForward(normed.reshaped([height, width, configuration.width])), gate: try rows.row(5))
+    }
+
+    private func selfAttention(_ x: Tensor) throws(AllocationError) -> Tensor {
+        var projected = try selfProjections(x)
+        selfQueryNorm?.apply(&projected, column: 0)
+        selfKeyNorm?.apply(&projected, column: configuration.width)
+        var attended = try Tensor([x.rows, configuration.width], zeroed: false)
+        LinearAttention.apply(projected, .blocks(heads: configuration.heads, headDimension: configuration.headDimension), into: &attended)
+        return try selfOutput(attended)
+    }
+
+    private func crossAttention(_ x: Tensor, _ keyValues: Tensor) throws(AllocationError) -> Tensor {
+        var queries = try crossQuery(x)
+        crossQueryNorm?.apply(&queries, column: 0)
+        let attention = SoftmaxAttention(
+            heads: configuration.crossHeads, keyValueHeads: configuration.crossHeads, headDimension: configuration.crossHeadDimension,
+            scale: 1 / Double(configuration.crossHeadDimension).squareRoot())
+        return try crossOutput(
+            try attention(
+                .init(matrix: queries, column: 0), .init(matrix: keyValues, column: 0), .init(matrix: keyValues, column: configuration.crossWidth)))
+    }
+}

@@ -1,0 +1,26 @@
+import CKernels
+import COpenBLAS
+import Tensors
+
+/// Single-precision matrix products, by OpenBLAS.
+enum BLAS {
+    /// Why the library cannot be used; nil where it can. The first use loads it.
+    static let failure: String? = {
+        // OpenBLAS 0.3.21 does not know CPUs newer than itself and would take its AVX2 kernels on them.
+        guard ck_isa_best() == CK_ISA_AVX512 else { return unsafe ob_open(nil).map { unsafe String(cString: $0) } }
+        // The module keeps the pointer until the library is open, which is inside this call.
+        return unsafe "SKYLAKEX".withCString { name in unsafe ob_open(name).map { unsafe String(cString: $0) } }
+    }()
+
+    /// c [m, n] = a [m, k] * op(b) + beta * c, where op(b) is b^T for b [n, k] (`transposed`) or b [k, n]; `ld..` are row strides.
+    @unsafe static func multiply(
+        _ a: UnsafePointer<Float>, lda: Int, _ b: UnsafePointer<Float>, ldb: Int, transposed: Bool, into c: UnsafeMutablePointer<Float>, ldc: Int, m: Int,
+        n: Int,
+        k: Int, beta: Float = 0
+    ) {
+        precondition(failure == nil, "the caller opens the library first")
+        guard m > 0, n > 0 else { return }
+        ob_set_threads(Int32(Parallel.threads))
+        unsafe ob_sgemm(0, transposed ? 1 : 0, Int32(m), Int32(n), Int32(k), 1, a, Int32(lda), b, Int32(ldb), beta, c, Int32(ldc))
+    }
+}

@@ -1,0 +1,48 @@
+import CKernels
+package import Tensors
+
+/// ReLU linear attention, the core of the DiT's self-attention and of the autoencoder's attention:
+/// o = V relu(K)^T relu(q) / (sum of relu(K)^T relu(q) + 1e-15), per head.
+///
+/// Sums run in double: at 64 thousand pixels a float32 sum has lost four digits. The autoencoder's quadratic form for maps of up
+/// to 32 pixels is the same mathematics and needs no code of its own.
+/// Source: diffusers SanaLinearAttnProcessor2_0 and SanaMultiscaleLinearAttention.
+package enum LinearAttention {
+    /// The widest head that the kernel takes (CK_LINEAR_ATTENTION_MAX_D).
+    package static let maximumHeadDimension = 128
+
+    /// Where the heads' q, k and v lie among the columns of one matrix.
+    package struct Layout {
+        let heads: Int
+        let headDimension: Int
+        let headStride: Int
+        let keyColumn: Int
+        let valueColumn: Int
+
+        /// All of q, then all of k, then all of v.
+        package static func blocks(heads: Int, headDimension: Int) -> Layout {
+            let width = heads * headDimension
+            return Layout(heads: heads, headDimension: headDimension, headStride: headDimension, keyColumn: width, valueColumn: 2 * width)
+        }
+
+        /// q, k and v of the first head, then of the second: the autoencoder's fused rows (sana-sprint's "thirds").
+        package static func interleaved(heads: Int, headDimension: Int) -> Layout {
+            Layout(heads: heads, headDimension: headDimension, headStride: 3 * headDimension, keyColumn: headDimension, valueColumn: 2 * headDimension)
+        }
+    }
+
+    /// Attends over the tokens of `qkv` [tokens, 3 * width], into the columns of `output` from `column` on.
+    package static func apply(_ qkv: Tensor, _ layout: Layout, into output: inout Tensor, column: Int = 0) {
+        let width = layout.heads * layout.headDimension
+        precondition(qkv.columns == 3 * width && output.rows == qkv.rows && column + width <= output.columns)
+        let (tokens, stride, outputStride) = (qkv.rows, qkv.columns, output.columns)
+        let (source, target) = unsafe (SharedPointer(reading: qkv.pointer), SharedPointer(output.mutablePointer + column))
+        Parallel.forEach(layout.heads) { range in
+            let queries = unsafe source.pointer
+            let done = unsafe ck_linear_attention(
+                isa, queries, stride, queries + layout.keyColumn, stride, queries + layout.valueColumn, stride, target.pointer, outputStride, tokens,
+                layout.headDimension, layout.headStride, range.lowerBound, range.upperBound, true, 1e-15)
+            precondition(done, "head dimensions are bounded by the configuration")
+        }
+    }
+}

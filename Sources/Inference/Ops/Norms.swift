@@ -1,0 +1,55 @@
+import CKernels
+package import Tensors
+
+/// Layer norm without parameters, then x * (1 + scale) + shift: the DiT's adaptive norm.
+package enum ModulatedLayerNorm {
+    package static func apply(_ x: Tensor, scale: Tensor, shift: Tensor, epsilon: Double) throws(AllocationError) -> Tensor {
+        let channels = scale.count
+        var result = try Tensor(x.shape, zeroed: false)
+        let (source, target) = unsafe (SharedPointer(reading: x.pointer), SharedPointer(result.mutablePointer))
+        let (factor, offset) = unsafe (SharedPointer(reading: scale.pointer), SharedPointer(reading: shift.pointer))
+        Parallel.forEach(x.count / channels, grain: 4) { range in
+            let start = range.lowerBound * channels
+            unsafe ck_layernorm_modulate(
+                isa, source.pointer + start, factor.pointer, offset.pointer, epsilon, target.pointer + start, range.count, channels)
+        }
+        return result
+    }
+}
+
+/// RMS norm over the channels of a token or pixel, with a weight and in places a bias.
+package struct RMSNorm: Sendable {
+    let weight: Tensor
+    let bias: Tensor?
+    /// What is added to the weight: Gemma stores weight - 1.
+    let weightOffset: Double
+    let epsilon: Double
+
+    package init(weight: Tensor, bias: Tensor? = nil, weightOffset: Double = 0, epsilon: Double) {
+        (self.weight, self.bias, self.weightOffset, self.epsilon) = (weight, bias, weightOffset, epsilon)
+    }
+
+    package func callAsFunction(_ x: Tensor) throws(AllocationError) -> Tensor {
+        var result = try Tensor(x.shape, zeroed: false)
+        unsafe apply(x.pointer, to: result.mutablePointer, rows: x.count / weight.count, stride: weight.count)
+        return result
+    }
+
+    /// Norms the columns `column ..< column + channels` of a matrix in place.
+    package func apply(_ x: inout Tensor, column: Int) {
+        let elements = unsafe x.mutablePointer + column
+        unsafe apply(elements, to: elements, rows: x.rows, stride: x.columns)
+    }
+
+    private func apply(_ x: UnsafePointer<Float>, to y: UnsafeMutablePointer<Float>, rows: Int, stride: Int) {
+        let channels = weight.count
+        let (source, target, factor) = unsafe (SharedPointer(reading: x), SharedPointer(y), SharedPointer(reading: weight.pointer))
+        let offset = unsafe bias.map { unsafe SharedPointer(reading: $0.pointer) }
+        Parallel.forEach(rows, grain: 4) { range in
+            for row in range {
+                unsafe ck_rmsnorm(
+                    isa, source.pointer + row * stride, factor.pointer, offset?.pointer, weightOffset, epsilon, target.pointer + row * stride, 1, channels)
+            }
+        }
+    }
+}

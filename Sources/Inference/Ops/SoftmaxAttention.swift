@@ -1,0 +1,70 @@
+import CKernels
+package import Tensors
+
+/// Softmax attention over several heads, with grouped keys, a soft cap, a causal limit and a sliding window where asked for.
+package struct SoftmaxAttention {
+    let heads: Int
+    /// Divides `heads`: each serves the same number of consecutive query heads.
+    let keyValueHeads: Int
+    let headDimension: Int
+    let scale: Double
+    /// logits become cap * tanh(logits / cap).
+    let softCap: Double?
+    /// Row i sees columns up to i only.
+    let causal: Bool
+    /// Row i sees the last `window` columns up to i; only with `causal`.
+    let window: Int?
+
+    package init(
+        heads: Int, keyValueHeads: Int, headDimension: Int, scale: Double, softCap: Double? = nil, causal: Bool = false, window: Int? = nil
+    ) {
+        precondition(heads % keyValueHeads == 0)
+        (self.heads, self.keyValueHeads, self.headDimension, self.scale) = (heads, keyValueHeads, headDimension, scale)
+        (self.softCap, self.causal, self.window) = (softCap, causal, window)
+    }
+
+    /// Columns of a matrix, from `column` on, one head after the other.
+    package struct Columns {
+        let matrix: Tensor
+        let column: Int
+
+        package init(matrix: Tensor, column: Int) { (self.matrix, self.column) = (matrix, column) }
+
+        @unsafe var pointer: UnsafePointer<Float> { unsafe matrix.pointer + column }
+        var stride: Int { matrix.columns }
+    }
+
+    /// Scores of so many query rows are held at once.
+    private static let rowsPerBlock = 2048
+
+    /// Returns `[query rows, heads * headDimension]`.
+    package func callAsFunction(_ queries: Columns, _ keys: Columns, _ values: Columns) throws(AllocationError) -> Tensor {
+        let (rows, columns) = (queries.matrix.rows, keys.matrix.rows)
+        precondition(values.matrix.rows == columns)
+        let width = heads * headDimension
+        let rowsPerBlock = min(rows, Self.rowsPerBlock)
+        var output = try Tensor([rows, width], zeroed: false)
+        var scores = try Tensor([rowsPerBlock, columns], zeroed: false)
+        // The loops below know the buffers by their addresses alone, which does not keep them.
+        defer { withExtendedLifetime((queries, keys, values, output, scores)) {} }
+        let (out, block) = unsafe (output.mutablePointer, SharedPointer(scores.mutablePointer))
+        for start in stride(from: 0, to: rows, by: rowsPerBlock) {
+            let count = min(rowsPerBlock, rows - start)
+            for head in 0..<heads {
+                let shared = head / (heads / keyValueHeads) * headDimension
+                unsafe BLAS.multiply(
+                    queries.pointer + start * queries.stride + head * headDimension, lda: queries.stride, keys.pointer + shared, ldb: keys.stride,
+                    transposed: true, into: block.pointer, ldc: columns, m: count, n: columns, k: headDimension)
+                Parallel.forEach(count, grain: 4) { range in
+                    unsafe ck_softmax_rows(
+                        isa, block.pointer + range.lowerBound * columns, columns, range.count, columns, scale, softCap ?? 0,
+                        causal ? start + range.lowerBound : -1, window ?? 0)
+                }
+                unsafe BLAS.multiply(
+                    block.pointer, lda: columns, values.pointer + shared, ldb: values.stride, transposed: false,
+                    into: out + start * width + head * headDimension, ldc: width, m: count, n: headDimension, k: columns)
+            }
+        }
+        return output
+    }
+}

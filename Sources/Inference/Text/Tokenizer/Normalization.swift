@@ -1,0 +1,31 @@
+/// Replacements that a text goes through, one after the other, before it is cut into pieces: Gemma's only one is " " by "▁".
+struct Normalization: Sendable, Equatable {
+    struct Replacement: Sendable, Equatable {
+        /// Not empty.
+        let pattern: [UInt8]
+        let content: [UInt8]
+    }
+
+    var replacements: [Replacement] = []
+
+    func callAsFunction(_ text: ArraySlice<UInt8>) -> [UInt8] {
+        replacements.reduce(Array(text), Self.apply)
+    }
+
+    private static func apply(_ text: [UInt8], _ replacement: Replacement) -> [UInt8] {
+        let pattern = replacement.pattern
+        var result: [UInt8] = []
+        result.reserveCapacity(text.count)
+        var position = 0
+        while position < text.count {
+            if text[position] == pattern[0], text[position...].starts(with: pattern) {
+                result.append(contentsOf: replacement.content)
+                position += pattern.count
+            } else {
+                result.append(text[position])
+                position += 1
+            }
+        }
+        return result
+    }
+}

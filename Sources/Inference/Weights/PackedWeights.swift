@@ -1,0 +1,85 @@
+package import PackedFiles
+package import StrictJSON
+import Tensors
+
+/// A packed file's weights. The file is all that is needed: configurations and tokenizer come from it too.
+package struct PackedWeights: WeightSource {
+    package let fusions: Fusions
+    private let file: PackedFile
+
+    /// Checks that the file has exactly the weights that its configuration calls for, each in the shape and layout the table says.
+    package init(_ file: PackedFile) throws(WeightError) {
+        self.file = file
+        fusions = Fusions(names: file.directory.fusions)
+        if let unknown = file.directory.fusions.first(where: { !fusions.names.contains($0) }) {
+            let known = Fusions.names.map(\.1).joined(separator: ", ")
+            throw .configuration("\(file.path): expected fusions among \(known), found \(unknown); a newer version of the tool may know it")
+        }
+        try checkTable()
+    }
+
+    private func checkTable() throws(WeightError) {
+        func json(_ folder: String, for components: Component...) throws(WeightError) -> JSONValue? {
+            let isPresent = file.directory.components.contains { entry in components.contains { $0.rawValue == entry.name } }
+            return isPresent ? try configuration(folder) : nil
+        }
+        let model: SanaSprintConfiguration
+        let transformer = try self.configuration("transformer")
+        let vae = try json("vae", for: .vaeDecoder, .vaeEncoder)
+        let text = try json("text_encoder", for: .textEncoder)
+        let scheduler = try self.configuration("scheduler")
+        do throws(ConfigurationError) {
+            model = try SanaSprintConfiguration(transformer: transformer, vae: vae, textEncoder: text, scheduler: scheduler)
+        } catch { throw .configuration("\(file.path): \(error)") }
+        var expected: Set<ExactString> = []
+        for entry in file.directory.components {
+            guard let component = Component(rawValue: entry.name) else {
+                throw .configuration("\(file.path): expected components among \(Component.allCases.map(\.rawValue)), found \(entry.name)")
+            }
+            for row in SanaSprintWeights.table(model, component: component, fusions: fusions) {
+                guard let tensor = file.entry(row.name) else { throw .missing(name: row.name, source: file.path) }
+                guard tensor.shape == row.shape else { throw .wrongShape(name: row.name, expected: row.shape, found: tensor.shape) }
+                guard tensor.layout == row.layout.rawValue else {
+                    throw .unreadable(name: row.name, reason: "expected the layout \(row.layout.rawValue), found \(tensor.layout)")
+                }
+                expected.insert(ExactString(row.name))
+            }
+        }
+        if let extra = file.directory.tensors.first(where: { !expected.contains(ExactString($0.name)) }) {
+            throw .unreadable(name: extra.name, reason: "\(file.path): the configuration in the file calls for no such weight")
+        }
+    }
+
+    package func configuration(_ name: String) throws(WeightError) -> JSONValue {
+        let blob = "\(name)/\(name == "scheduler" ? "scheduler_config" : "config").json"
+        let bytes: [UInt8]
+        do throws(PackedFileError) { bytes = try file.blob(blob) } catch { throw .configuration("\(error)") }
+        do throws(JSONError) { return try JSONValue.parse(bytes) } catch { throw .configuration("\(file.path): \(blob): \(error)") }
+    }
+
+    package func tokenizer() throws(WeightError) -> [UInt8] {
+        do throws(PackedFileError) { return try file.blob("tokenizer/tokenizer.json") } catch { throw .configuration("\(error)") }
+    }
+
+    package func contains(_ name: String) -> Bool { file.entry(name) != nil }
+
+    package func weight(_ name: String) throws(WeightError) -> StoredWeight {
+        guard let entry = file.entry(name) else { throw .missing(name: name, source: file.path) }
+        do throws(PackedFileError) {
+            let planes = try file.planes(of: entry)
+            switch entry.scheme {
+            case .f32, .f16, .bf16: return .plain(planes[0])
+            case .int8PerChannel:
+                let scales = try planes[1].widenedOrRefused()
+                let activations = entry.activations.flatMap(ActivationScheme.init) ?? .float
+                return .int8PerChannel(values: planes[0], scales: scales, activations: activations)
+            }
+        } catch { throw .unreadable(name: name, reason: "\(error)") }
+    }
+}
+
+extension EncodedTensor {
+    fileprivate func widenedOrRefused() throws(PackedFileError) -> Tensor {
+        do throws(AllocationError) { return try widened() } catch { throw .memory(error) }
+    }
+}

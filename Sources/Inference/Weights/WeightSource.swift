@@ -1,0 +1,60 @@
+package import StrictJSON
+package import Tensors
+
+/// Where a model's weights and configuration come from: a packed file, or a checkpoint that Conversion serves unquantized.
+///
+/// Names and shapes are those of the packed weight table (`WeightTable`), not those of the checkpoint.
+package protocol WeightSource: Sendable {
+    /// The JSON of a component's configuration file, as the checkpoint had it: "transformer", "vae", "text_encoder", "scheduler".
+    func configuration(_ name: String) throws(WeightError) -> JSONValue
+    /// The bytes of `tokenizer.json`.
+    func tokenizer() throws(WeightError) -> [UInt8]
+    /// Which fusions the weights have been through; they decide which names the table has.
+    var fusions: Fusions { get }
+    func contains(_ name: String) -> Bool
+    /// Reads one weight, whole, as it is stored.
+    func weight(_ name: String) throws(WeightError) -> StoredWeight
+}
+
+/// A weight as a source holds it: decoded from its codec, not from its scheme.
+package enum StoredWeight: Sendable {
+    /// Any floating-point type.
+    case plain(EncodedTensor)
+    /// Symmetric int8 with one float32 scale per output channel (the first axis): weight = scale * value, values in -127 ... 127.
+    case int8PerChannel(values: EncodedTensor, scales: Tensor, activations: ActivationScheme)
+
+    package var shape: Shape {
+        switch self {
+        case .plain(let tensor): tensor.shape
+        case .int8PerChannel(let values, _, _): values.shape
+        }
+    }
+}
+
+/// What a quantized linear does with its input.
+package enum ActivationScheme: String, Sendable {
+    /// Float32 arithmetic with the decoded weight.
+    case float
+    /// Symmetric int8 per token, int32 accumulators: the integer contract.
+    case int8PerToken = "int8-per-token"
+}
+
+/// Why a weight could not be had.
+package enum WeightError: Error, Sendable, Equatable, CustomStringConvertible {
+    case missing(name: String, source: String)
+    case wrongShape(name: String, expected: Shape, found: Shape)
+    /// The source's own message: a damaged frame, a file that cannot be read.
+    case unreadable(name: String, reason: String)
+    case configuration(String)
+    case memory(AllocationError)
+
+    package var description: String {
+        switch self {
+        case .missing(let name, let source): "\(source): expected the weight \(name), found none; the file was made for another configuration"
+        case .wrongShape(let name, let expected, let found): "\(name): expected the shape \(expected), found \(found)"
+        case .unreadable(let name, let reason): "\(name): \(reason)"
+        case .configuration(let message): message
+        case .memory(let error): "\(error)"
+        }
+    }
+}

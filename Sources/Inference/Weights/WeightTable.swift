@@ -1,0 +1,99 @@
+package import Tensors
+
+/// One packed weight and how it comes from the checkpoint: the model family's knowledge as data, which Conversion interprets.
+package struct WeightRow: Sendable, Equatable {
+    /// Packed name, for instance "dit.blocks.07.self.qkv.weight".
+    package let name: String
+    /// Packed shape; linears and 1x1 convolutions are `[outputs, inputs]`.
+    package let shape: Shape
+    package let role: Role
+    /// The checkpoint tensors, concatenated along the first axis in this order.
+    package let sources: [Source]
+    package let layout: Layout
+
+    package init(name: String, shape: Shape, role: Role, sources: [Source], layout: Layout = .same) {
+        self.name = name
+        self.shape = shape
+        self.role = role
+        self.sources = sources
+        self.layout = layout
+    }
+
+    /// A checkpoint tensor.
+    package struct Source: Sendable, Equatable {
+        /// Name in the component's state dict, for instance "transformer_blocks.7.attn1.to_q.weight".
+        package let name: String
+        package let shape: Shape
+        /// A tensor `[outputs]` whose elements multiply the rows of this one: a norm's weight folded into the linear before it.
+        package let rowScale: String?
+
+        package init(_ name: String, _ shape: Shape, rowScale: String? = nil) {
+            self.name = name
+            self.shape = shape
+            self.rowScale = rowScale
+        }
+    }
+
+    /// How the elements of each source are laid out in the packed tensor.
+    package enum Layout: String, Sendable {
+        /// As in the source, up to a change of shape that moves no element.
+        case same
+        /// `[out, in, kh, kw]` becomes `[out, kh, kw, in]`, the order in which channels-last convolutions read their weights.
+        case channelsLast = "channels-last"
+    }
+}
+
+/// What a weight is for, which is what quantization policies go by.
+package enum Role: String, Sendable, CaseIterable {
+    /// A linear or 1x1 convolution in the bulk of the DiT: W8A8 in the preset int8.
+    case linear
+    /// A linear of the text encoder: int8 weights with float activations in the preset int8.
+    case textLinear = "text-linear"
+    /// A token embedding table.
+    case embedding
+    /// A linear that quantizing would cost the picture, kept in 16 bits: embedders, projections in and out, cross-attention K and V.
+    case sensitiveLinear = "sensitive-linear"
+    /// A 3x3 or larger convolution, or a linear or 1x1 convolution of the autoencoder.
+    case convolution
+    /// The autoencoder's first and last convolutions, kept in 16 bits: they touch pixels and latents directly.
+    case sensitiveConvolution = "sensitive-convolution"
+    case depthwise
+    case bias
+    case norm
+    /// Modulation tables.
+    case table
+}
+
+/// The parts a file is made of, in the words of the command line.
+package enum Component: String, Sendable, CaseIterable {
+    case transformer
+    case vaeDecoder = "vae-decoder"
+    case vaeEncoder = "vae-encoder"
+    case textEncoder = "text-encoder"
+    case tokenizer
+    case prefixCache = "prefix-cache"
+}
+
+/// The rewrites of the graph at conversion. The first two only concatenate; the third changes stored values.
+package struct Fusions: OptionSet, Sendable, Hashable {
+    package let rawValue: Int
+    package init(rawValue: Int) { self.rawValue = rawValue }
+
+    /// q, k and v of self-attention (DiT, Gemma; the DC-AE's thirds) in one weight; gate and up of Gemma's MLP in one.
+    package static let queryKeyValue = Fusions(rawValue: 1)
+    /// k and v of cross-attention in one weight.
+    package static let crossKeyValue = Fusions(rawValue: 2)
+    /// norm_q of the DiT's linear attention folded into to_q: its positive per-token factor cancels between numerator and denominator, only its weight stays.
+    package static let queryNorm = Fusions(rawValue: 4)
+
+    package static let lossless: Fusions = [.queryKeyValue, .crossKeyValue]
+
+    /// Names in the packed directory.
+    package static let names: [(Fusions, String)] = [(.queryKeyValue, "qkv"), (.crossKeyValue, "cross-kv"), (.queryNorm, "query-norm")]
+
+    /// Those of `names` that are known.
+    package init(names: [String]) { self = Self.names.filter { names.contains($0.1) }.reduce(into: []) { $0.formUnion($1.0) } }
+
+    /// The names of these fusions, in the order of the table.
+    package var names: [String] { Self.names.filter { contains($0.0) }.map(\.1) }
+}

@@ -1,0 +1,72 @@
+internal import CKernels
+import Tensors
+
+/// How the frames of a section are stored (Formats/packed.md, "Codecs").
+///
+/// Whatever the codec, a frame whose stored size equals its content size is stored as it is.
+package enum Codec: String, Sendable, CaseIterable {
+    /// Every frame as it is.
+    case raw
+    /// A frame is one zstd frame.
+    case zstd
+    /// For 16-bit elements: one zstd frame of the high bytes, then the low bytes as they are. The low byte of a weight is noise.
+    case zstdSplit16 = "zstd-split16"
+
+    /// Whether elements of `elementByteCount` bytes can be stored with this codec.
+    func fits(elementByteCount: Int) -> Bool { self != .zstdSplit16 || elementByteCount == 2 }
+}
+
+/// One frame on its way into a file.
+///
+/// Reused from frame to frame: owns the room for the codec's work.
+struct FrameEncoder: Sendable {
+    private let stored: Buffer
+    private let high: Buffer
+    private let low: Buffer
+
+    init() throws(AllocationError) {
+        stored = try Buffer(byteCount: Zstd.bound(Limits.frameBytes) + Limits.frameBytes / 2, zeroed: false)
+        high = try Buffer(byteCount: Limits.frameBytes / 2, zeroed: false)
+        low = try Buffer(byteCount: Limits.frameBytes / 2, zeroed: false)
+    }
+
+    /// Stores `content` with `codec` where that saves at least 1/32 of it, else as it is. The bytes are valid until the next call.
+    @unsafe func encode(_ content: UnsafeRawBufferPointer, _ codec: Codec) throws(AllocationError) -> UnsafeRawBufferPointer {
+        let count: Int
+        switch codec {
+        case .raw: return unsafe content
+        case .zstd: count = unsafe try Zstd.compress(content, into: stored.mutableBytes)
+        case .zstdSplit16:
+            let half = content.count / 2
+            unsafe ck_split16(ck_isa_best(), content.baseAddress, high.mutableBytes.baseAddress, low.mutableBytes.baseAddress, half)
+            let compressed = unsafe try Zstd.compress(UnsafeRawBufferPointer(rebasing: high.bytes[..<half]), into: stored.mutableBytes)
+            count = compressed + half
+            unsafe UnsafeMutableRawBufferPointer(rebasing: stored.mutableBytes[compressed..<count])
+                .copyMemory(from: UnsafeRawBufferPointer(rebasing: low.bytes[..<half]))
+        }
+        return count + content.count / 32 < content.count ? unsafe UnsafeRawBufferPointer(rebasing: stored.bytes[..<count]) : unsafe content
+    }
+}
+
+extension Codec {
+    /// Bytes of `scratch` that `decode` needs for a frame of so many content bytes.
+    func scratchByteCount(_ contentByteCount: Int) -> Int { self == .zstdSplit16 ? contentByteCount / 2 : 0 }
+
+    /// Restores a frame's content, which fills `target`; nil, or what is wrong. The stored bytes are not the content as it is.
+    @unsafe func decode(
+        _ stored: UnsafeRawBufferPointer, into target: UnsafeMutableRawBufferPointer, scratch: UnsafeMutableRawBufferPointer
+    ) -> FrameProblem? {
+        switch self {
+        case .raw: return FrameProblem("\(target.count) stored bytes", "\(stored.count)")
+        case .zstd: return unsafe Zstd.decompress(stored, into: target)
+        case .zstdSplit16:
+            let half = target.count / 2
+            let compressed = stored.count - half
+            guard compressed > 0 else { return FrameProblem("more than \(half) stored bytes", "\(stored.count)") }
+            let high = unsafe UnsafeMutableRawBufferPointer(rebasing: scratch[..<half])
+            if let problem = unsafe Zstd.decompress(UnsafeRawBufferPointer(rebasing: stored[..<compressed]), into: high) { return problem }
+            unsafe ck_merge16(ck_isa_best(), high.baseAddress, stored.baseAddress! + compressed, target.baseAddress, half)
+            return nil
+        }
+    }
+}

@@ -1,0 +1,77 @@
+import Files
+package import Tensors
+
+/// One tensor of a packed file.
+package struct TensorEntry: Sendable, Equatable {
+    package var name: String { description.name }
+    package var component: String { description.component }
+    package var shape: Shape { description.shape }
+    package var role: String { description.role }
+    package var layout: String { description.layout }
+    package var scheme: Scheme { description.scheme }
+    package var activations: String? { description.activations }
+
+    package let description: TensorDescription
+    /// The planes of the scheme, in its order.
+    package let planes: [PlaneEntry]
+    package let sources: [SourceRecord]
+    /// The distance of the decoded values from the sources'; nil where the writer did not state it.
+    package let error: QuantizationError?
+    /// NaNs and infinities among the values, which a writer keeps only when told to.
+    package let nonfinite: Int
+}
+
+/// What a tensor is, apart from its bytes.
+package struct TensorDescription: Sendable, Equatable {
+    /// Packed name, for instance "dit.blocks.07.self.qkv.weight".
+    package let name: String
+    package let component: String
+    package let shape: Shape
+    /// What the weight is for: which rule quantized it. Readers need it for nothing.
+    package let role: String
+    /// "same" or "channels-last": how the elements lie in comparison with the source.
+    package let layout: String
+    package let scheme: Scheme
+    /// What the runtime does with the input of a quantized weight: "float" or "int8-per-token"; nil for what is no linear map.
+    package let activations: String?
+
+    package static let layouts = ["same", "channels-last"]
+    package static let knownActivations = ["float", "int8-per-token"]
+
+    package init(name: String, component: String, shape: Shape, role: String, layout: String = "same", scheme: Scheme, activations: String? = nil) {
+        self.name = name
+        self.component = component
+        self.shape = shape
+        self.role = role
+        self.layout = layout
+        self.scheme = scheme
+        self.activations = activations
+    }
+}
+
+/// One plane of a tensor: its values, or the scales that go with them.
+package struct PlaneEntry: Sendable, Equatable {
+    package let name: String
+    package let dtype: DType
+    package let shape: Shape
+    package let section: Section
+}
+
+/// The checkpoint tensor, or one of those, that a packed tensor was made from.
+package struct SourceRecord: Sendable, Equatable {
+    package let name: String
+    package let dtype: DType
+    package let shape: Shape
+    /// SHA-256 of its bytes in the checkpoint.
+    package let sha256: String
+    /// The tensor whose elements multiplied the rows of this one before encoding.
+    package let rowScale: String?
+
+    package init(name: String, dtype: DType, shape: Shape, sha256: String, rowScale: String? = nil) {
+        self.name = name
+        self.dtype = dtype
+        self.shape = shape
+        self.sha256 = sha256
+        self.rowScale = rowScale
+    }
+}

@@ -1,0 +1,18 @@
+import Tensors
+
+/// `f32`: the values as they are (Formats/schemes.md, "f32").
+enum F32Scheme: SchemeDefinition {
+    static let passedThrough: DType? = .f32
+
+    static func planes(for shape: Shape) -> [PlaneSpecification] {
+        [PlaneSpecification(name: "values", dtype: .f32, shape: shape, rule: .finite)]
+    }
+
+    static func encode(_ tensor: Tensor, _ subject: SchemeSubject) throws(PackedFileError) -> [EncodedTensor] { [EncodedTensor(tensor)] }
+
+    static func decode(_ planes: [EncodedTensor], shape: Shape) throws(AllocationError) -> Tensor { try planes[0].widened() }
+
+    static func checkBound(_ decoded: Tensor, _ planes: [EncodedTensor], source: Tensor) -> BoundCheck {
+        BoundCheck(decoded, source) { _, _ in 0 }
+    }
+}

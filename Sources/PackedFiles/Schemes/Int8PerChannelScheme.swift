@@ -1,0 +1,55 @@
+internal import CKernels
+import Tensors
+
+/// `int8-per-channel`: symmetric int8 with one float32 scale per row (Formats/schemes.md, "int8-per-channel" and "The integer contract").
+enum Int8PerChannelScheme: SchemeDefinition {
+    static let passedThrough: DType? = nil
+
+    static func planes(for shape: Shape) -> [PlaneSpecification] {
+        [
+            PlaneSpecification(name: "values", dtype: .i8, shape: shape, rule: .symmetricInt8),
+            PlaneSpecification(name: "scales", dtype: .f32, shape: [shape.rows], rule: .positiveFinite),
+        ]
+    }
+
+    static func encode(_ tensor: Tensor, _ subject: SchemeSubject) throws(PackedFileError) -> [EncodedTensor] {
+        let isa = ck_isa_best()
+        let nonfinite = unsafe ck_find_nonfinite(isa, CK_F32, tensor.pointer, tensor.count)
+        guard nonfinite == tensor.count else { throw subject.nonfinite(nonfinite, tensor.span[nonfinite]) }
+        do throws(AllocationError) {
+            let values = try EncodedTensor(dtype: .i8, shape: tensor.shape)
+            let scales = try EncodedTensor(dtype: .f32, shape: [tensor.shape.rows])
+            let columns = tensor.shape.columns
+            let from = unsafe SharedPointer(reading: tensor.pointer)
+            let to = unsafe SharedPointer(values.buffer.mutableBytes.assumingMemoryBound(to: Int8.self).baseAddress!)
+            let steps = unsafe SharedPointer(scales.buffer.mutableBytes.assumingMemoryBound(to: Float.self).baseAddress!)
+            Parallel.forEach(tensor.shape.rows) { rows in
+                let start = rows.lowerBound
+                unsafe ck_quantize_rows_s8(
+                    isa, from.pointer + start * columns, columns, to.pointer + start * columns, steps.pointer + start, rows.count, columns)
+            }
+            return [values, scales]
+        } catch { throw .memory(error) }
+    }
+
+    static func decode(_ planes: [EncodedTensor], shape: Shape) throws(AllocationError) -> Tensor {
+        var result = try Tensor(shape, zeroed: false)
+        let columns = shape.columns
+        let values = planes[0]
+        let scales = planes[1]
+        let out = unsafe SharedPointer(result.mutablePointer)
+        Parallel.forEach(shape.rows) { rows in
+            let start = rows.lowerBound
+            let from = unsafe (values.bytes.baseAddress! + start * columns, scales.bytes.baseAddress! + start * MemoryLayout<Float>.stride)
+            unsafe ck_dequantize_rows_s8(ck_isa_best(), from.0, from.1, out.pointer + start * columns, columns, rows.count, columns)
+        }
+        return result
+    }
+
+    /// Half a step; 2^-16 of a step for the roundings of quotient and product, each at most 127 * 2^-24 steps; and 2^-142 for what the
+    /// clamp cuts off where the scale is subnormal.
+    static func checkBound(_ decoded: Tensor, _ planes: [EncodedTensor], source: Tensor) -> BoundCheck {
+        let scales = unsafe planes[1].bytes.assumingMemoryBound(to: Float.self)
+        return BoundCheck(decoded, source) { row, _ in unsafe Double(scales[row]) * (0.5 + 0x1p-16) + 0x1p-142 }
+    }
+}

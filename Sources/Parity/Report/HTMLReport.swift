@@ -1,0 +1,61 @@
+extension ParityReport {
+    /// The report as one page that needs nothing else: no script, no font, no network.
+    package var html: [UInt8] {
+        var page: [String] = []
+        page.append("<header><p class=\"verdict \(passed ? "ok" : "bad")\">\(passed ? "PASS" : "FAIL")</p><h1>\(HTML.escaped(title))</h1>")
+        page.append("<p class=\"headline\">\(HTML.escaped(headline))</p></header>")
+        page.append(HTML.definitions(environment))
+        if !findings.isEmpty { page.append(section("Findings", findingsTable)) }
+        if !rungs.isEmpty { page.append(section("The ladder", rungsTable)) }
+        if !pictures.isEmpty { page.append(section("Pictures", "<div class=\"pictures\">\(pictures.map(\.html).joined())</div>")) }
+        for table in tables { page.append(section(table.title, HTML.table(table.columns, table.rows.map { HTML.Row($0) }))) }
+        for series in series { page.append(section(series.title, series.html)) }
+        if !onlyInReference.isEmpty { page.append(section("Only in the reference", HTML.list(onlyInReference))) }
+        if !onlyInOther.isEmpty { page.append(section("Only in the compared trace", HTML.list(onlyInOther))) }
+        if !command.isEmpty { page.append(section("To get this report again", "<pre>\(HTML.escaped(command))</pre>")) }
+        return Array(HTML.page(title: title, body: page.joined(separator: "\n")).utf8)
+    }
+
+    private func section(_ title: String, _ body: String) -> String { "<section><h2>\(HTML.escaped(title))</h2>\(body)</section>" }
+
+    private var findingsTable: String {
+        let rows = findings.map { HTML.Row([$0.subject, $0.what, $0.expected, $0.found, $0.hint ?? ""], passed: false) }
+        return HTML.table(["Subject", "What", "Expected", "Found", "Next step"], rows)
+    }
+
+    private var rungsTable: String {
+        let rows = rungs.map { HTML.Row([$0.id, $0.claim, $0.measure, $0.gate, $0.margin, $0.passed ? "OK" : "FAIL", $0.reason], passed: $0.passed) }
+        return HTML.table(["", "Claim", "Measured", "Gate", "Margin", "", "Why this gate"], rows)
+    }
+}
+
+extension ProbeSeries {
+    fileprivate var html: String {
+        let rows = results.map { result in
+            let metrics = result.metrics
+            let counted = result.rows.map { " (\($0.counted) of \($0.all) rows)" } ?? ""
+            let odd = metrics.mismatches > 0 ? "\(metrics.mismatches) not finite on one side" : ""
+            return HTML.Row(
+                [
+                    result.name, "\(result.shape)\(counted)", Decimal.short(metrics.relativeL2), Decimal.short(metrics.maxAbs),
+                    metrics.sqnr.map { Decimal.fixed($0, digits: 1) } ?? "exact", Decimal.fixed(metrics.cosine, digits: 9), "\(metrics.maxULP)",
+                    result.gate.text, result.margin.map { "\(Decimal.short($0))x" } ?? "", result.passed ? "OK" : "FAIL \(odd)",
+                ], passed: result.passed, hint: result.gate.reason, isFirst: result.name == firstDivergent)
+        }
+        let columns = ["Probe", "Shape", "Rel L2", "Max abs", "SQNR dB", "Cosine", "Max ulp", "Gate", "Margin", ""]
+        var reasons: [String] = []
+        for result in results where !reasons.contains(result.gate.reason) { reasons.append(result.gate.reason) }
+        let first = firstDivergent.map { "<p class=\"first\">First divergent probe: <b>\(HTML.escaped($0))</b></p>" } ?? ""
+        return "<p>\(HTML.escaped(note))</p>\(first)\(ErrorChart(series: self).svg)\(HTML.table(columns, rows, numbersFrom: 2))"
+            + "<details><summary>Why these gates</summary>\(HTML.list(reasons))</details>"
+    }
+}
+
+extension ReportPicture {
+    fileprivate var html: String {
+        """
+        <figure><img width="\(width)" height="\(height)" alt="\(HTML.escaped(caption))" src="data:image/png;base64,\(Base64.encode(png))">\
+        <figcaption>\(HTML.escaped(caption))</figcaption></figure>
+        """
+    }
+}

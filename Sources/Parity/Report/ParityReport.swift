@@ -1,0 +1,102 @@
+/// What a comparison or a verification found, ready to be written as JSON (Formats/report.schema.json) or as one HTML page.
+///
+/// Both texts come from this value alone, so that every figure on the page is a figure of the JSON.
+package struct ParityReport: Sendable {
+    package enum Kind: String, Sendable { case comparison, verification }
+
+    package let kind: Kind
+    package let title: String
+    package let passed: Bool
+    /// One sentence: what was found.
+    package let headline: String
+    /// Tool, processor, libraries, files, in the order in which to show them.
+    package var environment: [(name: String, value: String)]
+    /// What to type to get this report again.
+    package var command: String
+    package var findings: [Finding] = []
+    package var rungs: [Rung] = []
+    package var series: [ProbeSeries] = []
+    /// Probes that only one of two traces has.
+    package var onlyInReference: [String] = []
+    package var onlyInOther: [String] = []
+    package var tables: [ReportTable] = []
+    package var pictures: [ReportPicture] = []
+
+    package init(
+        kind: Kind, title: String, passed: Bool, headline: String, environment: [(name: String, value: String)] = [], command: String = ""
+    ) {
+        self.kind = kind
+        self.title = title
+        self.passed = passed
+        self.headline = headline
+        self.environment = environment
+        self.command = command
+    }
+}
+
+/// One claim of the ladder (quantizer, container, layers, ...), measured.
+package struct Rung: Sendable, Equatable {
+    /// "P0" to "P9", in the order of the ladder.
+    package let id: String
+    package let claim: String
+    package let measure: String
+    package let gate: String
+    /// Room left, in words: "4.1x", "exact".
+    package let margin: String
+    package let passed: Bool
+    /// Why the gate is what it is.
+    package let reason: String
+
+    package init(id: String, claim: String, measure: String, gate: String, margin: String, passed: Bool, reason: String) {
+        self.id = id
+        self.claim = claim
+        self.measure = measure
+        self.gate = gate
+        self.margin = margin
+        self.passed = passed
+        self.reason = reason
+    }
+}
+
+/// Probes that belong together, in data-flow order: one chart and one table.
+package struct ProbeSeries: Sendable {
+    package let title: String
+    /// What was fed to what, in one sentence.
+    package let note: String
+    package let results: [ProbeResult]
+    package var firstDivergent: String? { results.first { !$0.passed }?.name }
+
+    package init(title: String, note: String, results: [ProbeResult]) {
+        self.title = title
+        self.note = note
+        self.results = results
+    }
+}
+
+/// A small table of words and figures, such as bytes per scheme.
+package struct ReportTable: Sendable, Equatable {
+    package let title: String
+    package let columns: [String]
+    package let rows: [[String]]
+
+    package init(title: String, columns: [String], rows: [[String]]) {
+        self.title = title
+        self.columns = columns
+        self.rows = rows
+    }
+}
+
+/// A picture of the report, already encoded.
+package struct ReportPicture: Sendable, Equatable {
+    package let caption: String
+    package let width: Int
+    package let height: Int
+    package let png: [UInt8]
+
+    package init(caption: String, width: Int, height: Int, png: [UInt8]) {
+        self.caption = caption
+        self.width = width
+        self.height = height
+        self.png = png
+    }
+}

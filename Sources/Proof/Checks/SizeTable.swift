@@ -1,0 +1,26 @@
+import PackedFiles
+import Parity
+import Tensors
+
+extension ReportTable {
+    /// Tensors, elements and stored bytes by component and scheme.
+    static func sizes(of directory: Directory) -> ReportTable {
+        var sums: [(key: [String], tensors: Int, elements: Int, stored: UInt64)] = []
+        for tensor in directory.tensors {
+            let key = [tensor.component, tensor.scheme.rawValue + (tensor.activations.map { " (\($0))" } ?? "")]
+            let stored = tensor.planes.reduce(0 as UInt64) { $0 + $1.section.storedByteCount }
+            let index = sums.firstIndex { $0.key == key }
+            if let index {
+                sums[index].tensors += 1
+                sums[index].elements += tensor.shape.elementCount
+                sums[index].stored += stored
+            } else {
+                sums.append((key, 1, tensor.shape.elementCount, stored))
+            }
+        }
+        let rows = sums.map { sum in
+            sum.key + ["\(sum.tensors)", "\(sum.elements)", "\(sum.stored)", Decimal.fixed(8 * Double(sum.stored) / Double(max(1, sum.elements)), digits: 2)]
+        }
+        return ReportTable(title: "Sizes", columns: ["Component", "Scheme", "Tensors", "Elements", "Stored bytes", "Bits per element"], rows: rows)
+    }
+}

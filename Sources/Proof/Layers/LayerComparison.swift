@@ -1,0 +1,174 @@
+import Checkpoints
+import Conversion
+import Inference
+import PackedFiles
+import Parity
+import Tensors
+
+/// Rungs P7 to P9: both precisions run on the same inputs, each layer alone and all of them together.
+///
+/// Three models run: the checkpoint in float32, the packed file, and the checkpoint rounded to the file's grids at random. The third says
+/// how large the second's error may honestly be.
+struct LayerComparison {
+    private(set) var outcome = Outcome()
+    private(set) var series: [ProbeSeries] = []
+    private(set) var pictures: (reference: Picture, other: Picture)?
+
+    private let file: PackedFile
+    private let checkpoint: Checkpoint
+    private let options: Verification.Options
+
+    /// What keeps a part from being run: no defect of the file.
+    private struct NotRun: Error { let reason: String }
+
+    init(_ file: PackedFile, _ checkpoint: Checkpoint, _ options: Verification.Options, progress: (String) -> Void) throws(ProofError) {
+        self.file = file
+        self.checkpoint = checkpoint
+        self.options = options
+        do {
+            try run(progress)
+        } catch let error as ProofError {
+            throw error
+        } catch let error as NotRun {
+            outcome.tables.append(ReportTable(title: "Not run layer by layer", columns: ["Reason"], rows: [[error.reason]]))
+        } catch let error as InferenceError {
+            if let failure = ProofError(machine: error) { throw failure }
+            fail("\(error)")
+        } catch let error as ConversionError {
+            if let failure = ProofError(machine: error) { throw failure }
+            fail("\(error)")
+        } catch let error as AllocationError {
+            throw .memory(error)
+        } catch {
+            fail("\(error)")
+        }
+    }
+
+    private mutating func fail(_ reason: String) {
+        outcome.findings.append(Finding(subject: "layer by layer", what: "run", expected: "both models to run", found: reason))
+        outcome.rungs.append(
+            Rung(
+                id: "P7", claim: "every layer computes what the checkpoint's computes", measure: "not run", gate: "every layer", margin: "none", passed: false,
+                reason: "the file's model could not be run"))
+    }
+
+    private mutating func run(_ progress: (String) -> Void) throws {
+        let components = Set(file.directory.components.map(\.name))
+        func has(_ component: Component) -> Bool { components.contains(component.rawValue) }
+        guard has(.transformer), has(.vaeDecoder) else { throw NotRun(reason: "the file has no transformer or no autoencoder's decoder") }
+        let fusions = Fusions(names: file.directory.fusions)
+        let selection = ComponentSelection.listed(file.directory.components.compactMap { Component(rawValue: $0.name) }.filter { $0 != .prefixCache })
+        let exact = try SanaSprintPipeline(weights: CheckpointWeights(checkpoint, fusions: .lossless, components: selection))
+        let perturbedWeights = PerturbedWeights(try CheckpointWeights(checkpoint, fusions: fusions, components: selection), like: file)
+        let perturbed = try SanaSprintPipeline(weights: perturbedWeights)
+        let packedWeights = try PackedWeights(file)
+        let packed = try SanaSprintPipeline(weights: packedWeights)
+
+        progress("the checkpoint's model")
+        var request = try request(for: exact)
+        let reference = ProbeCollector()
+        let expected = try exact.generate(request, probes: reference)
+        // The encoder sees the checkpoint's picture in every run: one level of difference would be laid at its door.
+        request.encoderPicture = expected
+
+        progress("each layer alone, from the checkpoint's inputs")
+        try force("Text encoder, layer by layer", "P7", has(.textEncoder), packed, perturbed, reference) { (run, sink) throws(InferenceError) in
+            try run.textEncoder(into: sink)
+        }
+        if file.directory.tensors.contains(where: { $0.activations == ActivationScheme.int8PerToken.rawValue }) {
+            let floats = try SanaSprintPipeline(weights: FloatActivations(source: packedWeights))
+            let floatsPerturbed = try SanaSprintPipeline(weights: FloatActivations(source: perturbedWeights))
+            try force("Transformer, block by block, weights alone", "P7", true, floats, floatsPerturbed, reference, note: Self.weightsAlone) {
+                (run, sink) throws(InferenceError) in
+                try run.transformer(into: sink)
+            }
+        }
+        try force("Transformer, block by block", "P7", true, packed, perturbed, reference) { (run, sink) throws(InferenceError) in
+            try run.transformer(into: sink)
+        }
+        try force("Decoder, stage by stage", "P7", true, packed, perturbed, reference) { (run, sink) throws(InferenceError) in try run.decoder(into: sink) }
+        addVelocityRung()
+
+        progress("the file's model, from prompt to picture")
+        let (free, noisy) = (ProbeCollector(), ProbeCollector())
+        let found = try packed.generate(request, probes: free)
+        _ = try perturbed.generate(request, probes: noisy)
+        let results = try HonestGate.judge(free, reference: reference, predicted: noisy)
+        let note = "The file's model from prompt to picture on its own: errors travel and add up."
+        series.append(ProbeSeries(title: "From prompt to picture", note: note, results: results))
+        addRung("P9", "the whole chain stays as close to the checkpoint's as rounding lets it", results)
+        pictures = (Picture(expected), Picture(found))
+        addFindings()
+    }
+
+    private static let alone =
+        "Each layer is fed what the checkpoint's layer was fed: an error cannot travel, so the layer that is wrong is the one that shows."
+    private static let weightsAlone = "As below, but with floating-point activations: what the stored weights cost, without the integer arithmetic."
+
+    private typealias Part = (ForcedRun, ProbeCollector) throws(InferenceError) -> Void
+
+    private mutating func force(
+        _ title: String, _ id: String, _ isPresent: Bool, _ packed: SanaSprintPipeline, _ perturbed: SanaSprintPipeline, _ reference: ProbeCollector,
+        note: String = alone, _ part: Part
+    ) throws {
+        guard isPresent else { return }
+        let guidance = Double(GenerationRequest(prompt: "").guidance)
+        let (found, predicted) = (ProbeCollector(), ProbeCollector())
+        try part(ForcedRun(pipeline: packed, reference: reference, steps: options.steps, guidance: guidance), found)
+        try part(ForcedRun(pipeline: perturbed, reference: reference, steps: options.steps, guidance: guidance), predicted)
+        let results = try HonestGate.judge(found, reference: reference, predicted: predicted)
+        series.append(ProbeSeries(title: title, note: note, results: results))
+        addRung(id, "\(title.prefix(1).lowercased() + title.dropFirst()): each computes what the checkpoint's computes", results)
+    }
+
+    /// The prompt's features come from the text encoder where the file has one, else from the seed.
+    private func request(for pipeline: SanaSprintPipeline) throws -> GenerationRequest {
+        var request = GenerationRequest(prompt: options.prompt, noise: .seed(options.seed))
+        request.useInstruction = false
+        request.timesteps = .steps(options.steps)
+        // Eight tokens a side: all code runs, and a full-size model answers in seconds.
+        let transformer = pipeline.configuration.transformer
+        let side = try min(transformer.sampleSize, 8 * transformer.patch) * pipeline.decoder().configuration.compression
+        (request.width, request.height) = (side, side)
+        guard !pipeline.has(.textEncoder) else { return request }
+        let (positions, channels) = (20, transformer.captionChannels)
+        var generator = TorchGenerator(seed: options.seed)
+        let features = try Tensor([positions, channels], generator.randn(positions * channels))
+        request.promptFeatures = PromptFeatures(features, mask: [Int32](repeating: 1, count: positions))
+        return request
+    }
+
+    private mutating func addVelocityRung() {
+        let outputs = series.flatMap { $0.title == "Transformer, block by block" ? $0.results : [] }.filter { $0.name.hasSuffix(".output") }
+        addRung("P8", "with identical inputs the transformer predicts the same velocity", outputs)
+    }
+
+    private mutating func addRung(_ id: String, _ claim: String, _ results: [ProbeResult]) {
+        let worst = results.min { ($0.margin ?? .infinity) < ($1.margin ?? .infinity) }
+        let measure = worst.map { result in
+            let decibels = result.metrics.sqnr.map { "\(Decimal.fixed($0, digits: 1)) dB" } ?? "exact"
+            return "\(results.count { $0.passed }) of \(results.count) probes; closest to its gate: \(result.name), \(decibels)"
+        }
+        outcome.rungs.append(
+            Rung(
+                id: id, claim: claim, measure: measure ?? "no probe", gate: worst.map(\.gate.text) ?? "at least one probe",
+                margin: worst.map { $0.margin.map { "\(Decimal.short($0))x" } ?? "exact" } ?? "none",
+                passed: !results.isEmpty && results.allSatisfy(\.passed), reason: worst?.gate.reason ?? "nothing was measured"))
+    }
+
+    /// One finding for each series that has a divergence: its first, since what follows may follow from it.
+    private mutating func addFindings() {
+        for series in series {
+            guard let first = series.results.first(where: { !$0.passed }) else { continue }
+            let failed = series.results.count { !$0.passed }
+            outcome.findings.append(
+                Finding(
+                    subject: first.name, what: series.title, expected: first.gate.text, found: "relative L2 \(Decimal.short(first.metrics.relativeL2))",
+                    hint: "\(failed) of \(series.results.count) probes are off; this is the first"))
+        }
+    }
+}
+
+extension Picture {
+    fileprivate init(_ image: GeneratedImage) { self.init(width: image.width, height: image.height, bytes: image.rgb) }
+}

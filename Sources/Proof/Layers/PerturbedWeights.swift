@@ -1,0 +1,77 @@
+import Conversion
+import Inference
+import PackedFiles
+import StrictJSON
+import Tensors
+
+/// The checkpoint's weights with the noise of the file's schemes, drawn independently of the file: what an honest file may cost.
+struct PerturbedWeights: WeightSource {
+    private let weights: CheckpointWeights
+    private let file: PackedFile
+
+    /// - Parameter weights: the checkpoint's, with the file's fusions.
+    init(_ weights: CheckpointWeights, like file: PackedFile) {
+        self.weights = weights
+        self.file = file
+    }
+
+    var fusions: Fusions { weights.fusions }
+    func configuration(_ name: String) throws(WeightError) -> JSONValue { try weights.configuration(name) }
+    func tokenizer() throws(WeightError) -> [UInt8] { try weights.tokenizer() }
+    func contains(_ name: String) -> Bool { weights.contains(name) && file.entry(name) != nil }
+
+    func weight(_ name: String) throws(WeightError) -> StoredWeight {
+        guard let entry = file.entry(name) else { throw .missing(name: name, source: file.path) }
+        let stored = try weights.weight(name)
+        guard case .plain(let source) = stored, source.dtype == .f32, entry.scheme != .f32 else { return stored }
+        do throws(AllocationError) { return try Self.perturbed(source, entry) } catch { throw .memory(error) }
+    }
+
+    private static func perturbed(_ source: EncodedTensor, _ entry: TensorEntry) throws(AllocationError) -> StoredWeight {
+        let isInteger = entry.scheme == .int8PerChannel
+        let (rows, columns) = (source.shape.rows, source.shape.columns)
+        let values = try EncodedTensor(dtype: isInteger ? .i8 : .f32, shape: source.shape)
+        let scales = try EncodedTensor(dtype: .f32, shape: [isInteger ? rows : 0])
+        let elements = unsafe SharedPointer(reading: source.bytes.assumingMemoryBound(to: Float.self).baseAddress!)
+        let (bytes, steps) = unsafe (SharedPointer(values.buffer.mutableBytes.baseAddress!.assumingMemoryBound(to: UInt8.self)), scales.floats)
+        Parallel.forEach(rows) { range in
+            for row in range {
+                var draw = StochasticRounding(seed: entry.name, row: row)
+                let from = unsafe UnsafeBufferPointer(start: elements.pointer + row * columns, count: columns)
+                let place = unsafe UnsafeMutableRawPointer(bytes.pointer)
+                if isInteger {
+                    let to = unsafe UnsafeMutableBufferPointer(start: (place + row * columns).assumingMemoryBound(to: Int8.self), count: columns)
+                    unsafe steps.pointer[row] = draw.int8(from, into: to)
+                } else {
+                    let to = unsafe UnsafeMutableBufferPointer(start: (place + 4 * row * columns).assumingMemoryBound(to: Float.self), count: columns)
+                    unsafe draw.round(from, to: entry.scheme, into: to)
+                }
+            }
+        }
+        guard isInteger else { return .plain(values) }
+        let activations = entry.activations.flatMap(ActivationScheme.init) ?? .float
+        return .int8PerChannel(values: values, scales: try scales.widened(), activations: activations)
+    }
+}
+
+extension EncodedTensor {
+    @unsafe fileprivate var floats: SharedPointer<Float> {
+        unsafe SharedPointer(buffer.mutableBytes.baseAddress!.assumingMemoryBound(to: Float.self))
+    }
+}
+
+/// Another source's weights with floating-point activations: separates what the weights cost from what integer arithmetic costs.
+struct FloatActivations: WeightSource {
+    let source: any WeightSource
+
+    var fusions: Fusions { source.fusions }
+    func configuration(_ name: String) throws(WeightError) -> JSONValue { try source.configuration(name) }
+    func tokenizer() throws(WeightError) -> [UInt8] { try source.tokenizer() }
+    func contains(_ name: String) -> Bool { source.contains(name) }
+
+    func weight(_ name: String) throws(WeightError) -> StoredWeight {
+        let stored = try source.weight(name)
+        guard case .int8PerChannel(let values, let scales, _) = stored else { return stored }
+        return .int8PerChannel(values: values, scales: scales, activations: .float)
+    }
+}

@@ -1,0 +1,38 @@
+import Inference
+import Parity
+import StrictJSON
+import Tensors
+
+/// Keeps the probes of one run in memory.
+final class ProbeCollector: ProbeSink {
+    private var values: [ExactString: EncodedTensor] = [:]
+
+    var names: [String] { values.keys.map(\.string) }
+
+    func wants(_ name: String) -> Bool { true }
+    func record(_ name: String, _ value: EncodedTensor) { values[ExactString(name)] = value }
+
+    subscript(_ name: String) -> EncodedTensor? { values[ExactString(name)] }
+
+    /// A float32 probe without its batch axis; nil where it was not recorded.
+    func unbatched(_ name: String) throws(AllocationError) -> Tensor? {
+        guard let value = self[name], value.dtype == .f32, value.shape.rank > 1 else { return nil }
+        return try value.widened().reshaped(Shape(Array(value.shape.extents.dropFirst())))
+    }
+
+    /// The first `count` rows of a probe `[1, rows, channels]`, as `[count, channels]`; nil where it has no such rows.
+    func rows(_ name: String, _ count: Int) throws(AllocationError) -> Tensor? {
+        guard let value = self[name], value.dtype == .f32, value.shape.rank == 3, value.shape[0] == 1, value.shape[1] >= count else { return nil }
+        let result = try EncodedTensor(dtype: .f32, shape: [count, value.shape[2]])
+        unsafe result.buffer.mutableBytes.copyMemory(from: UnsafeRawBufferPointer(rebasing: value.bytes[..<result.buffer.byteCount]))
+        return try result.widened()
+    }
+
+    /// How many positions a mask keeps; they come first, since padding is on the right.
+    func kept(_ mask: String) -> Int { self[mask]?.doubles.count { $0 != 0 } ?? 0 }
+}
+
+extension EncodedTensor {
+    /// The same elements with a batch axis of 1 in front.
+    var batched: EncodedTensor { EncodedTensor(dtype: dtype, shape: Shape([1] + shape.extents), buffer: buffer) }
+}

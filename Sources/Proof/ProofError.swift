@@ -1,0 +1,37 @@
+import Checkpoints
+package import Conversion
+package import Inference
+import PackedFiles
+import Safetensors
+package import Tensors
+
+/// Why a verification could not be carried out. What it finds wrong is its result, not an error.
+package enum ProofError: Error, Sendable, Equatable, CustomStringConvertible {
+    case conversion(ConversionError)
+    case inference(InferenceError)
+    case memory(AllocationError)
+
+    package var description: String {
+        switch self {
+        case .conversion(let error): "\(error)"
+        case .inference(let error): "\(error)"
+        case .memory(let error): "\(error)"
+        }
+    }
+
+    /// Whether it is the machine that failed, not the content of a file: then going on would accuse the innocent.
+    init?(machine error: ConversionError) {
+        switch error {
+        case .memory, .packedFile(.memory), .safetensors(.memory), .checkpoint(.safetensors(.memory)): self = .conversion(error)
+        case .file, .checkpoint(.file), .checkpoint(.safetensors(.file)): self = .conversion(error)
+        default: return nil
+        }
+    }
+
+    init?(machine error: InferenceError) {
+        switch error {
+        case .memory, .library, .weight(.memory): self = .inference(error)
+        default: return nil
+        }
+    }
+}

@@ -1,0 +1,107 @@
+package import Checkpoints
+package import PackedFiles
+package import Parity
+
+/// Proof that a packed file is right: in itself, and against the checkpoint that it was made from.
+///
+/// Everything that is wrong is collected and named; nothing stops at the first problem.
+package struct Verification: Sendable {
+    /// What to verify besides the file itself.
+    package struct Options: Sendable {
+        /// Whether both precisions are run layer by layer, not only compared tensor by tensor.
+        package var runsLayers = true
+        package var prompt = "a large red circle on a blue background"
+        package var seed: UInt64 = 0
+        package var steps = 2
+
+        package init() {}
+    }
+
+    /// How far a verification has come.
+    package enum Progress: Sendable, Equatable {
+        case reading(done: UInt64, total: UInt64)
+        case deriving(tensor: String, done: Int, total: Int)
+        case running(String)
+    }
+
+    package private(set) var findings: [Finding] = []
+    package private(set) var rungs: [Rung] = []
+    package private(set) var series: [ProbeSeries] = []
+    package private(set) var tables: [ReportTable] = []
+    /// The pictures of the reference and of the file, where both were made.
+    package private(set) var pictures: (reference: Picture, other: Picture)?
+    private let path: String
+    private let checkpointPath: String?
+
+    package var passed: Bool { findings.isEmpty && rungs.allSatisfy(\.passed) }
+
+    /// Verifies a file: checksums, hashes, value rules, and that its tensors are those its configuration asks for. With a checkpoint, also that
+    /// its sources are the ones recorded, that every tensor is made again bit for bit, and that the layers compute what the checkpoint's do.
+    package init(
+        _ file: PackedFile, against checkpoint: Checkpoint? = nil, options: Options = Options(), progress: (Progress) -> Void = { _ in }
+    ) throws(ProofError) {
+        path = file.path
+        checkpointPath = checkpoint?.path
+        take(IntegrityChecks(file) { progress(.reading(done: $0, total: $1)) }.outcome)
+        take(TableCheck(file).outcome)
+        tables.append(.sizes(of: file.directory))
+        guard let checkpoint else { return }
+        take(BlobChecks(file, checkpoint).outcome)
+        take(try PolicyChecks(file, checkpoint).outcome)
+        take(try TensorChecks(file, checkpoint) { progress(.deriving(tensor: $0, done: $1, total: $2)) }.outcome)
+        guard options.runsLayers else { return }
+        let layers = try LayerComparison(file, checkpoint, options) { progress(.running($0)) }
+        take(layers.outcome)
+        series = layers.series
+        pictures = layers.pictures
+    }
+
+    private mutating func take(_ outcome: Outcome) {
+        findings += outcome.findings
+        rungs += outcome.rungs
+        tables += outcome.tables
+    }
+
+    /// The report of this verification; see `TraceComparison.report` for the parameters.
+    package func report(
+        environment: [(name: String, value: String)], command: String, encodePNG: (Picture) -> [UInt8]? = { _ in nil }
+    ) -> ParityReport {
+        let failed = rungs.filter { !$0.passed }.map(\.claim)
+        let headline: String =
+            if passed {
+                checkpointPath == nil ? "the file is whole and is what it says" : "the file holds what the checkpoint holds, and computes what it computes"
+            } else if let first = findings.first {
+                findings.count == 1 ? "\(first)" : "\(findings.count) findings, the first: \(first)"
+            } else {
+                "does not hold: \(failed.joined(separator: "; "))"
+            }
+        let files = [(name: "file", value: path)] + (checkpointPath.map { [(name: "checkpoint", value: $0)] } ?? [])
+        var report = ParityReport(
+            kind: .verification, title: checkpointPath == nil ? "Verification of a file" : "Verification against the checkpoint", passed: passed,
+            headline: headline, environment: files + environment, command: command)
+        report.findings = findings
+        report.rungs = rungs
+        report.series = series
+        report.tables = tables
+        if let pictures {
+            report.tables.append(PictureMetrics(reference: pictures.reference, other: pictures.other).table)
+            report.pictures = ReportPicture.triptych(pictures.reference, pictures.other, encodePNG: encodePNG)
+        }
+        return report
+    }
+}
+
+/// What one check contributes to a verification.
+struct Outcome {
+    var findings: [Finding] = []
+    var rungs: [Rung] = []
+    var tables: [ReportTable] = []
+
+    /// Adds a rung whose gate is that all of `total` things hold.
+    mutating func add(_ id: String, _ claim: String, held: Int, of total: Int, unit: String, reason: String) {
+        rungs.append(
+            Rung(
+                id: id, claim: claim, measure: "\(held) of \(total) \(unit)", gate: "all", margin: held == total ? "exact" : "none", passed: held == total,
+                reason: reason))
+    }
+}

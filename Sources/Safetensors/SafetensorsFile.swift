@@ -1,0 +1,55 @@
+package import Files
+import StrictJSON
+package import Tensors
+
+#if _endian(big)
+    #error("tensors are read as the file holds them, which is little-endian")
+#endif
+
+/// A safetensors file open for reading: its whole header is validated, its tensors are read on demand, from any thread.
+package final class SafetensorsFile: Sendable {
+    package let file: InputFile
+    package let header: SafetensorsHeader
+    private let index: [ExactString: Int]
+    package var path: String { file.path }
+
+    /// Opens a file and validates its header; no tensor is read.
+    package static func open(_ path: String, limits: SafetensorsHeader.Limits = .init()) throws(SafetensorsError) -> SafetensorsFile {
+        let file: InputFile
+        do { file = try InputFile(path: path) } catch { throw .file(error) }
+        return SafetensorsFile(file: file, header: try HeaderParser(file: file, limits: limits).parse())
+    }
+
+    private init(file: InputFile, header: SafetensorsHeader) {
+        self.file = file
+        self.header = header
+        index = Dictionary(uniqueKeysWithValues: header.entries.enumerated().map { (ExactString($1.name), $0) })
+    }
+
+    /// The tensor of that name, compared by bytes.
+    package func entry(_ name: String) -> SafetensorsHeader.Entry? { index[ExactString(name)].map { header.entries[$0] } }
+
+    /// Reads a whole tensor.
+    package func read(_ name: String) throws(SafetensorsError) -> EncodedTensor {
+        guard let entry = entry(name) else { throw .missingTensor(path: path, tensor: name) }
+        let tensor: EncodedTensor
+        do { tensor = try EncodedTensor(dtype: entry.dtype, shape: entry.shape) } catch { throw .memory(error) }
+        // The buffer has just been made: nobody else reads or writes it.
+        unsafe try read(entry, range: 0..<entry.byteCount, into: tensor.buffer.mutableBytes)
+        return tensor
+    }
+
+    /// Reads the bytes `range` of a tensor of this file, for callers with a bounded buffer.
+    /// - Precondition: the range lies inside the tensor, and the buffer is as long as the range.
+    @unsafe package func read(
+        _ entry: SafetensorsHeader.Entry, range: Range<UInt64>, into buffer: UnsafeMutableRawBufferPointer
+    ) throws(SafetensorsError) {
+        precondition(range.upperBound <= entry.byteCount && range.count == buffer.count, "\(range) of \(entry.name) into \(buffer.count) bytes")
+        do { unsafe try file.read(at: entry.offset + range.lowerBound, into: buffer) } catch { throw .file(error) }
+    }
+
+    /// Throws when the file was changed since it was opened: called after the last read.
+    package func checkUnchanged() throws(SafetensorsError) {
+        do { try file.checkUnchanged() } catch { throw .file(error) }
+    }
+}

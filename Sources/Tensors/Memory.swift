@@ -1,0 +1,51 @@
+import Glibc
+import Synchronization
+
+/// An allocation that the system, or the limit the user set, refused.
+package enum AllocationError: Error, Sendable, Equatable, CustomStringConvertible {
+    case refused(byteCount: Int, inUse: Int)
+
+    package var description: String {
+        switch self {
+        case .refused(let byteCount, let inUse):
+            "out of memory: \(byteCount) bytes more were refused with \(inUse) bytes in use; allow more memory or use a smaller picture or preset"
+        }
+    }
+}
+
+/// The one source of large buffers: counts what is in use, and fails with an error instead of ending the process.
+package enum Memory {
+    private static let used = Atomic<Int>(0)
+    private static let highest = Atomic<Int>(0)
+    private static let bound = Atomic<Int>(.max)
+
+    /// Bytes in use by buffers of this allocator.
+    package static var inUse: Int { used.load(ordering: .relaxed) }
+    /// The most bytes that were ever in use at once.
+    package static var peak: Int { highest.load(ordering: .relaxed) }
+
+    /// The most bytes that may be in use; what goes beyond is refused.
+    package static var limit: Int {
+        get { bound.load(ordering: .relaxed) }
+        set { bound.store(newValue, ordering: .relaxed) }
+    }
+
+    /// Cache lines and the widest vectors are 64 bytes.
+    static let alignment = 64
+
+    @unsafe static func allocate(_ byteCount: Int) throws(AllocationError) -> UnsafeMutableRawPointer {
+        let (_, total) = used.add(byteCount, ordering: .relaxed)
+        var pointer: UnsafeMutableRawPointer?
+        guard total <= limit, unsafe posix_memalign(&pointer, alignment, max(byteCount, alignment)) == 0, let pointer = unsafe pointer else {
+            used.subtract(byteCount, ordering: .relaxed)
+            throw .refused(byteCount: byteCount, inUse: inUse)
+        }
+        _ = highest.max(total, ordering: .relaxed)
+        return unsafe pointer
+    }
+
+    @unsafe static func free(_ pointer: UnsafeMutableRawPointer, byteCount: Int) {
+        unsafe Glibc.free(pointer)
+        used.subtract(byteCount, ordering: .relaxed)
+    }
+}

@@ -1,0 +1,55 @@
+import Dispatch
+import Glibc
+import Synchronization
+
+/// Work shared out over the processor's cores: the one place that lets several threads write into one buffer.
+package enum Parallel {
+    private static let configured = Atomic<Int>(0)
+
+    /// Threads used by `forEach`; the number of online processors until it is set.
+    package static var threads: Int {
+        get {
+            let value = configured.load(ordering: .relaxed)
+            return value > 0 ? value : max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)))
+        }
+        set {
+            precondition(newValue > 0)
+            configured.store(newValue, ordering: .relaxed)
+        }
+    }
+
+    /// Calls `body` with disjoint ranges that cover `0 ..< count`, each a multiple of `grain` long but the last.
+    ///
+    /// The ranges do not depend on the number of threads, so that results do not either; at most 64 of them keep the overhead small.
+    package static func forEach(_ count: Int, grain: Int = 1, _ body: @Sendable (Range<Int>) -> Void) {
+        precondition(grain > 0)
+        guard count > 0 else { return }
+        let grains = (count + grain - 1) / grain
+        let chunks = min(grains, 64)
+        @Sendable func range(_ chunk: Int) -> Range<Int> {
+            min(count, chunk * grains / chunks * grain)..<min(count, (chunk + 1) * grains / chunks * grain)
+        }
+        let workers = min(threads, chunks)
+        guard workers > 1 else {
+            for chunk in 0..<chunks { body(range(chunk)) }
+            return
+        }
+        let next = Atomic<Int>(0)
+        DispatchQueue.concurrentPerform(iterations: workers) { _ in
+            while true {
+                let chunk = next.add(1, ordering: .relaxed).oldValue
+                guard chunk < chunks else { return }
+                body(range(chunk))
+            }
+        }
+    }
+}
+
+/// A pointer that the ranges of `Parallel.forEach` write through, each to its own part.
+@unsafe package struct SharedPointer<Element>: @unchecked Sendable {
+    package let pointer: UnsafeMutablePointer<Element>
+
+    package init(_ pointer: UnsafeMutablePointer<Element>) { unsafe self.pointer = pointer }
+    /// For memory that is only read.
+    package init(reading pointer: UnsafePointer<Element>) { unsafe self.pointer = UnsafeMutablePointer(mutating: pointer) }
+}

@@ -1,0 +1,101 @@
+import ArgumentParser
+import Inference
+import PackedFiles
+import Parity
+import StrictJSON
+import Tensors
+
+/// `sprintpack bench`: how long the stages of a user's own file take on his own machine.
+struct Bench: Verb {
+    static let configuration = CommandConfiguration(
+        abstract: "Time reading, text encoding, sampling and decoding of a .sprint file.",
+        discussion: """
+            EXAMPLES:
+              sprintpack bench sana.sprint
+              sprintpack bench sana.sprint --width 512 --height 512 --runs 3 --json
+            """)
+
+    @Argument(help: ArgumentHelp("The packed file.", valueName: "file.sprint"))
+    var file: String
+
+    @Option(help: ArgumentHelp("Width in pixels; the model's own size by default.", valueName: "w"))
+    var width: Int?
+
+    @Option(help: ArgumentHelp("Height in pixels; the model's own size by default.", valueName: "h"))
+    var height: Int?
+
+    @Option(help: ArgumentHelp("Sampling steps.", valueName: "n"))
+    var steps = 2
+
+    @Option(help: ArgumentHelp("Runs; the median is printed.", valueName: "n"))
+    var runs = 5
+
+    @OptionGroup var threadOptions: ThreadOptions
+    @OptionGroup var common: CommonOptions
+
+    func validate() throws {
+        if !(1...1000).contains(steps) { throw ValidationError("--steps: expected 1 to 1000, found \(steps)") }
+        if !(1...1000).contains(runs) { throw ValidationError("--runs: expected 1 to 1000, found \(runs)") }
+        for (name, value) in [("--width", width), ("--height", height)] {
+            if let value, !(1...65_536).contains(value) { throw ValidationError("\(name): expected 1 to 65536 pixels, found \(value)") }
+        }
+    }
+
+    func execute() throws -> Outcome {
+        threadOptions.apply()
+        let packed = try PackedFile.open(file)
+        let pipeline = try SanaSprintPipeline(weights: PackedWeights(packed))
+        var request = GenerationRequest(prompt: "a large red circle on a blue background")
+        request.timesteps = .steps(steps)
+        request.width = width
+        request.height = height
+        var times: [Stage: [Double]] = [:]
+        let bar = common.progress("bench", unit: .steps)
+        for run in 0..<runs {
+            bar.update(UInt64(run), of: UInt64(runs))
+            for (stage, seconds) in try measure(packed, pipeline, request) { times[stage, default: []].append(seconds) }
+        }
+        bar.finish()
+        let medians = Stage.allCases.compactMap { stage in times[stage].map { (stage, $0.sorted()[$0.count / 2], $0.min() ?? 0, $0.max() ?? 0) } }
+        let unpacked = packed.directory.tensors.reduce(0) { $0 + $1.planes.reduce(0) { $0 + $1.section.contentByteCount } }
+        let rows = medians.map { stage, median, least, most in
+            [
+                stage.rawValue, "\(Decimal.fixed(median * 1e3, digits: 1)) ms",
+                "\(Decimal.fixed(least * 1e3, digits: 1)) to \(Decimal.fixed(most * 1e3, digits: 1))",
+                stage == .unpack ? "\(ByteCount.text(UInt64(Double(unpacked) / median)))/s of decoded planes" : "",
+            ]
+        }
+        common.say(Table.text([["stage", "median of \(runs)", "range", ""]] + rows, right: [1, 2]))
+        common.say("\(Version.text), \(Parallel.threads) threads, at most \(ByteCount.text(UInt64(Memory.peak))) of buffers")
+        return Outcome(json: [
+            "file": .string(file), "runs": JSONValue(runs), "threads": JSONValue(Parallel.threads), "kernels": .string(Processor.instructionSet),
+            "blasCore": .string(Processor.blasCore), "peakBytes": JSONValue(Memory.peak), "decodedBytes": .integer(Int64(unpacked)),
+            "stages": .object(JSONObject(medians.map { ($0.0.rawValue, ["median": .number($0.1), "min": .number($0.2), "max": .number($0.3)]) })),
+        ])
+    }
+
+    private enum Stage: String, CaseIterable {
+        case unpack = "unpack all weights"
+        case text = "text encoder"
+        case load = "load transformer"
+        case sample = "all steps"
+        case decode = "decode picture"
+    }
+
+    /// Seconds of each stage of one run. The text encoder and the decoder load their weights as they go.
+    private func measure(_ packed: PackedFile, _ pipeline: SanaSprintPipeline, _ request: GenerationRequest) throws -> [(Stage, Double)] {
+        var marks: [(Stage, Double)] = [(.unpack, ProgressBar.now())]
+        for tensor in packed.directory.tensors { _ = try packed.planes(of: tensor) }
+        _ = try pipeline.generate(request) { stage in
+            switch stage {
+            case .readingPrompt: marks.append((.text, ProgressBar.now()))
+            case .loadingTransformer: marks.append((.load, ProgressBar.now()))
+            case .step(1, _): marks.append((.sample, ProgressBar.now()))
+            case .decoding: marks.append((.decode, ProgressBar.now()))
+            case .promptCut, .step, .encoding: break
+            }
+        }
+        let ends = marks.dropFirst().map(\.1) + [ProgressBar.now()]
+        return zip(marks, ends).map { ($0.0, $1 - $0.1) }
+    }
+}

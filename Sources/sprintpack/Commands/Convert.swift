@@ -1,0 +1,130 @@
+import ArgumentParser
+import Checkpoints
+import Conversion
+import Files
+import Inference
+import PackedFiles
+import Parity
+import StrictJSON
+import Tensors
+
+/// `sprintpack convert`: a checkpoint becomes one packed file.
+struct Convert: Verb {
+    static let configuration = CommandConfiguration(
+        abstract: "Convert a diffusers folder of SANA-Sprint into one .sprint file.",
+        discussion: """
+            EXAMPLES:
+              sprintpack convert sana-1.6b-diffusers -o sana.sprint --preset int8
+              sprintpack convert tiny-sprint --preset int8 --dry-run
+
+            PRESETS:
+              int8   DiT linears and 1x1 convolutions W8A8, text encoder int8
+                     weights, the rest 16 bit
+              fp16   everything in float16     bf16   everything in bfloat16
+              fp32   exact
+            """)
+
+    @Argument(help: ArgumentHelp("The checkpoint: a folder in the diffusers layout.", valueName: "checkpoint"))
+    var checkpoint: String
+
+    @Option(name: .shortAndLong, help: ArgumentHelp("The file to write.", valueName: "out.sprint"))
+    var output: String?
+
+    @Option(help: "What the weights are stored as: fp32, fp16, bf16 or int8.")
+    var preset: Preset = .int8
+
+    @Option(help: ArgumentHelp("Rules that say otherwise for single tensors (Formats/rules.md).", valueName: "file"))
+    var rules: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "Which parts to pack, separated by commas: \(Component.allCases.map(\.rawValue).joined(separator: ", ")), or all.", valueName: "list"))
+    var components: String?
+
+    @Option(help: ArgumentHelp("Which variant of the weight files to read, for instance fp16.", valueName: "name"))
+    var variant: String?
+
+    @Flag(help: "Read headers only, print what would be written, and write nothing.")
+    var dryRun = false
+
+    @Option(help: ArgumentHelp("Memory the conversion may use for tensors, for instance 512MiB.", valueName: "size"))
+    var maxMemory = "1GiB"
+
+    @Flag(name: .customLong("allow-nonfinite"), help: "Convert weights that hold NaN or infinity; they are counted in the file.")
+    var allowNonFinite = false
+
+    @Flag(help: "Replace the output if it exists.")
+    var force = false
+
+    @OptionGroup var threadOptions: ThreadOptions
+    @OptionGroup var common: CommonOptions
+
+    func validate() throws {
+        if output == nil && !dryRun { throw ValidationError("-o: expected the file to write (or --dry-run), found nothing") }
+    }
+}
+
+extension Convert {
+    func execute() throws -> Outcome {
+        threadOptions.apply()
+        guard let bound = ByteCount.parse(maxMemory) else { throw CommandFailure.usage("--max-memory: expected a size such as 512MiB, found \(maxMemory)") }
+        let selection = try components.map { list in
+            do throws(ConversionError) { return try ComponentSelection(list) } catch { throw CommandFailure.usage("--components: \(error)") }
+        }
+        let source = try Checkpoint.open(checkpoint, variant: variant)
+        let ruleFile = try rules.map { try RuleFile(try InputFile(path: $0).contents(limit: 1 << 20)) }
+        let options = ConversionOptions(
+            preset, rules: ruleFile, components: selection ?? .standard, allowsNonfinite: allowNonFinite, memoryBound: bound)
+        let plan = try ConversionPlan(source, options)
+        guard !dryRun, let output else {
+            common.say(plan.text)
+            return Outcome(json: ["plan": plan.json])
+        }
+        let bar = common.progress("convert")
+        let start = ProgressBar.now()
+        let summary = try Converter.run(plan, output: output, replace: force, tool: Version.tool) { progress in
+            bar.update(progress.done, of: progress.total)
+        }
+        bar.finish()
+        let seconds = ProgressBar.now() - start
+        let read = plan.sourceByteCount
+        let worst = summary.directory.worstTensor
+        common.say(
+            "\(output)  \(ByteCount.text(summary.totalByteCount)), was \(ByteCount.text(read)) "
+                + "(\(Decimal.fixed(100 * Double(summary.totalByteCount) / Double(max(1, read)), digits: 1)) %), in \(Decimal.fixed(seconds, digits: 2)) s")
+        if let worst, let error = worst.error {
+            common.say("largest weight error: \(worst.name)  relative L2 \(Decimal.short(error.relativeL2))")
+        }
+        return Outcome(json: [
+            "output": .string(output), "bytes": .integer(Int64(summary.totalByteCount)), "sourceBytes": .integer(Int64(read)),
+            "seconds": .number(seconds), "preset": .string(preset.rawValue), "contentHash": .string(summary.contentHash),
+            "tensors": JSONValue(summary.directory.tensors.count), "worstTensor": worst.map { .string($0.name) } ?? .null,
+            "worstRelativeL2": worst?.error.map { .number($0.relativeL2) } ?? .null, "peakBytes": JSONValue(Memory.peak),
+        ])
+    }
+}
+
+extension Preset: ExpressibleByArgument {}
+
+extension ConversionPlan {
+    /// The plan as a table. Sizes are those of the planes before compression.
+    fileprivate var text: String {
+        var rows = [["component", "stored as", "tensors", "before", "after"]]
+        for total in totals {
+            let sizes = [ByteCount.text(total.sourceByteCount), ByteCount.text(total.packedByteCount)]
+            rows.append([total.component.rawValue, total.storage, "\(total.tensors)"] + sizes)
+        }
+        rows.append(["all", "", "\(tensors.count)", ByteCount.text(sourceByteCount), ByteCount.text(packedByteCount)])
+        let files = ByteCount.text(blobs.reduce(0) { $0 + UInt64($1.bytes.count) })
+        let fusions = options.fusions.isEmpty ? "none" : options.fusions.names.joined(separator: ", ")
+        return Table.text(rows, right: [2, 3, 4])
+            + "\n\(blobs.count) small files, \(files); fusions: \(fusions); memory needed: \(ByteCount.text(UInt64(memoryNeeded)))\nsizes are before compression"
+    }
+}
+
+extension Directory {
+    /// The tensor whose stored values are furthest from its source's.
+    var worstTensor: TensorEntry? {
+        tensors.max { ($0.error?.relativeL2 ?? 0) < ($1.error?.relativeL2 ?? 0) }
+    }
+}

@@ -1,0 +1,39 @@
+import ArgumentParser
+import Conversion
+import PackedFiles
+import StrictJSON
+
+/// `sprintpack export`: a packed file becomes a diffusers folder again.
+struct Export: Verb {
+    static let configuration = CommandConfiguration(
+        abstract: "Write a .sprint file back as a diffusers folder of safetensors, dequantized.",
+        discussion: """
+            EXAMPLES:
+              sprintpack export sana.sprint -o sana-diffusers
+              sprintpack export tiny-bf16.sprint -o same-as-the-source
+
+            What was stored without loss comes back bit for bit.
+            """)
+
+    @Argument(help: ArgumentHelp("The packed file.", valueName: "file.sprint"))
+    var file: String
+
+    @Option(name: .shortAndLong, help: ArgumentHelp("The folder to make.", valueName: "folder"))
+    var output: String
+
+    @Flag(help: "Replace an earlier export of that name.")
+    var force = false
+
+    @OptionGroup var common: CommonOptions
+}
+
+extension Export {
+    func execute() throws -> Outcome {
+        let source = try PackedFile.open(file)
+        let bar = common.progress("export")
+        try Exporter.run(source, to: output, replace: force) { done, total in bar.update(done, of: total) }
+        bar.finish()
+        common.say("\(output)  \(source.directory.tensors.count) packed tensors written back as a diffusers folder")
+        return Outcome(json: ["output": .string(output), "tensors": JSONValue(source.directory.tensors.count)])
+    }
+}

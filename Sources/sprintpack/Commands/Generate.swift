@@ -1,0 +1,211 @@
+import ArgumentParser
+import Files
+import Inference
+import PackedFiles
+import Parity
+import StrictJSON
+import Tensors
+
+/// `sprintpack generate`: a prompt becomes a picture.
+struct Generate: Verb {
+    static let configuration = CommandConfiguration(
+        abstract: "Draw the picture of a prompt.",
+        discussion: """
+            EXAMPLES:
+              sprintpack generate sana.sprint --prompt "a lighthouse" --seed 7 -o a.png
+              sprintpack generate sana.sprint --inputs torch.safetensors -o same.png
+
+            A seed gives the noise that torch.Generator("cpu").manual_seed(seed) gives to torch.randn.
+            """)
+
+    @Argument(help: ArgumentHelp("The packed file.", valueName: "file.sprint"))
+    var file: String
+
+    @Option(help: ArgumentHelp("What the picture shall show.", valueName: "text"))
+    var prompt: String?
+
+    @Option(help: ArgumentHelp("Sampling steps.", valueName: "n"))
+    var steps: Int?
+
+    @Option(help: ArgumentHelp("Times from about pi/2 down to 0, separated by commas, or paper4 for the paper's four steps.", valueName: "list"))
+    var timesteps: String?
+
+    @Option(help: ArgumentHelp("Seed of the noise.", valueName: "seed"))
+    var seed: UInt64?
+
+    @Option(help: ArgumentHelp("Guidance scale the network is told; 4.5 by default.", valueName: "g"))
+    var guidance: Double?
+
+    @Option(help: ArgumentHelp("Width in pixels; the model's own size by default.", valueName: "w"))
+    var width: Int?
+
+    @Option(help: ArgumentHelp("Height in pixels; the model's own size by default.", valueName: "h"))
+    var height: Int?
+
+    @Flag(help: "Leave out the instruction that the model was trained to find before the prompt.")
+    var noInstruction = false
+
+    @Option(help: ArgumentHelp("Take noise, prompt, steps and size from a trace.", valueName: "trace"))
+    var inputs: String?
+
+    @Flag(help: "With --inputs: take the prompt's features from the trace too, and skip the text encoder.")
+    var textFromInputs = false
+
+    @Option(help: ArgumentHelp("Write every probe point to a trace (Formats/trace.md).", valueName: "out.safetensors"))
+    var trace: String?
+
+    @Option(name: .shortAndLong, help: ArgumentHelp("The PNG to write.", valueName: "image.png"))
+    var output: String
+
+    @Flag(help: "Replace outputs that exist.")
+    var force = false
+
+    @OptionGroup var threadOptions: ThreadOptions
+    @OptionGroup var common: CommonOptions
+
+    func validate() throws {
+        if let steps, !(1...Self.maximumSteps).contains(steps) { throw ValidationError("--steps: expected 1 to \(Self.maximumSteps), found \(steps)") }
+        _ = try timestepPlan()
+        if steps != nil && timesteps != nil { throw ValidationError("--steps and --timesteps: expected one of them, found both") }
+        if let guidance, !(guidance.isFinite && abs(guidance) <= 1000) {
+            throw ValidationError("--guidance: expected a number from -1000 to 1000, found \(guidance)")
+        }
+        for (name, value) in [("--width", width), ("--height", height)] {
+            if let value, !(1...65_536).contains(value) { throw ValidationError("\(name): expected 1 to 65536 pixels, found \(value)") }
+        }
+        if prompt == nil && inputs == nil { throw ValidationError("--prompt: expected the text of the picture (or --inputs), found nothing") }
+        if textFromInputs && inputs == nil { throw ValidationError("--text-from-inputs: expected --inputs with the trace that holds the features, found none") }
+    }
+}
+
+extension Generate {
+    private static let maximumSteps = 1000
+
+    func execute() throws -> Outcome {
+        threadOptions.apply()
+        let source = try inputs.map { try GenerationInputs(TraceFile.open($0)) }
+        var request = try source?.request(textFromInputs: textFromInputs) ?? GenerationRequest(prompt: "")
+        if let prompt { request.prompt = prompt }
+        if noInstruction { request.useInstruction = false }
+        if let plan = try timestepPlan() { request.timesteps = plan }
+        if let guidance { request.guidance = Float(guidance) }
+        if let width { request.width = width }
+        if let height { request.height = height }
+        if let seed { request.noise = .seed(seed) }
+
+        let packed = try PackedFile.open(file)
+        let protected = [packed.identity] + (source.map { [$0.trace.identity] } ?? [])
+        // Outputs are opened first: a picture that cannot be written should not be computed.
+        let picture = try OutputFile(path: output, replace: force, inputs: protected)
+        let recorder = trace == nil ? nil : TraceRecorder()
+        if let trace { _ = try OutputFile(path: trace, replace: force, inputs: protected) }
+        let pipeline = try SanaSprintPipeline(weights: PackedWeights(packed))
+
+        let bar = common.progress("generate", unit: .steps)
+        let start = ProgressBar.now()
+        let image = try pipeline.generate(request, probes: recorder) { stage in
+            switch stage {
+            case .promptCut(let tokens): Console.warn("the prompt is \(tokens) tokens longer than the model takes; its end was cut off, as diffusers does")
+            case .step(let step, let count): bar.update(UInt64(step - 1), of: UInt64(count))
+            case .readingPrompt, .loadingTransformer, .decoding, .encoding: break
+            }
+        }
+        bar.finish()
+        let seconds = ProgressBar.now() - start
+        let settings = self.settings(request, image, packed)
+        let notes = [PNGImage.Note("Software", Version.tool), PNGImage.Note("parameters", JSONValue.object(settings).text)]
+        try picture.write(PNGImage.encode(width: image.width, height: image.height, rgb: image.rgb, notes: notes))
+        if let trace, let recorder {
+            try TraceFile.write(recorder.probes, metadata: settings, to: trace, replace: force, inputs: protected)
+        }
+        try picture.commit()
+        common.say("\(output)  \(image.width) x \(image.height), \(request.timesteps.stepCount) steps, in \(Decimal.fixed(seconds, digits: 2)) s")
+        if let trace { common.say("\(trace)  \(recorder?.probes.count ?? 0) probes") }
+        var json: JSONObject = ["output": .string(output), "seconds": .number(seconds), "peakBytes": JSONValue(Memory.peak), "settings": .object(settings)]
+        if let trace { json["trace"] = .string(trace) }
+        return Outcome(json: json)
+    }
+
+    /// The plan of `--steps` or `--timesteps`, nil where neither is given.
+    private func timestepPlan() throws -> TimestepPlan? {
+        if let steps { return .steps(steps) }
+        guard let timesteps else { return nil }
+        if let named = TimestepPlan.named.first(where: { $0.name == timesteps }) { return named.plan }
+        let times = timesteps.split(separator: ",", omittingEmptySubsequences: false).map { Double($0) }
+        guard times.count >= 2, times.allSatisfy({ $0?.isFinite == true }) else {
+            let names = TimestepPlan.named.map(\.name).joined(separator: ", ")
+            throw ValidationError("--timesteps: expected at least two numbers separated by commas that fall to 0, or \(names); found \(timesteps)")
+        }
+        let plan = TimestepPlan.custom(times.compactMap { $0 })
+        do { _ = try plan.times(maximumSteps: Self.maximumSteps) } catch { throw ValidationError("--\(error)") }
+        return plan
+    }
+
+    /// What the picture depends on: stored in the picture, in the trace and in the JSON.
+    private func settings(_ request: GenerationRequest, _ image: GeneratedImage, _ packed: PackedFile) -> JSONObject {
+        var settings: JSONObject = [
+            "prompt": .string(request.prompt), "instruction": .bool(request.useInstruction), "steps": JSONValue(request.timesteps.stepCount),
+            "guidance": .number(Double(request.guidance)), "width": JSONValue(image.width), "height": JSONValue(image.height),
+            "dtype": "float32", "weights": .string(packed.traceWeights.rawValue), "tool": .string(Version.tool), "model": .string(packed.contentHash),
+        ]
+        if case .custom(let times) = request.timesteps { settings["timesteps"] = .array(times.map { .number($0) }) }
+        switch request.noise {
+        case .seed(let seed): settings["seed"] = seed <= UInt64(Int64.max) ? .integer(Int64(seed)) : .string("\(seed)")
+        case .given: settings["noise"] = "given"
+        }
+        return settings
+    }
+}
+
+/// What a trace says about the run that wrote it, as a request for the same run.
+private struct GenerationInputs {
+    let trace: TraceFile
+
+    init(_ trace: TraceFile) { self.trace = trace }
+
+    func request(textFromInputs: Bool) throws -> GenerationRequest {
+        let meta = try JSONFields(.object(trace.metadata), subject: "\(trace.path): meta")
+        let latents = try tensor("input.latents")
+        var noises: [Tensor] = []
+        while trace.entry("input.noise.\(noises.count)") != nil { noises.append(try tensor("input.noise.\(noises.count)")) }
+        var request = GenerationRequest(prompt: try meta.string("prompt", default: ""), noise: .given(latents: latents, steps: noises))
+        request.useInstruction = try meta.bool("instruction", default: true)
+        request.guidance = Float(try meta.double("guidance", default: 4.5))
+        if meta.value("width") != nil { request.width = try meta.int("width", in: 1...65_536) }
+        if meta.value("height") != nil { request.height = try meta.int("height", in: 1...65_536) }
+        if meta.value("steps") != nil { request.timesteps = .steps(try meta.int("steps", in: 1...1000)) }
+        // A trace states the times it used; the grid of a number of steps is only a default.
+        let times = try meta.array("timesteps", default: []).compactMap(\.double)
+        if times.count >= 2 { request.timesteps = .custom(times) }
+        if textFromInputs { request.promptFeatures = PromptFeatures(try tensor("prompt_embeds"), mask: try integers("prompt_mask")) }
+        if trace.entry("image_u8") != nil {
+            let picture = try trace.read("image_u8")
+            if picture.dtype == .u8, picture.shape.rank == 3, picture.shape[2] == 3 {
+                request.encoderPicture = GeneratedImage(width: picture.shape[1], height: picture.shape[0], rgb: unsafe Array(picture.bytes))
+            }
+        }
+        return request
+    }
+
+    private func tensor(_ name: String) throws -> Tensor { try trace.read(name).widened() }
+
+    private func integers(_ name: String) throws -> [Int32] { try tensor(name).elements.map { Int32($0) } }
+}
+
+/// Keeps every probe of a run for a trace file.
+private final class TraceRecorder: ProbeSink {
+    private(set) var probes: [(name: String, tensor: EncodedTensor)] = []
+
+    func wants(_ name: String) -> Bool { true }
+    func record(_ name: String, _ value: EncodedTensor) { probes.append((name, value)) }
+}
+
+extension PackedFile {
+    /// How the weights of a run with this file were rounded, as its trace states it.
+    fileprivate var traceWeights: TraceWeights {
+        let lossy = directory.tensors.filter { ($0.error?.relativeL2 ?? 0) > 0 }.map(\.scheme)
+        if lossy.contains(.int8PerChannel) { return .int8 }
+        if lossy.contains(.bf16) { return .bfloat16 }
+        return lossy.contains(.f16) ? .float16 : .exact
+    }
+}

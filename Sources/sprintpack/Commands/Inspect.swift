@@ -1,0 +1,169 @@
+import ArgumentParser
+import Checkpoints
+import Files
+import PackedFiles
+import Parity
+import Safetensors
+import StrictJSON
+import Tensors
+
+/// `sprintpack inspect`: what is in a file or folder, from its headers alone.
+struct Inspect: Verb {
+    static let configuration = CommandConfiguration(
+        abstract: "List what a .sprint file, a safetensors file, a shard index or a diffusers folder holds.",
+        discussion: """
+            EXAMPLES:
+              sprintpack inspect sana.sprint
+              sprintpack inspect sana-1.6b-diffusers --tensors
+
+            Reads headers only; what a file is, is told by its first bytes, not by its name.
+            """)
+
+    @Argument(help: ArgumentHelp("A file or a folder.", valueName: "path"))
+    var path: String
+
+    @Flag(help: "List every tensor.")
+    var tensors = false
+
+    @Option(help: ArgumentHelp("Which variant of a folder's weight files to read.", valueName: "name"))
+    var variant: String?
+
+    @OptionGroup var common: CommonOptions
+
+    func execute() throws -> Outcome {
+        let inventory = try Inventory(path, variant: variant)
+        common.say(inventory.summary)
+        if tensors { common.say(inventory.table) }
+        return Outcome(json: inventory.json(withTensors: tensors))
+    }
+}
+
+/// What something holds: a few facts, totals by part, and one row for each tensor.
+private struct Inventory {
+    struct Row {
+        let part: String
+        let name: String
+        let storage: String
+        let shape: Shape
+        /// Bytes in the file; for packed tensors after compression.
+        let byteCount: UInt64
+        /// Relative L2 of the stored values against the source's, where a packed file states it.
+        var relativeL2: Double?
+    }
+
+    private(set) var kind = ""
+    private(set) var facts: [(name: String, value: String)] = []
+    private(set) var rows: [Row] = []
+
+    init(_ path: String, variant: String?) throws {
+        if Paths.isDirectory(path) {
+            try read(Checkpoint.open(path, variant: variant))
+            return
+        }
+        let file = try InputFile(path: path)
+        let prefix = try file.bytes(at: 0, count: Int(min(file.size, UInt64(FileKind.prefixByteCount))))
+        if prefix.starts(with: PackedHeader.magic) {
+            try read(PackedFile.open(path))
+        } else if FileKind(prefix: prefix) == .json {
+            try read(ShardIndex(path: path))
+        } else {
+            let safetensors = try SafetensorsFile.open(path)
+            kind = "safetensors"
+            add(safetensors, part: "")
+            facts += safetensors.header.metadata.map { ($0.key, $0.value) }
+        }
+    }
+
+    private mutating func add(_ file: SafetensorsFile, part: String) {
+        for entry in file.header.entries {
+            rows.append(Row(part: part, name: entry.name, storage: entry.dtype.rawValue, shape: entry.shape, byteCount: entry.byteCount))
+        }
+    }
+
+    private mutating func read(_ checkpoint: Checkpoint) {
+        kind = "checkpoint"
+        facts = [("class", checkpoint.className)]
+        for component in checkpoint.components.values.sorted(by: { $0.name < $1.name }) {
+            facts.append((component.name, "\(component.className), \(component.files.count) weight files"))
+            for file in component.files { add(file, part: component.name) }
+        }
+    }
+
+    private mutating func read(_ index: ShardIndex) throws {
+        kind = "shard index"
+        for file in try index.open(in: Paths.parent(of: index.path)) { add(file, part: Paths.name(of: file.path)) }
+    }
+
+    private mutating func read(_ file: PackedFile) {
+        kind = "packed file"
+        let directory = file.directory
+        facts = [
+            ("format", "\(file.header.major).\(file.header.minor)"), ("preset", directory.preset), ("content hash", file.contentHash),
+            ("written by", "\(directory.tool), zstd \(directory.zstd)"), ("fusions", directory.fusions.joined(separator: ", ")),
+            ("components", directory.components.map(\.name).joined(separator: ", ")),
+            ("small files", "\(directory.blobs.count)"), ("attachments", "\(file.attachments.count)"), ("size", ByteCount.text(file.header.totalByteCount)),
+        ]
+        for tensor in directory.tensors {
+            let storage = tensor.activations.map { "\(tensor.scheme.rawValue), activations \($0)" } ?? tensor.scheme.rawValue
+            rows.append(
+                Row(
+                    part: tensor.component, name: tensor.name, storage: storage, shape: tensor.shape,
+                    byteCount: tensor.planes.reduce(0) { $0 + $1.section.storedByteCount }, relativeL2: tensor.error?.relativeL2))
+        }
+    }
+
+    /// Totals by part and storage, in the order of first appearance.
+    private var totals: [(part: String, storage: String, tensors: Int, elements: Int, byteCount: UInt64)] {
+        var totals: [(part: String, storage: String, tensors: Int, elements: Int, byteCount: UInt64)] = []
+        for row in rows {
+            let index = totals.firstIndex { $0.part == row.part && $0.storage == row.storage } ?? totals.endIndex
+            if index == totals.endIndex { totals.append((row.part, row.storage, 0, 0, 0)) }
+            totals[index].tensors += 1
+            totals[index].elements += row.shape.elementCount
+            totals[index].byteCount += row.byteCount
+        }
+        return totals
+    }
+
+    var summary: String {
+        var table = [["part", "stored as", "tensors", "elements", "bytes"]]
+        for total in totals { table.append([total.part, total.storage, "\(total.tensors)", "\(total.elements)", ByteCount.text(total.byteCount)]) }
+        let all = rows.reduce((0, 0 as UInt64)) { ($0.0 + $1.shape.elementCount, $0.1 + $1.byteCount) }
+        table.append(["all", "", "\(rows.count)", "\(all.0)", ByteCount.text(all.1)])
+        let facts = Table.text([["kind", kind]] + self.facts.map { [$0.name, $0.value] })
+        return facts + "\n\n" + Table.text(table, right: [2, 3, 4])
+    }
+
+    var table: String {
+        "\n"
+            + Table.text(
+                [["tensor", "stored as", "shape", "bytes", "rel L2"]]
+                    + rows.map { row in
+                        [
+                            row.name, row.storage, row.shape.description, "\(row.byteCount)",
+                            row.relativeL2.map { $0 == 0 ? "exact" : Decimal.short($0) } ?? "",
+                        ]
+                    }, right: [3, 4])
+    }
+
+    func json(withTensors: Bool) -> JSONObject {
+        var object: JSONObject = ["kind": .string(kind), "facts": .object(JSONObject(facts.map { ($0.name, .string($0.value)) }))]
+        object["totals"] = .array(
+            totals.map {
+                [
+                    "part": .string($0.part), "storage": .string($0.storage), "tensors": JSONValue($0.tensors), "elements": JSONValue($0.elements),
+                    "bytes": .integer(Int64($0.byteCount)),
+                ]
+            })
+        guard withTensors else { return object }
+        object["tensors"] = .array(
+            rows.map { row in
+                [
+                    "part": .string(row.part), "name": .string(row.name), "storage": .string(row.storage),
+                    "shape": .array(row.shape.extents.map { JSONValue($0) }), "bytes": .integer(Int64(row.byteCount)),
+                    "relativeL2": row.relativeL2.map { .number($0) } ?? .null,
+                ]
+            })
+        return object
+    }
+}

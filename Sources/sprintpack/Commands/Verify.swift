@@ -1,0 +1,70 @@
+import ArgumentParser
+import Checkpoints
+import PackedFiles
+import Parity
+import Proof
+
+/// `sprintpack verify`: is the file whole, and does it still hold what the checkpoint holds?
+struct Verify: Verb {
+    static let configuration = CommandConfiguration(
+        abstract: "Prove that a .sprint file is whole and, with --against, that it equals its checkpoint.",
+        discussion: """
+            EXAMPLES:
+              sprintpack verify sana.sprint
+              sprintpack verify sana.sprint --against sana-1.6b-diffusers --html r.html
+
+            With --against: the SHA-256 of every source tensor, every packed tensor derived again, and both models run layer by layer.
+            """)
+
+    @Argument(help: ArgumentHelp("The packed file.", valueName: "file.sprint"))
+    var file: String
+
+    @Option(help: ArgumentHelp("The checkpoint it was made from.", valueName: "checkpoint"))
+    var against: String?
+
+    @Option(help: ArgumentHelp("Which variant of the checkpoint's weight files to read.", valueName: "name"))
+    var variant: String?
+
+    @Option(help: ArgumentHelp("Write the report as a page.", valueName: "report.html"))
+    var html: String?
+
+    @OptionGroup var threadOptions: ThreadOptions
+    @OptionGroup var common: CommonOptions
+}
+
+extension Verify {
+    func execute() throws -> Outcome {
+        threadOptions.apply()
+        let packed: PackedFile
+        do throws(PackedFileError) {
+            packed = try PackedFile.open(file)
+        } catch {
+            // Damage that a checksum proves is a verdict on the file; everything else means that there was nothing to judge.
+            guard error.isDamage else { throw error }
+            throw CommandFailure.failed("\(error)")
+        }
+        let checkpoint = try against.map { try Checkpoint.open($0, variant: variant) }
+        let (reading, deriving) = (common.progress("read"), common.progress("derive", unit: .steps))
+        let verification = try Verification(packed, against: checkpoint) { progress in
+            switch progress {
+            case .reading(let done, let total): reading.update(done, of: total)
+            case .deriving(_, let done, let total): deriving.update(UInt64(done), of: UInt64(total))
+            case .running: ProgressBar.erase()
+            }
+        }
+        ProgressBar.erase()
+        let command = "sprintpack verify \(file)\(against.map { " --against \($0)" } ?? "")"
+        let report = verification.report(environment: Version.environment, command: command, encodePNG: ParityReport.png)
+        return try report.deliver(common, html: html, inputs: [packed.identity] + (checkpoint?.inputIdentities ?? []))
+    }
+}
+
+extension PackedFileError {
+    /// Whether a checksum says that the file is not what was written.
+    fileprivate var isDamage: Bool {
+        switch failure {
+        case .headerChecksum, .directoryChecksum, .contentHash: true
+        default: false
+        }
+    }
+}

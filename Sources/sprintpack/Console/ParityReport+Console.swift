@@ -1,0 +1,46 @@
+import Files
+import Inference
+import Parity
+import StrictJSON
+
+extension ParityReport {
+    /// The pictures of the page; one that cannot be encoded is left out, and its figures stay.
+    static func png(_ picture: Picture) -> [UInt8]? { try? PNGImage.encode(width: picture.width, height: picture.height, rgb: picture.bytes) }
+
+    /// Prints the report, writes the page where one is asked for, and says how the program ends.
+    func deliver(_ common: CommonOptions, html path: String?, inputs: [FileIdentity]) throws -> Outcome {
+        if let path { try OutputFile.write(html, to: path, replace: true, inputs: inputs) }
+        common.say(text)
+        if let path { common.say("report: \(path)") }
+        guard let object = json.object else { preconditionFailure("a report is an object") }
+        return Outcome(status: passed ? .ok : .failed, json: object)
+    }
+
+    /// What a person at a terminal wants first: the verdict, what is wrong, and the worst of what is right.
+    private var text: String {
+        var lines = ["\(passed ? "PASS" : "FAIL")  \(headline)"]
+        for finding in findings {
+            lines.append("  \(finding.subject): \(finding.what): expected \(finding.expected), found \(finding.found)\(finding.hint.map { "; \($0)" } ?? "")")
+        }
+        if !rungs.isEmpty {
+            lines.append(Table.text(rungs.map { ["  \($0.passed ? "ok  " : "FAIL")", $0.id, $0.claim, $0.measure, $0.gate, $0.margin] }))
+        }
+        for series in series where !series.results.isEmpty {
+            lines.append("\(series.title): \(series.results.count) probes")
+            let failed = series.results.filter { !$0.passed }
+            // The tightest probes tell how much room there is; all of them are in the page and in the JSON.
+            let shown =
+                failed.isEmpty ? Array(series.results.sorted { ($0.margin ?? .infinity) < ($1.margin ?? .infinity) }.prefix(3)) : Array(failed.prefix(20))
+            lines.append(
+                Table.text(
+                    shown.map { probe in
+                        [
+                            "  \(probe.passed ? "ok  " : "FAIL")", probe.name, "relative L2 \(Decimal.short(probe.metrics.relativeL2))",
+                            "max abs \(Decimal.short(probe.metrics.maxAbs))", "gate \(probe.gate.text)",
+                        ]
+                    }))
+            if failed.count > shown.count, !failed.isEmpty { lines.append("  ... and \(failed.count - shown.count) more") }
+        }
+        return lines.joined(separator: "\n")
+    }
+}

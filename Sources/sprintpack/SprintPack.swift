@@ -1,0 +1,57 @@
+import ArgumentParser
+import Tensors
+
+/// The root command: a table of contents.
+struct SprintPack: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "sprintpack",
+        abstract: "Convert, verify and run SANA-Sprint checkpoints.",
+        discussion: """
+            EXAMPLES:
+              sprintpack convert sana-1.6b-diffusers -o sana.sprint --preset int8
+              sprintpack generate sana.sprint --prompt "a lighthouse" -o light.png
+
+            EXIT CODES:
+              0    ok
+              1    it ran, but parity or verification failed
+              2    it could not: a file cannot be read, parsed or written
+              64   usage
+              130  interrupted; nothing is left behind
+            """,
+        version: Version.text,
+        subcommands: [Convert.self, Inspect.self, Verify.self, Generate.self, Compare.self, Export.self, Bench.self])
+}
+
+/// Options that every verb has.
+struct CommonOptions: ParsableArguments {
+    @Flag(help: "Print one JSON object on standard output, on failure too.")
+    var json = false
+
+    @Flag(name: .shortAndLong, help: "No progress bar and no summary; errors and warnings only.")
+    var quiet = false
+
+    /// Prints a line of the summary for people.
+    func say(_ line: String) {
+        if !json && !quiet { Console.result(line) }
+    }
+
+    func progress(_ title: String, unit: ProgressBar.Unit = .bytes) -> ProgressBar {
+        ProgressBar(title, unit: unit, isShown: !quiet)
+    }
+}
+
+/// The number of threads, where a verb computes.
+struct ThreadOptions: ParsableArguments {
+    @Option(help: ArgumentHelp("Threads to compute with; the machine's processors by default.", valueName: "n"))
+    var threads: Int?
+
+    func validate() throws {
+        if let threads, !(1...1024).contains(threads) { throw ValidationError("--threads: expected 1 to 1024, found \(threads)") }
+    }
+}
+
+extension ThreadOptions {
+    func apply() {
+        if let threads { Parallel.threads = threads }
+    }
+}

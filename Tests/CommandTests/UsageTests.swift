@@ -1,0 +1,69 @@
+import Foundation
+import StrictJSON
+import Testing
+
+/// Words and exit codes that no file could change.
+@Suite struct UsageTests {
+    static let verbs = ["convert", "inspect", "verify", "generate", "compare", "export", "bench"]
+
+    @Test(arguments: verbs) func helpStartsWithTwoExamples(verb: String) throws {
+        let result = try Tool.run([verb, "--help"])
+        #expect(result.status == 0)
+        #expect(result.errors.isEmpty)
+        let beforeUsage = result.output.components(separatedBy: "USAGE:").first ?? ""
+        #expect(beforeUsage.contains("EXAMPLES:"))
+        #expect(beforeUsage.components(separatedBy: "\n  sprintpack \(verb) ").count == 3)
+    }
+
+    @Test func helpOfTheToolListsVerbsAndExitCodes() throws {
+        let result = try Tool.run(["--help"])
+        #expect(result.status == 0)
+        for verb in Self.verbs { #expect(result.output.contains("  \(verb) ")) }
+        for line in ["0    ok", "1    it ran, but parity or verification failed", "2    it could not", "64   usage", "130  interrupted"] {
+            #expect(result.output.contains("\n  \(line)"))
+        }
+    }
+
+    @Test func versionNamesFormatKernelsAndBLAS() throws {
+        let result = try Tool.run(["--version"])
+        #expect(result.status == 0)
+        #expect(result.output.wholeMatch(of: /sprintpack \d+\.\d+\.\d+ \(format \d+\.\d+, kernels [A-Za-z0-9 -]+, BLAS \w+\)\n/) != nil, "\(result.output)")
+    }
+
+    @Test(arguments: [
+        ["convert", "folder"],
+        ["convert", "folder", "-o", "x.sprint", "--preset", "int5"],
+        ["convert", "folder", "-o", "x.sprint", "--components", "transformer,engine"],
+        ["convert", "folder", "-o", "x.sprint", "--max-memory", "lots"],
+        ["convert", "folder", "-o", "x.sprint", "--threads", "0"],
+        ["generate", "x.sprint", "--prompt", "a", "--steps", "0", "-o", "x.png"],
+        ["generate", "x.sprint", "--prompt", "a", "--steps", "1001", "-o", "x.png"],
+        ["generate", "x.sprint", "--prompt", "a", "--steps", "2", "--timesteps", "paper4", "-o", "x.png"],
+        ["generate", "x.sprint", "--prompt", "a", "--timesteps", "1.5,1.6,0", "-o", "x.png"],
+        ["generate", "x.sprint", "--prompt", "a", "--timesteps", "1.5,0.3", "-o", "x.png"],
+        ["generate", "x.sprint", "--prompt", "a", "--guidance", "nan", "-o", "x.png"],
+        ["generate", "x.sprint", "--prompt", "a", "--width", "0", "-o", "x.png"],
+        ["generate", "x.sprint", "--prompt", "a", "--seed=-1", "-o", "x.png"],
+        ["generate", "x.sprint", "--prompt", "a", "--text-from-inputs", "-o", "x.png"],
+        ["generate", "x.sprint", "-o", "x.png"],
+        ["generate", "x.sprint", "--prompt", "a"],
+        ["paint", "x.sprint"],
+        ["compare", "one.safetensors"],
+    ])
+    func wrongOptionsAreUsageErrors(arguments: [String]) throws {
+        let result = try Tool.run(arguments)
+        #expect(result.status == 64, "\(result.errors)")
+        #expect(result.output.isEmpty)
+        #expect(result.errors.hasPrefix("Error: ") || result.errors.hasPrefix("sprintpack: error: "), "\(result.errors)")
+        let json = try Tool.run(arguments + ["--json"])
+        #expect(json.status == 64)
+        #expect(try json.json()["ok"] == false)
+        #expect(try json.json()["error"]?["status"] == 64)
+    }
+
+    @Test func anArgumentThatIsNotUTF8IsRefused() throws {
+        let result = try Tool.shell(#""$TOOL" generate x.sprint --prompt "$(printf 'a \377 circle')" -o x.png"#)
+        #expect(result.status == 64)
+        #expect(result.errors.contains("not valid UTF-8"))
+    }
+}

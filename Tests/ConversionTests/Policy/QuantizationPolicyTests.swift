@@ -1,0 +1,44 @@
+import Conversion
+import Inference
+import PackedFiles
+import Tensors
+import Testing
+
+@Suite struct QuantizationPolicyTests {
+    private func decide(_ preset: Preset, _ role: Role, _ component: Component, _ dtypes: [DType]) throws -> Storage {
+        let row = WeightRow(name: "a.weight", shape: [4, 4], role: role, sources: dtypes.map { .init("\($0)", [4, 4]) })
+        return try QuantizationPolicy(preset).decide(row, component: component, dtypes: dtypes).storage
+    }
+
+    @Test(arguments: [(Preset.fp32, Scheme.f32), (.fp16, .f16), (.bf16, .bf16)], Role.allCases)
+    func plainPresetsStoreEverythingAlike(preset: (Preset, Scheme), role: Role) throws {
+        for component in [Component.transformer, .vaeDecoder, .textEncoder] {
+            #expect(try decide(preset.0, role, component, [.f16]) == Storage(preset.1))
+        }
+    }
+
+    @Test func int8QuantizesWhatTheContractSays() throws {
+        #expect(try decide(.int8, .linear, .transformer, [.bf16]) == Storage(.int8PerChannel, activations: .int8PerToken))
+        #expect(try decide(.int8, .textLinear, .textEncoder, [.bf16]) == Storage(.int8PerChannel, activations: .float))
+        #expect(try decide(.int8, .embedding, .textEncoder, [.f32]) == Storage(.int8PerChannel, activations: .float))
+    }
+
+    @Test(arguments: [Role.sensitiveLinear, .depthwise, .bias, .norm, .table])
+    func int8KeepsTheRestIn16Bits(role: Role) throws {
+        #expect(try decide(.int8, role, .transformer, [.bf16]) == Storage(.bf16))
+        #expect(try decide(.int8, role, .transformer, [.f16, .f16]) == Storage(.f16))
+        #expect(try decide(.int8, role, .transformer, [.f32]) == Storage(.bf16))
+        #expect(try decide(.int8, role, .transformer, [.f16, .bf16]) == Storage(.bf16))
+    }
+
+    @Test(arguments: Role.allCases)
+    func int8StoresTheAutoencoderInFloat16(role: Role) throws {
+        #expect(try decide(.int8, role, .vaeDecoder, [.bf16]) == Storage(.f16))
+        #expect(try decide(.int8, role, .vaeEncoder, [.f32]) == Storage(.f16))
+    }
+
+    @Test func onlyInt8ChangesStoredValues() {
+        #expect(Preset.int8.fusions.contains(.queryNorm))
+        for preset in [Preset.fp32, .fp16, .bf16] { #expect(preset.fusions == .lossless) }
+    }
+}

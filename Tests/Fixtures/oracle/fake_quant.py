@@ -1,0 +1,192 @@
+#!/usr/bin/env python3
+"""Stock PyTorch with the integer contract faked: what W8A8 costs tiny-sprint, and what a true int8 program must reach.
+
+Weights: symmetric int8 per output channel. Activations: symmetric int8 per token. scale = absmax / 127 in float32,
+q = round-half-even(x / scale), clamped to [-127, 127]; a row of zeros has scale 1. Accumulators are exact integers (in
+float64, which holds them), and the epilogue is fma(sx * sw, acc, bias), rounded to float32.
+
+Quantized are the linears and 1x1 convolutions of the transformer's blocks but the key and value projections of
+cross-attention. Kept: norms, tables, the core of the linear attention, depthwise convolutions, embedders, proj_out.
+"""
+import argparse
+import copy
+import math
+import pathlib
+import re
+
+import torch
+from torch import nn
+
+from dump_trace import Trace
+from fixture_json import write_json
+from grammar import prompts
+from reference import DEMO_PROMPT, GUIDANCE, Reference, draw_noise, eight_bit
+
+QUANTIZED = re.compile(r"transformer_blocks\.\d+\.(attn1\.to_[qkv]|attn2\.to_q|attn[12]\.to_out\.0|ff\.conv_(inverted|point))")
+
+# One value that rounds the other way changes scales and roundings downstream, so the quantization noise is drawn anew:
+# the SQNR of one velocity is known to about a decibel only. The range over repeats says how well.
+ROUNDING = 3e-7  # relative; the distance of stock float32 from float64 in these activations
+REPEATS = 8
+
+
+def quantize_rows(x):
+    """Integers (as float32) and the scale of each row of the last axis."""
+    largest = x.abs().amax(-1, keepdim=True)
+    scale = torch.where(largest > 0, largest / 127, torch.ones_like(largest))
+    return torch.clamp(torch.round(x / scale), -127, 127), scale
+
+
+class IntegerLinear(nn.Module):
+    """A linear layer, or a 1x1 convolution on N,C,H,W, by the integer contract."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.convolution = isinstance(layer, nn.Conv2d)
+        weight, scale = quantize_rows(layer.weight.float().flatten(1))
+        self.weight, self.scale = weight.double(), scale.flatten()
+        self.bias = None if layer.bias is None else layer.bias.double()
+
+    def forward(self, x):
+        x = x.movedim(1, -1) if self.convolution else x
+        q, scale = quantize_rows(x)
+        total = (q.double() @ self.weight.T).float().double()  # the accumulator, converted to float32 like float(acc)
+        y = (scale * self.scale).double() * total  # exact: a product of two float32
+        y = (y if self.bias is None else y + self.bias).float()
+        return y.movedim(-1, 1) if self.convolution else y
+
+
+def fold_norm_q(transformer):
+    """to_q of the linear attention takes norm_q's weight and the norm goes: a positive factor per token cancels there."""
+    for block in transformer.transformer_blocks:
+        attention = block.attn1
+        attention.to_q.weight.mul_(attention.norm_q.weight[:, None])
+        attention.norm_q = nn.Identity()
+
+
+def quantized(transformer, fold=False):
+    model = copy.deepcopy(transformer)
+    if fold:
+        fold_norm_q(model)
+    for name, layer in list(model.named_modules()):
+        if QUANTIZED.fullmatch(name):
+            owner, _, leaf = name.rpartition(".")
+            setattr(model.get_submodule(owner), leaf, IntegerLinear(layer))
+    return model
+
+
+def quantize_text_weights(text):
+    """Gemma's linears and embedding on the int8 grid, per output channel (per row), with float activations."""
+    model = copy.deepcopy(text)
+    for layer in model.modules():
+        if isinstance(layer, (nn.Linear, nn.Embedding)):
+            q, scale = quantize_rows(layer.weight.float())
+            layer.weight.copy_(q * scale)
+    return model
+
+
+def sqnr(reference, other):
+    reference, error = reference.double(), (other - reference).double()
+    return (10 * torch.log10(reference.square().sum() / error.square().sum())).item()
+
+
+def psnr(reference, other):
+    error = reference.double() - other.double()
+    return 20 * math.log10(255) - 10 * math.log10(error.square().mean().item())
+
+
+class Comparison:
+    def __init__(self, checkpoint):
+        self.stock = Reference(checkpoint)
+        self.float_transformer, self.float_text = self.stock.transformer, self.stock.text
+        self.plain, self.folded = quantized(self.float_transformer), quantized(self.float_transformer, fold=True)
+        self.integer_text = quantize_text_weights(self.float_text)
+        self.guidance = self.stock.guidance(GUIDANCE)
+
+    def run(self, prompt, seed, steps, transformer=None, integer_text=False, trace=None):
+        """One picture, eight-bit, and every probe of the sampler; the float transformer unless another is given."""
+        stock, probes = self.stock, trace or Trace()
+        stock.transformer = transformer or self.float_transformer
+        stock.text = self.integer_text if integer_text else self.float_text
+        features, mask = stock.encode(*stock.tokens(prompt))
+        start, noises = draw_noise(seed, stock.latent_shape(*stock.size()), steps)
+        probes.probe("prompt_embeds", features)
+        probes.probe("prompt_mask", mask.to(torch.int32))
+        probes.probe("input.latents", start)
+        latents = stock.sample(features, mask, stock.times(steps), start, noises, self.guidance, probes.probe, lambda index: setattr(probes, "step", index))
+        image = stock.decode(latents)
+        for name, value in (("dit.guidance", self.guidance), ("latents", latents), ("image", image), ("image_u8", eight_bit(image))):
+            probes.probe(name, value)
+        return eight_bit(image), probes.tensors
+
+    def velocity_ratios(self, transformer, probes, steps, draw=None):
+        """SQNR of every step's velocity against the float run's, on the inputs of the float run.
+
+        With a generator the latents are off by float32 rounding noise: what any other correct program is off by.
+        """
+        self.stock.transformer = transformer
+        ratios = []
+        for index in range(steps):
+            at = lambda name: probes[f"dit.step{index}.{name}"]
+            x = at("input") if draw is None else at("input") * (1 + ROUNDING * torch.randn(at("input").shape, generator=draw))
+            velocity = self.stock.velocity(x, at("timestep"), probes["prompt_embeds"], probes["prompt_mask"], self.guidance)
+            ratios.append(round(sqnr(at("output"), velocity), 4))
+        return ratios
+
+    def row(self, prompt, seed, steps):
+        picture, probes = self.run(prompt, seed, steps)
+        integer, _ = self.run(prompt, seed, steps, self.plain)
+        integer_text, _ = self.run(prompt, seed, steps, self.plain, integer_text=True)
+        plain, folded = (self.velocity_ratios(transformer, probes, steps) for transformer in (self.plain, self.folded))
+        draw = torch.Generator().manual_seed(0)
+        others = [self.velocity_ratios(transformer, probes, steps, draw) for transformer in (self.plain, self.folded) for _ in range(REPEATS)]
+        return dict(prompt=prompt, seed=seed, steps=steps, velocity_sqnr_db=plain, velocity_sqnr_folded_db=folded,
+                    velocity_sqnr_range_db=[[min(step), max(step)] for step in zip(plain, folded, *others)],
+                    psnr_db=round(psnr(picture, integer), 4), psnr_int8_text_db=round(psnr(picture, integer_text), 4))
+
+
+def summarize(title, table):
+    span = lambda values: f"{min(values):.2f} to {max(values):.2f} dB"
+    for key in ("velocity_sqnr_db", "velocity_sqnr_folded_db"):
+        print(f"{title}, {key}: first step {span([row[key][0] for row in table])}", end="")
+        for steps in (2, 4):
+            print(f", later of {steps} {span([ratio for row in table if row['steps'] == steps for ratio in row[key][1:]])}", end="")
+        print()
+    for key in ("psnr_db", "psnr_int8_text_db"):
+        print(f"{title}, {key}: {span([row[key] for row in table])}")
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("checkpoint", type=pathlib.Path)
+    parser.add_argument("--out", help="JSON table to write")
+    parser.add_argument("--prompts", type=int, default=12, help="how many of grammar.prompts; prompt I is run with the seeds 0 and I")
+    parser.add_argument("--fold", action="store_true", help="for --trace: fold norm_q into to_q first")
+    parser.add_argument("--trace", help="in place of the table: safetensors file with the quantized run of one prompt")
+    parser.add_argument("--prompt", default=DEMO_PROMPT, help="for --trace")
+    parser.add_argument("--seed", type=int, default=0, help="for --trace")
+    parser.add_argument("--steps", type=int, default=2, help="for --trace")
+    return parser.parse_args()
+
+
+@torch.no_grad()
+def main():
+    options = arguments()
+    torch.set_num_threads(1)
+    comparison = Comparison(options.checkpoint)
+    if options.trace:
+        transformer, trace = comparison.folded if options.fold else comparison.plain, Trace(drop=["dit.caption"])
+        trace.watch_transformer(transformer, range(len(transformer.transformer_blocks)))
+        comparison.run(options.prompt, options.seed, options.steps, transformer, trace=trace)
+        meta = dict(prompt=options.prompt, seed=options.seed, steps=options.steps, guidance=GUIDANCE, instruction=True, arithmetic="W8A8, faked in float")
+        return trace.save(options.trace, meta)
+    cases = [(prompt, seed) for index, (prompt, _) in enumerate(prompts(options.prompts)) for seed in dict.fromkeys((0, index))]
+    table = [comparison.row(prompt, seed, steps) for steps in (1, 2, 4) for prompt, seed in cases]
+    summarize("seed 0", [row for row in table if row["seed"] == 0])
+    summarize("seed I", [row for row in table if row["seed"] > 0])
+    if options.out:
+        write_json(options.out, table, indent=1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,13 @@
+#!/bin/sh
+# Makes every fixture again but the traces and checkpoints, which make_traces.sh makes.
+set -eu
+cd "$(dirname "$0")"
+python=${PYTHON:-python3}
+ATEN_CPU_CAPABILITY=avx2 "$python" make_noise.py
+"$python" make_lowercase.py
+"$python" make_metrics.py
+"$python" make_tokenizer.py
+"$python" make_prompts.py
+mkdir -p ../fake-quant
+"$python" fake_quant.py ../tiny-sprint --out ../fake-quant/fake-quant.json
+"$python" fake_quant.py ../tiny-sprint --trace ../fake-quant/demo-steps2.safetensors

@@ -1,0 +1,120 @@
+#!/usr/bin/env python3
+"""What int8 costs in the real program: velocities, pictures and prompts judged, beside the faked contract in PyTorch.
+
+Runs the sprintpack binary on tiny-sprint with the presets fp32 and int8. Velocities are compared on identical inputs:
+noise or latents, time and prompt features are those of the fp32 run (a run of one step from them). Pictures are compared
+whole, once with the prompt features of the fp32 run and once with the int8 text encoder's own.
+"""
+import argparse
+import math
+import pathlib
+import subprocess
+import tempfile
+
+import numpy as np
+from PIL import Image
+from safetensors.numpy import load_file, save_file
+
+from fixture_json import read_json
+from grammar import check
+
+HERE = pathlib.Path(__file__).resolve().parent
+FIXTURES = HERE.parent
+
+
+def sqnr(reference, other):
+    reference, error = reference.astype(np.float64), other.astype(np.float64) - reference
+    return 10 * math.log10((reference**2).sum() / (error**2).sum())
+
+
+def psnr(reference, other):
+    error = ((reference.astype(np.float64) - other) ** 2).mean()
+    return math.inf if error == 0 else 20 * math.log10(255) - 10 * math.log10(error)
+
+
+class Program:
+    def __init__(self, binary, folder):
+        self.binary, self.folder = binary, folder
+        for preset in ("fp32", "int8"):
+            self.call("convert", FIXTURES / "tiny-sprint", "-o", self.file(preset), "--preset", preset, "--quiet")
+
+    def file(self, preset):
+        return self.folder / f"{preset}.sprint"
+
+    def call(self, *arguments):
+        subprocess.run([self.binary, *map(str, arguments)], check=True)
+
+    def generate(self, preset, *arguments):
+        """Every probe of a run."""
+        self.call("generate", self.file(preset), "-o", self.folder / "x.png", "--trace", self.folder / "x.safetensors", "--force", "--quiet", *arguments)
+        return load_file(self.folder / "x.safetensors")
+
+    def velocity(self, preset, probes, step, time):
+        """The velocity at one step of another run, from that run's input of the transformer."""
+        noise = probes[f"dit.step{step}.input"] * np.float32(math.sin(time) + math.cos(time))
+        save_file({"input.latents": noise, "prompt_embeds": probes["prompt_embeds"], "prompt_mask": probes["prompt_mask"]}, self.folder / "in.safetensors")
+        return self.generate(preset, "--inputs", self.folder / "in.safetensors", "--text-from-inputs", "--timesteps", f"{time},0")["dit.step0.output"]
+
+
+TIMES = {1: [1.5708], 2: [1.5708, 1.3], 4: [1.5708 * (4 - i) / 4 for i in range(4)]}
+
+
+def measure(program):
+    rows = []
+    for case in read_json(FIXTURES / "fake-quant" / "fake-quant.json"):
+        exact = program.generate("fp32", "--prompt", case["prompt"], "--seed", case["seed"], "--steps", case["steps"])
+        start = program.folder / "start.safetensors"
+        save_file({name: value for name, value in exact.items() if name.startswith("input.") or name.startswith("prompt_")}, start)
+        ratios = [sqnr(exact[f"dit.step{i}.output"], program.velocity("int8", exact, i, time)) for i, time in enumerate(TIMES[case["steps"]])]
+        same_text = program.generate("int8", "--inputs", start, "--text-from-inputs", "--steps", case["steps"])
+        own_text = program.generate("int8", "--prompt", case["prompt"], "--seed", case["seed"], "--steps", case["steps"])
+        rows.append((case, ratios, psnr(exact["image_u8"], same_text["image_u8"]), psnr(exact["image_u8"], own_text["image_u8"])))
+    return rows
+
+
+def report(rows, of_seed):
+    rows = [row for row in rows if of_seed(row[0]["seed"])]
+    first = [ratios[0] for _, ratios, _, _ in rows]
+    later = [ratio for _, ratios, _, _ in rows for ratio in ratios[1:]]
+    print(f"  velocity SQNR: first step {min(first):.2f} to {max(first):.2f} dB, later {min(later):.2f} to {max(later):.2f} dB")
+    for name, pick in (("picture", 2), ("picture, int8 text too", 3)):
+        print(f"  {name} PSNR: {min(row[pick] for row in rows):.2f} to {max(row[pick] for row in rows):.2f} dB")
+    gaps = [(ratio - case["velocity_sqnr_folded_db"][i], ratio - case["velocity_sqnr_range_db"][i][0], case, i) for case, ratios, _, _ in rows for i, ratio in enumerate(ratios)]
+    low = [gap for gap, _, _, _ in gaps if gap < -0.5]
+    print(f"  against the faked contract: mean {np.mean([g[0] for g in gaps]):+.3f} dB, lowest {min(gaps, key=lambda g: g[0])[0]:+.2f} dB, "
+          f"{len(low)} of {len(gaps)} more than 0.5 dB below; "
+          f"against the lowest of its own repeats under rounding noise: lowest {min(g[1] for g in gaps):+.2f} dB")
+    for case, ratios, same, own in rows:
+        for i, ratio in enumerate(ratios):
+            if ratio < (35 if i == 0 else 33):
+                print(f"    {ratio:.2f} dB at step {i} of {case['steps']} (faked: {case['velocity_sqnr_db'][i]:.2f}), seed {case['seed']}: {case['prompt']}")
+        if same < 50 or own < 48:
+            print(f"    picture {same:.2f} dB, int8 text {own:.2f} dB (faked: {case['psnr_db']:.2f}, {case['psnr_int8_text_db']:.2f}), {case['steps']} steps, seed {case['seed']}: {case['prompt']}")
+
+
+def judge(program, preset, steps):
+    right = 0
+    for row in read_json(FIXTURES / "prompts" / "prompts-200.json"):
+        picture = program.folder / "judged.png"
+        program.call("generate", program.file(preset), "--prompt", row["prompt"], "--seed", row["seed"], "--steps", steps, "-o", picture, "--force", "--quiet")
+        right += bool(check(np.asarray(Image.open(picture).convert("RGB")), row["scene"])["all"])
+    return right
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("binary", type=pathlib.Path)
+    parser.add_argument("--judge", default="1,2,4", help="step counts at which the 200 captions are judged")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        program = Program(options.binary.resolve(), pathlib.Path(folder))
+        rows = measure(program)
+        for title, of_seed in (("seed 0", lambda seed: seed == 0), ("seed I", lambda seed: seed > 0)):
+            print(f"12 captions, {title}, 1, 2 and 4 steps:")
+            report(rows, of_seed)
+        for steps in filter(None, options.judge.split(",")):
+            print(f"200 captions, {steps} steps: fp32 {judge(program, 'fp32', steps)} right, int8 {judge(program, 'int8', steps)} right", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,95 @@
+import Glibc
+import Inference
+import Tensors
+import TestKit
+import Testing
+
+/// Linears of every scheme against plain loops.
+@Suite struct LinearTests {
+    struct Size: Sendable { let rows, outputs, inputs: Int }
+    static let sizes = [
+        Size(rows: 1, outputs: 7, inputs: 5), Size(rows: 3, outputs: 1, inputs: 1), Size(rows: 65, outputs: 33, inputs: 129),
+        Size(rows: 200, outputs: 97, inputs: 64),
+    ]
+
+    private static func reference(_ x: [Float], _ w: [Float], _ bias: [Float]?, _ size: Size) -> [Double] {
+        (0..<size.rows * size.outputs).map { index in
+            let (row, output) = (index / size.outputs, index % size.outputs)
+            let sum = (0..<size.inputs).reduce(0.0) { $0 + Double(x[row * size.inputs + $1]) * Double(w[output * size.inputs + $1]) }
+            return sum + Double(bias?[output] ?? 0)
+        }
+    }
+
+    @Test(arguments: sizes, [DType.f32, .f16, .bf16, .f64]) func floatingPointWeights(_ size: Size, _ dtype: DType) throws {
+        var random = SplitMix64(seed: 1)
+        let x = try random.tensor([size.rows, size.inputs])
+        let drawn = try random.tensor([size.outputs, size.inputs])
+        let bias = try random.tensor([size.outputs])
+        let stored = dtype == .f64 ? try Self.doubles(drawn) : try drawn.narrowed(to: dtype)
+        let weight = try stored.widened().elements
+        for bias in [nil, bias] {
+            let result = try Linear(.plain(stored), bias: bias)(x)
+            #expect(result.shape == [size.rows, size.outputs])
+            #expect(relativeError(result.elements, Self.reference(x.elements, weight, bias?.elements, size)) < 5e-7)
+        }
+    }
+
+    private static func doubles(_ tensor: Tensor) throws -> EncodedTensor {
+        let result = try EncodedTensor(dtype: .f64, shape: tensor.shape)
+        unsafe result.buffer.mutableBytes.copyBytes(from: tensor.elements.map(Double.init).withUnsafeBytes { unsafe Array($0) })
+        return result
+    }
+
+    @Test(arguments: sizes) func int8WeightsWithFloatActivations(_ size: Size) throws {
+        var random = SplitMix64(seed: 2)
+        let x = try random.tensor([size.rows, size.inputs])
+        let stored = try Int8Reference.weight(random.floats(size.outputs * size.inputs), [size.outputs, size.inputs], .float)
+        guard case .int8PerChannel(let values, let scales, _) = stored else { return }
+        let factors = scales.elements
+        let weight = values.contents.enumerated().map { Float(Int8(bitPattern: $1)) * factors[$0 / size.inputs] }
+        let result = try Linear(stored)(x)
+        #expect(relativeError(result.elements, Self.reference(x.elements, weight, nil, size)) < 5e-7)
+    }
+
+    /// y = fma(s_x s_w, accumulator, b), bit for bit: the accumulators are exact, and every rounding has its place.
+    @Test(arguments: sizes) func int8WeightsAndActivationsFollowTheIntegerContract(_ size: Size) throws {
+        var random = SplitMix64(seed: 3)
+        var x = random.floats(size.rows * size.inputs)
+        // A row of zeros has scale 1, an outlier squeezes the rest of its row.
+        for index in 0..<size.inputs where size.rows > 2 { x[index] = 0 }
+        x[x.count - 1] = 40
+        let stored = try Int8Reference.weight(random.floats(size.outputs * size.inputs), [size.outputs, size.inputs], .int8PerToken)
+        guard case .int8PerChannel(let values, let scales, _) = stored else { return }
+        let weight = values.contents.map { Int64(Int8(bitPattern: $0)) }
+        let factors = scales.elements
+        for bias in [nil, try random.tensor([size.outputs])] {
+            let result = try Linear(stored, bias: bias)(try Tensor([size.rows, size.inputs], x)).elements
+            for row in 0..<size.rows {
+                let (q, scale) = Int8Reference.quantize(Array(x[row * size.inputs..<(row + 1) * size.inputs]))
+                for output in 0..<size.outputs {
+                    let accumulator = (0..<size.inputs).reduce(Int64(0)) { $0 + Int64(q[$1]) * weight[output * size.inputs + $1] }
+                    let expected = fmaf(scale * factors[output], Float(accumulator), bias?.elements[output] ?? 0)
+                    #expect(result[row * size.outputs + output] == expected)
+                }
+            }
+        }
+    }
+
+    /// Wide enough that the decoded weight comes in several panels.
+    @Test func panelsJoin() throws {
+        var random = SplitMix64(seed: 4)
+        let size = Size(rows: 2, outputs: 700, inputs: 2000)
+        let x = try random.tensor([size.rows, size.inputs])
+        let stored = try random.tensor([size.outputs, size.inputs]).narrowed(to: .bf16)
+        let result = try Linear(.plain(stored))(x)
+        #expect(relativeError(result.elements, Self.reference(x.elements, try stored.widened().elements, nil, size)) < 5e-7)
+    }
+
+    @Test func aGroupStandsSideBySide() throws {
+        var random = SplitMix64(seed: 5)
+        let (x, a, b) = (try random.tensor([9, 6]), try random.tensor([4, 6]), try random.tensor([3, 6]))
+        let single = LinearGroup([try Linear(.plain(EncodedTensor(a))), try Linear(.plain(EncodedTensor(b)))])
+        let fused = try Linear(.plain(EncodedTensor(try Tensor([7, 6], a.elements + b.elements))))
+        #expect(relativeError(try single(x).elements, try fused(x).elements.map(Double.init)) < 1e-6)
+    }
+}

@@ -1,0 +1,76 @@
+import Inference
+import Tensors
+import TestKit
+import Testing
+
+/// The entry points that run one part of a model from given inputs.
+@Suite struct PartsTests {
+    private static let gate = 1e-5
+    private let trace: TraceFixture
+    private let pipeline: SanaSprintPipeline
+
+    init() throws {
+        trace = try TraceFixture("tiny-sprint/goldens/steps1.safetensors")
+        pipeline = try SanaSprintPipeline(weights: TableWeights("tiny-sprint"))
+    }
+
+    private func expect(_ result: Tensor, equals name: String) throws {
+        #expect(relativeError(result.elements, try trace.floats(name).elements.map(Double.init)) <= Self.gate, "\(name)")
+    }
+
+    @Test func eachBlockOfTheTransformerFromItsOwnInput() throws {
+        let transformer = try pipeline.transformer()
+        let width = transformer.configuration.width
+        let modulation = try trace.floats("dit.step0.modulation").reshaped([6, width])
+        let rows = try trace.kept("dit.caption", try trace.tensor("dit.caption"))
+        let caption = try Tensor([rows.count / width, width], rows.map { Float($0) })
+        var input = try trace.floats("dit.step0.patch_embed")
+        for index in 0..<transformer.configuration.layers {
+            let tokens = input.reshaped([input.count / width, width])
+            try expect(transformer.block(index, tokens, modulation: modulation, caption: caption, height: 8, width: 8), equals: "dit.step0.block.\(index)")
+            input = try trace.floats("dit.step0.block.\(index)")
+        }
+    }
+
+    @Test func eachLayerOfTheTextEncoderFromItsOwnInput() throws {
+        let encoder = try pipeline.textEncoder()
+        func tokens(_ name: String) throws -> Tensor {
+            let rows = try trace.kept(name, try trace.tensor(name))
+            return try Tensor([rows.count / encoder.configuration.width, encoder.configuration.width], rows.map { Float($0) })
+        }
+        var input = try tokens("text.embed")
+        for index in 0..<encoder.configuration.layers {
+            let expected = try tokens("text.layer.\(index)")
+            #expect(relativeError(try encoder.layer(index, input).elements, expected.elements.map(Double.init)) <= Self.gate, "layer \(index)")
+            input = expected
+        }
+    }
+
+    @Test func eachStageOfTheDecoderFromItsOwnInput() throws {
+        let decoder = try pipeline.decoder()
+        let last = decoder.configuration.decoder.stages.count - 1
+        for index in 0..<last { try expect(decoder.stage(index, try map("vae.dec.stage.\(index + 1)")), equals: "vae.dec.stage.\(index)") }
+    }
+
+    @Test func eachStageOfTheEncoderFromItsOwnInput() throws {
+        let encoder = try pipeline.encoder()
+        try expect(encoder.stage(0, try map("vae.enc.conv_in")), equals: "vae.enc.stage.0")
+        for index in 1..<encoder.configuration.encoder.stages.count {
+            try expect(encoder.stage(index, try map("vae.enc.stage.\(index - 1)")), equals: "vae.enc.stage.\(index)")
+        }
+    }
+
+    @Test func decodingAlone() throws {
+        let latents = try map("latents")
+        let expected = try trace.tensor("image_u8")
+        let picture = try pipeline.decode(latents)
+        #expect([picture.height, picture.width, 3] == expected.shape.extents)
+        #expect(zip(picture.rgb, expected.contents).allSatisfy { abs(Int($0) - Int($1)) <= 1 })
+    }
+
+    /// A probe `[1, c, h, w]` without its batch axis.
+    private func map(_ name: String) throws -> Tensor {
+        let value = try trace.floats(name)
+        return value.reshaped(Shape(Array(value.shape.extents.dropFirst())))
+    }
+}

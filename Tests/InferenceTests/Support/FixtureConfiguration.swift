@@ -1,0 +1,18 @@
+import Files
+import Inference
+import StrictJSON
+import TestKit
+
+/// The configuration files of a checkpoint below Tests/Fixtures.
+enum FixtureConfiguration {
+    static func json(_ folder: String, _ name: String) throws -> JSONValue {
+        let file = name == "scheduler" ? "scheduler_config.json" : "config.json"
+        return try JSONValue.parse(try InputFile(path: Paths.join(folder, "\(name)/\(file)")).contents(limit: 1 << 20))
+    }
+
+    static func read(_ fixture: String) throws -> SanaSprintConfiguration {
+        let folder = Fixtures.path(fixture)
+        return try SanaSprintConfiguration(
+            transformer: json(folder, "transformer"), vae: json(folder, "vae"), textEncoder: json(folder, "text_encoder"), scheduler: json(folder, "scheduler"))
+    }
+}

@@ -1,0 +1,105 @@
+import Checkpoints
+import Conversion
+import Files
+import PackedFiles
+import Proof
+import StrictJSON
+import Tensors
+import TestKit
+
+/// tiny-sprint converted with each preset, once for all tests, and ways to tamper with the files and with the checkpoint.
+enum ProofFixture {
+    static let checkpointPath = Fixtures.path("tiny-sprint")
+    /// The files are open and already removed from the folder they were made in: nothing is left behind when the process ends.
+    private static let packed: [Preset: Result<PackedFile, any Error>] = Dictionary(
+        uniqueKeysWithValues: Preset.allCases.map { preset in
+            (
+                preset,
+                Result {
+                    let folder = try TemporaryFolder()
+                    return try PackedFile.open(convert(checkpointPath, preset, to: folder.file("\(preset.rawValue).sprint")))
+                }
+            )
+        })
+
+    struct NoFile: Error {}
+
+    static func file(_ preset: Preset) throws -> PackedFile {
+        guard let result = packed[preset] else { throw NoFile() }
+        return try result.get()
+    }
+
+    /// Converts a checkpoint with all its components and gives the path of the file.
+    static func convert(_ checkpoint: String, _ preset: Preset, to path: String) throws -> String {
+        let plan = try ConversionPlan(Checkpoint.open(checkpoint), ConversionOptions(preset, components: .all))
+        _ = try Converter.run(plan, output: path, tool: "proof tests")
+        return path
+    }
+
+    /// Writes a file again with planes, blobs or activations changed and all its checksums made anew, as an adversary would.
+    static func rewrite(
+        _ file: PackedFile, to path: String, plane: (TensorEntry, inout [EncodedTensor]) throws -> Void = { _, _ in },
+        blob: (String, inout [UInt8]) -> Void = { _, _ in }, record: (TensorEntry, inout [SourceRecord]) -> Void = { _, _ in },
+        describe: (TensorDescription) -> TensorDescription = { $0 }
+    ) throws -> PackedFile {
+        var directory = file.directory
+        directory.tensors = []
+        directory.blobs = []
+        let writer = try PackedFileWriter(output: OutputFile(path: path, replace: true), directory: directory, allowNonfinite: true)
+        for entry in file.directory.blobs {
+            var bytes = try file.blob(entry.name)
+            blob(entry.name, &bytes)
+            try writer.addBlob(entry.name, bytes)
+        }
+        for entry in file.directory.tensors {
+            var planes = try file.planes(of: entry)
+            try plane(entry, &planes)
+            var sources = entry.sources
+            record(entry, &sources)
+            try writer.append(describe(entry.description), sources: sources, error: entry.error, planes: planes)
+        }
+        _ = try writer.finish()
+        return try PackedFile.open(path)
+    }
+
+    /// A copy of the checkpoint, small files and weights, in which `change` has been at the bytes of each file.
+    static func copyCheckpoint(to target: String, change: (_ path: String, _ bytes: inout [UInt8]) throws -> Void) throws -> Checkpoint {
+        try Paths.makeDirectory(target)
+        for name in try Paths.entries(of: checkpointPath) where name != "goldens" {
+            let source = Paths.join(checkpointPath, name)
+            let names = Paths.isDirectory(source) ? try Paths.entries(of: source).map { "\(name)/\($0)" } : [name]
+            if Paths.isDirectory(source) { try Paths.makeDirectory(Paths.join(target, name)) }
+            for path in names {
+                var bytes = try InputFile(path: Paths.join(checkpointPath, path)).contents(limit: 1 << 30)
+                try change(path, &bytes)
+                try OutputFile.write(bytes, to: Paths.join(target, path), replace: true)
+            }
+        }
+        return try Checkpoint.open(target)
+    }
+
+    /// A tensor with the same elements, for a test to change.
+    static func copy(_ tensor: EncodedTensor) throws -> EncodedTensor {
+        let copy = try EncodedTensor(dtype: tensor.dtype, shape: tensor.shape)
+        unsafe copy.buffer.mutableBytes.copyMemory(from: tensor.bytes)
+        return copy
+    }
+
+    /// Flips the lowest bit of one element.
+    static func flip(_ tensor: EncodedTensor, element: Int) throws -> EncodedTensor {
+        let copy = try copy(tensor)
+        unsafe copy.buffer.mutableBytes[element * tensor.dtype.byteCount] ^= 1
+        return copy
+    }
+
+    /// Exchanges two ranges of rows of equal length.
+    static func swapRows(_ tensor: EncodedTensor, _ first: Range<Int>, _ second: Range<Int>) throws -> EncodedTensor {
+        let copy = try copy(tensor)
+        let row = tensor.shape.columns * tensor.dtype.byteCount
+        for (from, to) in zip(Array(first) + Array(second), Array(second) + Array(first)) {
+            let source = unsafe UnsafeRawBufferPointer(rebasing: tensor.bytes[from * row..<(from + 1) * row])
+            unsafe UnsafeMutableRawBufferPointer(rebasing: copy.buffer.mutableBytes[to * row..<(to + 1) * row]).copyMemory(from: source)
+        }
+        return copy
+    }
+}
