@@ -13,6 +13,9 @@
         if zeroed { unsafe address.initializeMemory(as: UInt8.self, repeating: 0, count: byteCount) }
     }
 
+    /// Ends the process: a tensor that shares its buffer was written, which is a bug of the caller.
+    @inline(never) static func refuseSharedWrite() -> Buffer { preconditionFailure("a shared tensor is written") }
+
     deinit { unsafe Memory.free(address, byteCount: byteCount) }
 
     /// The bytes; valid while the buffer lives.

@@ -57,7 +57,9 @@ package struct Tensor: Sendable {
     /// - Precondition: no other value shares them.
     @unsafe package var mutablePointer: UnsafeMutablePointer<Float> {
         mutating get {
-            precondition(isKnownUniquelyReferenced(&buffer), "a shared tensor is written")
+            // An assignment and not a precondition: the optimizer takes a getter that only reads for one that leaves `self` alone, may
+            // then copy `self` before the call instead of after it, and a buffer of one owner is counted twice (seen with Swift 6.3.1).
+            if !isKnownUniquelyReferenced(&buffer) { buffer = Buffer.refuseSharedWrite() }
             return unsafe buffer.mutableBytes.baseAddress!.assumingMemoryBound(to: Float.self)
         }
     }

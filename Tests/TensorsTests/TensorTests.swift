@@ -17,6 +17,20 @@ import Testing
         #expect(tensor.reshaped([4, 1]).buffer === tensor.buffer && Tensor(sharing: EncodedTensor(tensor)).buffer === tensor.buffer)
     }
 
+    @Test func writingASharedTensorEndsTheProcess() async {
+        await #expect(processExitsWith: .failure) {
+            var tensor = try Tensor([2])
+            let other = tensor.reshaped([1, 2])
+            _ = tensor.mutableSpan.count
+            _ = other.elements
+        }
+        await #expect(processExitsWith: .success) {
+            var tensor = try Tensor([2])
+            do { _ = tensor.reshaped([1, 2]).elements }
+            _ = tensor.mutableSpan.count
+        }
+    }
+
     @Test func memoryIsCountedAndGivenBack() throws {
         let before = Memory.inUse
         do {
