@@ -86,7 +86,7 @@ extension PackedWeights {
         let text = try attachment(PromptPrefix.indexName)
         let index: PromptPrefix.Index
         do throws(JSONError) { index = try PromptPrefix.Index(JSONValue.parse(text)) } catch {
-            throw .configuration("\(file.path): \(error)")
+            throw .configuration("\(file.path): \(PromptPrefix.indexName): \(error)")
         }
         guard index.contentHash == file.contentHash else {
             throw .configuration(

@@ -1,9 +1,9 @@
 /// The tokens that a text begins with whatever is written behind it.
 ///
 /// Byte-pair encoding may merge across the end of the text: then it is one token that does so, and what stands before the place where it begins is
-/// encoded as if the text ended there, since no merge has crossed that place. So the first tokens are safe which all encodings of the text up to
-/// such a place have in common. Such places are found in the vocabulary: those from which on the text is the beginning of a piece, unless
-/// encoding that very piece behind the text before it shows that it does not come about.
+/// encoded as if the text ended there, since no merge has crossed that place. Else the text's tokens are those of the text alone. So the first
+/// tokens are safe that these and all encodings of the text up to such a place have in common. Such places are found in the vocabulary: those from
+/// which on the text is the beginning of a longer piece, unless encoding that very piece behind the text before it shows that it does not come about.
 extension GemmaTokenizer {
     /// The longest run of tokens that every text beginning with `text` begins with, with those the model wants before it.
     ///
@@ -13,7 +13,7 @@ extension GemmaTokenizer {
         guard normalization.isByCharacter, let tail = lastWord(of: raw) else { return [] }
         var common = tail.before + merges.merged(alphabet.ids(of: tail.word[...]))
         func keep(_ ids: [Int32]) { common = Array(zip(common, ids).prefix { $0 == $1 }.map(\.0)) }
-        for (start, pieces) in piecesReachingTheEnd(of: tail.word) {
+        for (start, pieces) in piecesBeyondTheEnd(of: tail.word) {
             let head = merges.merged(alphabet.ids(of: tail.word[..<start]))
             guard pieces.contains(where: { comesAbout($0, $1, from: start, of: tail.word, after: head) }) else { continue }
             keep(tail.before + head)
@@ -58,18 +58,18 @@ extension GemmaTokenizer {
 
     private typealias Piece = (bytes: ArraySlice<UInt8>, id: Int32)
 
-    /// The places in a word from which on it is a piece or the beginning of one, with these pieces.
-    private func piecesReachingTheEnd(of word: [UInt8]) -> [Int: [Piece]] {
+    /// The places in a word from which on it is the beginning of longer pieces, with these pieces.
+    private func piecesBeyondTheEnd(of word: [UInt8]) -> [Int: [Piece]] {
         var places: [Int: [Piece]] = [:]
         vocabulary.forEach { piece, id in
-            for count in stride(from: 1, through: min(piece.count, word.count), by: 1) where piece.prefix(count) == word.suffix(count) {
+            for count in stride(from: 1, through: min(piece.count - 1, word.count), by: 1) where piece.prefix(count) == word.suffix(count) {
                 places[word.count - count, default: []].append((piece, id))
             }
         }
         return places.filter { word[$0.key] & 0xC0 != 0x80 }
     }
 
-    /// Whether a piece that begins at `start` and reaches the end of `word` or beyond is what encoding gives there.
+    /// Whether a piece that begins at `start` and goes beyond the end of `word` is what encoding gives there.
     private func comesAbout(_ piece: ArraySlice<UInt8>, _ id: Int32, from start: Int, of word: [UInt8], after head: [Int32]) -> Bool {
         // Pieces of bytes are not spelled as they are read: what they would come about from is not tried.
         if piece.dropFirst(word.count - start).contains(UInt8(ascii: "<")) { return true }
