@@ -18,7 +18,7 @@ package enum Converter {
 
     /// Writes the packed file. It appears complete under its name, or not at all.
     ///
-    /// Equal plans give equal bytes, whatever the number of threads and the memory bound.
+    /// Equal plans give equal bytes but for attachments, whatever the number of threads and the memory bound.
     /// - Parameters:
     ///   - output: path of the file, which must be none of the checkpoint's.
     ///   - replace: whether an existing file may be replaced.

@@ -5,7 +5,7 @@ import Parity
 import StrictJSON
 import Tensors
 
-/// Rung P3: the prefix cache is what the file's own text encoder computes of the instruction.
+/// Rung P6: the prefix cache is what the file's own text encoder computes of the instruction.
 struct PrefixCacheCheck {
     private(set) var outcome = Outcome()
     private static let claim = "the prefix cache is what the file's text encoder computes"
@@ -19,7 +19,7 @@ struct PrefixCacheCheck {
         do throws(InferenceError) { expected = try PrefixCache.attachments(of: file) } catch {
             if let failure = ProofError(machine: error) { throw failure }
             outcome.findings = [Finding(subject: PromptPrefix.folder, what: "computed again", expected: "the attachments", found: "\(error)")]
-            outcome.add("P3", Self.claim, held: 0, of: 1, unit: "attachments", reason: "computed again")
+            outcome.add("P6", Self.claim, held: 0, of: 1, unit: "attachments", reason: "computed again")
             return
         }
         let names = file.attachments.map(\.name).filter { $0.hasPrefix(PromptPrefix.folder) }
@@ -32,7 +32,7 @@ struct PrefixCacheCheck {
         let total = expected.count + strangers.count
         outcome.rungs.append(
             Rung(
-                id: "P3", claim: Self.claim, measure: "\(held) of \(total) attachments, the worst at relative L2 \(Decimal.short(worst))",
+                id: "P6", claim: Self.claim, measure: "\(held) of \(total) attachments, the worst at relative L2 \(Decimal.short(worst))",
                 gate: "relative L2 \(Decimal.short(Self.gate))", margin: worst > 0 ? "\(Decimal.short(Self.gate / worst))x" : "exact", passed: held == total,
                 reason: "computed again from the packed weights; the index byte for byte"))
     }
