@@ -37,7 +37,8 @@ package enum Converter {
         }
         var done: UInt64 = 0
         let total = plan.sourceByteCount
-        for tensor in plan.tensors {
+        try plan.writeSchedule(writer)
+        for tensor in plan.streamedTensors {
             progress(Progress(done: done, total: total, tensor: tensor.name))
             try convert(tensor, plan, writer) { bytes in
                 done += bytes
@@ -85,7 +86,7 @@ extension ConversionPlan {
     /// What a packed file says about itself before its tensors and blobs are known.
     func directory(tool: String) -> Directory {
         Directory(
-            tool: tool, preset: options.policy.preset.rawValue, policy: options.policy.json,
+            tool: tool, preset: options.policy.preset.rawValue, policy: options.recordedPolicy,
             fusions: options.fusions.names,
             components: components.filter { $0 != .prefixCache }.map { ComponentEntry(name: $0.rawValue, configuration: configurationBlob($0)) }, sourceFiles: sourceFiles)
     }

@@ -7,8 +7,9 @@ import Tensors
 
 /// Makes the tensors of a packed file again from the checkpoint, to compare them with what the file holds.
 package struct Rederivation: Sendable {
-    private let file: PackedFile
-    private let checkpoint: Checkpoint
+    let file: PackedFile
+    let checkpoint: Checkpoint
+    let frozenSchedule: FrozenSchedule?
     private let rows: [ExactString: WeightResolution.Row]
     /// Packed names that the weight table has and the file lacks.
     package let missing: [String]
@@ -19,7 +20,8 @@ package struct Rederivation: Sendable {
         self.checkpoint = checkpoint
         let fusions = Fusions(names: file.directory.fusions)
         let components = Component.allCases.filter { component in file.directory.components.contains { $0.name == component.rawValue } }
-        let resolution = try WeightResolution(checkpoint, components: components, fusions: fusions)
+        frozenSchedule = try wrapping(ConversionError.schedule) { () throws(InferenceError) in try FrozenSchedule(policy: file.directory.policy) }
+        let resolution = try WeightResolution(checkpoint, components: components, fusions: fusions, frozen: frozenSchedule)
         rows = Dictionary(uniqueKeysWithValues: resolution.rows.map { (ExactString($0.row.name), $0) })
         missing = resolution.rows.map(\.row.name).filter { file.entry($0) == nil }
     }
@@ -69,6 +71,7 @@ package struct Rederivation: Sendable {
         let storage = Storage(entry.scheme, activations: entry.activations.flatMap(ActivationScheme.init))
         let tensor = PlannedTensor(row, storage: storage, ruleLine: nil)
         let disagreements = Self.disagreements(entry, tensor)
+        if tensor.row.role == .schedule { return try checkComputed(entry, tensor, disagreements: disagreements) }
         // Planes of another shape have no rows to compare.
         guard entry.shape == tensor.row.shape else {
             return Finding(

@@ -20,7 +20,7 @@ package struct ConversionPlan: Sendable {
         self.checkpoint = checkpoint
         self.options = options
         components = try options.components.resolved(folders: Set(checkpoint.components.keys))
-        let resolution = try WeightResolution(checkpoint, components: components, fusions: options.fusions)
+        let resolution = try WeightResolution(checkpoint, components: components, fusions: options.fusions, frozen: options.frozenSchedule)
         var tensors: [PlannedTensor] = []
         for row in resolution.rows {
             let decision = try options.policy.decide(row.row, component: row.component, dtypes: row.sources.map(\.dtype))
@@ -33,6 +33,9 @@ package struct ConversionPlan: Sendable {
         let cacheMemory = (prefixCache?.memory ?? 0) + WorkingSet.writerByteCount
         guard cacheMemory <= options.memoryBound else {
             throw .memoryBound(needed: cacheMemory, bound: options.memoryBound, tensor: Component.prefixCache.rawValue)
+        }
+        if options.frozenSchedule != nil, !components.contains(.transformer) {
+            throw .component(Component.transformer.rawValue, message: "is not packed, and a frozen schedule is a part of it; leave out --freeze-steps")
         }
         memoryNeeded = max(try WorkingSet.needed(tensors, bound: options.memoryBound), cacheMemory)
     }

@@ -23,6 +23,8 @@ package struct QuantizationPolicy: Sendable, Equatable {
     /// - Parameter dtypes: those of its sources.
     /// - Throws: `.rule` where a rule's scheme cannot hold the tensor.
     package func decide(_ row: WeightRow, component: Component, dtypes: [DType]) throws(ConversionError) -> Decision {
+        // A few computed vectors, which every step adds to everything.
+        if row.role == .schedule { return Decision(storage: Storage(.f32), line: nil) }
         guard let rule = rules.first(where: { $0.matches(row.name) }) else {
             return Decision(storage: Self.storage(preset, role: row.role, component: component, dtypes: dtypes), line: nil)
         }
@@ -54,7 +56,7 @@ package struct QuantizationPolicy: Sendable, Equatable {
         }
         switch role {
         case .linear, .textLinear, .embedding: return Storage(.int8PerChannel, activations: role.defaultActivations)
-        case .sensitiveLinear, .convolution, .sensitiveConvolution, .depthwise, .bias, .norm, .table: return Storage(kept(dtypes))
+        case .sensitiveLinear, .convolution, .sensitiveConvolution, .depthwise, .bias, .norm, .table, .schedule: return Storage(kept(dtypes))
         }
     }
 
@@ -72,7 +74,7 @@ extension Role {
     var holdsQuantizedRows: Bool {
         switch self {
         case .linear, .textLinear, .sensitiveLinear, .embedding, .convolution, .sensitiveConvolution: true
-        case .depthwise, .bias, .norm, .table: false
+        case .depthwise, .bias, .norm, .table, .schedule: false
         }
     }
 
@@ -80,7 +82,7 @@ extension Role {
     var takesIntegerActivations: Bool {
         switch self {
         case .linear, .textLinear, .sensitiveLinear: true
-        case .embedding, .convolution, .sensitiveConvolution, .depthwise, .bias, .norm, .table: false
+        case .embedding, .convolution, .sensitiveConvolution, .depthwise, .bias, .norm, .table, .schedule: false
         }
     }
 

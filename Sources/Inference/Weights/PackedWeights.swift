@@ -5,12 +5,16 @@ import Tensors
 /// A packed file's weights. The file is all that is needed: configurations and tokenizer come from it too.
 package struct PackedWeights: WeightSource {
     package let fusions: Fusions
+    package let frozenSchedule: FrozenSchedule?
     private let file: PackedFile
 
     /// Checks that the file has exactly the weights that its configuration calls for, each in the shape and layout the table says.
     package init(_ file: PackedFile) throws(WeightError) {
         self.file = file
         fusions = Fusions(names: file.directory.fusions)
+        do throws(InferenceError) { frozenSchedule = try FrozenSchedule(policy: file.directory.policy) } catch {
+            throw .configuration("\(file.path): policy: \(error)")
+        }
         if let unknown = file.directory.fusions.first(where: { !fusions.names.contains($0) }) {
             let known = Fusions.names.map(\.1).joined(separator: ", ")
             throw .configuration("\(file.path): expected fusions among \(known), found \(unknown); a newer version of the tool may know it")
@@ -36,7 +40,7 @@ package struct PackedWeights: WeightSource {
             guard let component = Component(rawValue: entry.name) else {
                 throw .configuration("\(file.path): expected components among \(Component.allCases.map(\.rawValue)), found \(entry.name)")
             }
-            for row in SanaSprintWeights.table(model, component: component, fusions: fusions) {
+            for row in SanaSprintWeights.table(model, component: component, fusions: fusions, frozen: frozenSchedule) {
                 guard let tensor = file.entry(row.name) else { throw .missing(name: row.name, source: file.path) }
                 guard tensor.shape == row.shape else { throw .wrongShape(name: row.name, expected: row.shape, found: tensor.shape) }
                 guard tensor.layout == row.layout.rawValue else {

@@ -17,10 +17,13 @@ package protocol WeightSource: Sendable {
     /// What the text encoder computes of every prompt's first tokens; nil where the source does not have it.
     /// - Throws: where it has one that is not of these weights.
     func promptPrefix() throws(WeightError) -> PromptPrefix?
+    /// The schedule whose tables the weights have in place of the networks of time and guidance; nil where they have the networks.
+    var frozenSchedule: FrozenSchedule? { get }
 }
 
 extension WeightSource {
     package func promptPrefix() throws(WeightError) -> PromptPrefix? { nil }
+    package var frozenSchedule: FrozenSchedule? { nil }
 }
 
 /// A weight as a source holds it: decoded from its codec, not from its scheme.

@@ -62,6 +62,8 @@ package enum Role: String, Sendable, CaseIterable {
     case norm
     /// Modulation tables.
     case table
+    /// Embeddings of a frozen schedule: computed from the sources, not made of their rows.
+    case schedule
 }
 
 /// The parts a file is made of, in the words of the command line.

@@ -47,6 +47,7 @@ struct Bench: Verb {
         let pipeline = try SanaSprintPipeline(weights: PackedWeights(packed))
         var request = GenerationRequest(prompt: "a large red circle on a blue background")
         request.timesteps = .steps(steps)
+        if let frozen = pipeline.frozenSchedule { request.follow(frozen, keepsSteps: true, keepsGuidance: false) }
         request.width = width
         request.height = height
         var times: [Stage: [Double]] = [:]

@@ -101,6 +101,11 @@ extension Generate {
         if let trace { _ = try OutputFile(path: trace, replace: force, inputs: protected) }
         let pipeline = try SanaSprintPipeline(weights: PackedWeights(packed))
 
+        if let frozen = pipeline.frozenSchedule {
+            let statesSteps = steps != nil || timesteps != nil || source != nil
+            request.follow(frozen, keepsSteps: statesSteps, keepsGuidance: guidance != nil || source != nil)
+        }
+
         let bar = common.progress("generate", unit: .steps)
         let start = ProgressBar.now()
         let image = try pipeline.generate(request, probes: recorder) { stage in

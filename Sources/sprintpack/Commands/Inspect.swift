@@ -1,6 +1,7 @@
 import ArgumentParser
 import Checkpoints
 import Files
+import Inference
 import PackedFiles
 import Parity
 import Safetensors
@@ -101,6 +102,7 @@ private struct Inventory {
             ("format", "\(file.header.major).\(file.header.minor)"), ("preset", directory.preset), ("content hash", file.contentHash),
             ("written by", "\(directory.tool), zstd \(directory.zstd)"), ("fusions", directory.fusions.joined(separator: ", ")),
             ("components", directory.components.map(\.name).joined(separator: ", ")),
+            ("frozen for", (try? FrozenSchedule(policy: directory.policy))?.description ?? "nothing: any steps and guidance"),
             ("small files", "\(directory.blobs.count)"), ("attachments", Self.summary(of: file.attachments)), ("size", ByteCount.text(file.header.totalByteCount)),
         ]
         for tensor in directory.tensors {

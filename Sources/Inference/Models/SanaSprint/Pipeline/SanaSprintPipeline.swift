@@ -48,6 +48,9 @@ package final class SanaSprintPipeline: Sendable {
         return AutoencoderEncoder(vae, from: weights)
     }
 
+    /// The schedule that the weights are frozen for; nil where any will do.
+    package var frozenSchedule: FrozenSchedule? { weights.frozenSchedule }
+
     package func has(_ component: Component) -> Bool { weights.contains(Self.marker(component)) }
 
     /// A weight that every configuration of the component has.
@@ -71,7 +74,7 @@ package final class SanaSprintPipeline: Sendable {
         _ request: GenerationRequest, probes: (any ProbeSink)? = nil, progress: ((GenerationStage) -> Void)? = nil
     ) throws(InferenceError) -> GeneratedImage {
         let decoder = try decoder()
-        let sampler = try LatentSampler(request, configuration, compression: decoder.configuration.compression)
+        let sampler = try LatentSampler(request, configuration, compression: decoder.configuration.compression, frozen: frozenSchedule)
         let features = try promptFeatures(request, probes, progress)
         let latents = try sample(sampler, features, probes, progress)
         progress?(.decoding)

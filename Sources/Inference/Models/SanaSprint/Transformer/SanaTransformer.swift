@@ -52,9 +52,9 @@ package final class SanaTransformer: Sendable {
         _ latents: Tensor, time: Double, guidance: Double, prompt: Prompt, probes: (any ProbeSink)? = nil, probePrefix: String = "dit.step0."
     ) throws(InferenceError) -> Tensor {
         let probes = Probes(sink: probes, prefix: probePrefix)
+        let (embedding, modulation) = try conditioning.embed(time: time, guidance: guidance)
         return try InferenceError.wrap { () throws(AllocationError) in
             let (height, width) = (latents.shape[1] / configuration.patch, latents.shape[2] / configuration.patch)
-            let (embedding, modulation) = try conditioning.embed(time: time, guidance: guidance * configuration.guidanceScale)
             try probes.record("time_embed", embedding)
             try probes.record("modulation", modulation, as: [1, modulation.count])
             var x = try patchEmbedding(try Patches.unfold(latents, size: configuration.patch))
