@@ -24,7 +24,9 @@ extension Linear {
     private static let group = 192
 
     /// Writes the outputs of packed rows to rows of `stride` elements; residual rows are as far apart.
-    @unsafe func multiply(_ rows: PackedRows, to y: UnsafeMutablePointer<Float>, stride: Int, _ epilogue: Epilogue = unsafe Epilogue()) throws(AllocationError) {
+    @unsafe func multiply(
+        _ rows: PackedRows, to y: UnsafeMutablePointer<Float>, stride: Int, _ epilogue: Epilogue = unsafe Epilogue()
+    ) throws(AllocationError) {
         let target = unsafe SharedPointer(y)
         try unsafe Parallel.forEach(outputs, grain: ck_packed_panel(), scratchBytes: scratchBytes(channels: Self.group)) { range, scratch in
             for start in Swift.stride(from: range.lowerBound, to: range.upperBound, by: Self.group) {

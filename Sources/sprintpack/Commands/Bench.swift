@@ -86,7 +86,8 @@ struct Bench: Verb {
         }
         common.say("\(Version.text), \(Parallel.threads) threads, at most \(ByteCount.text(UInt64(Memory.peak))) of buffers")
         return Outcome(json: [
-            "file": .string(file), "compute": .string(compute.rawValue), "runs": JSONValue(runs), "threads": JSONValue(Parallel.threads), "kernels": .string(Processor.instructionSet),
+            "file": .string(file), "compute": .string(compute.rawValue),
+            "runs": JSONValue(runs), "threads": JSONValue(Parallel.threads), "kernels": .string(Processor.instructionSet),
             "blasCore": .string(Processor.blasCore), "peakBytes": JSONValue(Memory.peak), "decodedBytes": .integer(Int64(unpacked)),
             "stages": .object(JSONObject(medians.map { ($0.0.rawValue, ["median": .number($0.1), "min": .number($0.2), "max": .number($0.3)]) })),
             "layers": .array(layerMedians.map { ["probe": .string($0.0), "median": .number($0.1)] }),
