@@ -19,6 +19,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "CKPacked.h"
+
 // ---- Instruction sets (cpu.c)
 
 /// Baseline C, whatever the compiler makes of it for the target.

@@ -23,14 +23,16 @@ struct TransformerConditioning: Sendable {
     }
 
     init(_ loader: WeightLoader, _ c: TransformerConfiguration) throws(WeightError) {
+        let exact = WeightLoader(source: loader.source)
         func embedder(_ name: String) throws(WeightError) -> Embedder {
             Embedder(
-                first: try loader.linear("dit.\(name).in", c.width, SanaSprintWeights.sinusoidChannels, bias: true),
-                second: try loader.linear("dit.\(name).out", c.width, c.width, bias: true))
+                first: try exact.linear("dit.\(name).in", c.width, SanaSprintWeights.sinusoidChannels, bias: true),
+                second: try exact.linear("dit.\(name).out", c.width, c.width, bias: true))
         }
+        // One row each: bfloat16 would save nothing, and what it rounds off would shift every token alike.
         time = try embedder("time")
         guidance = try embedder("guidance")
-        modulation = try loader.linear("dit.modulation", 6 * c.width, c.width, bias: true)
+        modulation = try exact.linear("dit.modulation", 6 * c.width, c.width, bias: true)
         captionIn = try loader.linear("dit.caption.in", c.width, c.captionChannels, bias: true)
         captionOut = try loader.linear("dit.caption.out", c.width, c.width, bias: true)
         captionNorm = try loader.norm("dit.caption.norm", c.width, epsilon: 1e-5)
