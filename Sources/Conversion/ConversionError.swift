@@ -13,6 +13,8 @@ package enum ConversionError: Error, Sendable, Equatable, CustomStringConvertibl
     case safetensors(SafetensorsError)
     case file(FileError)
     case memory(AllocationError)
+    /// The instruction's keys and values could not be computed.
+    case prefixCache(InferenceError)
     /// Everything in which a checkpoint's tensors differ from what its configuration asks for.
     case tensors(path: String, problems: [TensorProblem])
     /// A component that was asked for and that the checkpoint lacks, or that cannot be asked for.
@@ -40,6 +42,7 @@ package enum ConversionError: Error, Sendable, Equatable, CustomStringConvertibl
         case .safetensors(let error): "\(error)"
         case .file(let error): "\(error)"
         case .memory(let error): "\(error)"
+        case .prefixCache(let error): "prefix-cache: \(error)"
         case .tensors(let path, let problems):
             (["\(path): the tensors are not those that the configuration asks for:"] + problems.map { "  \($0)" }).joined(separator: "\n")
         case .component(let name, let message): "component \(name): \(message)"

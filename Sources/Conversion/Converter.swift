@@ -46,7 +46,12 @@ package enum Converter {
         }
         // A source that was written to in the meantime may be half old and half new, which no check of one tensor can see.
         try wrapping(ConversionError.checkpoint) { () throws(CheckpointError) in try plan.checkpoint.checkUnchanged() }
-        return try wrapping(ConversionError.packedFile) { () throws(PackedFileError) in try writer.finish() }
+        guard plan.components.contains(.prefixCache) else {
+            return try wrapping(ConversionError.packedFile) { () throws(PackedFileError) in try writer.finish() }
+        }
+        let sealed = try wrapping(ConversionError.packedFile) { () throws(PackedFileError) in try writer.seal() }
+        let attachments = try wrapping(ConversionError.prefixCache) { () throws(InferenceError) in try PrefixCache.attachments(of: sealed) }
+        return try wrapping(ConversionError.packedFile) { () throws(PackedFileError) in try writer.finish(attachments: attachments) }
     }
 
     private static func convert(
@@ -82,7 +87,7 @@ extension ConversionPlan {
         Directory(
             tool: tool, preset: options.policy.preset.rawValue, policy: options.policy.json,
             fusions: options.fusions.names,
-            components: components.map { ComponentEntry(name: $0.rawValue, configuration: configurationBlob($0)) }, sourceFiles: sourceFiles)
+            components: components.filter { $0 != .prefixCache }.map { ComponentEntry(name: $0.rawValue, configuration: configurationBlob($0)) }, sourceFiles: sourceFiles)
     }
 
     private func configurationBlob(_ component: Component) -> String? {

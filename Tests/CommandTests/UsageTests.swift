@@ -35,6 +35,7 @@ import Testing
         ["convert", "folder"],
         ["convert", "folder", "-o", "x.sprint", "--preset", "int5"],
         ["convert", "folder", "-o", "x.sprint", "--components", "transformer,engine"],
+        ["convert", "folder", "-o", "x.sprint", "--components", "transformer,"],
         ["convert", "folder", "-o", "x.sprint", "--max-memory", "lots"],
         ["convert", "folder", "-o", "x.sprint", "--threads", "0"],
         ["generate", "x.sprint", "--prompt", "a", "--steps", "0", "-o", "x.png"],

@@ -49,6 +49,13 @@ void ck_quantize_rows_s8(int isa, const void *x, size_t ldx, void *q, void *s, s
 /// y f32 [m, k] (ldy) = q s8 [m, k] * s f32 [m]; one rounding.
 void ck_dequantize_rows_s8(int isa, const void *q, const void *s, void *y, size_t ldy, size_t m, size_t k);
 
+// ---- int8 weights, float activations, few rows (gemm_w8.c)
+
+/// y f32 [m, n] (ldy) = x f32 [m, k] (ldx) * (s[n] * w s8 [n, k])^T + bias[n] (or NULL). Sums in float, in an order of each path's own:
+/// within k rounding errors of 2^-24 of the sum of magnitudes. Weights are read as they are, once: for up to some sixty rows.
+void ck_w8_rows_linear(
+    int isa, const void *x, size_t ldx, const void *w, const void *s, const void *bias, void *y, size_t ldy, size_t m, size_t n, size_t k);
+
 // ---- int8 linear layers, W8A8 (gemm_i8.c, gemm_i8_avx2.c, gemm_i8_avx512.c)
 //
 // Weights s8 [n, k] (one row per output channel, as in a checkpoint) are packed once for an instruction set. The packed

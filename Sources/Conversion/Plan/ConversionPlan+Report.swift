@@ -43,6 +43,7 @@ extension ConversionPlan {
                 }),
             "tensors": .array(tensors.map(\.json)),
             "blobs": .array(blobs.map { ["name": .string($0.path), "bytes": JSONValue($0.bytes.count)] }),
+            "prefixCache": prefixCache.map { ["tokens": JSONValue($0.tokens), "bytes": .integer(Int64($0.byteCount))] } ?? .null,
             "sourceBytes": .integer(Int64(sourceByteCount)), "packedBytes": .integer(Int64(packedByteCount)), "memoryBytes": JSONValue(memoryNeeded),
         ]
     }

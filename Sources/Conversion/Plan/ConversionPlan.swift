@@ -28,9 +28,17 @@ package struct ConversionPlan: Sendable {
         }
         try options.policy.checkRulesUsed(by: tensors)
         self.tensors = tensors
+        prefixCache = components.contains(.prefixCache) ? try PrefixCache.Estimate(checkpoint, resolution.configuration, tensors) : nil
         blobs = Self.blobs(of: checkpoint, components: components)
-        memoryNeeded = try WorkingSet.needed(tensors, bound: options.memoryBound)
+        let cacheMemory = (prefixCache?.memory ?? 0) + WorkingSet.writerByteCount
+        guard cacheMemory <= options.memoryBound else {
+            throw .memoryBound(needed: cacheMemory, bound: options.memoryBound, tensor: Component.prefixCache.rawValue)
+        }
+        memoryNeeded = max(try WorkingSet.needed(tensors, bound: options.memoryBound), cacheMemory)
     }
+
+    /// Nil where the file gets none.
+    package let prefixCache: PrefixCache.Estimate?
 
     package var sourceByteCount: UInt64 { tensors.reduce(0) { $0 + $1.sourceByteCount } }
     package var packedByteCount: UInt64 { tensors.reduce(0) { $0 + $1.packedByteCount } }

@@ -69,6 +69,7 @@ package struct Linear: Sendable {
 
     /// Writes the outputs of `rows` dense rows of inputs to rows of `stride` elements.
     @unsafe func apply(_ x: UnsafePointer<Float>, rows: Int, to y: UnsafeMutablePointer<Float>, stride: Int) throws(AllocationError) {
+        if case .decoded(let values, let scales) = weight, rows <= Self.fewRows { return unsafe multiplyFew(x, rows, values, scales, y, stride) }
         if let type = rowType, rows > 1 || type != .float32 {
             return try unsafe multiply(try PackedRows(x, rows: rows, columns: inputs, as: type), to: y, stride: stride)
         }
@@ -114,6 +115,23 @@ package struct Linear: Sendable {
                 for input in 0..<inputs { unsafe sum += Double(source.pointer[input]) * Double(row[input]) }
                 unsafe target.pointer[output] = Float(sum)
             }
+        }
+    }
+
+    /// Up to so many rows int8 weights are multiplied as they are, read once; beyond, decoding them for BLAS pays.
+    private static let fewRows = 64
+
+    @unsafe private func multiplyFew(
+        _ x: UnsafePointer<Float>, _ rows: Int, _ values: EncodedTensor, _ scales: Tensor, _ y: UnsafeMutablePointer<Float>, _ stride: Int
+    ) {
+        let (source, target) = unsafe (SharedPointer(reading: x), SharedPointer(y))
+        defer { withExtendedLifetime((values, scales)) {} }
+        // A multiple of the channels that the kernels take at once.
+        Parallel.forEach(outputs, grain: 24) { range in
+            let first = range.lowerBound
+            unsafe ck_w8_rows_linear(
+                isa, source.pointer, inputs, values.bytes.baseAddress! + first * inputs, scales.pointer + first, bias.map { unsafe $0.pointer + first },
+                target.pointer + first, stride, rows, range.count, inputs)
         }
     }
 

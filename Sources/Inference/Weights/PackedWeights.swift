@@ -78,6 +78,46 @@ package struct PackedWeights: WeightSource {
     }
 }
 
+// MARK: - The prefix cache
+
+extension PackedWeights {
+    package func promptPrefix() throws(WeightError) -> PromptPrefix? {
+        guard file.attachments.contains(where: { $0.name == PromptPrefix.indexName }) else { return nil }
+        let text = try attachment(PromptPrefix.indexName)
+        let index: PromptPrefix.Index
+        do throws(JSONError) { index = try PromptPrefix.Index(JSONValue.parse(text)) } catch {
+            throw .configuration("\(file.path): \(PromptPrefix.indexName): \(error)")
+        }
+        guard index.contentHash == file.contentHash else {
+            throw .configuration(
+                "\(file.path): \(PromptPrefix.indexName): expected a prefix cache of this file's content, \(file.contentHash), found one of "
+                    + "\(index.contentHash); convert again")
+        }
+        let count = index.ids.count
+        return PromptPrefix(index: index, first: try tensor(PromptPrefix.firstName, rows: 1)) { layer throws(WeightError) in
+            try tensor(PromptPrefix.name(ofLayer: layer), rows: count)
+        }
+    }
+
+    private func attachment(_ name: String) throws(WeightError) -> [UInt8] {
+        do throws(PackedFileError) { return try file.attachment(name) } catch { throw .unreadable(name: name, reason: "\(error)") }
+    }
+
+    /// An attachment of float32 numbers as a matrix of so many rows.
+    private func tensor(_ name: String, rows: Int) throws(WeightError) -> Tensor {
+        let bytes = try attachment(name)
+        let rowByteCount = rows * MemoryLayout<Float>.stride
+        guard !bytes.isEmpty, bytes.count % rowByteCount == 0 else {
+            throw .unreadable(name: name, reason: "expected \(rows) rows of float32 numbers, found \(bytes.count) bytes")
+        }
+        do throws(AllocationError) {
+            var result = try Tensor([rows, bytes.count / rowByteCount], zeroed: false)
+            unsafe UnsafeMutableRawPointer(result.mutablePointer).copyMemory(from: bytes, byteCount: bytes.count)
+            return result
+        } catch { throw .memory(error) }
+    }
+}
+
 extension EncodedTensor {
     fileprivate func widenedOrRefused() throws(PackedFileError) -> Tensor {
         do throws(AllocationError) { return try widened() } catch { throw .memory(error) }

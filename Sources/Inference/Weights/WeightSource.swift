@@ -14,6 +14,13 @@ package protocol WeightSource: Sendable {
     func contains(_ name: String) -> Bool
     /// Reads one weight, whole, as it is stored.
     func weight(_ name: String) throws(WeightError) -> StoredWeight
+    /// What the text encoder computes of every prompt's first tokens; nil where the source does not have it.
+    /// - Throws: where it has one that is not of these weights.
+    func promptPrefix() throws(WeightError) -> PromptPrefix?
+}
+
+extension WeightSource {
+    package func promptPrefix() throws(WeightError) -> PromptPrefix? { nil }
 }
 
 /// A weight as a source holds it: decoded from its codec, not from its scheme.

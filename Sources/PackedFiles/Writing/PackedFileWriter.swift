@@ -13,6 +13,8 @@ package final class PackedFileWriter {
     private let sections: SectionWriter
     private let allowNonfinite: Bool
     private var open: OpenTensor?
+    /// The header of a file whose content is complete; what is still to come are attachments.
+    private var sealed: PackedHeader?
 
     /// What `finish` gives.
     package struct Summary: Sendable, Equatable {
@@ -93,10 +95,33 @@ package final class PackedFileWriter {
         directory.tensors.append(entry)
     }
 
-    /// Writes directory and header, syncs the file and gives it its name.
+    /// Completes the content, which can then be read before the file has its name: attachments are computed from it.
+    package func seal() throws(PackedFileError) -> PackedFile {
+        let header = try writeContent()
+        try write(header)
+        sealed = header
+        return try PackedFile.open(output.readablePath)
+    }
+
+    /// Writes directory and header where `seal` has not, syncs the file and gives it its name.
     ///
     /// Attachments lie outside the content hash: what floating-point arithmetic computed may differ from one CPU to the next.
     package func finish(attachments: [(name: String, bytes: [UInt8])] = []) throws(PackedFileError) -> Summary {
+        var header = if let sealed { sealed } else { try writeContent() }
+        if !attachments.isEmpty {
+            var entries: [BlobEntry] = []
+            for (name, bytes) in attachments { entries.append(try blob(name, bytes)) }
+            let text = (["attachments": .array(entries.map(\.json))] as JSONValue).canonicalText
+            _ = try DirectoryReader(path: output.path).attachments(text)
+            header.attachments = try writeDirectory(text, compressedFlag: .compressedAttachments, &header)
+        }
+        try write(header)
+        do throws(FileError) { try output.commit() } catch { throw .file(error) }
+        return Summary(contentHash: header.contentHashDigits, totalByteCount: output.position, directory: directory)
+    }
+
+    /// Writes the directory, and gives the header that goes with it.
+    private func writeContent() throws(PackedFileError) -> PackedHeader {
         precondition(open == nil, "the last tensor is not ended")
         let text = directory.json.canonicalText
         // The reader knows all the rules about names, counts and sizes; a directory that it refuses is not written.
@@ -107,13 +132,11 @@ package final class PackedFileWriter {
         var header = PackedHeader()
         header.directory = try writeDirectory(text, compressedFlag: .compressedDirectory, &header)
         header.contentHash = Hex.bytes(SHA256Stream.digest(text))
-        if !attachments.isEmpty {
-            var entries: [BlobEntry] = []
-            for (name, bytes) in attachments { entries.append(try blob(name, bytes)) }
-            let text = (["attachments": .array(entries.map(\.json))] as JSONValue).canonicalText
-            _ = try DirectoryReader(path: output.path).attachments(text)
-            header.attachments = try writeDirectory(text, compressedFlag: .compressedAttachments, &header)
-        }
+        return header
+    }
+
+    private func write(_ header: PackedHeader) throws(PackedFileError) {
+        var header = header
         header.totalByteCount = output.position
         let bytes = header.bytes
         var failure: FileError?
@@ -121,8 +144,6 @@ package final class PackedFileWriter {
             do throws(FileError) { unsafe try output.write(buffer, at: 0) } catch { failure = error }
         }
         if let failure { throw .file(failure) }
-        do throws(FileError) { try output.commit() } catch { throw .file(error) }
-        return Summary(contentHash: header.contentHashDigits, totalByteCount: header.totalByteCount, directory: directory)
     }
 
     private func blob(_ name: String, _ bytes: [UInt8]) throws(PackedFileError) -> BlobEntry {

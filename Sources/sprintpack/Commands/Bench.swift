@@ -113,7 +113,7 @@ struct Bench: Verb {
             case .loadingTransformer: marks.append((.load, ProgressBar.now()))
             case .step(1, _): marks.append((.sample, ProgressBar.now()))
             case .decoding: marks.append((.decode, ProgressBar.now()))
-            case .promptCut, .step, .encoding: break
+            case .promptCut, .prefixCacheNotUsed, .step, .encoding: break
             }
         }
         let ends = marks.dropFirst().map(\.1) + [ProgressBar.now()]

@@ -99,7 +99,7 @@ extension Convert {
             "output": .string(output), "bytes": .integer(Int64(summary.totalByteCount)), "sourceBytes": .integer(Int64(read)),
             "seconds": .number(seconds), "preset": .string(preset.rawValue), "contentHash": .string(summary.contentHash),
             "tensors": JSONValue(summary.directory.tensors.count), "worstTensor": worst.map { .string($0.name) } ?? .null,
-            "worstRelativeL2": worst?.error.map { .number($0.relativeL2) } ?? .null, "peakBytes": JSONValue(Memory.peak),
+            "prefixCacheBytes": plan.prefixCache.map { .integer(Int64($0.byteCount)) } ?? .null, "worstRelativeL2": worst?.error.map { .number($0.relativeL2) } ?? .null, "peakBytes": JSONValue(Memory.peak),
         ])
     }
 }
@@ -117,7 +117,8 @@ extension ConversionPlan {
         rows.append(["all", "", "\(tensors.count)", ByteCount.text(sourceByteCount), ByteCount.text(packedByteCount)])
         let files = ByteCount.text(blobs.reduce(0) { $0 + UInt64($1.bytes.count) })
         let fusions = options.fusions.isEmpty ? "none" : options.fusions.names.joined(separator: ", ")
-        return Table.text(rows, right: [2, 3, 4])
+        let cache = prefixCache.map { "\nprefix cache: \($0.tokens) tokens of the instruction, \(ByteCount.text($0.byteCount)), computed at the end" } ?? ""
+        return Table.text(rows, right: [2, 3, 4]) + cache
             + "\n\(blobs.count) small files, \(files); fusions: \(fusions); memory needed: \(ByteCount.text(UInt64(memoryNeeded)))\nsizes are before compression"
     }
 }

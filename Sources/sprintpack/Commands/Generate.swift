@@ -109,6 +109,7 @@ extension Generate {
         let image = try pipeline.generate(request, probes: recorder) { stage in
             switch stage {
             case .promptCut(let tokens): Console.warn("the prompt is \(tokens) tokens longer than the model takes; its end was cut off, as diffusers does")
+            case .prefixCacheNotUsed(let reason): Console.warn("the file's prefix cache is not used, everything is computed: \(reason)")
             case .step(let step, let count): bar.update(UInt64(step - 1), of: UInt64(count))
             case .readingPrompt, .loadingTransformer, .decoding, .encoding: break
             }

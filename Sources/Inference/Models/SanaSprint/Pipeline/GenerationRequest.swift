@@ -5,6 +5,8 @@ package struct GenerationRequest: Sendable {
     package var prompt: String
     /// Whether the instruction that the model was trained with goes before the prompt.
     package var useInstruction = true
+    /// Whether what the file knows of the instruction is used, instead of computing it anew.
+    package var usePrefixCache = true
     package var timesteps = TimestepPlan.steps(2)
     package var guidance: Float = 4.5
     /// Size in pixels; nil for the model's own.
@@ -64,6 +66,8 @@ package enum GenerationStage: Sendable, Equatable {
     case readingPrompt
     /// So many tokens of the prompt did not fit and were cut off its end.
     case promptCut(tokens: Int)
+    /// The file's prefix cache is not used, which costs time only.
+    case prefixCacheNotUsed(reason: String)
     case loadingTransformer
     case step(Int, of: Int)
     case decoding

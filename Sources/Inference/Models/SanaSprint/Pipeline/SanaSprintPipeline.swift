@@ -118,18 +118,22 @@ package final class SanaSprintPipeline: Sendable {
     }
 
     /// The features of the positions that count, `[tokens, captionChannels]`.
-    private func promptFeatures(
-        _ request: GenerationRequest, _ sink: (any ProbeSink)?, _ progress: ((GenerationStage) -> Void)?
+    package func promptFeatures(
+        _ request: GenerationRequest, _ sink: (any ProbeSink)? = nil, _ progress: ((GenerationStage) -> Void)? = nil
     ) throws(InferenceError) -> Tensor {
         if let given = request.promptFeatures { return try checked(given, Probes(sink: sink)) }
         let encoder = try textEncoder()
         progress?(.readingPrompt)
-        let bytes = try InferenceError.loading { () throws(WeightError) in try weights.tokenizer() }
-        let tokenizer: GemmaTokenizer
-        do throws(TextError) { tokenizer = try GemmaTokenizer(bytes) } catch { throw .text(error) }
+        let tokenizer = try tokenizer()
         let prompt = SanaSprintPrompt(request.prompt, tokenizer: tokenizer, withInstruction: request.useInstruction)
         if prompt.truncatedTokenCount > 0 { progress?(.promptCut(tokens: prompt.truncatedTokenCount)) }
 
+        // Probes see every token in every layer.
+        if sink == nil, request.usePrefixCache, let prefix = try prefix(for: prompt, request, progress) {
+            let hidden = try encoder.encode(prompt.ids, after: prefix)
+            let own = prompt.keptPositions.dropFirst().map { $0 - prefix.ids.count }
+            return try InferenceError.wrap { () throws(AllocationError) in try prefix.first.appendingRows(own, of: hidden) }
+        }
         let probes = Probes(sink: sink)
         let padded = prompt.paddedIDs.count
         let hidden = try encoder.encode(prompt.ids, probes: sink, paddedLength: padded)
@@ -140,6 +144,28 @@ package final class SanaSprintPipeline: Sendable {
             try probes.recordTokens("prompt_embeds", kept, paddedTo: prompt.promptMask.count)
             try probes.record("prompt_mask", prompt.promptMask, as: [1, prompt.promptMask.count])
             return kept
+        }
+    }
+
+    package func tokenizer() throws(InferenceError) -> GemmaTokenizer {
+        let bytes = try InferenceError.loading { () throws(WeightError) in try weights.tokenizer() }
+        do throws(TextError) { return try GemmaTokenizer(bytes) } catch { throw .text(error) }
+    }
+
+    /// The file's prefix cache, where it has one that fits the prompt.
+    private func prefix(
+        for prompt: SanaSprintPrompt, _ request: GenerationRequest, _ progress: ((GenerationStage) -> Void)?
+    ) throws(InferenceError) -> PromptPrefix? {
+        guard request.useInstruction else { return nil }
+        do throws(WeightError) {
+            guard let prefix = try weights.promptPrefix() else { return nil }
+            if prefix.covers(prompt) { return prefix }
+            progress?(.prefixCacheNotUsed(reason: "it is of other tokens than the prompt begins with"))
+            return nil
+        } catch {
+            if case .memory(let error) = error { throw .memory(error) }
+            progress?(.prefixCacheNotUsed(reason: "\(error)"))
+            return nil
         }
     }
 
@@ -160,6 +186,17 @@ package final class SanaSprintPipeline: Sendable {
 }
 
 extension Tensor {
+    /// These rows, then rows of another matrix.
+    fileprivate func appendingRows(_ indices: [Int], of other: Tensor) throws(AllocationError) -> Tensor {
+        precondition(columns == other.columns)
+        var result = try Tensor([rows + indices.count, columns], zeroed: false)
+        unsafe result.mutablePointer.update(from: pointer, count: count)
+        for (row, index) in indices.enumerated() {
+            unsafe (result.mutablePointer + (rows + row) * columns).update(from: other.pointer + index * columns, count: columns)
+        }
+        return result
+    }
+
     /// The given rows of a matrix, in their order.
     func gatheringRows(_ indices: [Int]) throws(AllocationError) -> Tensor {
         var result = try Tensor([indices.count, columns], zeroed: false)

@@ -18,6 +18,9 @@ package enum SanaSprintWeights {
         }
     }
 
+    /// What the names of a text encoder layer's weights begin with.
+    package static func textLayer(_ index: Int) -> String { "text.layers.\(number(index))." }
+
     /// An index as names have it: at least two digits.
     static func number(_ index: Int) -> String { index < 10 ? "0\(index)" : "\(index)" }
 }

@@ -28,6 +28,42 @@ package struct Gemma2Encoder: Sendable {
                 try probes.recordTokens("text.layer.\(index)", x, paddedTo: paddedLength)
             }
         }
+        return try normed(x)
+    }
+
+    /// Hidden states `[tokens after the prefix, width]` of token ids that begin with a prefix that is known already.
+    package func encode(_ ids: [Int32], after prefix: PromptPrefix) throws(InferenceError) -> Tensor {
+        var x = try embed(Array(ids.dropFirst(prefix.ids.count)))
+        let rotary = rotary(first: prefix.ids.count, tokens: x.rows)
+        for index in 0..<configuration.layers {
+            let known = try InferenceError.loading { () throws(WeightError) in try prefix.keyValues(index) }
+            guard known.shape == [prefix.ids.count, 2 * configuration.keyValueWidth] else {
+                throw .weight(
+                    .wrongShape(
+                        name: PromptPrefix.name(ofLayer: index), expected: [prefix.ids.count, 2 * configuration.keyValueWidth], found: known.shape))
+            }
+            let layer = try load(index)
+            _ = try InferenceError.wrap { () throws(AllocationError) in try layer.apply(&x, rotary: rotary, prefix: known) }
+        }
+        return try normed(x)
+    }
+
+    /// Computes what a `PromptPrefix` of token ids holds.
+    ///
+    /// - Parameter take: is given the keys and values of each layer.
+    /// - Returns: the normed hidden state of position 0, `[1, width]`.
+    package func computePrefix(_ ids: [Int32], _ take: (_ layer: Int, Tensor) -> Void) throws(InferenceError) -> Tensor {
+        var x = try embed(ids)
+        let rotary = rotary(tokens: ids.count)
+        for index in 0..<configuration.layers {
+            let layer = try load(index)
+            take(index, try InferenceError.wrap { () throws(AllocationError) in try layer.apply(&x, rotary: rotary) })
+        }
+        let first = try InferenceError.wrap { () throws(AllocationError) in try x.gatheringRows([0]) }
+        return try normed(first)
+    }
+
+    private func normed(_ x: Tensor) throws(InferenceError) -> Tensor {
         let norm = try InferenceError.loading { () throws(WeightError) in
             try loader.norm("text.norm", configuration.width, offset: 1, epsilon: configuration.normEpsilon)
         }
@@ -48,7 +84,9 @@ package struct Gemma2Encoder: Sendable {
         try InferenceError.loading { () throws(WeightError) in try Gemma2Layer(loader, index, configuration) }
     }
 
-    private func rotary(tokens: Int) -> Rotary { Rotary(tokens: tokens, headDimension: configuration.headDimension, theta: configuration.ropeTheta) }
+    private func rotary(first: Int = 0, tokens: Int) -> Rotary {
+        Rotary(first: first, tokens: tokens, headDimension: configuration.headDimension, theta: configuration.ropeTheta)
+    }
 
     /// Rows of the embedding table times sqrt(width). Only these rows are decoded.
     private func embed(_ ids: [Int32]) throws(InferenceError) -> Tensor {
