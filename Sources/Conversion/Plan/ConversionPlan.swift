@@ -11,7 +11,7 @@ package struct ConversionPlan: Sendable {
     package let tensors: [PlannedTensor]
     /// The small files that make the packed file self-contained, byte for byte.
     package let blobs: [SmallFile]
-    /// The most bytes of buffers that the conversion holds at once.
+    /// The most bytes that the converting process takes, as it is planned.
     package let memoryNeeded: Int
 
     /// Resolves names, shapes, types and rules.
@@ -29,7 +29,7 @@ package struct ConversionPlan: Sendable {
         try options.policy.checkRulesUsed(by: tensors)
         self.tensors = tensors
         blobs = Self.blobs(of: checkpoint, components: components)
-        memoryNeeded = try WorkingSet.needed(tensors, bound: options.memoryBound)
+        memoryNeeded = try WorkingSet(bound: options.memoryBound, threads: Parallel.threads).needed(tensors)
     }
 
     package var sourceByteCount: UInt64 { tensors.reduce(0) { $0 + $1.sourceByteCount } }
