@@ -5,12 +5,14 @@ import Synchronization
 /// Work shared out over the processor's cores: the one place that lets several threads write into one buffer.
 package enum Parallel {
     private static let configured = Atomic<Int>(0)
+    /// Asked once: the C library reads a file each time.
+    private static let processors = max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)))
 
     /// Threads used by `forEach`; the number of online processors until it is set.
     package static var threads: Int {
         get {
             let value = configured.load(ordering: .relaxed)
-            return value > 0 ? value : max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)))
+            return value > 0 ? value : processors
         }
         set {
             precondition(newValue > 0)

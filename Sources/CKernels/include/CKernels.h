@@ -56,6 +56,16 @@ void ck_dequantize_rows_s8(int isa, const void *q, const void *s, void *y, size_
 void ck_w8_rows_linear(
     int isa, const void *x, size_t ldx, const void *w, const void *s, const void *bias, void *y, size_t ldy, size_t m, size_t n, size_t k);
 
+// ---- Weights to int8, and the distance of stored values from their source (distance.c)
+
+/// Of each row of two f32 [m, k] (dense): sums f64 [m, 3] = sum of (decoded - source)^2, sum of source^2, largest |decoded - source|.
+///
+/// Differences and sums are double, in one order for every instruction set. Elements whose source is NaN or infinite count as 0.
+void ck_distance_rows(int isa, const void *decoded, const void *source, void *sums, size_t m, size_t k);
+
+/// ck_quantize_rows_s8 of x f32 [m, k] (dense), and in the same pass ck_distance_rows of q * s from x.
+void ck_quantize_rows_s8_distance(int isa, const void *x, void *q, void *s, void *sums, size_t m, size_t k);
+
 // ---- int8 linear layers, W8A8 (gemm_i8.c, gemm_i8_avx2.c, gemm_i8_avx512.c)
 //
 // Weights s8 [n, k] (one row per output channel, as in a checkpoint) are packed once for an instruction set. The packed

@@ -8,7 +8,7 @@ package struct ConversionOptions: Sendable {
     package var components: ComponentSelection
     /// Whether NaN and infinities are stored, in the schemes that can, instead of ending the conversion.
     package var allowsNonfinite: Bool
-    /// The most bytes of buffers that the conversion holds at once.
+    /// The most bytes that the converting process may take, all in all.
     package var memoryBound: Int
 
     package static let defaultMemoryBound = 1 << 30
