@@ -1,0 +1,18 @@
+// The AVX-512 intrinsics, or portable stand-ins for them.
+#ifndef CKERNELS_AVX512_H
+#define CKERNELS_AVX512_H
+
+#include "internal.h"
+
+#if CK_X86
+#ifdef CK_EMULATE_AVX512
+// Test builds on a CPU without AVX-512: the same source over portable intrinsics (`make test-avx512`).
+#include "avx512_simde.h"
+#define CK_TARGET_AVX512
+#else
+#include <immintrin.h>
+#define CK_TARGET_AVX512 __attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")))
+#endif
+#endif
+
+#endif
