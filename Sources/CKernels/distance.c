@@ -5,12 +5,6 @@
 #include <float.h>
 #include <math.h>
 
-#if CK_X86
-#define CK_TARGET_AVX512 __attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512dq")))
-#else
-#define CK_TARGET_AVX512
-#endif
-
 // As CK_VARIANTS, with AVX-512 for its own: twice the registers and conversions of eight doubles at once.
 #define VARIANTS(name, parameters, arguments)  \
     CK_VARIANTS(name, parameters, arguments)   \

@@ -4,8 +4,8 @@
 /// - Every kernel takes the instruction set first. A caller passes `ck_isa_best()`; tests pass each supported one.
 ///   A kernel without a variant of its own for a set uses the next lower one. Passing a set that `ck_isa_supported`
 ///   denies ends in SIGILL.
-/// - Every instruction set gives the same bits, for the integer kernels and for the floating-point ones: the sources
-///   are compiled without contraction, sums have a fixed order, and fused multiply-adds stand only where fmaf does.
+/// - Every instruction set gives the same bits, for the integer kernels and, where no more is said, for the
+///   floating-point ones: the sources are compiled without contraction, sums have a fixed order, and fused multiply-adds stand only where fmaf does.
 ///   The thread's rounding mode has to be the default one, with denormals on.
 /// - Matrices are row-major. `[m, k]` has m rows of k elements; `ld..` is the distance of two rows in elements and at
 ///   least the number of columns. Images are channels-last: `[h, w, c]`, which is the token matrix `[h*w, c]`.
@@ -194,13 +194,6 @@ void ck_depthwise(
     int isa, const void *x, const void *weight, const void *bias, void *y, size_t h, size_t w, size_t c, size_t ks,
     size_t row0, size_t row1);
 
-/// Output rows or columns of a 3x3 convolution with padding 1: (size - 1) / stride + 1; 0 for size 0.
-size_t ck_conv3x3_output(size_t size, size_t stride);
-/// Unfolds x f32 [h, w, c] for a 3x3 convolution with padding 1 and the given stride (1 or 2): output rows [row0, row1).
-///
-/// out f32 [(row1-row0)*wo, 9*c], wo = ck_conv3x3_output(w, stride); columns are tap-major, (ky*3 + kx)*c + channel.
-/// `out` points at the band, x at row 0 of the image.
-void ck_im2col3x3(
-    int isa, const void *x, void *out, size_t h, size_t w, size_t c, size_t stride, size_t row0, size_t row1);
+#include "CKernelsConv.h"
 
 #endif

@@ -48,7 +48,8 @@ package struct WeightLoader: Sendable {
 
     func convolution(_ name: String, _ outputs: Int, _ inputs: Int, bias: Bool = true) throws(WeightError) -> Convolution {
         let stored = try weight(name + ".weight", [outputs, 3, 3, inputs])
-        return Convolution(try layer(stored, bias: bias ? try tensor(name + ".bias", [outputs]) : nil))
+        let bias = bias ? try tensor(name + ".bias", [outputs]) : nil
+        do throws(AllocationError) { return try Convolution(stored, bias: bias) } catch { throw .memory(error) }
     }
 
     func depthwise(_ name: String, channels: Int, kernel: Int, bias: Bool) throws(WeightError) -> Depthwise {
