@@ -6,6 +6,7 @@ FIXTURE  := Tests/Fixtures/tiny-sprint
 PROMPT   ?= a large red circle on a blue background
 BIN      := .build/$(CONFIG)/sprintpack
 ORACLE   := .build-oracle/bin/python
+PEERS    := .build-peers/bin/python
 
 # What the program is linked with and loads, and what the tests run the second reader of the format with.
 BUILD_PACKAGES := libopenblas-dev libzstd-dev libxxhash-dev libpng-dev pkg-config
@@ -72,9 +73,13 @@ lint: ## Check the format, the length of files and marks of unfinished work.
 format: ## Format the Swift sources in place.
 	swift format --in-place --recursive Sources Tests Package.swift
 
-bench: release ## Time the stages of the embedded checkpoint.
-	$(BIN) convert $(FIXTURE) -o .build/tiny-sprint.sprint --preset int8 --force
-	$(BIN) bench .build/tiny-sprint.sprint
+$(PEERS): Tests/Bench/requirements.txt Tests/Fixtures/oracle/requirements.txt
+	python3 -m venv .build-peers
+	.build-peers/bin/pip install -q -r $<
+	touch $(PEERS)
+
+bench: release $(PEERS) ## Time real-size checkpoints beside PyTorch and OpenVINO (ROWS=... for some; an hour and 40 GB of cache).
+	$(PEERS) Tests/Bench/bench.py $(BIN) --json .build/bench.json --svg .build/bench.svg $(if $(ROWS),--rows $(ROWS))
 
 $(ORACLE): Tests/Fixtures/oracle/requirements.txt
 	python3 -m venv .build-oracle
@@ -92,4 +97,4 @@ install: release ## Install the program below PREFIX (/usr/local).
 	install -D -m 755 $(BIN) $(DESTDIR)$(PREFIX)/bin/sprintpack
 
 clean: ## Remove what the build made.
-	rm -rf .build .build-oracle demo.png demo.html
+	rm -rf .build .build-oracle .build-peers demo.png demo.html

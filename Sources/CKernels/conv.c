@@ -1,4 +1,4 @@
-// Depthwise convolution and the unfolding for dense 3x3 convolutions, channels-last.
+// Depthwise convolution, channels-last.
 #include "kernel_math.h"
 
 // One output pixel: taps [y0, y1) x [x0, x1) of the kernel lie inside the image; `corner` is the input under tap (0, 0),
@@ -64,30 +64,4 @@ void ck_depthwise(
     int isa, const void *x, const void *weight, const void *bias, void *y, size_t h, size_t w, size_t c, size_t ks,
     size_t row0, size_t row1) {
     CK_CALL(isa, depthwise, x, weight, bias, y, h, w, c, ks, row0, row1);
-}
-
-size_t ck_conv3x3_output(size_t size, size_t stride) { return size == 0 ? 0 : (size - 1) / stride + 1; }
-
-void ck_im2col3x3(
-    int isa, const void *x, void *out, size_t h, size_t w, size_t c, size_t stride, size_t row0, size_t row1) {
-    (void)isa;  // copies only
-    const float *image = x;
-    float *to = out;
-    size_t columns = ck_conv3x3_output(w, stride);
-    for (size_t r = row0; r < row1; r++) {
-        for (size_t col = 0; col < columns; col++) {
-            for (size_t ky = 0; ky < 3; ky++) {
-                size_t y = r * stride + ky;  // one row down, for the padding
-                for (size_t kx = 0; kx < 3; kx++) {
-                    size_t at = col * stride + kx;
-                    if (y >= 1 && y <= h && at >= 1 && at <= w) {
-                        memcpy(to, image + ((y - 1) * w + (at - 1)) * c, c * sizeof *to);
-                    } else {
-                        memset(to, 0, c * sizeof *to);
-                    }
-                    to += c;
-                }
-            }
-        }
-    }
 }

@@ -16,6 +16,13 @@ struct ScheduleTensors {
         tables = try wrapping(ConversionError.schedule) { () throws(InferenceError) in try ScheduleTables(schedule, configuration, from: weights) }
     }
 
+    /// Bytes in use while the tables are computed: the networks in float32, and one tensor more as it is stored.
+    static func memory(_ tensors: [PlannedTensor]) -> Int {
+        let sources = tensors.flatMap(\.sources)
+        let widened = sources.reduce(0) { $0 + $1.shape.elementCount } * MemoryLayout<Float>.stride
+        return widened + Int(sources.map(\.byteCount).max() ?? 0) + Int(tensors.reduce(0) { $0 + $1.packedByteCount })
+    }
+
     func values(of name: String) -> EncodedTensor { EncodedTensor(name == ScheduleTables.embeddingName ? tables.embedding : tables.modulation) }
 
     /// The records of what a tensor was computed from.

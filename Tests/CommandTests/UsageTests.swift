@@ -1,5 +1,6 @@
 import Foundation
 import StrictJSON
+import TestKit
 import Testing
 
 /// Words and exit codes that no file could change.

@@ -11,7 +11,7 @@ package struct ConversionOptions: Sendable {
     package var allowsNonfinite: Bool
     /// The schedule whose tables replace the networks of time and guidance; nil keeps the networks.
     package var frozenSchedule: FrozenSchedule?
-    /// The most bytes of buffers that the conversion holds at once.
+    /// The most bytes that the converting process may take, all in all.
     package var memoryBound: Int
 
     package static let defaultMemoryBound = 1 << 30

@@ -11,7 +11,7 @@ package struct ConversionPlan: Sendable {
     package let tensors: [PlannedTensor]
     /// The small files that make the packed file self-contained, byte for byte.
     package let blobs: [SmallFile]
-    /// The most bytes of buffers that the conversion holds at once.
+    /// The most bytes that the converting process takes, as it is planned.
     package let memoryNeeded: Int
 
     /// Resolves names, shapes, types and rules.
@@ -30,14 +30,21 @@ package struct ConversionPlan: Sendable {
         self.tensors = tensors
         prefixCache = components.contains(.prefixCache) ? try PrefixCache.Estimate(checkpoint, resolution.configuration, tensors) : nil
         blobs = Self.blobs(of: checkpoint, components: components)
-        let cacheMemory = (prefixCache?.memory ?? 0) + WorkingSet.writerByteCount
+        let workingSet = WorkingSet(bound: options.memoryBound, threads: Parallel.threads)
+        // The writer keeps its frames while the cache is computed from the file that it has just completed.
+        let cacheMemory = (prefixCache?.memory ?? 0) + workingSet.fixedByteCount
         guard cacheMemory <= options.memoryBound else {
             throw .memoryBound(needed: cacheMemory, bound: options.memoryBound, tensor: Component.prefixCache.rawValue)
         }
         if options.frozenSchedule != nil, !components.contains(.transformer) {
             throw .component(Component.transformer.rawValue, message: "is not packed, and a frozen schedule is a part of it; leave out --freeze-steps")
         }
-        memoryNeeded = max(try WorkingSet.needed(tensors, bound: options.memoryBound), cacheMemory)
+        let computed = tensors.filter { $0.row.role == .schedule }
+        let scheduleMemory = computed.isEmpty ? 0 : workingSet.fixedByteCount + ScheduleTensors.memory(computed)
+        guard scheduleMemory <= options.memoryBound else {
+            throw .memoryBound(needed: scheduleMemory, bound: options.memoryBound, tensor: ScheduleTables.modulationName)
+        }
+        memoryNeeded = max(try workingSet.needed(tensors.filter { $0.row.role != .schedule }), cacheMemory, scheduleMemory)
     }
 
     /// Nil where the file gets none.

@@ -45,6 +45,9 @@ struct Generate: Verb {
     @Flag(help: "Leave out the instruction that the model was trained to find before the prompt.")
     var noInstruction = false
 
+    @Option(help: ArgumentHelp("Arithmetic of weights with 16 or 32 bits: fp32 or bf16.", valueName: "type"))
+    var compute = Compute.float32
+
     @Option(help: ArgumentHelp("Take noise, prompt, steps and size from a trace.", valueName: "trace"))
     var inputs: String?
 
@@ -99,7 +102,7 @@ extension Generate {
         let picture = try OutputFile(path: output, replace: force, inputs: protected)
         let recorder = trace == nil ? nil : TraceRecorder()
         if let trace { _ = try OutputFile(path: trace, replace: force, inputs: protected) }
-        let pipeline = try SanaSprintPipeline(weights: PackedWeights(packed))
+        let pipeline = try SanaSprintPipeline(weights: PackedWeights(packed), compute: compute)
 
         if let frozen = pipeline.frozenSchedule {
             let statesSteps = steps != nil || timesteps != nil || source != nil
@@ -152,7 +155,8 @@ extension Generate {
         var settings: JSONObject = [
             "prompt": .string(request.prompt), "instruction": .bool(request.useInstruction), "steps": JSONValue(request.timesteps.stepCount),
             "guidance": .number(Double(request.guidance)), "width": JSONValue(image.width), "height": JSONValue(image.height),
-            "dtype": "float32", "weights": .string(packed.traceWeights.rawValue), "tool": .string(Version.tool), "model": .string(packed.contentHash),
+            "dtype": compute == .bfloat16 ? "bfloat16" : "float32",
+            "weights": .string(packed.traceWeights.rawValue), "tool": .string(Version.tool), "model": .string(packed.contentHash),
         ]
         if case .custom(let times) = request.timesteps { settings["timesteps"] = .array(times.map { .number($0) }) }
         switch request.noise {

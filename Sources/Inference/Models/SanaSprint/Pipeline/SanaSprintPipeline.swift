@@ -8,10 +8,13 @@ package import Tensors
 package final class SanaSprintPipeline: Sendable {
     package let configuration: SanaSprintConfiguration
     private let weights: any WeightSource
+    private let compute: Compute
 
-    package init(weights: any WeightSource) throws(InferenceError) {
+    /// - Parameter compute: the arithmetic of the transformer's matrix products with weights of 16 or 32 bits.
+    package init(weights: any WeightSource, compute: Compute = .float32) throws(InferenceError) {
         if let failure = BLAS.failure { throw .library(failure) }
         self.weights = weights
+        self.compute = compute
         func json(_ name: String, when present: Bool) throws(InferenceError) -> JSONValue? {
             guard present else { return nil }
             return try InferenceError.loading { () throws(WeightError) in try weights.configuration(name) }
@@ -35,7 +38,7 @@ package final class SanaSprintPipeline: Sendable {
 
     package func transformer() throws(InferenceError) -> SanaTransformer {
         guard has(.transformer) else { throw .missingComponent(.transformer, needed: "sample") }
-        return try SanaTransformer(configuration.transformer, from: weights)
+        return try SanaTransformer(configuration.transformer, from: weights, compute: compute)
     }
 
     package func decoder() throws(InferenceError) -> AutoencoderDecoder {

@@ -15,9 +15,11 @@ package final class SanaTransformer: Sendable {
     /// Epsilon of the last norm: fixed in SanaModulatedNorm, unlike those of the blocks.
     private static let outputEpsilon = 1e-6
 
-    package init(_ configuration: TransformerConfiguration, from source: any WeightSource) throws(InferenceError) {
+    package init(
+        _ configuration: TransformerConfiguration, from source: any WeightSource, compute: Compute = .float32
+    ) throws(InferenceError) {
         self.configuration = configuration
-        let loader = WeightLoader(source: source)
+        let loader = WeightLoader(source: source, compute: compute)
         let c = configuration
         conditioning = try InferenceError.loading { () throws(WeightError) in try TransformerConditioning(loader, c) }
         patchEmbedding = try InferenceError.loading { () throws(WeightError) in try loader.linear("dit.patch", c.width, c.patchChannels, bias: true) }

@@ -21,7 +21,8 @@ struct TransformerConditioning: Sendable {
             if let schedule = loader.source.frozenSchedule {
                 .tables(try ScheduleTables(loader, rows: schedule.rows.count, width: c.width), schedule)
             } else {
-                .networks(try TimeEmbedding(loader, width: c.width))
+                // One row each: bfloat16 would save nothing, and what it rounds off would shift every token alike.
+                .networks(try TimeEmbedding(WeightLoader(source: loader.source), width: c.width))
             }
         captionIn = try loader.linear("dit.caption.in", c.width, c.captionChannels, bias: true)
         captionOut = try loader.linear("dit.caption.out", c.width, c.width, bias: true)
