@@ -70,7 +70,9 @@ struct PrefixCacheTests {
         let own = try file.attachments.map { (name: $0.name, bytes: try file.attachment($0.name)) }
         let index = PromptPrefix.Index(ids: [2, 5, 7], contentHash: other.contentHash)
         let otherTokens = own.map { $0.name == PromptPrefix.indexName ? (name: $0.name, bytes: index.json.canonicalText) : $0 }
-        for (attachments, word) in [(own, "found one of \(file.contentHash)"), (otherTokens, "other tokens"), ([(PromptPrefix.indexName, [0x5B])], "prefix-cache/index.json: JSON")] {
+        let broken: [(name: String, bytes: [UInt8])] = [(PromptPrefix.indexName, [0x5B])]
+        let cases = [(own, "found one of \(file.contentHash)"), (otherTokens, "other tokens"), (broken, "prefix-cache/index.json: JSON")]
+        for (attachments, word) in cases {
             let path = folder.file("changed.sprint")
             try Self.copy(other, with: attachments, to: path)
             let changed = try PackedFile.open(path)

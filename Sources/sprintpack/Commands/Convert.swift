@@ -126,7 +126,8 @@ extension Convert {
             "output": .string(output), "bytes": .integer(Int64(summary.totalByteCount)), "sourceBytes": .integer(Int64(read)),
             "seconds": .number(seconds), "preset": .string(preset.rawValue), "contentHash": .string(summary.contentHash),
             "tensors": JSONValue(summary.directory.tensors.count), "worstTensor": worst.map { .string($0.name) } ?? .null,
-            "prefixCacheBytes": plan.prefixCache.map { .integer(Int64($0.byteCount)) } ?? .null, "worstRelativeL2": worst?.error.map { .number($0.relativeL2) } ?? .null, "peakBytes": JSONValue(Memory.peak),
+            "prefixCacheBytes": plan.prefixCache.map { .integer(Int64($0.byteCount)) } ?? .null,
+            "worstRelativeL2": worst?.error.map { .number($0.relativeL2) } ?? .null, "peakBytes": JSONValue(Memory.peak),
         ])
     }
 }

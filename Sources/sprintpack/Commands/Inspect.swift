@@ -103,7 +103,8 @@ private struct Inventory {
             ("written by", "\(directory.tool), zstd \(directory.zstd)"), ("fusions", directory.fusions.joined(separator: ", ")),
             ("components", directory.components.map(\.name).joined(separator: ", ")),
             ("frozen for", (try? FrozenSchedule(policy: directory.policy))?.description ?? "nothing: any steps and guidance"),
-            ("small files", "\(directory.blobs.count)"), ("attachments", Self.summary(of: file.attachments)), ("size", ByteCount.text(file.header.totalByteCount)),
+            ("small files", "\(directory.blobs.count)"), ("attachments", Self.summary(of: file.attachments)),
+            ("size", ByteCount.text(file.header.totalByteCount)),
         ]
         for tensor in directory.tensors {
             let storage = tensor.activations.map { "\(tensor.scheme.rawValue), activations \($0)" } ?? tensor.scheme.rawValue

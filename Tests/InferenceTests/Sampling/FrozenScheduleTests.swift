@@ -20,10 +20,12 @@ struct FrozenScheduleTests {
         #expect(try FrozenSchedule(policy: ["rules": []]) == nil)
     }
 
-    @Test(arguments: [
-        ["freeze": []], ["freeze": ["steps": [], "guidance": [1]]], ["freeze": ["steps": ["2"], "guidance": []]],
-        ["freeze": ["steps": ["02"], "guidance": [1]]], ["freeze": ["steps": ["1000"], "guidance": [1, 2]]], ["freeze": ["steps": ["1"], "guidance": ["x"]]],
-    ] as [JSONValue]) func othersAreRefused(policy: JSONValue) {
-        #expect(throws: InferenceError.self) { try FrozenSchedule(policy: policy) }
+    static let malformed: [JSONValue] = [
+        [], ["steps": [], "guidance": [1]], ["steps": ["2"], "guidance": []], ["steps": ["02"], "guidance": [1]],
+        ["steps": ["1000"], "guidance": [1, 2]], ["steps": ["1"], "guidance": ["x"]],
+    ]
+
+    @Test(arguments: malformed) func othersAreRefused(freeze: JSONValue) {
+        #expect(throws: InferenceError.self) { try FrozenSchedule(policy: ["freeze": freeze]) }
     }
 }
