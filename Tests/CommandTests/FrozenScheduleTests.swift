@@ -21,7 +21,7 @@ import Testing
         // The preset int8 has wider gates for traces of unequal models, but these computed the same.
         let compared = try Tool.run(["compare", shop.path("free.safetensors"), shop.path("frozen.safetensors"), "--json"])
         #expect(compared.status == 0, "\(compared.output.prefix(1000))")
-        let errors = try (compared.json()["series"]?.array ?? []).flatMap { $0["probes"]?.array ?? [] }.compactMap { $0["relativeL2"]?.double }
+        let errors = try (compared.json()["series"]?.array ?? []).flatMap { $0["probes"]?.array ?? [] }.compactMap { $0["metrics"]?["relative_l2"]?.double }
         #expect(!errors.isEmpty && errors.allSatisfy { $0 <= 1e-5 }, "\(errors.max() ?? .nan)")
     }
 
