@@ -4,7 +4,9 @@
 #include "kernel_math.h"
 
 bool ck_bf16_supported(void) {
-#if CK_X86
+#ifdef CK_EMULATE_AVX512
+    return true;
+#elif CK_X86
     return ck_isa_supported(CK_ISA_AVX512) && __builtin_cpu_supports("avx512bf16");
 #else
     return false;

@@ -9,7 +9,7 @@
 
 #include <string.h>
 
-#ifndef CK_EMULATE_AVX512
+#if CK_X86 && !defined(CK_EMULATE_AVX512)
 #include <immintrin.h>
 #endif
 #define CK_INLINE_AVX512 CK_TARGET_AVX512 CK_INLINE

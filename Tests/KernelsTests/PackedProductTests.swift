@@ -84,7 +84,7 @@ import Testing
             for type in [CK_PACKED_S8, CK_PACKED_BF16, CK_PACKED_F32] {
                 let bytes = ck_packed_row_bytes(type, m, k)
                 var (expected, packed) = ([UInt8](repeating: 7, count: bytes), [UInt8](repeating: 9, count: bytes))
-                var (steps, others, row) = ([Float](repeating: 0, count: m), [Float](repeating: 0, count: m), [Float](repeating: 0, count: k))
+                var (steps, others, row) = ([Float](repeating: 0, count: m), [Float](repeating: 0, count: m), [Float](repeating: 0, count: 12 * k))
                 unsafe ck_pack_rows(CK_ISA_PLAIN, type, normed, k, &expected, &steps, m, k)
                 unsafe ck_pack_layernorm(set.code, type, x, scale, shift, 1e-6, &packed, &others, &row, m, k)
                 #expect(packed == expected && others == steps, "\(set) \(type) \(m) x \(k)")

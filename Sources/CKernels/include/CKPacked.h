@@ -37,9 +37,9 @@ size_t ck_packed_row_bytes(int type, size_t m, size_t k);
 /// Packs rows of x f32 [m, k] (ldx). For CK_PACKED_S8 they are quantized as by `ck_quantize_rows_s8`, with scales s f32 [m];
 /// for the others s is not used. Who splits rows splits them at multiples of 12.
 void ck_pack_rows(int isa, int type, const void *x, size_t ldx, void *packed, void *s, size_t m, size_t k);
-/// Packs what `ck_layernorm_modulate` gives for the same x [m, k] (dense), scale, shift and eps. `row` is scratch of k f32.
+/// Packs what `ck_layernorm_modulate` gives for the same x [m, k] (dense), scale, shift and eps. `scratch` holds 12 * k f32.
 void ck_pack_layernorm(
-    int isa, int type, const void *x, const void *scale, const void *shift, double eps, void *packed, void *s, void *row,
+    int isa, int type, const void *x, const void *scale, const void *shift, double eps, void *packed, void *s, void *scratch,
     size_t m, size_t k);
 
 /// A product and what follows it. All pointers are to f32 where nothing else is said, and to the first channel of n.

@@ -183,6 +183,15 @@ static const size_t CK_LINEAR_ATTENTION_MAX_D = 128;
 bool ck_linear_attention(
     int isa, const void *q, size_t ldq, const void *k, size_t ldk, const void *v, size_t ldv, void *out, size_t ldo,
     size_t t, size_t d, size_t head_stride, size_t h0, size_t h1, bool relu, double eps);
+/// The same, with AVX-512 in float32: products over at most 32 tokens and over d are summed in float32, the rest in double.
+/// An output is within (d + 40) * 2^-24 * (sum over j of q[j] * sum over tokens of |k[j] v|) / (z . q + eps) of the exact one.
+bool ck_linear_attention_f32(
+    int isa, const void *q, size_t ldq, const void *k, size_t ldk, const void *v, size_t ldv, void *out, size_t ldo,
+    size_t t, size_t d, size_t head_stride, size_t h0, size_t h1, bool relu, double eps);
+
+/// Softmax of rows of x f32 [m, n] (ld), in place: exp(scale * (x - max)) / sum, scale > 0. With AVX-512 in float32: the
+/// argument of exp is rounded twice, exp is within 1.5 ulp, and the sum is of at most n / 16 + 4 roundings. In double else.
+void ck_softmax_rows_f32(int isa, void *x, size_t ld, size_t m, size_t n, double scale);
 
 // ---- Convolution (conv.c)
 

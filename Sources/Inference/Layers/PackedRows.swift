@@ -28,12 +28,12 @@ struct PackedRows: Sendable {
 
     private typealias Kernel = @Sendable (Range<Int>, UnsafeMutableRawPointer, UnsafeMutablePointer<Float>, UnsafeMutableRawPointer) -> Void
 
-    /// Allocates, and has `kernel` fill ranges of rows: it gets a range, where its rows and their scales go, and scratch of one row of floats.
+    /// Allocates, and has `kernel` fill ranges of rows: it gets a range, where its rows and their scales go, and scratch of one tile of floats.
     private init(_ type: PackedType, _ count: Int, _ columns: Int, _ kernel: Kernel) throws(AllocationError) {
         let values = try Buffer(byteCount: ck_packed_row_bytes(type.code, count, columns), zeroed: false)
         var scales = try Tensor([count], zeroed: false)
         let steps = unsafe SharedPointer(scales.mutablePointer)
-        try unsafe Parallel.forEach(count, grain: Self.tile, scratchBytes: columns * MemoryLayout<Float>.stride) { range, scratch in
+        try unsafe Parallel.forEach(count, grain: Self.tile, scratchBytes: Self.tile * columns * MemoryLayout<Float>.stride) { range, scratch in
             let start = ck_packed_row_bytes(type.code, range.lowerBound, columns)
             unsafe kernel(range, values.mutableBytes.baseAddress! + start, steps.pointer + range.lowerBound, scratch)
         }

@@ -58,9 +58,14 @@ package struct SoftmaxAttention {
                     queries.pointer + start * queries.stride + head * headDimension, lda: queries.stride, keys.pointer + shared, ldb: keys.stride,
                     transposed: true, into: block.pointer, ldc: columns, m: count, n: columns, k: headDimension)
                 Parallel.forEach(count, grain: 4) { range in
-                    unsafe ck_softmax_rows(
-                        isa, block.pointer + range.lowerBound * columns, columns, range.count, columns, scale, softCap ?? 0,
-                        causal ? firstRow + start + range.lowerBound : -1, window ?? 0)
+                    let rows = unsafe block.pointer + range.lowerBound * columns
+                    if softCap == nil && !causal {
+                        unsafe ck_softmax_rows_f32(isa, rows, columns, range.count, columns, scale)
+                    } else {
+                        unsafe ck_softmax_rows(
+                            isa, rows, columns, range.count, columns, scale, softCap ?? 0,
+                            causal ? firstRow + start + range.lowerBound : -1, window ?? 0)
+                    }
                 }
                 unsafe BLAS.multiply(
                     block.pointer, lda: columns, values.pointer + shared, ldb: values.stride, transposed: false,
