@@ -68,23 +68,9 @@ package struct PackedWeights: WeightSource {
     package func contains(_ name: String) -> Bool { file.entry(name) != nil }
 
     package func weight(_ name: String) throws(WeightError) -> StoredWeight {
-        try weight(name) { (entry) throws(PackedFileError) in try file.planes(of: entry) }
-    }
-
-    /// Only frames that hold some of the rows are read.
-    package func weight(_ name: String, rows: [Int]) throws(WeightError) -> StoredWeight {
-        let sorted = Set(rows).sorted()
-        let read = try weight(name) { (entry) throws(PackedFileError) in try file.planes(of: entry, rows: sorted) }
-        let places = Dictionary(uniqueKeysWithValues: sorted.enumerated().map { ($1, $0) })
-        do throws(AllocationError) { return try read.gatheringRows(rows.compactMap { places[$0] }) } catch { throw .memory(error) }
-    }
-
-    private func weight(
-        _ name: String, _ read: (TensorEntry) throws(PackedFileError) -> [EncodedTensor]
-    ) throws(WeightError) -> StoredWeight {
         guard let entry = file.entry(name) else { throw .missing(name: name, source: file.path) }
         do throws(PackedFileError) {
-            let planes = try read(entry)
+            let planes = try file.planes(of: entry)
             switch entry.scheme {
             case .f32, .f16, .bf16: return .plain(planes[0])
             case .int8PerChannel:

@@ -14,8 +14,6 @@ package protocol WeightSource: Sendable {
     func contains(_ name: String) -> Bool
     /// Reads one weight, whole, as it is stored.
     func weight(_ name: String) throws(WeightError) -> StoredWeight
-    /// Reads rows of one weight, in the order given.
-    func weight(_ name: String, rows: [Int]) throws(WeightError) -> StoredWeight
     /// What the text encoder computes of every prompt's first tokens; nil where the source does not have it.
     /// - Throws: where it has one that is not of these weights.
     func promptPrefix() throws(WeightError) -> PromptPrefix?
@@ -24,11 +22,6 @@ package protocol WeightSource: Sendable {
 }
 
 extension WeightSource {
-    package func weight(_ name: String, rows: [Int]) throws(WeightError) -> StoredWeight {
-        let whole = try weight(name)
-        do throws(AllocationError) { return try whole.gatheringRows(rows) } catch { throw .memory(error) }
-    }
-
     package func promptPrefix() throws(WeightError) -> PromptPrefix? { nil }
     package var frozenSchedule: FrozenSchedule? { nil }
 }
@@ -45,31 +38,6 @@ package enum StoredWeight: Sendable {
         case .plain(let tensor): tensor.shape
         case .int8PerChannel(let values, _, _): values.shape
         }
-    }
-}
-
-extension StoredWeight {
-    /// These rows, in their order.
-    func gatheringRows(_ indices: [Int]) throws(AllocationError) -> StoredWeight {
-        switch self {
-        case .plain(let tensor): .plain(try tensor.gatheringRows(indices))
-        case .int8PerChannel(let values, let scales, let activations):
-            .int8PerChannel(
-                values: try values.gatheringRows(indices), scales: try scales.reshaped([scales.count, 1]).gatheringRows(indices).reshaped([indices.count]),
-                activations: activations)
-        }
-    }
-}
-
-extension EncodedTensor {
-    fileprivate func gatheringRows(_ indices: [Int]) throws(AllocationError) -> EncodedTensor {
-        let result = try EncodedTensor(dtype: dtype, shape: Shape([indices.count] + shape.extents.dropFirst()))
-        let byteCount = shape.columns * dtype.byteCount
-        for (row, index) in indices.enumerated() {
-            let source = unsafe UnsafeRawBufferPointer(rebasing: bytes[index * byteCount..<(index + 1) * byteCount])
-            unsafe UnsafeMutableRawBufferPointer(rebasing: result.buffer.mutableBytes[(row * byteCount)...]).copyMemory(from: source)
-        }
-        return result
     }
 }
 

@@ -95,17 +95,36 @@ package struct Gemma2Encoder: Sendable {
             throw .request(
                 subject: "token ids", expected: "0 to \(vocabulary - 1), the text encoder's vocabulary", found: "\(id); the tokenizer is another model's")
         }
-        let rows = try InferenceError.loading { () throws(WeightError) in try loader.source.weight("text.embed.weight", rows: ids.map { Int($0) }) }
+        let table = try InferenceError.loading { () throws(WeightError) in try loader.weight("text.embed.weight", [vocabulary, width]) }
         let scale = Double(width).squareRoot()
         return try InferenceError.wrap { () throws(AllocationError) in
-            var result =
-                switch rows {
-                case .plain(let tensor): try tensor.widened().copy()
-                case .int8PerChannel(let values, let scales, _): try values.scaledRows(by: scales)
-                }
-            var elements = result.mutableSpan
-            for index in elements.indices { elements[index] = Float(Double(elements[index]) * scale) }
+            var result = try Tensor([ids.count, width], zeroed: false)
+            for (row, id) in ids.enumerated() {
+                let values = try table.row(Int(id))
+                var elements = result.mutableSpan
+                for column in 0..<width { elements[row * width + column] = Float(Double(values.span[column]) * scale) }
+            }
             return result
         }
+    }
+}
+
+extension StoredWeight {
+    /// One row in float32.
+    fileprivate func row(_ index: Int) throws(AllocationError) -> Tensor {
+        switch self {
+        case .plain(let tensor): return try tensor.row(index).widened()
+        case .int8PerChannel(let values, let scales, _): return try values.row(index).scaledRows(by: try scales.reshaped([scales.count, 1]).row(index))
+        }
+    }
+}
+
+extension EncodedTensor {
+    /// Row `index` as a matrix of one row.
+    fileprivate func row(_ index: Int) throws(AllocationError) -> EncodedTensor {
+        let result = try EncodedTensor(dtype: dtype, shape: [1, shape.columns])
+        let byteCount = shape.columns * dtype.byteCount
+        unsafe result.buffer.mutableBytes.copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[index * byteCount..<(index + 1) * byteCount]))
+        return result
     }
 }
