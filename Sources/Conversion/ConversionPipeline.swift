@@ -13,6 +13,7 @@ struct ConversionPipeline {
     private let writer: PackedFileWriter
     private let pool: WorkPool
     private let workingSet: WorkingSet
+    private let blocks: BlockPool
     private let progress: (Converter.Progress) -> Void
 
     private var underWay: [Step] = []
@@ -31,6 +32,7 @@ struct ConversionPipeline {
         self.writer = writer
         self.pool = pool
         self.workingSet = workingSet
+        blocks = BlockPool(limit: workingSet.idleByteCount)
         self.progress = progress
     }
 
@@ -39,7 +41,7 @@ struct ConversionPipeline {
         for tensor in plan.streamedTensors {
             let share = try workingSet.share(tensor)
             try makeRoom(for: share.pieces)
-            let work = TensorWork(try TensorRows(tensor, plan.checkpoint), pool)
+            let work = TensorWork(try TensorRows(tensor, plan.checkpoint, blocks: blocks), pool)
             underWay.append(.begin(work))
             let encoder = RowEncoder(rows: work.rows, allowsNonfinite: plan.options.allowsNonfinite)
             for piece in work.rows.pieces(rows: share.rows) {

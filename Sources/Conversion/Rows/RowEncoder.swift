@@ -32,7 +32,7 @@ struct RowEncoder: Sendable {
         }
         if rows.passesThrough(chunk.source) { return Encoded(chunk: chunk, planes: [try rows.laidOut(chunk.stored)], distances: []) }
         let shape = rows.packedShape(chunk.rows.count)
-        let planes = try wrapping(ConversionError.packedFile) { () throws(PackedFileError) in try scheme.allocate(shape) }
+        let planes = try wrapping(ConversionError.packedFile) { () throws(PackedFileError) in try scheme.allocate(shape, from: rows.blocks) }
         var distances: [RowDistance] = []
         distances.reserveCapacity(chunk.rows.count)
         let group = max(1, Self.groupElements / max(1, shape.columns))

@@ -12,16 +12,19 @@ import Tensors
 struct TensorRows: Sendable {
     let tensor: PlannedTensor
     private let component: CheckpointComponent
+    /// Memory for the rows that are read and encoded.
+    let blocks: BlockPool?
     /// The row scales by name, with the digest of each one's bytes.
     private let scales: [ExactString: (values: [Float], digest: String)]
 
     /// Reads the row scales; the rows are read by `read`.
-    init(_ tensor: PlannedTensor, _ checkpoint: Checkpoint) throws(ConversionError) {
+    init(_ tensor: PlannedTensor, _ checkpoint: Checkpoint, blocks: BlockPool? = nil) throws(ConversionError) {
         guard let component = checkpoint.components[tensor.component.folder] else {
             throw .component(tensor.component.rawValue, message: "\(checkpoint.path) has no folder \(tensor.component.folder)")
         }
         self.tensor = tensor
         self.component = component
+        self.blocks = blocks
         var scales: [ExactString: (values: [Float], digest: String)] = [:]
         for source in tensor.rowScales {
             let stored = try Self.read(source, rows: 0..<source.shape.rows, from: component)
@@ -64,7 +67,19 @@ struct TensorRows: Sendable {
     /// Reads some rows of one source.
     func read(_ rows: Range<Int>, ofSource index: Int) throws(ConversionError) -> Chunk {
         let source = tensor.sources[index]
-        return Chunk(index: index, source: source, rows: rows, stored: try Self.read(source, rows: rows, from: component))
+        return Chunk(index: index, source: source, rows: rows, stored: try Self.read(source, rows: rows, from: component, blocks))
+    }
+
+    /// Reads one row of the packed tensor.
+    func read(packedRow row: Int) throws(ConversionError) -> Chunk {
+        var first = 0
+        var index = 0
+        while index < tensor.sources.count - 1, row >= first + tensor.sources[index].shape.rows {
+            first += tensor.sources[index].shape.rows
+            index += 1
+        }
+        precondition(row >= first && row - first < tensor.sources[index].shape.rows, "no row of \(tensor.name)")
+        return try read(row - first..<row - first + 1, ofSource: index)
     }
 
     /// Calls `body` with the rows of all sources in order, at most `count` at once.
@@ -122,11 +137,13 @@ struct TensorRows: Sendable {
 
     func packedShape(_ rows: Int) -> Shape { Shape([rows] + tensor.row.shape.extents.dropFirst()) }
 
-    private static func read(_ source: PlannedSource, rows: Range<Int>, from component: CheckpointComponent) throws(ConversionError) -> EncodedTensor {
+    private static func read(
+        _ source: PlannedSource, rows: Range<Int>, from component: CheckpointComponent, _ blocks: BlockPool? = nil
+    ) throws(ConversionError) -> EncodedTensor {
         let rowByteCount = UInt64(source.shape.columns * source.dtype.byteCount)
         let range = UInt64(rows.lowerBound) * rowByteCount..<UInt64(rows.upperBound) * rowByteCount
         let shape = source.shape.rank == 0 ? source.shape : Shape([rows.count] + source.shape.extents.dropFirst())
-        let stored = try wrapping(ConversionError.memory) { () throws(AllocationError) in try EncodedTensor(dtype: source.dtype, shape: shape) }
+        let stored = try wrapping(ConversionError.memory) { () throws(AllocationError) in try EncodedTensor(dtype: source.dtype, shape: shape, from: blocks) }
         try wrapping(ConversionError.checkpoint) { () throws(CheckpointError) in
             unsafe try component.read(source.name, range: range, into: stored.buffer.mutableBytes)
         }

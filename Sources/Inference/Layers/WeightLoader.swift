@@ -64,8 +64,14 @@ package struct WeightLoader: Sendable {
     }
 
     /// The stored weight, of the given shape and a type that can be computed with.
-    func weight(_ name: String, _ shape: Shape) throws(WeightError) -> StoredWeight {
-        let stored = try source.weight(name)
+    func weight(_ name: String, _ shape: Shape) throws(WeightError) -> StoredWeight { try checked(try source.weight(name), name, shape) }
+
+    /// Some rows of a stored weight of the given shape, ascending, each once.
+    func rows(_ indices: [Int], of name: String, _ shape: Shape) throws(WeightError) -> StoredWeight {
+        try checked(try source.rows(indices, of: name), name, Shape([indices.count] + shape.extents.dropFirst()))
+    }
+
+    private func checked(_ stored: StoredWeight, _ name: String, _ shape: Shape) throws(WeightError) -> StoredWeight {
         guard stored.shape == shape else { throw .wrongShape(name: name, expected: shape, found: stored.shape) }
         switch stored {
         case .plain(let tensor):

@@ -68,9 +68,18 @@ package struct PackedWeights: WeightSource {
     package func contains(_ name: String) -> Bool { file.entry(name) != nil }
 
     package func weight(_ name: String) throws(WeightError) -> StoredWeight {
+        try read(name) { entry throws(PackedFileError) in try file.planes(of: entry) }
+    }
+
+    /// Reads and decodes the frames alone that hold some of the rows.
+    package func rows(_ indices: [Int], of name: String) throws(WeightError) -> StoredWeight {
+        try read(name) { entry throws(PackedFileError) in try file.planes(of: entry, rows: indices) }
+    }
+
+    private func read(_ name: String, planes: (TensorEntry) throws(PackedFileError) -> [EncodedTensor]) throws(WeightError) -> StoredWeight {
         guard let entry = file.entry(name) else { throw .missing(name: name, source: file.path) }
         do throws(PackedFileError) {
-            let planes = try file.planes(of: entry)
+            let planes = try planes(entry)
             switch entry.scheme {
             case .f32, .f16, .bf16: return .plain(planes[0])
             case .int8PerChannel:

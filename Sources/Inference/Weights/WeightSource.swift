@@ -12,6 +12,9 @@ package protocol WeightSource: Sendable {
     /// Which fusions the weights have been through; they decide which names the table has.
     var fusions: Fusions { get }
     func contains(_ name: String) -> Bool
+    /// Reads some rows of one weight, as they are stored: what `weight` gives with the others left out.
+    /// - Parameter indices: of the first axis, ascending, each once.
+    func rows(_ indices: [Int], of name: String) throws(WeightError) -> StoredWeight
     /// Reads one weight, whole, as it is stored.
     func weight(_ name: String) throws(WeightError) -> StoredWeight
     /// What the text encoder computes of every prompt's first tokens; nil where the source does not have it.

@@ -46,10 +46,13 @@ package enum Scheme: String, Sendable, CaseIterable {
     }
 
     /// Planes of unknown content for a tensor of this shape.
-    package func allocate(_ shape: Shape) throws(PackedFileError) -> [EncodedTensor] {
+    /// - Parameter pool: whose memory the first of them is in.
+    package func allocate(_ shape: Shape, from pool: BlockPool? = nil) throws(PackedFileError) -> [EncodedTensor] {
         do throws(AllocationError) {
             var result: [EncodedTensor] = []
-            for plane in planes(for: shape) { result.append(try EncodedTensor(dtype: plane.dtype, shape: plane.shape)) }
+            for plane in planes(for: shape) {
+                result.append(try EncodedTensor(dtype: plane.dtype, shape: plane.shape, from: result.isEmpty ? pool : nil))
+            }
             return result
         } catch { throw .memory(error) }
     }

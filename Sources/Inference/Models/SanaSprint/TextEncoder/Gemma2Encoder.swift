@@ -95,36 +95,19 @@ package struct Gemma2Encoder: Sendable {
             throw .request(
                 subject: "token ids", expected: "0 to \(vocabulary - 1), the text encoder's vocabulary", found: "\(id); the tokenizer is another model's")
         }
-        let table = try InferenceError.loading { () throws(WeightError) in try loader.weight("text.embed.weight", [vocabulary, width]) }
+        let rows = Set(ids.map(Int.init)).sorted()
+        let stored = try InferenceError.loading { () throws(WeightError) in try loader.rows(rows, of: "text.embed.weight", [vocabulary, width]) }
+        let places = Dictionary(uniqueKeysWithValues: rows.enumerated().map { ($1, $0) })
         let scale = Double(width).squareRoot()
         return try InferenceError.wrap { () throws(AllocationError) in
+            let table = try stored.widened()
             var result = try Tensor([ids.count, width], zeroed: false)
+            var elements = result.mutableSpan
             for (row, id) in ids.enumerated() {
-                let values = try table.row(Int(id))
-                var elements = result.mutableSpan
-                for column in 0..<width { elements[row * width + column] = Float(Double(values.span[column]) * scale) }
+                let place = places[Int(id), default: 0]
+                for column in 0..<width { elements[row * width + column] = Float(Double(table.span[place * width + column]) * scale) }
             }
             return result
         }
-    }
-}
-
-extension StoredWeight {
-    /// One row in float32.
-    fileprivate func row(_ index: Int) throws(AllocationError) -> Tensor {
-        switch self {
-        case .plain(let tensor): return try tensor.row(index).widened()
-        case .int8PerChannel(let values, let scales, _): return try values.row(index).scaledRows(by: try scales.reshaped([scales.count, 1]).row(index))
-        }
-    }
-}
-
-extension EncodedTensor {
-    /// Row `index` as a matrix of one row.
-    fileprivate func row(_ index: Int) throws(AllocationError) -> EncodedTensor {
-        let result = try EncodedTensor(dtype: dtype, shape: [1, shape.columns])
-        let byteCount = shape.columns * dtype.byteCount
-        unsafe result.buffer.mutableBytes.copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[index * byteCount..<(index + 1) * byteCount]))
-        return result
     }
 }
