@@ -76,6 +76,9 @@ struct FrameProblem: Error, Sendable, Equatable {
         case weights
     }
 
+    /// What is shorter is compressed as text: a table of codes would be most of it.
+    private static let fewestWeights = 4096
+
     init() throws(AllocationError) {
         guard let context = unsafe ZSTD_createCCtx() else { throw .refused(byteCount: Zstd.bound(0), inUse: Memory.inUse) }
         unsafe self.context = context
@@ -88,6 +91,15 @@ struct FrameProblem: Error, Sendable, Equatable {
     @unsafe func compress(
         _ source: UnsafeRawBufferPointer, _ kind: Kind, into target: UnsafeMutableRawBufferPointer
     ) throws(AllocationError) -> Int {
+        guard kind == .weights, source.count >= Self.fewestWeights else { return unsafe try run(source, .text, into: target) }
+        let count = unsafe try run(source, .weights, into: target)
+        // No code is shorter than a bit: what comes near it, mostly zeros, has repetitions that are worth a search.
+        guard count < source.count / 4 else { return count }
+        let searched = unsafe try run(source, .text, into: target)
+        return searched < count ? searched : unsafe try run(source, .weights, into: target)
+    }
+
+    @unsafe private func run(_ source: UnsafeRawBufferPointer, _ kind: Kind, into target: UnsafeMutableRawBufferPointer) throws(AllocationError) -> Int {
         set(ZSTD_c_compressionLevel, kind == .weights ? -131_072 : 1)
         // ZSTD_c_literalCompressionMode: such a level leaves literals as they are, unless told to (1) code them.
         set(ZSTD_c_experimentalParam5, kind == .weights ? 1 : 0)
