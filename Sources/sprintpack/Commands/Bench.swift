@@ -38,6 +38,9 @@ struct Bench: Verb {
     @Flag(help: "Print the time of every layer.")
     var layers = false
 
+    @Flag(help: "Time the reading of all weights alone, which a file of some components can do too.")
+    var unpack = false
+
     @OptionGroup var threadOptions: ThreadOptions
     @OptionGroup var common: CommonOptions
 
@@ -52,13 +55,13 @@ struct Bench: Verb {
     func execute() throws -> Outcome {
         threadOptions.apply()
         let packed = try PackedFile.open(file)
-        let pipeline = try SanaSprintPipeline(weights: PackedWeights(packed), compute: compute)
+        let pipeline = unpack ? nil : try SanaSprintPipeline(weights: PackedWeights(packed), compute: compute)
         var request = GenerationRequest(prompt: "a large red circle on a blue background")
         request.timesteps = .steps(steps)
-        if let frozen = pipeline.frozenSchedule { request.follow(frozen, keepsSteps: true, keepsGuidance: false) }
+        if let frozen = pipeline?.frozenSchedule { request.follow(frozen, keepsSteps: true, keepsGuidance: false) }
         request.width = width
         request.height = height
-        if !pipeline.has(.textEncoder) { request.promptFeatures = try Self.features(channels: pipeline.configuration.transformer.captionChannels) }
+        if let pipeline, !pipeline.has(.textEncoder) { request.promptFeatures = try Self.features(channels: pipeline.configuration.transformer.captionChannels) }
         var times: [Stage: [Double]] = [:]
         var laps: [[(name: String, seconds: Double)]] = []
         let bar = common.progress("bench", unit: .steps)
@@ -104,10 +107,10 @@ struct Bench: Verb {
     }
 
     /// Seconds of each stage of one run. The text encoder and the decoder load their weights as they go.
-    private func measure(_ packed: PackedFile, _ pipeline: SanaSprintPipeline, _ request: GenerationRequest, _ clock: LayerClock) throws -> [(Stage, Double)] {
+    private func measure(_ packed: PackedFile, _ pipeline: SanaSprintPipeline?, _ request: GenerationRequest, _ clock: LayerClock) throws -> [(Stage, Double)] {
         var marks: [(Stage, Double)] = [(.unpack, ProgressBar.now())]
         for tensor in packed.directory.tensors { _ = try packed.planes(of: tensor) }
-        _ = try pipeline.generate(request, probes: clock) { stage in
+        _ = try pipeline?.generate(request, probes: layers ? clock : nil) { stage in
             clock.restart()
             switch stage {
             case .readingPrompt: marks.append((.text, ProgressBar.now()))

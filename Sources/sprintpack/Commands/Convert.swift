@@ -56,7 +56,7 @@ struct Convert: Verb {
     @Flag(help: "Read headers only, print what would be written, and write nothing.")
     var dryRun = false
 
-    @Option(help: ArgumentHelp("Memory the conversion may use for tensors, for instance 512MiB.", valueName: "size"))
+    @Option(help: ArgumentHelp("Memory the conversion may use, all in all, for instance 512MiB.", valueName: "size"))
     var maxMemory = "1GiB"
 
     @Flag(name: .customLong("allow-nonfinite"), help: "Convert weights that hold NaN or infinity; they are counted in the file.")
