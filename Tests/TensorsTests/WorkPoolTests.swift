@@ -27,10 +27,10 @@ import Testing
             seen = witness
             first = pool.submit { _ = witness }
         }
-        let others = (0..<10).map { _ in pool.submit {} }
+        let others = (0..<10).map { _ in pool.submit { 1 } }
         first?.wait()
         #expect(seen == nil)
-        for other in others { other.wait() }
+        for other in others { #expect(other.wait() == 1) }
     }
 
     @Test func aPoolMayEndWithWorkInIt() {
@@ -46,7 +46,7 @@ import Testing
             let pool = BlockPool(limit: 1 << 20)
             for _ in 0..<10 { _ = try Buffer(byteCount: 6_000_000, from: pool) }
             let (a, b) = (try Buffer(byteCount: 700_000, from: pool), try Buffer(byteCount: 1, from: pool))
-            #expect(a.byteCount == 700_000 && b.byteCount == 1 && unsafe a.bytes.count == 700_000)
+            #expect(a.byteCount == 700_000 && b.byteCount == 1)
             unsafe a.mutableBytes[699_999] = 1
         }
         // Other tests allocate meanwhile; what this one had is far more than they do.
