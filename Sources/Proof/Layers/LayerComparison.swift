@@ -82,6 +82,10 @@ struct LayerComparison {
                 (run, sink) throws(InferenceError) in
                 try run.transformer(into: sink)
             }
+            try force("Decoder, stage by stage, weights alone", "P7", true, floats, floatsPerturbed, reference, note: Self.weightsAlone) {
+                (run, sink) throws(InferenceError) in
+                try run.decoder(into: sink)
+            }
         }
         try force("Transformer, block by block", "P7", true, packed, perturbed, reference) { (run, sink) throws(InferenceError) in
             try run.transformer(into: sink)

@@ -1,19 +1,19 @@
 import CKernels
-import Tensors
+package import Tensors
 
 /// Operations on an image one after the other, as a stream of rows: each is held up no longer than until the next one can go on.
 ///
 /// Between two operations there are some rows and never a whole image, so that a map of any height passes through the caches;
 /// only the input and the result are whole. Every row is computed once. The result does not depend on how many rows are made at
 /// a time.
-struct RowChain {
+package struct RowChain {
     private var steps: [RowStep] = []
     private var last: RowRing
 
     /// The result `[h', w', c']` of the operations on a map `[h, w, c]`.
     ///
     /// - Parameter batch: the most rows to make at once; a multiple of 4. For tests; nil chooses by the width.
-    static func apply(_ operations: [RowOperation], to x: Tensor, batch: Int? = nil) throws(AllocationError) -> Tensor {
+    package static func apply(_ operations: [RowOperation], to x: Tensor, batch: Int? = nil) throws(AllocationError) -> Tensor {
         var chain = try RowChain(x, quantizes: operations.first?.readsIntegers ?? false, batch)
         for (index, operation) in operations.enumerated() {
             let isLast = index + 1 == operations.count

@@ -1,7 +1,7 @@
 import Tensors
 
 /// What a `RowChain` can do to the rows of an image.
-enum RowOperation: Sendable {
+package enum RowOperation: Sendable {
     /// A 3x3 convolution; with `step` 2 it keeps every second row and column.
     case convolution(Convolution, step: Int = 1)
     /// A 3x3 convolution of the image doubled in both directions by repetition.
