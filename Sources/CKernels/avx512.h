@@ -11,6 +11,19 @@
 #else
 #include <immintrin.h>
 #endif
+#else
+#define CK_TARGET_AVX512
 #endif
+
+// As CK_VARIANTS and CK_CALL, with AVX-512 as well.
+#define CK_VARIANTS_512(name, parameters, arguments)                               \
+    CK_VARIANTS(name, parameters, arguments)                                       \
+    CK_TARGET_AVX512 static void name##_avx512 parameters { name##_body arguments; }
+
+#define CK_CALL_512(isa, name, ...)                                                \
+    do {                                                                           \
+        if ((isa) >= CK_ISA_AVX512) { name##_avx512(__VA_ARGS__); }                \
+        else { CK_CALL(isa, name, __VA_ARGS__); }                                  \
+    } while (0)
 
 #endif

@@ -2,6 +2,7 @@
 //
 // Chunks of pixels, panels of channels, taps, runs of input channels, tiles: in this order from the outside in. A run of
 // weights and the accumulators of a chunk stay in the first cache, the rows of the chunk in the second.
+#include "avx512.h"
 #include "conv_tiles.h"
 
 #include <math.h>
@@ -12,6 +13,7 @@ enum {
     chunk = 96,       // pixels of a chunk
     up_chunk = 23,    // input pixels of a doubling chunk: with one neighbour two tiles of 12
     up_rows = 4,      // CK_UPCONV_MAX_ROWS
+    narrow = 4,       // so few outputs would leave most of a panel empty; packed as panels of one, which are the rows as they are
 };
 
 CK_INLINE size_t divided_up(size_t a, size_t b) { return a / b + (a % b != 0); }
@@ -47,8 +49,9 @@ static void spread_i8(size_t n, const ck_conv_tile *t) { (void)n; put(true, t, *
 
 // ---- The choice of the kernel.
 
-static ck_conv_kernel kernel_f32(int isa, size_t c) {
+static ck_conv_kernel kernel_f32(int isa, size_t c, size_t n) {
     ck_conv_kernel k = {1, 1, 4 * c, 4 * c, 128, 128 * 4, 128 * 4, false, add_f32, spread_f32};
+    if (n <= narrow) { return k; }
 #if CK_X86
     if (isa >= CK_ISA_AVX512) {
         k.panel = 32, k.tile = 12, k.add = ck_conv_f32_add_avx512, k.spread = ck_conv_f32_spread_avx512;
@@ -78,14 +81,14 @@ static ck_conv_kernel kernel_i8(int isa, size_t c) {
     return k;
 }
 
-size_t ck_conv_panel(int isa) { return kernel_f32(isa, 1).panel; }
+size_t ck_conv_panel(int isa) { return kernel_f32(isa, 1, SIZE_MAX).panel; }
 
 // ---- Packing: panels, in them taps, in them the instruction set's order of channels.
 
 static size_t packed_bytes(const ck_conv_kernel *k, size_t n) { return divided_up(n, k->panel) * taps * k->tap_bytes; }
 
 size_t ck_conv_f32_packed_bytes(int isa, size_t n, size_t c) {
-    ck_conv_kernel k = kernel_f32(isa, c);
+    ck_conv_kernel k = kernel_f32(isa, c, n);
     return packed_bytes(&k, n);
 }
 
@@ -104,7 +107,7 @@ CK_INLINE void interleave(const uint8_t *from, size_t row_bytes, size_t outputs,
 }
 
 void ck_conv_f32_pack(int isa, const void *w, size_t n, size_t c, void *packed) {
-    ck_conv_kernel k = kernel_f32(isa, c);
+    ck_conv_kernel k = kernel_f32(isa, c, n);
     if (n % k.panel != 0) { memset(packed, 0, packed_bytes(&k, n)); }
     for (size_t c0 = 0; c0 < n; c0 += k.panel) {
         const uint8_t *from = (const uint8_t *)w + c0 * taps * c * 4;
@@ -203,14 +206,14 @@ CK_INLINE void finish_body(const float *f, const float *sw, const float *bias, s
         for (size_t i = 0; i < channels; i++) { y[p * ldy + i] = fmaf(f[p * panel + i], scale[i], offset[i]); }
     }
 }
-CK_VARIANTS(
+CK_VARIANTS_512(
     finish, (const float *f, const float *sw, const float *bias, size_t count, size_t panel, size_t channels, float *y, size_t ldy),
     (f, sw, bias, count, panel, channels, y, ldy))
 
 static void finish_panel(int isa, const convolution *g, const float *f, size_t count, size_t c0, float *y) {
     size_t panel = g->kernel.panel, channels = g->n - c0 < panel ? g->n - c0 : panel;
     const float *sw = g->sw ? g->sw + c0 : NULL, *bias = g->bias ? g->bias + c0 : NULL;
-    CK_CALL(isa, finish, f, sw, bias, count, panel, channels, y + c0, g->n);
+    CK_CALL_512(isa, finish, f, sw, bias, count, panel, channels, y + c0, g->n);
 }
 
 static void convolve(int isa, const convolution *g, size_t x0, size_t x1, float *y) {
@@ -269,10 +272,71 @@ static void convolve_doubled(int isa, const convolution *g, size_t count, size_t
     }
 }
 
+// ---- Few outputs, in float32: sums run along the channels, 16 of them side by side.
+
+typedef float lanes __attribute__((vector_size(64), aligned(4)));
+
+// `count` pixels with n outputs each. The three pixels under a row of taps lie side by side, as do their weights.
+CK_INLINE void narrow_tile(const size_t n, const size_t count, const convolution *g, size_t x, float *y) {
+#pragma clang fp contract(fast)
+    lanes sum[4][narrow];
+    float rest[4][narrow];
+    memset(sum, 0, sizeof sum);
+    memset(rest, 0, sizeof rest);
+    size_t run = 3 * g->c, whole = run / 16 * 16;
+    for (size_t ky = 0; ky < 3; ky++) {
+        if (!g->rows[ky]) { continue; }
+        const float *from = (const float *)g->rows[ky] + x * g->step * g->c;
+        const float *w = (const float *)(const void *)g->packed + ky * run;
+        for (size_t i = 0; i < whole; i += 16) {
+            lanes weights[narrow];
+            for (size_t o = 0; o < n; o++) { memcpy(&weights[o], w + o * taps * g->c + i, sizeof weights[o]); }
+            for (size_t p = 0; p < count; p++) {
+                lanes values;
+                memcpy(&values, from + p * g->step * g->c + i, sizeof values);
+                for (size_t o = 0; o < n; o++) { sum[p][o] += values * weights[o]; }
+            }
+        }
+        for (size_t i = whole; i < run; i++) {
+            for (size_t p = 0; p < count; p++) {
+                for (size_t o = 0; o < n; o++) { rest[p][o] += from[p * g->step * g->c + i] * w[o * taps * g->c + i]; }
+            }
+        }
+    }
+    for (size_t p = 0; p < count; p++) {
+        for (size_t o = 0; o < n; o++) {
+            float total = rest[p][o];
+            for (size_t i = 0; i < 16; i++) { total += sum[p][o][i]; }
+            y[(x + p) * n + o] = total + (g->bias ? g->bias[o] : 0.0f);
+        }
+    }
+}
+
+CK_INLINE void narrow_row(const size_t n, const convolution *g, size_t x0, size_t x1, float *y) {
+    for (; x0 + 4 <= x1; x0 += 4) { narrow_tile(n, 4, g, x0, y); }
+    for (; x0 < x1; x0++) { narrow_tile(n, 1, g, x0, y); }
+}
+
+CK_INLINE void narrow_body(const convolution *g, size_t x0, size_t x1, float *y) {
+    switch (g->n) {
+        case 1: narrow_row(1, g, x0, x1, y); break;
+        case 2: narrow_row(2, g, x0, x1, y); break;
+        case 3: narrow_row(3, g, x0, x1, y); break;
+        default: narrow_row(narrow, g, x0, x1, y); break;
+    }
+}
+CK_VARIANTS_512(narrow, (const convolution *g, size_t x0, size_t x1, float *y), (g, x0, x1, y))
+
+// ---- The entries.
+
 void ck_conv_f32(
     int isa, const void *const *rows, size_t step, size_t x0, size_t x1, size_t c, size_t n, const void *packed,
     const void *bias, void *y) {
-    convolution g = {kernel_f32(isa, c), rows, NULL, step, c, n, packed, NULL, bias};
+    convolution g = {kernel_f32(isa, c, n), rows, NULL, step, c, n, packed, NULL, bias};
+    if (n <= narrow) {
+        CK_CALL_512(isa, narrow, &g, x0, x1, y);
+        return;
+    }
     convolve(isa, &g, x0, x1, y);
 }
 
@@ -286,7 +350,7 @@ void ck_conv_i8(
 void ck_upconv_f32(
     int isa, const void *const *rows, size_t count, size_t x0, size_t x1, size_t c, size_t n, const void *packed,
     const void *bias, void *const *y) {
-    convolution g = {kernel_f32(isa, c), rows, NULL, 1, c, n, packed, NULL, bias};
+    convolution g = {kernel_f32(isa, c, n), rows, NULL, 1, c, n, packed, NULL, bias};
     convolve_doubled(isa, &g, count, x0, x1, y);
 }
 

@@ -2,15 +2,7 @@
 #include "avx512.h"
 #include "kernel_math.h"
 
-// As CK_VARIANTS, with AVX-512 as well. The bodies fuse only by fmaf and fix the order of their sums: the same bits.
-#define VARIANTS(name, parameters, arguments)          \
-    CK_VARIANTS(name, parameters, arguments)           \
-    CK_TARGET_AVX512 static void name##_avx512 parameters { name##_body arguments; }
-#define CALL(isa, name, ...)                                                  \
-    do {                                                                      \
-        if ((isa) >= CK_ISA_AVX512) { name##_avx512(__VA_ARGS__); }           \
-        else { CK_CALL(isa, name, __VA_ARGS__); }                             \
-    } while (0)
+// The bodies fuse only by fmaf and fix the order of their sums: the same bits on every instruction set.
 
 // ---- Quantization, in the forms that the kernels take.
 
@@ -127,9 +119,9 @@ CK_INLINE void silu_f32_body(const float *x, float *y, size_t n) {
     CK_INDEPENDENT
     for (size_t i = 0; i < n; i++) { y[i] = x[i] / (1.0f + exp_float(-x[i])); }
 }
-VARIANTS(silu_f32, (const float *x, float *y, size_t n), (x, y, n))
+CK_VARIANTS_512(silu_f32, (const float *x, float *y, size_t n), (x, y, n))
 
-void ck_silu_f32(int isa, const void *x, void *y, size_t n) { CALL(isa, silu_f32, x, y, n); }
+void ck_silu_f32(int isa, const void *x, void *y, size_t n) { CK_CALL_512(isa, silu_f32, x, y, n); }
 
 // ---- RMS norm and residual.
 
@@ -147,14 +139,14 @@ CK_INLINE void rmsnorm_add_body(
         }
     }
 }
-VARIANTS(
+CK_VARIANTS_512(
     rmsnorm_add,
     (const float *x, const float *weight, const float *bias, double eps, const float *base, float *y, size_t m, size_t k),
     (x, weight, bias, eps, base, y, m, k))
 
 void ck_rmsnorm_add(
     int isa, const void *x, const void *weight, const void *bias, double eps, const void *base, void *y, size_t m, size_t k) {
-    CALL(isa, rmsnorm_add, x, weight, bias, eps, base, y, m, k);
+    CK_CALL_512(isa, rmsnorm_add, x, weight, bias, eps, base, y, m, k);
 }
 
 // ---- The shortcut around a doubling.
@@ -177,10 +169,10 @@ CK_INLINE void add_doubled_body(const float *x, size_t inputs, size_t dy, float 
         }
     }
 }
-VARIANTS(
+CK_VARIANTS_512(
     add_doubled, (const float *x, size_t inputs, size_t dy, float *y, size_t outputs, size_t x0, size_t x1),
     (x, inputs, dy, y, outputs, x0, x1))
 
 void ck_add_doubled(int isa, const void *x, size_t inputs, size_t dy, void *y, size_t outputs, size_t x0, size_t x1) {
-    CALL(isa, add_doubled, x, inputs, dy, y, outputs, x0, x1);
+    CK_CALL_512(isa, add_doubled, x, inputs, dy, y, outputs, x0, x1);
 }

@@ -11,7 +11,7 @@
 // A row above or below the image is NULL. So a band of rows is enough to compute with, wherever it lies.
 //
 // float32: pixels are f32 [c]. The sum over taps and channels is rounded in an order that depends on the instruction
-// set and on nothing else; it is judged against float64.
+// set, and on whether there are more than four outputs; it is judged against float64.
 // int8: pixels are what `ck_conv_i8_quantize` made, one scale for each, `ck_conv_i8_pixel_bytes` long. Every instruction
 // set gives the same bits: for the taps ky*3 + kx in order, f = fmaf(scale of the tap's pixel, (float)accumulator, f)
 // from f = 0, then y = fmaf(f, sw[n], bias[n]) (Formats/schemes.md, "The integer contract").
@@ -49,7 +49,7 @@ static const size_t CK_UPCONV_MAX_ROWS = 4;
 /// The convolution of an image doubled in both directions by repetition, in float32, without making the doubled image.
 ///
 /// Each product of a tap with an input pixel is computed once and added to the four output pixels that it belongs to:
-/// a quarter of the work, in the same order of taps. rows [count + 2]: the input rows from one above to one below the
+/// a quarter of the work, in the same order of taps (the same bits for more than four outputs). rows [count + 2]: the input rows from one above to one below the
 /// `count` rows worked on, NULL outside the image. y [2 * count]: the output rows f32 [2w, n], of which columns
 /// [2*x0, 2*x1) are written.
 void ck_upconv_f32(
