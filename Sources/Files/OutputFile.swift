@@ -124,8 +124,12 @@ package final class OutputFile {
     }
 
     /// Syncs the bytes and gives the file its name. Nothing may be written afterwards.
-    package func commit() throws(FileError) {
+    /// - Returns: how long the sync took, which is the disk's time.
+    @discardableResult
+    package func commit() throws(FileError) -> Duration {
+        let start = ContinuousClock.now
         guard fsync(descriptor) == 0 else { throw .system(operation: "sync", path: path, code: errno) }
+        let duration = start.duration(to: .now)
         var failure: FileError?
         // Under the lock of TemporaryFiles an interrupt comes before or after the naming, never between its steps.
         TemporaryFiles.withLock { names in
@@ -139,6 +143,7 @@ package final class OutputFile {
             fsync(folder)
             close(folder)
         }
+        return duration
     }
 
     /// Gives the file its name, which must be free: a link, unlike a rename, never replaces what is there.

@@ -26,6 +26,8 @@ package final class PackedFileWriter {
         package let contentHash: String
         package let totalByteCount: UInt64
         package let directory: Directory
+        /// What the final sync took of the time.
+        package let syncDuration: Duration
     }
 
     /// - Parameters:
@@ -137,8 +139,10 @@ package final class PackedFileWriter {
             header.attachments = try writeDirectory(text, compressedFlag: .compressedAttachments, &header)
         }
         try write(header)
-        do throws(FileError) { try output.commit() } catch { throw .file(error) }
-        return Summary(contentHash: header.contentHashDigits, totalByteCount: output.position, directory: directory)
+        let syncDuration: Duration
+        do throws(FileError) { syncDuration = try output.commit() } catch { throw .file(error) }
+        return Summary(
+            contentHash: header.contentHashDigits, totalByteCount: output.position, directory: directory, syncDuration: syncDuration)
     }
 
     /// Writes the directory, and gives the header that goes with it.
