@@ -49,6 +49,10 @@ package struct Verification: Sendable {
         take(BlobChecks(file, checkpoint).outcome)
         take(try PolicyChecks(file, checkpoint).outcome)
         take(try TensorChecks(file, checkpoint) { progress(.deriving(tensor: $0, done: $1, total: $2)) }.outcome)
+        if !findings.isEmpty {
+            findings = BlobCauses.explain(findings, file, checkpoint)
+            if let causes = try? WeightCauses(file, checkpoint) { findings = try causes.explain(findings) { progress(.running("why \($0) differs")) } }
+        }
         guard options.runsLayers else { return }
         let layers = try LayerComparison(file, checkpoint, options) { progress(.running($0)) }
         take(layers.outcome)

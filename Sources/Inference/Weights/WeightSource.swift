@@ -11,6 +11,8 @@ package protocol WeightSource: Sendable {
     func tokenizer() throws(WeightError) -> [UInt8]
     /// Which fusions the weights have been through; they decide which names the table has.
     var fusions: Fusions { get }
+    /// Mistakes to make on purpose: none, but for a search for causes.
+    var deviations: Deviations { get }
     func contains(_ name: String) -> Bool
     /// Reads one weight, whole, as it is stored.
     func weight(_ name: String) throws(WeightError) -> StoredWeight
