@@ -22,7 +22,7 @@ enum ValueHypotheses {
         guard let first else { return nil }
         let place = "the first at element \(first), expected \(left[first])"
         if infinite > 0 && (beyond > 0 || nans == 0) {
-            return Cause(.overflow, "half precision overflow: \(infinite) elements are infinite, \(beyond) of them beyond float16's 65504, \(place)")
+            return Cause(.overflow, "half precision overflow: \(infinite) elements are infinite" + (beyond > 0 ? ", \(beyond) of them beyond float16's 65504, " : ", ") + place)
         }
         return Cause(.nonfinite, "\(nans) elements are no numbers, \(place)")
     }

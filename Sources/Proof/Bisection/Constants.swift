@@ -6,6 +6,9 @@ import Tensors
 enum Constants {
     static func cause(_ pair: TensorPair, _ probe: ProbeName, _ configuration: SanaSprintConfiguration, _ run: ProbeRun) -> Cause? {
         if let cause = time(pair, probe, run) { return cause }
+        if probe == .bytes, let residual = pair.residual({ $0[$1 + 2 - 2 * ($1 % 3)] }) {
+            return Cause(.channelOrder, "the colours are in the order blue, green, red", residual: residual)
+        }
         let sigma = configuration.scheduler.sigmaData
         var factors: [(Double, Cause.Kind, String)] = [(1 / sigma, .scaled, "sigma_data, \(sigma), is left out"), (sigma, .scaled, "sigma_data, \(sigma), is multiplied once too often")]
         if let text = configuration.text, probe == .embeddings {

@@ -15,6 +15,8 @@ struct ProbeRun {
     /// A probe as the trace has it, or computed where it has not.
     func value(_ name: String) throws -> Tensor? {
         if let stored = try values.tensor(name) { return stored }
+        // An engine without a text encoder starts from the reference's features.
+        if name == "prompt_embeds", !values.has("text.input_ids"), let given = try values.input(name) { return given }
         return try compute(name)
     }
 
@@ -92,10 +94,16 @@ struct ProbeRun {
         guard let x = try value(index == 0 ? name + "patch_embed" : name + "block.\(index - 1)"), var modulation = try value(name + "modulation"),
             var caption = try value("dit.caption"), let size = try latentSize()
         else { return nil }
-        if slip.attendsToPadding, let padded = try values.padded("dit.caption") { caption = padded }
+        if slip.attendsToPadding { caption = try paddedCaption() ?? caption }
         if let order = slip.modulationOrder { modulation = try modulation.reshaped([6, modulation.count / 6]).gathering(order) }
         return try parts.block(
             index, x, modulation: modulation.reshaped([1, modulation.count]), caption: caption, height: size.height / patch, width: size.width / patch)
+    }
+
+    /// The caption with the rows of padding, from the trace or from the features that the run started with.
+    private func paddedCaption() throws -> Tensor? {
+        if let padded = try values.padded("dit.caption") { return padded }
+        return try values.padded("prompt_embeds").map { try parts.caption($0) }
     }
 
     private func latentSize() throws -> (height: Int, width: Int)? {
@@ -192,7 +200,7 @@ struct Slip: Sendable, Equatable {
 extension TraceValues {
     /// A token map with its rows of padding.
     func padded(_ name: String) throws -> Tensor? {
-        guard has(name) else { return nil }
+        guard has(name) else { return try fallback.flatMap { try TraceValues(file: $0, fallback: nil).padded(name) } }
         let tensor = try file.read(name).rounded()
         return tensor.shape.rank == 3 ? tensor.reshaped(Shape(Array(tensor.shape.extents.dropFirst()))) : tensor
     }

@@ -32,8 +32,8 @@ struct AutoencoderSuspicions {
         return list + neighbours(blocks)
     }
 
-    static let epsilons = [1e-3, 1e-6, 1e-8, 0].map {
-        Suspicion(.normEpsilon, "the RMS norms have the epsilon \($0)", deviations: Deviations(normEpsilon: $0))
+    static let epsilons = [1e-3, 1e-6, 1e-8, 1e-4, 1e-2, 0].map { (value: Double) in
+        Suspicion(.normEpsilon, "the RMS norms have the epsilon \(value)", deviations: Deviations(normEpsilon: value))
     }
 
     var picture: [Suspicion] {

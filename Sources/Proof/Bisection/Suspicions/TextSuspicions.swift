@@ -54,7 +54,9 @@ struct TextSuspicions {
     }
 
     private var epsilons: [Suspicion] {
-        [1e-3, 1e-5, 1e-8, 0].map { Suspicion(.normEpsilon, "the norms have the epsilon \($0)", deviations: Deviations(normEpsilon: $0)) }
+        [1e-3, 1e-5, 1e-8, 1e-4, 1e-2, 0].map { (value: Double) in
+            Suspicion(.normEpsilon, "the norms have the epsilon \(value)", deviations: Deviations(normEpsilon: value))
+        }
     }
 
     private func rotary(_ attention: Projections) -> [Suspicion] {
@@ -91,7 +93,7 @@ struct TextSuspicions {
         return [index - 1, index + 1].filter { $0 >= 0 && $0 < configuration.layers }.flatMap { other in
             let otherName = Self.prefix(other)
             return [Suspicion(.wrongTensor, "all weights are those of layer \(other)", replacing: name, with: otherName)]
-                + ["self.qkv", "self.q", "self.k", "self.v", "self.out", "mlp.gate_up", "mlp.gate", "mlp.up", "mlp.down"].map {
+                + ["self.", "mlp.", "self.qkv", "self.q", "self.k", "self.v", "self.out", "mlp.gate_up", "mlp.gate", "mlp.up", "mlp.down"].map {
                     Suspicion(.wrongTensor, "\(name)\($0) is that of layer \(other)", replacing: name + $0, with: otherName + $0)
                 }
         }

@@ -28,13 +28,13 @@ struct TransformerSuspicions {
     static func prefix(_ index: Int) -> String { "dit.blocks.\(index < 10 ? "0" : "")\(index)." }
 
     /// Other engines' defaults for the norms over q and k.
-    static let epsilons = [1e-3, 1e-6, 1e-8, 0].map { value in
+    static let epsilons = [1e-3, 1e-6, 1e-8, 1e-4, 1e-2, 0].map { (value: Double) in
         Suspicion(.normEpsilon, "the RMS norms have the epsilon \(value)", deviations: Deviations(normEpsilon: value))
     }
 
     private var layerNormEpsilons: [Suspicion] {
-        [1e-3, 1e-5, 1e-12].filter { $0 != configuration.normEpsilon }.map {
-            Suspicion(.normEpsilon, "the layer norms have the epsilon \($0)", "transformer", [("norm_eps", .number($0))])
+        [1e-3, 1e-5, 1e-12].filter { $0 != configuration.normEpsilon }.map { (value: Double) in
+            Suspicion(.normEpsilon, "the layer norms have the epsilon \(value)", "transformer", [("norm_eps", .number(value))])
         }
     }
 
@@ -107,7 +107,7 @@ struct TransformerSuspicions {
         return [index - 1, index + 1].filter { $0 >= 0 && $0 < configuration.layers }.flatMap { other in
             let otherName = Self.prefix(other)
             return [Suspicion(.wrongTensor, "all weights are those of block \(other)", replacing: name, with: otherName)]
-                + ["self.qkv", "self.q", "self.k", "self.v", "self.out", "cross.q", "cross.kv", "cross.k", "cross.v", "cross.out", "ff.in", "ff.depth", "ff.out", "table"].map {
+                + ["self.", "cross.", "ff.", "self.qkv", "self.q", "self.k", "self.v", "self.out", "cross.q", "cross.kv", "cross.k", "cross.v", "cross.out", "ff.in", "ff.depth", "ff.out", "table"].map {
                     Suspicion(.wrongTensor, "\(name)\($0) is that of block \(other)", replacing: name + $0, with: otherName + $0)
                 }
         }
