@@ -10,6 +10,7 @@ enum PlaceHypotheses {
             let map = AxisMap(extents: extents, order: order)
             guard let residual = pair.residual({ $0[map.source(of: $1)] }) else { continue }
             if extents.filter({ $0 > 1 }).count == 2 { return Cause(.transposed, "it is transposed", residual: residual) }
+            if extents.count == 3, order == [0, 2, 1] { return Cause(.transposed, "its height and width are exchanged", residual: residual) }
             let names = order.map { "\($0)" }.joined(separator: ", ")
             return Cause(.layoutPermuted, "its axes \(pair.shape) lie in the order \(names): another layout", residual: residual)
         }

@@ -64,6 +64,7 @@ private struct Search {
         if let finding = try TokenCauses.check(mine.values, weights) { findings.append(finding) }
         var explained: [String] = []
         for name in other.probes {
+            mine.length.steps = 0
             guard let probe = ProbeName(name), let found = try mine.values.tensor(name), let expected = try mine.compute(name), expected.count == found.count else { continue }
             progress(name)
             // What the reference's own step shows with these weights is no fault of the other engine.
@@ -71,7 +72,7 @@ private struct Search {
             if let right = try theirs.values.tensor(name), let made = try theirs.compute(name), made.count == right.count {
                 honest = Metrics(reference: EncodedTensor(made), other: EncodedTensor(right.reshaped(made.shape))).relativeL2
             }
-            let gate = gates.gate(name, probe, honest: honest)
+            let gate = gates.gate(probe, steps: mine.length.steps, honest: honest)
             let result = ProbeResult(name, reference: EncodedTensor(expected), other: EncodedTensor(found.reshaped(expected.shape)), gate: gate)
             results.append(result)
             guard !result.passed else { continue }
@@ -113,21 +114,31 @@ struct StepGates {
     let arithmetic: Arithmetic
     let weights: TraceWeights
 
-    func gate(_ name: String, _ probe: ProbeName, honest: Double?) -> Gate {
+    /// - Parameters:
+    ///   - steps: how many steps lie between the probe and the values it was computed from; 1 where the trace has all.
+    ///   - honest: relative L2 of the reference's own step.
+    func gate(_ probe: ProbeName, steps: Int, honest: Double?) -> Gate {
+        if probe == .bytes, arithmetic <= .float32, weights == .exact {
+            return Gate(.maxAbs(1), reason: "an 8-bit picture may differ by one level where a value lies at the edge of two")
+        }
+        let (one, reason) = single
+        let growth = Double(max(1, steps)).squareRoot()
         let own = 4 * (honest ?? 0)
-        if probe == .bytes { return Gate(.maxAbs(1), reason: "an 8-bit picture may differ by one level where a value lies at the edge of two") }
-        let (limit, reason): (Double, String) =
-            switch weights {
-            case .int8: (0.05, "int8: one step of the same integers differs where a value lies at the edge of two")
-            case .bfloat16, .float16: (8 * (weights == .bfloat16 ? Arithmetic.bfloat16 : .float16).unitRoundoff, "weights rounded to \(weights.rawValue)")
-            case .exact:
-                switch arithmetic {
-                case .float64, .float32: (1e-5, "one step in float32: two honest orders of summation differ by about 1e-6")
-                case .float16, .bfloat16: (4 * arithmetic.unitRoundoff, "one step in \(arithmetic.rawValue): four roundings of up to \(Decimal.short(arithmetic.unitRoundoff))")
-                }
-            }
-        guard own > limit else { return Gate(.relativeL2(limit), reason: reason) }
-        return Gate(.relativeL2(own), reason: "four times what the reference's own step shows with these weights")
+        if own > one * growth { return Gate(.relativeL2(own), reason: "four times what the reference's own step shows with these weights") }
+        return Gate(.relativeL2(one * growth), reason: reason + (steps > 1 ? "; \(steps) steps without a probe between them" : ""))
+    }
+
+    /// The limit of one step, and why.
+    private var single: (Double, String) {
+        switch weights {
+        case .int8: return (0.05, "int8: one step of the same integers differs where a value lies at the edge of two")
+        case .bfloat16: return (8 * Arithmetic.bfloat16.unitRoundoff, "weights rounded to bfloat16")
+        case .float16: return (8 * Arithmetic.float16.unitRoundoff, "weights rounded to float16")
+        case .exact where arithmetic <= .float32: return (1e-5, "one step in float32: two honest orders of summation differ by about 1e-6")
+        case .exact:
+            let unit = arithmetic.unitRoundoff
+            return (4 * unit, "one step in \(arithmetic.rawValue): four roundings of up to \(Decimal.short(unit))")
+        }
     }
 
     /// The relative L2 that a repeated mistake may leave.

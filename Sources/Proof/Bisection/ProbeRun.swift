@@ -9,6 +9,10 @@ struct ProbeRun {
     let values: TraceValues
     /// A mistake to make between the weights, where one is tried.
     var slip = Slip.none
+    /// Counts the steps that a value takes: more than one where the trace lacks those in between.
+    let length = Length()
+
+    final class Length { var steps = 0 }
 
     private var configuration: SanaSprintConfiguration { parts.configuration }
 
@@ -23,6 +27,7 @@ struct ProbeRun {
     /// A probe computed from those before it; nil for inputs, and where something that it needs is missing.
     func compute(_ name: String) throws -> Tensor? {
         guard let probe = ProbeName(name) else { return nil }
+        length.steps += 1
         switch probe {
         case .embeddings: return try embeddings()
         case .textLayer(let index):

@@ -70,7 +70,6 @@ struct TraceDefect: Sendable, CustomTestStringConvertible {
             ("tiny-sprint", "tiny-sprint/goldens/steps1", "traces/tiny-steps1-float64", nil),
             ("tiny-sprint", "tiny-sprint/goldens/steps2", "traces/tiny-steps2-bfloat16", nil),
             ("tiny-sprint", "traces/tiny-steps2-float64", "traces/tiny-steps2-bfloat16", nil),
-            ("tiny-sprint", "tiny-sprint/goldens/steps2", "fake-quant/demo-steps2", nil),
         ] as [(String, String, String, String?)])
     func honest(checkpoint: String, reference: String, other: String, variant: String?) throws {
         let (right, judged) = (try Self.trace(reference + ".safetensors"), try Self.trace(other + ".safetensors"))
