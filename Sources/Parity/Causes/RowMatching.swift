@@ -92,7 +92,9 @@ struct RowMatching {
     }
 
     private static func pairs(_ parts: [TensorPair.Part]) -> [(TensorPair.Part, TensorPair.Part)] {
-        parts.indices.flatMap { first in parts.indices.filter { $0 > first && parts[$0].rows.count == parts[first].rows.count }.map { (parts[first], parts[$0]) } }
+        parts.indices.flatMap { first in
+            parts.indices.filter { $0 > first && parts[$0].rows.count == parts[first].rows.count }.map { (parts[first], parts[$0]) }
+        }
     }
 
     private static func swapped(_ count: Int, _ first: Range<Int>, _ second: Range<Int>) -> [Int] {
@@ -126,7 +128,9 @@ struct RowMatching {
         let step = ((order[0] % count) + count) % count
         if step != 0, order.indices.allSatisfy({ order[$0] == ($0 + step) % count }) {
             let signed = step > count / 2 ? step - count : step
-            if count == 2 * step { return Cause(unit == "rows" ? .rowsPermuted : .columnsPermuted, "the two halves of the \(unit) are exchanged", residual: residual) }
+            if count == 2 * step {
+                return Cause(unit == "rows" ? .rowsPermuted : .columnsPermuted, "the two halves of the \(unit) are exchanged", residual: residual)
+            }
             return Cause(.shifted, "the \(unit) are off by \(signed)", residual: residual)
         }
         if moved.count > 2, count <= 1 << 16 {

@@ -22,7 +22,9 @@ enum ValueHypotheses {
         guard let first else { return nil }
         let place = "the first at element \(first), expected \(left[first])"
         if infinite > 0 && (beyond > 0 || nans == 0) {
-            return Cause(.overflow, "half precision overflow: \(infinite) elements are infinite" + (beyond > 0 ? ", \(beyond) of them beyond float16's 65504, " : ", ") + place)
+            return Cause(
+                .overflow,
+                "half precision overflow: \(infinite) elements are infinite" + (beyond > 0 ? ", \(beyond) of them beyond float16's 65504, " : ", ") + place)
         }
         return Cause(.nonfinite, "\(nans) elements are no numbers, \(place)")
     }
@@ -49,7 +51,9 @@ enum ValueHypotheses {
     @Sendable static func scaled(_ pair: TensorPair) -> Cause? {
         let factor = Self.factor(pair, 0..<pair.expected.count)
         guard factor.isFinite, factor != 0, abs(factor - 1) > 4 * pair.roundedTolerance else { return nil }
-        return pair.residual(room: pair.roundedTolerance) { Float(factor * Double($0[$1])) }.map { Cause(.scaled, "all of it is \(text(factor)) times what it should be", residual: $0) }
+        return pair.residual(room: pair.roundedTolerance) { Float(factor * Double($0[$1])) }.map {
+            Cause(.scaled, "all of it is \(text(factor)) times what it should be", residual: $0)
+        }
     }
 
     @Sendable static func clipped(_ pair: TensorPair) -> Cause? {
@@ -59,7 +63,8 @@ enum ValueHypotheses {
         let beyond = left.indices.count { left[$0].magnitude > limit * 1.001 }
         guard limit > 0, beyond > 0, let residual = pair.residual({ min(max($0[$1], -limit), limit) }) else { return nil }
         let isHalf = limit == halfLimit
-        return Cause(isHalf ? .overflow : .clipped, "\(isHalf ? "half precision overflow: " : "")\(beyond) elements are cut off at \(limit)", residual: residual)
+        return Cause(
+            isHalf ? .overflow : .clipped, "\(isHalf ? "half precision overflow: " : "")\(beyond) elements are cut off at \(limit)", residual: residual)
     }
 
     @Sendable static func offset(_ pair: TensorPair) -> Cause? {
@@ -69,7 +74,9 @@ enum ValueHypotheses {
         // What is added on purpose is a small whole number: Gemma's norms, whose weight is stored less 1.
         let nearest = constant.rounded()
         guard nearest != 0, abs(constant - nearest) < 0.02 else { return nil }
-        return pair.residual(room: pair.roundedTolerance) { $0[$1] + Float(nearest) }.map { Cause(.offset, "\(text(nearest)) was added to every element", residual: $0) }
+        return pair.residual(room: pair.roundedTolerance) { $0[$1] + Float(nearest) }.map {
+            Cause(.offset, "\(text(nearest)) was added to every element", residual: $0)
+        }
     }
 
     @Sendable static func rowsScaled(_ pair: TensorPair) -> Cause? {
@@ -79,7 +86,10 @@ enum ValueHypotheses {
         for row in rows { factors[row] = Float(factor(pair, row * pair.columns..<(row + 1) * pair.columns)) }
         let columns = pair.columns
         guard factors.allSatisfy(\.isFinite), let residual = pair.residual(room: pair.roundedTolerance, { factors[$1 / columns] * $0[$1] }) else { return nil }
-        return Cause(.rowsScaled, "\(rows.count) of \(pair.rows) channels have a wrong scale: channel \(rows[0]) is \(text(Double(factors[rows[0]]))) times what it should be", residual: residual)
+        return Cause(
+            .rowsScaled,
+            "\(rows.count) of \(pair.rows) channels have a wrong scale: channel \(rows[0]) is \(text(Double(factors[rows[0]]))) times what it should be",
+            residual: residual)
     }
 
     @Sendable static func columnsScaled(_ pair: TensorPair) -> Cause? {

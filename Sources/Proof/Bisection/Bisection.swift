@@ -55,7 +55,9 @@ private struct Search {
         if let suspicion { source = VariantWeights(source: weights, suspicion: suspicion) }
         let configuration = suspicion.map { $0.configuration.isEmpty } ?? true ? self.configuration : try SanaSprintPipeline(weights: source).configuration
         let values = TraceValues(file: trace, fallback: trace.path == reference.path ? nil : reference)
-        return ProbeRun(parts: ModelParts(configuration, from: source), values: values, slip: suspicion?.slip ?? .none)
+        return ProbeRun(
+            parts: ModelParts(configuration, from: source), values: values, honest: ModelParts(self.configuration, from: weights),
+            slip: suspicion?.slip ?? .none)
     }
 
     func run(_ progress: (String) -> Void) throws -> ([ProbeResult], [Finding]) {
@@ -65,7 +67,8 @@ private struct Search {
         var explained: [String] = []
         for name in other.probes {
             mine.length.steps = 0
-            guard let probe = ProbeName(name), let found = try mine.values.tensor(name), let expected = try mine.compute(name), expected.count == found.count else { continue }
+            guard let probe = ProbeName(name), let found = try mine.values.tensor(name), let expected = try mine.compute(name), expected.count == found.count
+            else { continue }
             progress(name)
             // What the reference's own step shows with these weights is no fault of the other engine.
             var honest: Double?
@@ -84,7 +87,8 @@ private struct Search {
             findings.append(
                 Finding(
                     subject: name, what: "this step alone", expected: gate.text,
-                    found: "relative L2 \(Decimal.short(result.metrics.relativeL2)) from its own inputs", hint: cause.kind == .unknown ? Self.help : nil, cause: cause))
+                    found: "relative L2 \(Decimal.short(result.metrics.relativeL2)) from its own inputs", hint: cause.kind == .unknown ? Self.help : nil,
+                    cause: cause))
         }
         return (results, findings)
     }
@@ -104,7 +108,9 @@ private struct Search {
             best = (suspicion, residual)
         }
         if let best { return Cause(best.suspicion.kind, best.suspicion.text, residual: best.residual) }
-        if let cause = try Constants.cause(pair, probe, configuration, try probes(of: other)) ?? CauseSearch.run(pair), cause.kind != .fewElements { return cause }
+        if let cause = try Constants.cause(pair, probe, configuration, try probes(of: other)) ?? CauseSearch.run(pair), cause.kind != .fewElements {
+            return cause
+        }
         return Cause(.unknown, "this step computes something else than the model")
     }
 }

@@ -14,6 +14,8 @@ extension ParityReport {
             }
             return
         }
-        fail("\(first.subject) is wrong" + (first.cause.map { ": \($0.text)" } ?? "") + (bisection.findings.count > 1 ? " (and \(bisection.findings.count - 1) more)" : ""))
+        fail(
+            "\(first.subject) is wrong" + (first.cause.map { ": \($0.text)" } ?? "")
+                + (bisection.findings.count > 1 ? " (and \(bisection.findings.count - 1) more)" : ""))
     }
 }

@@ -10,7 +10,9 @@ enum Constants {
             return Cause(.channelOrder, "the colours are in the order blue, green, red", residual: residual)
         }
         let sigma = configuration.scheduler.sigmaData
-        var factors: [(Double, Cause.Kind, String)] = [(1 / sigma, .scaled, "sigma_data, \(sigma), is left out"), (sigma, .scaled, "sigma_data, \(sigma), is multiplied once too often")]
+        var factors: [(Double, Cause.Kind, String)] = [
+            (1 / sigma, .scaled, "sigma_data, \(sigma), is left out"), (sigma, .scaled, "sigma_data, \(sigma), is multiplied once too often"),
+        ]
         if let text = configuration.text, probe == .embeddings {
             let root = Double(text.width).squareRoot()
             factors.insert((1 / root, .scaled, "the factor sqrt(width) = \(Decimal.short(root)) of the embeddings is left out"), at: 0)

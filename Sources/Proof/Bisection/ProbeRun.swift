@@ -7,10 +7,16 @@ import Tensors
 struct ProbeRun {
     let parts: ModelParts
     let values: TraceValues
+    /// The model without a mistake, for what the trace lacks: the mistake is made in one step alone.
+    let honest: ModelParts
     /// A mistake to make between the weights, where one is tried.
-    var slip = Slip.none
+    let slip: Slip
     /// Counts the steps that a value takes: more than one where the trace lacks those in between.
     let length = Length()
+
+    init(parts: ModelParts, values: TraceValues, honest: ModelParts, slip: Slip = .none) {
+        (self.parts, self.values, self.honest, self.slip) = (parts, values, honest, slip)
+    }
 
     final class Length { var steps = 0 }
 
@@ -21,7 +27,9 @@ struct ProbeRun {
         if let stored = try values.tensor(name) { return stored }
         // An engine without a text encoder starts from the reference's features.
         if name == "prompt_embeds", !values.has("text.input_ids"), let given = try values.input(name) { return given }
-        return try compute(name)
+        let upstream = ProbeRun(parts: honest, values: values, honest: honest)
+        defer { length.steps += upstream.length.steps }
+        return try upstream.compute(name)
     }
 
     /// A probe computed from those before it; nil for inputs, and where something that it needs is missing.
@@ -56,7 +64,8 @@ struct ProbeRun {
     }
 
     private func promptEmbeds() throws -> Tensor? {
-        guard let text = configuration.text, let hidden = try value("text.layer.\(text.layers - 1)"), let all = try values.integers("text.attention_mask")?.count,
+        guard let text = configuration.text, let hidden = try value("text.layer.\(text.layers - 1)"),
+            let all = try values.integers("text.attention_mask")?.count,
             let kept = try values.integers("prompt_mask")?.count
         else { return nil }
         let normed = slip.skipsNorm ? hidden : try parts.textNorm(hidden)
@@ -75,7 +84,8 @@ struct ProbeRun {
             return try Tensor([1], [Float(time)])
         case .timeEmbedding:
             guard let time = try value(name + "timestep")?.elements.first, let guidance = try value("dit.guidance")?.elements.first else { return nil }
-            return try parts.timeEmbedding(time: slip.time.map { flowTime(step + $0) ?? 0 } ?? Double(time) * slip.timeFactor, guidance: Double(guidance) * slip.guidance)
+            return try parts.timeEmbedding(
+                time: slip.time.map { flowTime(step + $0) ?? 0 } ?? Double(time) * slip.timeFactor, guidance: Double(guidance) * slip.guidance)
         case .modulation:
             guard let embedding = try value(name + "time_embed") else { return nil }
             return try parts.modulation(embedding.reshaped([1, embedding.count]))
@@ -108,7 +118,7 @@ struct ProbeRun {
     /// The caption with the rows of padding, from the trace or from the features that the run started with.
     private func paddedCaption() throws -> Tensor? {
         if let padded = try values.padded("dit.caption") { return padded }
-        return try values.padded("prompt_embeds").map { try parts.caption($0) }
+        return try values.padded("prompt_embeds").map { try honest.caption($0) }
     }
 
     private func latentSize() throws -> (height: Int, width: Int)? {

@@ -71,7 +71,9 @@ struct Matrix: Sendable {
         let old = values
         let (area, inputs) = (shape[1] * shape[2], shape[3])
         for output in 0..<rows {
-            for tap in 0..<area { for input in 0..<inputs { values[(output * area + tap) * inputs + input] = old[(output * area + area - 1 - tap) * inputs + input] } }
+            for tap in 0..<area {
+                for input in 0..<inputs { values[(output * area + tap) * inputs + input] = old[(output * area + area - 1 - tap) * inputs + input] }
+            }
         }
     }
 

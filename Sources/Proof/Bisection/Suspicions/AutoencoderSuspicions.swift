@@ -77,7 +77,8 @@ struct AutoencoderSuspicions {
 
     private func convolution(_ name: String, bias: Bool) -> [Suspicion] {
         [
-            Suspicion(.mirrored, "the kernels of \(name) are turned: a convolution instead of a correlation", edits: [name + ".weight": WeightEdit.turnedKernels]),
+            Suspicion(
+                .mirrored, "the kernels of \(name) are turned: a convolution instead of a correlation", edits: [name + ".weight": WeightEdit.turnedKernels]),
             Suspicion(.layoutPermuted, "rows and columns of the kernels of \(name) are exchanged", edits: [name + ".weight": WeightEdit.transposedKernels]),
             Suspicion(.layoutPermuted, "the weight of \(name) is read in another layout", edits: [name + ".weight": WeightEdit.channelsFirst]),
         ] + (bias ? [Suspicion(.biasMissing, "the bias of \(name) is missing", edits: [name + ".bias": WeightEdit.zero])] : [])
@@ -109,7 +110,9 @@ struct AutoencoderSuspicions {
 
     private func heads(_ stage: AutoencoderConfiguration.Stage) -> [Suspicion] {
         let dimension = configuration.headDimension
-        return [dimension / 2, dimension * 2].filter { $0 > 0 && stage.scales.isEmpty && stage.channels % $0 == 0 && $0 <= LinearAttention.maximumHeadDimension }.map {
+        return [dimension / 2, dimension * 2].filter {
+            $0 > 0 && stage.scales.isEmpty && stage.channels % $0 == 0 && $0 <= LinearAttention.maximumHeadDimension
+        }.map {
             Suspicion(.headGrouping, "attention has heads of \($0) channels", "vae", [("attention_head_dim", JSONValue($0))])
         }
     }
@@ -117,8 +120,12 @@ struct AutoencoderSuspicions {
     private func attention(_ block: String, _ stage: AutoencoderConfiguration.Stage) -> [Suspicion] {
         let inner = stage.channels / configuration.headDimension * configuration.headDimension
         var list = [
-            Suspicion(.partMissing, "attention of \(block.dropLast()) is left out", edits: [block + "attn.norm.weight": WeightEdit.zero, block + "attn.norm.bias": WeightEdit.zero]),
-            Suspicion(.partMissing, "the feed-forward part of \(block.dropLast()) is left out", edits: [block + "glu.norm.weight": WeightEdit.zero, block + "glu.norm.bias": WeightEdit.zero]),
+            Suspicion(
+                .partMissing, "attention of \(block.dropLast()) is left out",
+                edits: [block + "attn.norm.weight": WeightEdit.zero, block + "attn.norm.bias": WeightEdit.zero]),
+            Suspicion(
+                .partMissing, "the feed-forward part of \(block.dropLast()) is left out",
+                edits: [block + "glu.norm.weight": WeightEdit.zero, block + "glu.norm.bias": WeightEdit.zero]),
             Suspicion(
                 .activation, "the gate of \(block)glu is its other half",
                 edits: [
@@ -128,16 +135,23 @@ struct AutoencoderSuspicions {
             Suspicion(.mirrored, "the kernels of \(block)glu.depth are turned", edits: [block + "glu.depth.weight": WeightEdit.turnedKernels]),
         ]
         if !stage.scales.isEmpty {
-            list.append(Suspicion(.partMissing, "the multi-scale branches of \(block)attn are left out", edits: [block + "attn.out.weight": WeightEdit.zeroedColumns(from: inner)]))
+            list.append(
+                Suspicion(
+                    .partMissing, "the multi-scale branches of \(block)attn are left out",
+                    edits: [block + "attn.out.weight": WeightEdit.zeroedColumns(from: inner)]))
         }
-        list += ["glu.in", "glu.depth", "attn.norm", "glu.norm"].map { Suspicion(.biasMissing, "the bias of \(block)\($0) is missing", edits: [block + $0 + ".bias": WeightEdit.zero]) }
+        list += ["glu.in", "glu.depth", "attn.norm", "glu.norm"].map {
+            Suspicion(.biasMissing, "the bias of \(block)\($0) is missing", edits: [block + $0 + ".bias": WeightEdit.zero])
+        }
         return list + projections(block, stage).transposes(inputs: stage.channels)
     }
 
     private func neighbours(_ blocks: [String]) -> [Suspicion] {
         blocks.indices.flatMap { index in
             [index - 1, index + 1].filter { blocks.indices.contains($0) }.map { other in
-                Suspicion(.wrongTensor, "all weights of \(blocks[index].dropLast()) are those of \(blocks[other].dropLast())", replacing: blocks[index], with: blocks[other])
+                Suspicion(
+                    .wrongTensor, "all weights of \(blocks[index].dropLast()) are those of \(blocks[other].dropLast())", replacing: blocks[index],
+                    with: blocks[other])
             }
         }
     }

@@ -27,7 +27,8 @@ struct Projections {
                     return suspicion
                 }
                 let order = WeightEdit.rows { row, _ in
-                    left.rows.contains(row) ? row - left.rows.lowerBound + right.rows.lowerBound
+                    left.rows.contains(row)
+                        ? row - left.rows.lowerBound + right.rows.lowerBound
                         : right.rows.contains(row) ? row - right.rows.lowerBound + left.rows.lowerBound : row
                 }
                 var edits = [left.weight + ".weight": order]

@@ -14,7 +14,12 @@ enum Suspicions {
         case .embeddings: return []
         case .textLayer(let index): return text?.layer(index) ?? []
         case .promptEmbeds: return text?.features ?? []
-        case .guidance: return [Suspicion(.guidance, "the guidance scale is not multiplied by guidance_embeds_scale") { $0.guidance = 1 / configuration.transformer.guidanceScale }]
+        case .guidance:
+            return [
+                Suspicion(.guidance, "the guidance scale is not multiplied by guidance_embeds_scale") {
+                    $0.guidance = 1 / configuration.transformer.guidanceScale
+                }
+            ]
         case .caption: return transformer.caption
         case .timeEmbedding: return transformer.timeEmbedding
         case .modulation: return transformer.modulationProjection

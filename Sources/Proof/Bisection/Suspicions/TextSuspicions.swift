@@ -15,7 +15,8 @@ struct TextSuspicions {
         let attention = Projections(
             prefix: name + "self.", fused: "qkv", parts: [("q", c.queryWidth), ("k", c.keyValueWidth), ("v", c.keyValueWidth)],
             isFused: fusions.contains(.queryKeyValue))
-        let gateUp = Projections(prefix: name + "mlp.", fused: "gate_up", parts: [("gate", c.hidden), ("up", c.hidden)], isFused: fusions.contains(.queryKeyValue))
+        let gateUp = Projections(
+            prefix: name + "mlp.", fused: "gate_up", parts: [("gate", c.hidden), ("up", c.hidden)], isFused: fusions.contains(.queryKeyValue))
         var list = attention.swaps(bias: c.attentionBias) + gateUp.swaps(bias: false) + attentionForm
         list += norms(name) + rotary(attention) + groups(name, attention)
         list += [
@@ -31,13 +32,18 @@ struct TextSuspicions {
     private var attentionForm: [Suspicion] {
         let c = configuration
         var list: [Suspicion] = []
-        if c.softCap != nil { list.append(Suspicion(.softCap, "the soft cap of the attention logits is left out", Self.folder, [("attn_logit_softcapping", .null)])) }
+        if c.softCap != nil {
+            list.append(Suspicion(.softCap, "the soft cap of the attention logits is left out", Self.folder, [("attn_logit_softcapping", .null)]))
+        }
         for cap in [50.0, 30.0] where cap != c.softCap {
             list.append(Suspicion(.softCap, "the soft cap of the attention logits is \(cap)", Self.folder, [("attn_logit_softcapping", .number(cap))]))
         }
-        let scalars = [("1", 1), ("the head's width", c.headDimension), ("hidden size over heads", c.width / c.heads), ("256", 256), ("224", 224), ("144", 144)]
+        let scalars = [
+            ("1", 1), ("the head's width", c.headDimension), ("hidden size over heads", c.width / c.heads), ("256", 256), ("224", 224), ("144", 144),
+        ]
         for (text, scalar) in scalars where abs(1 / Double(scalar).squareRoot() - c.attentionScale) > 1e-9 {
-            list.append(Suspicion(.attentionScale, "logits are divided by the root of \(text), \(scalar)", Self.folder, [("query_pre_attn_scalar", JSONValue(scalar))]))
+            list.append(
+                Suspicion(.attentionScale, "logits are divided by the root of \(text), \(scalar)", Self.folder, [("query_pre_attn_scalar", JSONValue(scalar))]))
         }
         list.append(Suspicion(.window, "no layer has a sliding window", Self.folder, [("sliding_window", .null)]))
         let kinds = c.windows.map { JSONValue.string($0 == nil ? "sliding_attention" : "full_attention") }
@@ -47,10 +53,12 @@ struct TextSuspicions {
 
     private func norms(_ name: String) -> [Suspicion] {
         let names = ["self.pre_norm", "self.post_norm", "mlp.pre_norm", "mlp.post_norm"].map { name + $0 + ".weight" }
-        let plain = Suspicion(.normOffset, "1 is not added to the weights of the norms", edits: Dictionary(uniqueKeysWithValues: names.map { ($0, WeightEdit.add(-1)) }))
-        return [plain] + epsilons + ["self.post_norm", "mlp.post_norm"].map {
-            Suspicion(.partMissing, "the weight of \(name)\($0) is left out", edits: [name + $0 + ".weight": WeightEdit.zero])
-        }
+        let plain = Suspicion(
+            .normOffset, "1 is not added to the weights of the norms", edits: Dictionary(uniqueKeysWithValues: names.map { ($0, WeightEdit.add(-1)) }))
+        return [plain] + epsilons
+            + ["self.post_norm", "mlp.post_norm"].map {
+                Suspicion(.partMissing, "the weight of \(name)\($0) is left out", edits: [name + $0 + ".weight": WeightEdit.zero])
+            }
     }
 
     private var epsilons: [Suspicion] {

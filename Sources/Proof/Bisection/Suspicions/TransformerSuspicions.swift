@@ -18,7 +18,8 @@ struct TransformerSuspicions {
         list += Self.epsilons + layerNormEpsilons
         list.append(Suspicion(.mask, "cross-attention sees the padding of the prompt too") { $0.attendsToPadding = true })
         list += attention.transposes(inputs: c.width) + cross.transposes(inputs: c.width)
-        for (part, rows, columns) in [("self.out", c.width, c.width), ("cross.q", c.crossWidth, c.width), ("cross.out", c.width, c.crossWidth)] where rows == columns {
+        for (part, rows, columns) in [("self.out", c.width, c.width), ("cross.q", c.crossWidth, c.width), ("cross.out", c.width, c.crossWidth)]
+        where rows == columns {
             list.append(Suspicion(.transposed, "\(name)\(part) is transposed", edits: [name + part + ".weight": WeightEdit.transposed(0..<rows)]))
         }
         list += heads(attention, cross, name) + modulation(name) + feedForward(name) + neighbours(index)
@@ -41,7 +42,8 @@ struct TransformerSuspicions {
     private func missingParts(_ name: String) -> [Suspicion] {
         [
             Suspicion(.partMissing, "self-attention is left out", edits: [name + "self.out.weight": WeightEdit.zero, name + "self.out.bias": WeightEdit.zero]),
-            Suspicion(.partMissing, "cross-attention is left out", edits: [name + "cross.out.weight": WeightEdit.zero, name + "cross.out.bias": WeightEdit.zero]),
+            Suspicion(
+                .partMissing, "cross-attention is left out", edits: [name + "cross.out.weight": WeightEdit.zero, name + "cross.out.bias": WeightEdit.zero]),
             Suspicion(.partMissing, "the feed-forward part is left out", edits: [name + "ff.out.weight": WeightEdit.zero]),
         ]
     }
@@ -56,13 +58,15 @@ struct TransformerSuspicions {
     private func heads(_ attention: Projections, _ cross: Projections, _ name: String) -> [Suspicion] {
         let c = configuration
         var list: [Suspicion] = []
-        for dimension in [c.headDimension / 2, c.headDimension * 2] where dimension > 0 && c.width % dimension == 0 && dimension <= LinearAttention.maximumHeadDimension {
+        for dimension in [c.headDimension / 2, c.headDimension * 2]
+        where dimension > 0 && c.width % dimension == 0 && dimension <= LinearAttention.maximumHeadDimension {
             list.append(
                 Suspicion(
                     .headGrouping, "self-attention has \(c.width / dimension) heads of \(dimension) channels", "transformer",
                     [("attention_head_dim", JSONValue(dimension)), ("num_attention_heads", JSONValue(c.width / dimension))]))
         }
-        for dimension in [c.crossHeadDimension / 2, c.crossHeadDimension * 2, c.headDimension] where dimension > 0 && c.crossWidth % dimension == 0 && dimension != c.crossHeadDimension {
+        for dimension in [c.crossHeadDimension / 2, c.crossHeadDimension * 2, c.headDimension]
+        where dimension > 0 && c.crossWidth % dimension == 0 && dimension != c.crossHeadDimension {
             list.append(
                 Suspicion(
                     .headGrouping, "cross-attention has \(c.crossWidth / dimension) heads of \(dimension) channels", "transformer",
@@ -98,7 +102,9 @@ struct TransformerSuspicions {
                     name + "ff.depth.weight": WeightEdit.exchangedHalves, name + "ff.depth.bias": WeightEdit.exchangedHalves,
                 ]),
             Suspicion(.mirrored, "the kernels of \(name)ff.depth are turned", edits: [name + "ff.depth.weight": WeightEdit.turnedKernels]),
-            Suspicion(.layoutPermuted, "rows and columns of the kernels of \(name)ff.depth are exchanged", edits: [name + "ff.depth.weight": WeightEdit.transposedKernels]),
+            Suspicion(
+                .layoutPermuted, "rows and columns of the kernels of \(name)ff.depth are exchanged",
+                edits: [name + "ff.depth.weight": WeightEdit.transposedKernels]),
         ]
     }
 
@@ -107,7 +113,10 @@ struct TransformerSuspicions {
         return [index - 1, index + 1].filter { $0 >= 0 && $0 < configuration.layers }.flatMap { other in
             let otherName = Self.prefix(other)
             return [Suspicion(.wrongTensor, "all weights are those of block \(other)", replacing: name, with: otherName)]
-                + ["self.", "cross.", "ff.", "self.qkv", "self.q", "self.k", "self.v", "self.out", "cross.q", "cross.kv", "cross.k", "cross.v", "cross.out", "ff.in", "ff.depth", "ff.out", "table"].map {
+                + [
+                    "self.", "cross.", "ff.", "self.qkv", "self.q", "self.k", "self.v", "self.out", "cross.q", "cross.kv", "cross.k", "cross.v", "cross.out",
+                    "ff.in", "ff.depth", "ff.out", "table",
+                ].map {
                     Suspicion(.wrongTensor, "\(name)\($0) is that of block \(other)", replacing: name + $0, with: otherName + $0)
                 }
         }
@@ -129,7 +138,9 @@ struct TransformerSuspicions {
             Suspicion(.guidance, "the guidance scale is not multiplied by guidance_embeds_scale, \(scale)") { $0.guidance = 1 / scale },
             Suspicion(.guidance, "the guidance scale is multiplied by guidance_embeds_scale twice") { $0.guidance = scale },
             Suspicion(.guidance, "guidance is not embedded: it counts as 0") { $0.guidance = 0 },
-            Suspicion(.partMissing, "the embedding of guidance is left out", edits: ["dit.guidance.out.weight": WeightEdit.zero, "dit.guidance.out.bias": WeightEdit.zero]),
+            Suspicion(
+                .partMissing, "the embedding of guidance is left out",
+                edits: ["dit.guidance.out.weight": WeightEdit.zero, "dit.guidance.out.bias": WeightEdit.zero]),
             Suspicion(.timestep, "the time is that of the next step") { $0.time = 1 },
             Suspicion(.timestep, "the time is that of the step before") { $0.time = -1 },
             Suspicion(.timestep, "the time is multiplied by 1000") { $0.timeFactor = 1000 },
@@ -140,10 +151,15 @@ struct TransformerSuspicions {
                 suspicion.replacements = [("dit.time.", "dit.guidance."), ("dit.guidance.", "dit.time.")]
                 return suspicion
             }(),
-        ] + ["dit.time.in", "dit.time.out", "dit.guidance.in", "dit.guidance.out"].map { Suspicion(.biasMissing, "the bias of \($0) is missing", edits: [$0 + ".bias": WeightEdit.zero]) }
+        ]
+            + ["dit.time.in", "dit.time.out", "dit.guidance.in", "dit.guidance.out"].map {
+                Suspicion(.biasMissing, "the bias of \($0) is missing", edits: [$0 + ".bias": WeightEdit.zero])
+            }
     }
 
-    var modulationProjection: [Suspicion] { [Suspicion(.biasMissing, "the bias of dit.modulation is missing", edits: ["dit.modulation.bias": WeightEdit.zero])] }
+    var modulationProjection: [Suspicion] {
+        [Suspicion(.biasMissing, "the bias of dit.modulation is missing", edits: ["dit.modulation.bias": WeightEdit.zero])]
+    }
     var patches: [Suspicion] { [Suspicion(.biasMissing, "the bias of dit.patch is missing", edits: ["dit.patch.bias": WeightEdit.zero])] + patchOrder }
     var output: [Suspicion] { [Suspicion(.biasMissing, "the bias of dit.out is missing", edits: ["dit.out.bias": WeightEdit.zero])] + unpatchify }
 
@@ -169,7 +185,8 @@ struct TransformerSuspicions {
         let (channels, area) = (configuration.channels, configuration.patch * configuration.patch)
         guard area > 1 else { return [] }
         let order = WeightEdit.rows { row, _ in row % channels * area + row / channels }
-        return [Suspicion(.layoutPermuted, "patches are unfolded with the channel as the outer index", edits: ["dit.out.weight": order, "dit.out.bias": order])]
+        return [
+            Suspicion(.layoutPermuted, "patches are unfolded with the channel as the outer index", edits: ["dit.out.weight": order, "dit.out.bias": order])
+        ]
     }
 }
-

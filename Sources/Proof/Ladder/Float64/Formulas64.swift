@@ -125,3 +125,9 @@ enum Formulas64 {
         return gated.times(try weights.matrix("out.weight"))
     }
 }
+
+extension Double {
+    static func power(_ base: Double, _ exponent: Double) -> Double { pow(base, exponent) }
+    static func cosine(_ angle: Double) -> Double { cos(angle) }
+    static func sine(_ angle: Double) -> Double { sin(angle) }
+}

@@ -90,7 +90,9 @@ enum Models64 {
     }
 
     /// A stage of the autoencoder's decoder on a map `[height * width, channels]`, without the doubling of the stages that have one.
-    static func decoderBlocks(_ index: Int, _ x: Matrix64, height: Int, width: Int, _ c: AutoencoderConfiguration, _ source: any WeightSource) throws -> Matrix64 {
+    static func decoderBlocks(_ index: Int, _ x: Matrix64, height: Int, width: Int, _ c: AutoencoderConfiguration, _ source: any WeightSource) throws
+        -> Matrix64
+    {
         let stage = c.decoder.stages[index]
         var x = x
         for block in 0..<stage.blocks {
