@@ -6,6 +6,10 @@ extension ParityReport {
     /// A step that is wrong fails the report, also where the probes alone are within their gates.
     package mutating func add(_ bisection: Bisection, to comparison: TraceComparison) {
         series.append(bisection.series)
+        if !bisection.series.results.isEmpty {
+            let rung = Rung("P5", "each step of the compared engine, on its own inputs, computes what the model does", bisection.series.results)
+            rungs.insert(rung, at: rungs.firstIndex { $0.id > rung.id } ?? rungs.count)
+        }
         findings += bisection.findings
         guard let first = bisection.findings.first else {
             if !comparison.passed, let probe = comparison.firstDivergent {

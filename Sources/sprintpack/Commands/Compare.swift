@@ -14,7 +14,6 @@ struct Compare: Verb {
         abstract: "Compare two traces probe by probe and name the first one that is off.",
         discussion: """
             EXAMPLES:
-              sprintpack compare torch.safetensors ours.safetensors
               sprintpack compare torch64.safetensors ours.safetensors --html r.html
               sprintpack compare torch.safetensors engine.safetensors --with sana.sprint
 
