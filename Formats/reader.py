@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """A second reader of packed files (.sprint), written from packed.md and schemes.md alone. Clear, not fast.
 
-    reader.py list FILE             one line for each tensor
+    reader.py list FILE             one line for each tensor and attachment
     reader.py verify FILE           check everything
     reader.py decode FILE           what the file holds, as one line of JSON
     reader.py decode FILE TENSOR    the tensor's values as little-endian float32 on standard output
@@ -17,7 +17,6 @@ FRAME = 1 << 20
 SIZES = {"BOOL": 1, "U8": 1, "I8": 1, "F8_E4M3": 1, "F8_E5M2": 1, "U16": 2, "I16": 2, "F16": 2, "BF16": 2,
          "U32": 4, "I32": 4, "F32": 4, "U64": 8, "I64": 8, "F64": 8}
 FLOATS = {"f32": "F32", "f16": "F16", "bf16": "BF16"}
-
 DAMAGE = ("frame-checksum", "frame-content", "plane-hash", "plane-values", "padding")  # exit code 1
 class Refused(Exception):
     """A failure by its name in packed.md, and what it is about."""
@@ -185,6 +184,7 @@ def main(arguments):
         if arguments[0] == "list":
             for t in file.directory["tensors"]:
                 print(t["name"], t["scheme"], t["shape"], *(f"{p['name']}:{p['codec']}" for p in t["planes"]))
+            print(*(f"attachment {a['name']} {sum(frame[1] for frame in a['frames'])} bytes" for a in file.attachments), sep="\n", end="\n" * bool(file.attachments))
         elif len(arguments) == 3:
             tensor = next((t for t in file.directory["tensors"] if t["name"] == arguments[2]), None)
             need(tensor, "no-such-tensor", arguments[2])

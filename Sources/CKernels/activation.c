@@ -10,8 +10,8 @@
             y[i] = (float)(expression);                                            \
         }                                                                          \
     }                                                                              \
-    CK_VARIANTS(name, (const float *x, float *y, size_t n), (x, y, n))             \
-    void ck_##name(int isa, const void *x, void *y, size_t n) { CK_CALL(isa, name, x, y, n); }
+    CK_VARIANTS_512(name, (const float *x, float *y, size_t n), (x, y, n))             \
+    void ck_##name(int isa, const void *x, void *y, size_t n) { CK_CALL_512(isa, name, x, y, n); }
 
 CK_MAP(silu, ck_silu_double(v))
 CK_MAP(gelu_tanh, ck_gelu_tanh_double(v))
@@ -27,13 +27,13 @@ CK_INLINE void glu_silu_body(const float *u, float *y, size_t m, size_t h) {
         for (size_t i = 0; i < h; i++) { out[i] = (float)((double)a[i] * ck_silu_double((double)g[i])); }
     }
 }
-CK_VARIANTS(glu_silu, (const float *u, float *y, size_t m, size_t h), (u, y, m, h))
+CK_VARIANTS_512(glu_silu, (const float *u, float *y, size_t m, size_t h), (u, y, m, h))
 
 CK_INLINE void geglu_tanh_body(const float *gate, const float *up, float *y, size_t n) {
     CK_INDEPENDENT
     for (size_t i = 0; i < n; i++) { y[i] = (float)(ck_gelu_tanh_double((double)gate[i]) * (double)up[i]); }
 }
-CK_VARIANTS(geglu_tanh, (const float *gate, const float *up, float *y, size_t n), (gate, up, y, n))
+CK_VARIANTS_512(geglu_tanh, (const float *gate, const float *up, float *y, size_t n), (gate, up, y, n))
 
-void ck_glu_silu(int isa, const void *u, void *y, size_t m, size_t h) { CK_CALL(isa, glu_silu, u, y, m, h); }
-void ck_geglu_tanh(int isa, const void *gate, const void *up, void *y, size_t n) { CK_CALL(isa, geglu_tanh, gate, up, y, n); }
+void ck_glu_silu(int isa, const void *u, void *y, size_t m, size_t h) { CK_CALL_512(isa, glu_silu, u, y, m, h); }
+void ck_geglu_tanh(int isa, const void *gate, const void *up, void *y, size_t n) { CK_CALL_512(isa, geglu_tanh, gate, up, y, n); }

@@ -5,7 +5,7 @@ CK_INLINE void add_body(const float *a, const float *b, float *y, size_t n) {
     CK_INDEPENDENT
     for (size_t i = 0; i < n; i++) { y[i] = a[i] + b[i]; }
 }
-CK_VARIANTS(add, (const float *a, const float *b, float *y, size_t n), (a, b, y, n))
+CK_VARIANTS_512(add, (const float *a, const float *b, float *y, size_t n), (a, b, y, n))
 
 CK_INLINE void add_bias_rows_body(float *x, const float *bias, size_t m, size_t k) {
     for (size_t r = 0; r < m; r++) {
@@ -14,7 +14,7 @@ CK_INLINE void add_bias_rows_body(float *x, const float *bias, size_t m, size_t 
         for (size_t i = 0; i < k; i++) { row[i] += bias[i]; }
     }
 }
-CK_VARIANTS(add_bias_rows, (float *x, const float *bias, size_t m, size_t k), (x, bias, m, k))
+CK_VARIANTS_512(add_bias_rows, (float *x, const float *bias, size_t m, size_t k), (x, bias, m, k))
 
 CK_INLINE void residual_gate_body(float *x, const float *gate, const float *y, size_t m, size_t k) {
     for (size_t r = 0; r < m; r++) {
@@ -29,10 +29,10 @@ CK_INLINE void residual_gate_body(float *x, const float *gate, const float *y, s
         }
     }
 }
-CK_VARIANTS(residual_gate, (float *x, const float *gate, const float *y, size_t m, size_t k), (x, gate, y, m, k))
+CK_VARIANTS_512(residual_gate, (float *x, const float *gate, const float *y, size_t m, size_t k), (x, gate, y, m, k))
 
-void ck_add(int isa, const void *a, const void *b, void *y, size_t n) { CK_CALL(isa, add, a, b, y, n); }
-void ck_add_bias_rows(int isa, void *x, const void *bias, size_t m, size_t k) { CK_CALL(isa, add_bias_rows, x, bias, m, k); }
+void ck_add(int isa, const void *a, const void *b, void *y, size_t n) { CK_CALL_512(isa, add, a, b, y, n); }
+void ck_add_bias_rows(int isa, void *x, const void *bias, size_t m, size_t k) { CK_CALL_512(isa, add_bias_rows, x, bias, m, k); }
 void ck_residual_gate(int isa, void *x, const void *gate, const void *y, size_t m, size_t k) {
-    CK_CALL(isa, residual_gate, x, gate, y, m, k);
+    CK_CALL_512(isa, residual_gate, x, gate, y, m, k);
 }

@@ -3,19 +3,11 @@
 // vpdpbusd multiplies unsigned by signed bytes and adds four exact products into 32 bits. The activations enter as
 // q + 128, and each channel starts from its correction -128 * (sum of its weights), which the packed panel carries.
 // A tile is 12 rows x 32 channels: 24 accumulators, two weight vectors and a broadcast in 32 registers.
+#include "avx512.h"
 #include "gemm_i8.h"
 
 #if CK_X86
 #include <string.h>
-
-#ifdef CK_EMULATE_AVX512
-// Test builds on a CPU without AVX-512: the same source over portable intrinsics (`make test-avx512`).
-#include "avx512_simde.h"
-#define CK_TARGET_AVX512
-#else
-#include <immintrin.h>
-#define CK_TARGET_AVX512 __attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")))
-#endif
 
 enum {
     panel = ck_avx512_panel,

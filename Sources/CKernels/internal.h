@@ -9,9 +9,17 @@
 #if defined(__x86_64__)
 #define CK_X86 1
 #define CK_TARGET_AVX2 __attribute__((target("avx2,fma,f16c")))
+#ifdef CK_EMULATE_AVX512
+#define CK_TARGET_AVX512
+#define CK_TARGET_AVX512_BF16
+#else
+#define CK_TARGET_AVX512 __attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")))
+#define CK_TARGET_AVX512_BF16 __attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx512bf16")))
+#endif
 #else
 #define CK_X86 0
 #define CK_TARGET_AVX2
+#define CK_TARGET_AVX512
 #endif
 
 // Compiles `name_body` twice, as baseline and as AVX2, and makes `name(isa, ...)` choose. The bodies contain no fused
@@ -24,6 +32,17 @@
     do {                                                                           \
         if ((isa) >= CK_ISA_AVX2) { name##_avx2(__VA_ARGS__); }                    \
         else { name##_plain(__VA_ARGS__); }                                        \
+    } while (0)
+
+// The same with a third variant for AVX-512.
+#define CK_VARIANTS_512(name, parameters, arguments)                               \
+    CK_VARIANTS(name, parameters, arguments)                                       \
+    CK_TARGET_AVX512 static void name##_avx512 parameters { name##_body arguments; }
+
+#define CK_CALL_512(isa, name, ...)                                                \
+    do {                                                                           \
+        if ((isa) >= CK_ISA_AVX512) { name##_avx512(__VA_ARGS__); }                \
+        else { CK_CALL(isa, name, __VA_ARGS__); }                                  \
     } while (0)
 
 #endif

@@ -1,5 +1,5 @@
 // ReLU linear attention: per head one [d, d] matrix and one [d] vector summed over all tokens, then applied to each.
-#include "kernel_math.h"
+#include "linear_attention.h"
 
 enum { max_d = 128, block = 4 };
 
@@ -61,7 +61,7 @@ CK_INLINE void head_body(
         }
     }
 }
-CK_VARIANTS(
+CK_VARIANTS_512(
     head,
     (const float *q, size_t ldq, const float *k, size_t ldk, const float *v, size_t ldv, float *out, size_t ldo, size_t t,
      size_t d, bool relu, double eps),
@@ -75,7 +75,23 @@ bool ck_linear_attention(
     for (size_t h = h0; h < h1; h++) {
         size_t at = h * head_stride;
         const float *hq = (const float *)q + at, *hk = (const float *)k + at, *hv = (const float *)v + at;
-        CK_CALL(isa, head, hq, ldq, hk, ldk, hv, ldv, (float *)out + h * d, ldo, t, d, relu, eps);
+        CK_CALL_512(isa, head, hq, ldq, hk, ldk, hv, ldv, (float *)out + h * d, ldo, t, d, relu, eps);
     }
     return true;
+}
+
+bool ck_linear_attention_f32(
+    int isa, const void *q, size_t ldq, const void *k, size_t ldk, const void *v, size_t ldv, void *out, size_t ldo,
+    size_t t, size_t d, size_t head_stride, size_t h0, size_t h1, bool relu, double eps) {
+#if CK_X86
+    if (isa >= CK_ISA_AVX512 && d > 0 && d <= max_d) {
+        for (size_t h = h0; h < h1; h++) {
+            size_t at = h * head_stride;
+            const float *hq = (const float *)q + at, *hk = (const float *)k + at, *hv = (const float *)v + at;
+            ck_linear_attention_head_avx512(hq, ldq, hk, ldk, hv, ldv, (float *)out + h * d, ldo, t, d, relu, eps);
+        }
+        return true;
+    }
+#endif
+    return ck_linear_attention(isa, q, ldq, k, ldk, v, ldv, out, ldo, t, d, head_stride, h0, h1, relu, eps);
 }

@@ -1,27 +1,10 @@
 // LayerNorm with adaptive scale and shift, and RMSNorm.
-#include "kernel_math.h"
+#include "rows.h"
 
 CK_INLINE void layernorm_body(const float *x, const float *scale, const float *shift, double eps, float *y, size_t m, size_t k) {
-    for (size_t r = 0; r < m; r++) {
-        const float *in = x + r * k;
-        float *out = y + r * k;
-        double mean = ck_row_sum(in, k) / (double)k;
-        double factor = 1.0 / sqrt(ck_row_squares(in, mean, k) / (double)k + eps);
-        if (scale && shift) {
-            CK_INDEPENDENT
-            for (size_t i = 0; i < k; i++) {
-                out[i] = (float)(((double)in[i] - mean) * factor * (1.0 + (double)scale[i]) + (double)shift[i]);
-            }
-        } else {
-            for (size_t i = 0; i < k; i++) {
-                double v = ((double)in[i] - mean) * factor;
-                v *= 1.0 + (scale ? (double)scale[i] : 0.0);
-                out[i] = (float)(v + (shift ? (double)shift[i] : 0.0));
-            }
-        }
-    }
+    for (size_t r = 0; r < m; r++) { ck_layernorm_row(x + r * k, scale, shift, eps, y + r * k, k); }
 }
-CK_VARIANTS(
+CK_VARIANTS_512(
     layernorm, (const float *x, const float *scale, const float *shift, double eps, float *y, size_t m, size_t k),
     (x, scale, shift, eps, y, m, k))
 
@@ -44,17 +27,17 @@ CK_INLINE void rmsnorm_body(
         }
     }
 }
-CK_VARIANTS(
+CK_VARIANTS_512(
     rmsnorm, (const float *x, const float *weight, const float *bias, double offset, double eps, float *y, size_t m, size_t k),
     (x, weight, bias, offset, eps, y, m, k))
 
 void ck_layernorm_modulate(
     int isa, const void *x, const void *scale, const void *shift, double eps, void *y, size_t m, size_t k) {
-    CK_CALL(isa, layernorm, x, scale, shift, eps, y, m, k);
+    CK_CALL_512(isa, layernorm, x, scale, shift, eps, y, m, k);
 }
 
 void ck_rmsnorm(
     int isa, const void *x, const void *weight, const void *bias, double weight_offset, double eps, void *y, size_t m,
     size_t k) {
-    CK_CALL(isa, rmsnorm, x, weight, bias, weight_offset, eps, y, m, k);
+    CK_CALL_512(isa, rmsnorm, x, weight, bias, weight_offset, eps, y, m, k);
 }

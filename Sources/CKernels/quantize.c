@@ -1,45 +1,10 @@
 // Activations to int8 with one scale per row, and back.
-#include "internal.h"
-
-#include <math.h>
-
-// Adding and subtracting 1.5 * 2^23 rounds a float of magnitude below 2^22 to the nearest integer, ties to even. Unlike
-// rintf it needs no instruction beyond the baseline.
-static const float round_magic = 12582912.0f;
-
-// The comparisons are written so that a NaN loses, as in maxps: results are the same in any order of evaluation.
-CK_INLINE float row_scale(const float *x, size_t k) {
-    enum { lanes = 32 };
-    float maxima[lanes] = {0};
-    size_t i = 0;
-    for (; i + lanes <= k; i += lanes) {
-        for (size_t j = 0; j < lanes; j++) {
-            float a = fabsf(x[i + j]);
-            maxima[j] = a > maxima[j] ? a : maxima[j];
-        }
-    }
-    float absmax = 0;
-    for (size_t j = 0; j < lanes; j++) { absmax = maxima[j] > absmax ? maxima[j] : absmax; }
-    for (; i < k; i++) {
-        float a = fabsf(x[i]);
-        absmax = a > absmax ? a : absmax;
-    }
-    float s = absmax / 127.0f;
-    return s == 0 ? 1.0f : s;
-}
+#include "rows.h"
 
 CK_INLINE void quantize_body(const float *x, size_t ldx, int8_t *q, float *s, size_t m, size_t k) {
     for (size_t r = 0; r < m; r++) {
-        const float *row = x + r * ldx;
-        int8_t *out = q + r * k;
-        float scale = row_scale(row, k);
-        s[r] = scale;
-        for (size_t i = 0; i < k; i++) {
-            float v = row[i] / scale;
-            v = v > -127.0f ? v : -127.0f;
-            v = v < 127.0f ? v : 127.0f;
-            out[i] = (int8_t)(int32_t)((v + round_magic) - round_magic);
-        }
+        float scale = s[r] = ck_row_scale(x + r * ldx, k);
+        for (size_t i = 0; i < k; i++) { q[r * k + i] = (int8_t)ck_quantized(x[r * ldx + i], scale); }
     }
 }
 CK_VARIANTS(quantize, (const float *x, size_t ldx, int8_t *q, float *s, size_t m, size_t k), (x, ldx, q, s, m, k))

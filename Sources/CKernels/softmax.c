@@ -41,11 +41,11 @@ CK_INLINE void softmax_body(
         if (begin < end) { softmax_row(row + begin, end - begin, scale, softcap); }
     }
 }
-CK_VARIANTS(
+CK_VARIANTS_512(
     softmax, (float *x, size_t ld, size_t m, size_t n, double scale, double softcap, ptrdiff_t causal, size_t window),
     (x, ld, m, n, scale, softcap, causal, window))
 
 void ck_softmax_rows(
     int isa, void *x, size_t ld, size_t m, size_t n, double scale, double softcap, ptrdiff_t causal, size_t window) {
-    CK_CALL(isa, softmax, x, ld, m, n, scale, softcap, causal, window);
+    CK_CALL_512(isa, softmax, x, ld, m, n, scale, softcap, causal, window);
 }

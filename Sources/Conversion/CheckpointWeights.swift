@@ -51,4 +51,20 @@ package struct CheckpointWeights: WeightSource {
         } catch { throw .unreadable(name: name, reason: "\(error)") }
         return .plain(result)
     }
+    /// Some rows of one weight in float32: of the checkpoint's tensor no others are read.
+    package func rows(_ indices: [Int], of name: String) throws(WeightError) -> StoredWeight {
+        guard let tensor = tensors[ExactString(name)] else { throw .missing(name: name, source: checkpoint.path) }
+        let shape = Shape([indices.count] + tensor.row.shape.extents.dropFirst())
+        let result: EncodedTensor
+        do throws(AllocationError) { result = try EncodedTensor(dtype: .f32, shape: shape) } catch { throw .memory(error) }
+        do throws(ConversionError) {
+            let rows = try TensorRows(tensor, checkpoint)
+            let byteCount = shape.columns * MemoryLayout<Float>.stride
+            for (place, index) in indices.enumerated() {
+                let values = EncodedTensor(try rows.values(try rows.read(packedRow: index), for: .f32))
+                unsafe UnsafeMutableRawBufferPointer(rebasing: result.buffer.mutableBytes[(place * byteCount)...]).copyMemory(from: values.bytes)
+            }
+        } catch { throw .unreadable(name: name, reason: "\(error)") }
+        return .plain(result)
+    }
 }

@@ -13,6 +13,12 @@ package enum ConversionError: Error, Sendable, Equatable, CustomStringConvertibl
     case safetensors(SafetensorsError)
     case file(FileError)
     case memory(AllocationError)
+    /// The schedule that should be frozen, or the tables of it.
+    case schedule(InferenceError)
+    /// A file whose time and guidance networks were replaced by tables.
+    case frozen(tensor: String)
+    /// The instruction's keys and values could not be computed.
+    case prefixCache(InferenceError)
     /// Everything in which a checkpoint's tensors differ from what its configuration asks for.
     case tensors(path: String, problems: [TensorProblem])
     /// A component that was asked for and that the checkpoint lacks, or that cannot be asked for.
@@ -40,6 +46,11 @@ package enum ConversionError: Error, Sendable, Equatable, CustomStringConvertibl
         case .safetensors(let error): "\(error)"
         case .file(let error): "\(error)"
         case .memory(let error): "\(error)"
+        case .schedule(let error): "\(error)"
+        case .frozen(let tensor):
+            "\(tensor): expected the weights of the time and guidance networks, found tables of a frozen schedule; export a file that was converted "
+                + "without --freeze-steps"
+        case .prefixCache(let error): "prefix-cache: \(error)"
         case .tensors(let path, let problems):
             (["\(path): the tensors are not those that the configuration asks for:"] + problems.map { "  \($0)" }).joined(separator: "\n")
         case .component(let name, let message): "component \(name): \(message)"

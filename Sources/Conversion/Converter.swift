@@ -5,7 +5,7 @@ package import PackedFiles
 import StrictJSON
 import Tensors
 
-/// Carries out a plan: one loop over its tensors that reads, fuses, quantizes and writes, a few rows at a time.
+/// Carries out a plan: reads, fuses, quantizes, compresses and writes its tensors as a stream, a few rows at a time, on all cores.
 package enum Converter {
     /// How far a conversion has come.
     package struct Progress: Sendable, Equatable {
@@ -18,53 +18,37 @@ package enum Converter {
 
     /// Writes the packed file. It appears complete under its name, or not at all.
     ///
-    /// Equal plans give equal bytes, whatever the number of threads and the memory bound.
+    /// Equal plans give equal bytes but for attachments, whatever the number of threads and the memory bound.
     /// - Parameters:
     ///   - output: path of the file, which must be none of the checkpoint's.
     ///   - replace: whether an existing file may be replaced.
     ///   - tool: name and version of the program, for the file's directory.
     package static func run(
-        _ plan: ConversionPlan, output: String, replace: Bool = false, tool: String, progress: (Progress) -> Void = { _ in }
+        _ plan: ConversionPlan, output: String, replace: Bool = false, tool: String, progress: @escaping (Progress) -> Void = { _ in }
     ) throws(ConversionError) -> PackedFileWriter.Summary {
         let file = try wrapping(ConversionError.file) { () throws(FileError) in
             try OutputFile(path: output, replace: replace, inputs: plan.checkpoint.inputIdentities)
         }
+        let pool = WorkPool()
+        let workingSet = WorkingSet(bound: plan.options.memoryBound, threads: pool.threads)
         let writer = try wrapping(ConversionError.packedFile) { () throws(PackedFileError) in
-            try PackedFileWriter(output: file, directory: plan.directory(tool: tool), allowNonfinite: plan.options.allowsNonfinite)
+            try PackedFileWriter(
+                output: file, directory: plan.directory(tool: tool), allowNonfinite: plan.options.allowsNonfinite, pool: pool, frames: workingSet.frames)
         }
         for blob in plan.blobs {
             try wrapping(ConversionError.packedFile) { () throws(PackedFileError) in try writer.addBlob(blob.path, blob.bytes) }
         }
-        var done: UInt64 = 0
-        let total = plan.sourceByteCount
-        for tensor in plan.tensors {
-            progress(Progress(done: done, total: total, tensor: tensor.name))
-            try convert(tensor, plan, writer) { bytes in
-                done += bytes
-                progress(Progress(done: done, total: total, tensor: tensor.name))
-            }
-        }
+        try plan.writeSchedule(writer)
+        var pipeline = ConversionPipeline(plan, writer, pool, workingSet, progress: progress)
+        try pipeline.run()
         // A source that was written to in the meantime may be half old and half new, which no check of one tensor can see.
         try wrapping(ConversionError.checkpoint) { () throws(CheckpointError) in try plan.checkpoint.checkUnchanged() }
-        return try wrapping(ConversionError.packedFile) { () throws(PackedFileError) in try writer.finish() }
-    }
-
-    private static func convert(
-        _ tensor: PlannedTensor, _ plan: ConversionPlan, _ writer: PackedFileWriter, progress: (UInt64) -> Void
-    ) throws(ConversionError) {
-        let rows = try TensorRows(tensor, plan.checkpoint)
-        var encoder = RowEncoder(rows, allowsNonfinite: plan.options.allowsNonfinite)
-        let chunk = try WorkingSet(tensor, bound: plan.options.memoryBound).rows
-        try wrapping(ConversionError.packedFile) { () throws(PackedFileError) in try writer.beginTensor(tensor.description) }
-        try rows.forEachChunk(rows: chunk) { chunk throws(ConversionError) in
-            let planes = try encoder.encode(chunk)
-            try wrapping(ConversionError.packedFile) { () throws(PackedFileError) in try writer.appendRows(planes) }
-            progress(UInt64(chunk.stored.buffer.byteCount))
+        guard plan.components.contains(.prefixCache) else {
+            return try wrapping(ConversionError.packedFile) { () throws(PackedFileError) in try writer.finish() }
         }
-        progress(tensor.rowScales.reduce(0) { $0 + $1.byteCount })
-        try wrapping(ConversionError.packedFile) { () throws(PackedFileError) in
-            try writer.endTensor(sources: encoder.sources, error: encoder.error)
-        }
+        let sealed = try wrapping(ConversionError.packedFile) { () throws(PackedFileError) in try writer.seal() }
+        let attachments = try wrapping(ConversionError.prefixCache) { () throws(InferenceError) in try PrefixCache.attachments(of: sealed) }
+        return try wrapping(ConversionError.packedFile) { () throws(PackedFileError) in try writer.finish(attachments: attachments) }
     }
 }
 
@@ -80,9 +64,10 @@ extension ConversionPlan {
     /// What a packed file says about itself before its tensors and blobs are known.
     func directory(tool: String) -> Directory {
         Directory(
-            tool: tool, preset: options.policy.preset.rawValue, policy: options.policy.json,
+            tool: tool, preset: options.policy.preset.rawValue, policy: options.recordedPolicy,
             fusions: options.fusions.names,
-            components: components.map { ComponentEntry(name: $0.rawValue, configuration: configurationBlob($0)) }, sourceFiles: sourceFiles)
+            components: components.filter { $0 != .prefixCache }.map { ComponentEntry(name: $0.rawValue, configuration: configurationBlob($0)) },
+            sourceFiles: sourceFiles)
     }
 
     private func configurationBlob(_ component: Component) -> String? {

@@ -5,10 +5,12 @@ package import PackedFiles
 import StrictJSON
 import Tensors
 
-/// Makes the tensors of a packed file again from the checkpoint, to compare them with what the file holds.
+/// Makes the tensors of a packed file again from the checkpoint, to compare them with what the file holds: some rows of both at a time, on all cores.
 package struct Rederivation: Sendable {
-    private let file: PackedFile
-    private let checkpoint: Checkpoint
+    let file: PackedFile
+    let checkpoint: Checkpoint
+    let frozenSchedule: FrozenSchedule?
+    private let pool = WorkPool()
     private let rows: [ExactString: WeightResolution.Row]
     /// Packed names that the weight table has and the file lacks.
     package let missing: [String]
@@ -19,7 +21,8 @@ package struct Rederivation: Sendable {
         self.checkpoint = checkpoint
         let fusions = Fusions(names: file.directory.fusions)
         let components = Component.allCases.filter { component in file.directory.components.contains { $0.name == component.rawValue } }
-        let resolution = try WeightResolution(checkpoint, components: components, fusions: fusions)
+        frozenSchedule = try wrapping(ConversionError.schedule) { () throws(InferenceError) in try FrozenSchedule(policy: file.directory.policy) }
+        let resolution = try WeightResolution(checkpoint, components: components, fusions: fusions, frozen: frozenSchedule)
         rows = Dictionary(uniqueKeysWithValues: resolution.rows.map { (ExactString($0.row.name), $0) })
         missing = resolution.rows.map(\.row.name).filter { file.entry($0) == nil }
     }
@@ -69,21 +72,37 @@ package struct Rederivation: Sendable {
         let storage = Storage(entry.scheme, activations: entry.activations.flatMap(ActivationScheme.init))
         let tensor = PlannedTensor(row, storage: storage, ruleLine: nil)
         let disagreements = Self.disagreements(entry, tensor)
+        if tensor.row.role == .schedule { return try checkComputed(entry, tensor, disagreements: disagreements) }
         // Planes of another shape have no rows to compare.
         guard entry.shape == tensor.row.shape else {
             return Finding(
                 name: entry.name, disagreements: disagreements, sources: [], difference: nil, error: QuantizationError(relativeL2: 0, maxAbs: 0), bound: nil)
         }
-        let stored = try wrapping(ConversionError.packedFile) { () throws(PackedFileError) in try file.planes(of: entry) }
         let rows = try TensorRows(tensor, checkpoint)
-        var encoder = RowEncoder(rows, allowsNonfinite: true)
-        var comparison = PlaneComparison(entry.scheme, columns: tensor.row.shape.columns)
-        let chunk = max(1, WorkingSet.mostElements / max(1, tensor.row.shape.columns))
-        try rows.forEachChunk(rows: chunk) { chunk throws(ConversionError) in
-            let planes = try encoder.encode(chunk)
-            try comparison.add(planes, of: stored) { () throws(ConversionError) in try rows.values(chunk, for: .f32) }
+        var comparison = TensorComparison(entry.scheme, columns: tensor.row.shape.columns)
+        let digests = rows.tensor.sources.map { _ in OrderedDigest(pool) }
+        var waiting: [Pending<Result<RowComparison, ConversionError>>] = []
+        var hashing: [Pending<Void>] = []
+        func takeNext() throws(ConversionError) {
+            let piece: RowComparison = try waiting.removeFirst().wait().get()
+            hashing.append(digests[piece.chunk.index].append(piece.chunk.stored.buffer, 0..<piece.chunk.stored.buffer.byteCount))
+            comparison.add(piece)
+            while hashing.count > Self.mostPieces(pool) { hashing.removeFirst().wait() }
         }
-        let found = encoder.sources
+        var first = 0
+        for piece in rows.pieces(rows: max(1, WorkingSet.mostElements / max(1, tensor.row.shape.columns))) {
+            if waiting.count > Self.mostPieces(pool) { try takeNext() }
+            let place = first..<first + piece.rows.count
+            waiting.append(
+                pool.submit { [file] () -> Result<RowComparison, ConversionError> in
+                    do throws(ConversionError) {
+                        return .success(try RowComparison(rows, piece, of: entry, at: place, in: file))
+                    } catch { return .failure(error) }
+                })
+            first = place.upperBound
+        }
+        while !waiting.isEmpty { try takeNext() }
+        let found = rows.sourceRecords(digests.map { $0.digest() })
         let sources = found.map { source in
             SourceFinding(
                 name: source.name, recorded: entry.sources.first { ExactString($0.name) == ExactString(source.name) }?.sha256 ?? "", found: source.sha256)
@@ -92,6 +111,9 @@ package struct Rederivation: Sendable {
             name: entry.name, disagreements: disagreements, sources: sources, difference: comparison.difference, error: comparison.error,
             bound: comparison.bound)
     }
+
+    /// Pieces of a tensor that are compared ahead, and as many that wait to be hashed.
+    private static func mostPieces(_ pool: WorkPool) -> Int { pool.threads + 1 }
 
     private static func disagreements(_ entry: TensorEntry, _ tensor: PlannedTensor) -> [String] {
         var list: [String] = []

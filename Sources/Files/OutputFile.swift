@@ -55,6 +55,9 @@ package final class OutputFile {
         temporary = hidden
     }
 
+    /// Where the bytes written so far can be read before the file has its name.
+    package var readablePath: String { isNamed ? temporary : Self.procPath(descriptor) }
+
     /// Opens a nameless file in `folder`; nil where the file system has none, or where it could not be given a name later.
     private static func openNameless(in folder: String, path: String) throws(FileError) -> Int32? {
         let descriptor = unsafe open(folder, O_DIRECTORY | temporaryFlag | O_RDWR | O_CLOEXEC, 0o666 as mode_t)

@@ -32,7 +32,7 @@ package enum InferenceError: Error, Sendable, Equatable, CustomStringConvertible
     }
 
     /// Runs `body`, turning its error into this type.
-    static func loading<Value>(_ body: () throws(WeightError) -> Value) throws(InferenceError) -> Value {
+    package static func loading<Value>(_ body: () throws(WeightError) -> Value) throws(InferenceError) -> Value {
         do throws(WeightError) { return try body() } catch {
             if case .memory(let error) = error { throw .memory(error) }
             throw .weight(error)

@@ -45,6 +45,8 @@ package struct Verification: Sendable {
         take(IntegrityChecks(file) { progress(.reading(done: $0, total: $1)) }.outcome)
         take(TableCheck(file).outcome)
         tables.append(.sizes(of: file.directory))
+        // What cannot be read or run is told already.
+        if passed { take(try PrefixCacheCheck(file).outcome) }
         guard let checkpoint else { return }
         take(BlobChecks(file, checkpoint).outcome)
         take(try PolicyChecks(file, checkpoint).outcome)

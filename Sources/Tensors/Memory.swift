@@ -32,15 +32,22 @@ package enum Memory {
 
     /// Cache lines and the widest vectors are 64 bytes.
     static let alignment = 64
+    /// From here on memory is asked for in huge pages: fresh tensors of that size otherwise cost more in page faults than in arithmetic.
+    private static let hugeBytes = 4 << 20
+    private static let hugePage = 2 << 20
 
     @unsafe static func allocate(_ byteCount: Int) throws(AllocationError) -> UnsafeMutableRawPointer {
         let (_, total) = used.add(byteCount, ordering: .relaxed)
         var pointer: UnsafeMutableRawPointer?
+        let isHuge = byteCount >= hugeBytes
+        let alignment = isHuge ? hugePage : alignment
         guard total <= limit, unsafe posix_memalign(&pointer, alignment, max(byteCount, alignment)) == 0, let pointer = unsafe pointer else {
             used.subtract(byteCount, ordering: .relaxed)
             throw .refused(byteCount: byteCount, inUse: inUse)
         }
         _ = highest.max(total, ordering: .relaxed)
+        // Advice only: where the system has no huge pages, nothing is lost.
+        if isHuge { unsafe madvise(pointer, byteCount / hugePage * hugePage, MADV_HUGEPAGE) }
         return unsafe pointer
     }
 

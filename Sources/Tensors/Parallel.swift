@@ -5,12 +5,14 @@ import Synchronization
 /// Work shared out over the processor's cores: the one place that lets several threads write into one buffer.
 package enum Parallel {
     private static let configured = Atomic<Int>(0)
+    /// Asked once: the C library reads a file each time.
+    private static let processors = max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)))
 
     /// Threads used by `forEach`; the number of online processors until it is set.
     package static var threads: Int {
         get {
             let value = configured.load(ordering: .relaxed)
-            return value > 0 ? value : max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)))
+            return value > 0 ? value : processors
         }
         set {
             precondition(newValue > 0)
@@ -22,6 +24,19 @@ package enum Parallel {
     ///
     /// The ranges do not depend on the number of threads, so that results do not either; at most 64 of them keep the overhead small.
     package static func forEach(_ count: Int, grain: Int = 1, _ body: @Sendable (Range<Int>) -> Void) {
+        forEachWorker(count, grain: grain) { _, range in body(range) }
+    }
+
+    /// The same with scratch memory: each thread has `scratchBytes` of unknown content to itself.
+    package static func forEach(
+        _ count: Int, grain: Int = 1, scratchBytes: Int, _ body: @Sendable (Range<Int>, UnsafeMutableRawPointer) -> Void
+    ) throws(AllocationError) {
+        let bytes = (scratchBytes + 63) / 64 * 64
+        let scratch = try Buffer(byteCount: min(threads, max(1, count)) * bytes, zeroed: false)
+        forEachWorker(count, grain: grain) { worker, range in unsafe body(range, scratch.mutableBytes.baseAddress! + worker * bytes) }
+    }
+
+    private static func forEachWorker(_ count: Int, grain: Int, _ body: @Sendable (Int, Range<Int>) -> Void) {
         precondition(grain > 0)
         guard count > 0 else { return }
         let grains = (count + grain - 1) / grain
@@ -31,15 +46,15 @@ package enum Parallel {
         }
         let workers = min(threads, chunks)
         guard workers > 1 else {
-            for chunk in 0..<chunks { body(range(chunk)) }
+            for chunk in 0..<chunks { body(0, range(chunk)) }
             return
         }
         let next = Atomic<Int>(0)
-        DispatchQueue.concurrentPerform(iterations: workers) { _ in
+        DispatchQueue.concurrentPerform(iterations: workers) { worker in
             while true {
                 let chunk = next.add(1, ordering: .relaxed).oldValue
                 guard chunk < chunks else { return }
-                body(range(chunk))
+                body(worker, range(chunk))
             }
         }
     }

@@ -13,6 +13,30 @@ import Testing
         return try tensor.widened()
     }
 
+    /// Some rows are those of the whole weight, from the checkpoint and from the packed file.
+    @Test(arguments: ["mini", "odd"]) func rowsAreThoseOfTheWhole(fixture: String) throws {
+        let checkpoint = try Checkpoint.open(Fixtures.path(fixture))
+        let folder = try TemporaryFolder()
+        let packed = try PackedWeights(pack(checkpoint, ConversionOptions(.int8), in: folder))
+        for source in [try CheckpointWeights(checkpoint, fusions: packed.fusions), packed] as [any WeightSource] {
+            for name in ["text.embed.weight", "dit.blocks.01.self.qkv.weight", "vae.dec.conv_in.weight", "dit.out.bias"] {
+                let whole = try source.weight(name)
+                let count = whole.shape.rows
+                let indices = Array(Set([0, count / 3, count / 2, count - 1])).sorted()
+                switch (whole, try source.rows(indices, of: name)) {
+                case (.plain(let all), .plain(let some)):
+                    let size = all.shape.columns * all.dtype.byteCount
+                    #expect(bytes(some) == indices.flatMap { Array(bytes(all)[$0 * size..<($0 + 1) * size]) }, "\(name)")
+                case (.int8PerChannel(let all, let scales, _), .int8PerChannel(let some, let factors, _)):
+                    let size = all.shape.columns
+                    #expect(bytes(some) == indices.flatMap { Array(bytes(all)[$0 * size..<($0 + 1) * size]) }, "\(name)")
+                    #expect(factors.elements == indices.map { scales.elements[$0] }, "\(name)")
+                default: Issue.record("\(name): rows of another kind")
+                }
+            }
+        }
+    }
+
     /// Each fusion that concatenates gives the rows of the weights that stand alone without it.
     @Test(arguments: ["mini", "odd"])
     func concatenationsAreTheParts(fixture: String) throws {

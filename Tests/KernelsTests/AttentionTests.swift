@@ -56,6 +56,23 @@ private struct SoftmaxCase {
     }
 
     @Test(arguments: InstructionSet.supported)
+    func float32FormIsNearTheExactValues(_ set: InstructionSet) {
+        var random = SplitMix64(seed: 26)
+        for columns in Array(1...35) + [301] {
+            let rows = 3, x = random.floats(rows * (columns + 2), range: 8)
+            for scale in [1, 0.125] {
+                var y = x
+                unsafe ck_softmax_rows_f32(set.code, &y, columns + 2, rows, columns, scale)
+                for row in 0..<rows { #expect(y[row * (columns + 2) + columns] == x[row * (columns + 2) + columns], "wrote between rows") }
+                let dense = (0..<rows).flatMap { y[$0 * (columns + 2)..<$0 * (columns + 2) + columns] }
+                // Arguments of exp reach 16 and are rounded to 24 bits twice.
+                let exact = SoftmaxCase(scale: scale).exact(x, rows: rows, columns: columns)
+                #expect(zip(dense, exact).allSatisfy { abs(Double($0) - $1) <= (2 * 16 * scale + Double(columns) / 16 + 8) * 0x1p-24 * $1 }, "\(columns)")
+            }
+        }
+    }
+
+    @Test(arguments: InstructionSet.supported)
     func farApartScoresNeitherOverflowNorVanish(_ set: InstructionSet) {
         let x: [Float] = [1e30, -1e30, 1e30, 0, 0]
         #expect(SoftmaxCase().run(set, x, rows: 1, columns: 3) == [0.5, 0, 0.5])
@@ -90,6 +107,23 @@ private struct LinearAttention {
                 set.code, q, width, q + part, width, q + 2 * part, width, &out, heads * d + 1, tokens, d, headStride,
                 range.lowerBound, range.upperBound, relu, 1e-15)
         }
+    }
+
+    /// The float32 form, all heads.
+    func runFloat32(_ set: InstructionSet, into out: inout [Float]) -> Bool {
+        let part = heads * headStride * MemoryLayout<Float>.size
+        return unsafe qkv.withUnsafeBytes { base in
+            let q = base.baseAddress!
+            return unsafe ck_linear_attention_f32(
+                set.code, q, width, q + part, width, q + 2 * part, width, &out, heads * d + 1, tokens, d, headStride, 0, heads, relu, 1e-15)
+        }
+    }
+
+    /// What the terms of an output would sum to if none cancelled.
+    func magnitude(token: Int, head: Int) -> [Double] {
+        let similarity = (0..<tokens).map { t in (0..<d).reduce(0.0) { $0 + abs(at(token, 0, head, $1) * at(t, 1, head, $1)) } }
+        let signed = (0..<tokens).map { t in (0..<d).reduce(0.0) { $0 + at(token, 0, head, $1) * at(t, 1, head, $1) } }
+        return (0..<d).map { i in (0..<tokens).reduce(0.0) { $0 + similarity[$1] * abs(at($1, 2, head, i)) } / (abs(signed.reduce(0, +)) + 1e-15) }
     }
 
     private func at(_ token: Int, _ part: Int, _ head: Int, _ i: Int) -> Double {
@@ -136,6 +170,28 @@ private struct LinearAttention {
         for token in [0, 65535] {
             for (i, exact) in test.exact(token: token, head: 0).enumerated() {
                 #expect(abs(Double(out[token * 3 + i]) - exact) <= 0.5 * Double(Float(exact).ulp) + 1e-12)
+            }
+        }
+    }
+
+    @Test(
+        arguments: InstructionSet.supported,
+        [(1, 1, 1, 1), (2, 3, 3, 3), (3, 2, 8, 24), (33, 1, 32, 32), (34, 2, 33, 40), (70, 1, 128, 128), (67, 2, 17, 96), (4096, 1, 2, 2)])
+    func float32FormIsWithinItsBound(_ set: InstructionSet, _ shape: (tokens: Int, heads: Int, d: Int, stride: Int)) {
+        for relu in [true, false] {
+            let test = LinearAttention(tokens: shape.tokens, heads: shape.heads, d: shape.d, headStride: shape.stride, relu: relu, seed: 25)
+            let stride = shape.heads * shape.d + 1
+            var out = [Float](repeating: 777, count: shape.tokens * stride)
+            #expect(test.runFloat32(set, into: &out))
+            for token in Swift.stride(from: 0, to: shape.tokens, by: max(1, shape.tokens / 40)) {
+                #expect(out[token * stride + stride - 1] == 777, "wrote between rows")
+                for head in 0..<shape.heads {
+                    let (exact, magnitude) = (test.exact(token: token, head: head), test.magnitude(token: token, head: head))
+                    for i in 0..<shape.d {
+                        let value = Double(out[token * stride + head * shape.d + i])
+                        #expect(abs(value - exact[i]) <= Double(shape.d + 40) * 0x1p-24 * magnitude[i] + 1e-13)
+                    }
+                }
             }
         }
     }

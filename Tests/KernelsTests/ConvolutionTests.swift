@@ -41,31 +41,4 @@ import Testing
             return y
         }
     }
-
-    @Test(
-        arguments: InstructionSet.supported, [(1, 1, 1, 1), (1, 1, 3, 2), (2, 3, 2, 1), (2, 3, 2, 2), (5, 4, 3, 1), (5, 4, 3, 2), (7, 8, 1, 2), (6, 9, 5, 2)])
-    func unfoldingPutsEveryTapInItsColumn(_ set: InstructionSet, _ shape: (h: Int, w: Int, c: Int, stride: Int)) {
-        let (h, w, c, stride) = shape
-        var random = SplitMix64(seed: 26)
-        let x = random.floats(h * w * c)
-        let ho = Int(ck_conv3x3_output(h, stride)), wo = Int(ck_conv3x3_output(w, stride))
-        #expect(ho == (h + 2 - 3) / stride + 1 && wo == (w + 2 - 3) / stride + 1)
-        for band in [0..<ho, ho / 2..<ho] {
-            let count = band.count * wo * 9 * c
-            var out = [Float](repeating: 777, count: count + 1)
-            unsafe ck_im2col3x3(set.code, x, &out, h, w, c, stride, band.lowerBound, band.upperBound)
-            #expect(out.removeLast() == 777)
-            let wrong = out.indices.first { i in
-                let (pixel, tap, channel) = (i / (9 * c), i / c % 9, i % c)
-                let (row, column) = ((band.lowerBound + pixel / wo) * stride + tap / 3 - 1, pixel % wo * stride + tap % 3 - 1)
-                let inside = (0..<h).contains(row) && (0..<w).contains(column)
-                return out[i] != (inside ? x[(row * w + column) * c + channel] : 0)
-            }
-            #expect(wrong == nil)
-        }
-    }
-
-    @Test func noImageNoOutput() {
-        #expect(ck_conv3x3_output(0, 1) == 0 && ck_conv3x3_output(0, 2) == 0)
-    }
 }

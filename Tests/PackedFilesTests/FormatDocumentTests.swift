@@ -35,7 +35,8 @@ import Testing
     @Test("The worked examples of schemes.md are what the code computes")
     func schemes() throws {
         let examples = try Self.examples()
-        #expect(Set(examples.map { $0.title.split(separator: " ")[0] }) == Set(Scheme.allCases.map { Substring($0.rawValue) } + ["integer-contract"]))
+        let others: [Substring] = ["integer-contract", "integer-convolution"]
+        #expect(Set(examples.map { $0.title.split(separator: " ")[0] }) == Set(Scheme.allCases.map { Substring($0.rawValue) } + others))
         for scheme in Scheme.allCases {
             let example = try #require(examples.first { $0.title.hasPrefix("\(scheme.rawValue) ") })
             let extents = example.title.dropFirst(scheme.rawValue.utf8.count + 2).dropLast().split(separator: ", ").compactMap { Int($0) }
@@ -71,6 +72,28 @@ import Testing
         }
         #expect(accumulators == lines["acc"])
         #expect(try EncodedTensor(Tensor([3], outputs)).array == lines["y"])
+    }
+
+    @Test("The example of the integer convolution follows from its formulas")
+    func integerConvolution() throws {
+        let lines = try #require(Self.examples().first { $0.title == "integer-convolution" }).lines
+        let quantized = try Scheme.int8PerChannel.encode(Self.tensor(#require(lines["x"]), [2, 2]), subject: "x")
+        #expect(quantized[0].array == lines["qx"] && quantized[1].array == lines["sx"])
+        let (codes, weights) = (quantized[0].array.map { Int32(Int8(bitPattern: $0)) }, try #require(lines["values"]).map { Int32(Int8(bitPattern: $0)) })
+        let steps = try quantized[1].widened().elements
+        let (scale, bias) = (try Self.tensor(#require(lines["scales"]), [1]).elements[0], try Self.tensor(#require(lines["bias"]), [1]).elements[0])
+        let outputs = (0..<2).map { column in
+            var sum: Float = 0
+            // The one row of pixels lies under the middle row of taps.
+            for tap in 3..<6 {
+                let pixel = column + tap - 4
+                guard (0..<2).contains(pixel) else { continue }
+                let accumulator = (0..<2).reduce(Int32(0)) { $0 + codes[2 * pixel + $1] * weights[2 * tap + $1] }
+                sum.addProduct(steps[pixel], Float(accumulator))
+            }
+            return bias.addingProduct(sum, scale)
+        }
+        #expect(try EncodedTensor(Tensor([2], outputs)).array == lines["y"])
     }
 
     @Test("packed.md lists every failure, every codec and every limit")

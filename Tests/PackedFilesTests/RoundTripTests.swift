@@ -81,6 +81,46 @@ import Testing
         }
     }
 
+    @Test("Rows alone are those of the whole, across frames, and need no other frame")
+    func someRows() throws {
+        let shape: Shape = [600, 1800]
+        let source = try Tensor(shape, Samples.weights(shape.elementCount, seed: 1))
+        for scheme in [Scheme.int8PerChannel, .bf16, .f32] {
+            let description = TensorDescription(name: "w", component: "transformer", shape: shape, role: "embedding", scheme: scheme)
+            let path = folder.file("rows.sprint")
+            try Samples.write([SampleTensor(description, planes: scheme.encode(source, subject: "w"))], to: path)
+            let file = try PackedFile.open(path)
+            let entry = file.directory.tensors[0]
+            let planes = try file.planes(of: entry)
+            for rows in [[0], [599], [0, 1, 2, 582, 583, 599], Array(290..<300), Array(0..<600), []] {
+                let found = try file.planes(of: entry, rows: rows)
+                for (whole, part) in zip(planes, found) {
+                    let size = whole.shape.columns * whole.dtype.byteCount
+                    #expect(part.array == rows.flatMap { Array(whole.array[$0 * size..<($0 + 1) * size]) }, "\(scheme) \(rows)")
+                }
+            }
+            // Damage in the first frame concerns the rows in it alone.
+            var bytes = try contents(path)
+            bytes[Int(entry.planes[0].section.offset) + 100] ^= 1
+            try OutputFile.write(bytes, to: path, replace: true)
+            let damaged = try PackedFile.open(path)
+            #expect(throws: PackedFileError.self) { try damaged.planes(of: entry, rows: [0]) }
+            #expect(try damaged.planes(of: entry, rows: [599])[0].array == file.planes(of: entry, rows: [599])[0].array)
+        }
+    }
+
+    @Test("Mostly zeros are searched for repetitions, weights are not, and both come back")
+    func sparse() throws {
+        var values = [Float](repeating: 0, count: 300_000)
+        for index in stride(from: 0, to: values.count, by: 1000) { values[index] = Float(index) }
+        let path = folder.file("sparse.sprint")
+        try Samples.write([SampleTensor("sparse", .bf16, [300, 1000], values)], to: path)
+        let file = try PackedFile.open(path)
+        let entry = file.directory.tensors[0]
+        #expect(entry.planes[0].section.codec == .zstd && entry.planes[0].section.storedByteCount < 600_000 / 100)
+        #expect(file.verifyIntegrity() == [])
+    }
+
     @Test("More frames than are compressed at once keep their order")
     func batches() throws {
         let path = folder.file("a.sprint")

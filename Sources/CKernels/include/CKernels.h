@@ -4,8 +4,8 @@
 /// - Every kernel takes the instruction set first. A caller passes `ck_isa_best()`; tests pass each supported one.
 ///   A kernel without a variant of its own for a set uses the next lower one. Passing a set that `ck_isa_supported`
 ///   denies ends in SIGILL.
-/// - Every instruction set gives the same bits, for the integer kernels and for the floating-point ones: the sources
-///   are compiled without contraction, sums have a fixed order, and fused multiply-adds stand only where fmaf does.
+/// - Every instruction set gives the same bits, for the integer kernels and, where no more is said, for the
+///   floating-point ones: the sources are compiled without contraction, sums have a fixed order, and fused multiply-adds stand only where fmaf does.
 ///   The thread's rounding mode has to be the default one, with denormals on.
 /// - Matrices are row-major. `[m, k]` has m rows of k elements; `ld..` is the distance of two rows in elements and at
 ///   least the number of columns. Images are channels-last: `[h, w, c]`, which is the token matrix `[h*w, c]`.
@@ -18,6 +18,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "CKPacked.h"
 
 // ---- Instruction sets (cpu.c)
 
@@ -46,6 +48,23 @@ void ck_quantize_rows_s8(int isa, const void *x, size_t ldx, void *q, void *s, s
 
 /// y f32 [m, k] (ldy) = q s8 [m, k] * s f32 [m]; one rounding.
 void ck_dequantize_rows_s8(int isa, const void *q, const void *s, void *y, size_t ldy, size_t m, size_t k);
+
+// ---- int8 weights, float activations, few rows (gemm_w8.c)
+
+/// y f32 [m, n] (ldy) = x f32 [m, k] (ldx) * (s[n] * w s8 [n, k])^T + bias[n] (or NULL). Sums in float, in an order of each path's own:
+/// within k rounding errors of 2^-24 of the sum of magnitudes. Weights are read as they are, once: for up to some sixty rows.
+void ck_w8_rows_linear(
+    int isa, const void *x, size_t ldx, const void *w, const void *s, const void *bias, void *y, size_t ldy, size_t m, size_t n, size_t k);
+
+// ---- Weights to int8, and the distance of stored values from their source (distance.c)
+
+/// Of each row of two f32 [m, k] (dense): sums f64 [m, 3] = sum of (decoded - source)^2, sum of source^2, largest |decoded - source|.
+///
+/// Differences and sums are double, in one order for every instruction set. Elements whose source is NaN or infinite count as 0.
+void ck_distance_rows(int isa, const void *decoded, const void *source, void *sums, size_t m, size_t k);
+
+/// ck_quantize_rows_s8 of x f32 [m, k] (dense), and in the same pass ck_distance_rows of q * s from x.
+void ck_quantize_rows_s8_distance(int isa, const void *x, void *q, void *s, void *sums, size_t m, size_t k);
 
 // ---- int8 linear layers, W8A8 (gemm_i8.c, gemm_i8_avx2.c, gemm_i8_avx512.c)
 //
@@ -164,6 +183,15 @@ static const size_t CK_LINEAR_ATTENTION_MAX_D = 128;
 bool ck_linear_attention(
     int isa, const void *q, size_t ldq, const void *k, size_t ldk, const void *v, size_t ldv, void *out, size_t ldo,
     size_t t, size_t d, size_t head_stride, size_t h0, size_t h1, bool relu, double eps);
+/// The same, with AVX-512 in float32: products over at most 32 tokens and over d are summed in float32, the rest in double.
+/// An output is within (d + 40) * 2^-24 * (sum over j of q[j] * sum over tokens of |k[j] v|) / (z . q + eps) of the exact one.
+bool ck_linear_attention_f32(
+    int isa, const void *q, size_t ldq, const void *k, size_t ldk, const void *v, size_t ldv, void *out, size_t ldo,
+    size_t t, size_t d, size_t head_stride, size_t h0, size_t h1, bool relu, double eps);
+
+/// Softmax of rows of x f32 [m, n] (ld), in place: exp(scale * (x - max)) / sum, scale > 0. With AVX-512 in float32: the
+/// argument of exp is rounded twice, exp is within 1.5 ulp, and the sum is of at most n / 16 + 4 roundings. In double else.
+void ck_softmax_rows_f32(int isa, void *x, size_t ld, size_t m, size_t n, double scale);
 
 // ---- Convolution (conv.c)
 
@@ -175,13 +203,6 @@ void ck_depthwise(
     int isa, const void *x, const void *weight, const void *bias, void *y, size_t h, size_t w, size_t c, size_t ks,
     size_t row0, size_t row1);
 
-/// Output rows or columns of a 3x3 convolution with padding 1: (size - 1) / stride + 1; 0 for size 0.
-size_t ck_conv3x3_output(size_t size, size_t stride);
-/// Unfolds x f32 [h, w, c] for a 3x3 convolution with padding 1 and the given stride (1 or 2): output rows [row0, row1).
-///
-/// out f32 [(row1-row0)*wo, 9*c], wo = ck_conv3x3_output(w, stride); columns are tap-major, (ky*3 + kx)*c + channel.
-/// `out` points at the band, x at row 0 of the image.
-void ck_im2col3x3(
-    int isa, const void *x, void *out, size_t h, size_t w, size_t c, size_t stride, size_t row0, size_t row1);
+#include "CKernelsConv.h"
 
 #endif

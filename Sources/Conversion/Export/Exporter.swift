@@ -29,9 +29,9 @@ package enum Exporter {
         for folder in plan.folders {
             let path = Paths.join(output.temporary, folder.name)
             try wrapping(ConversionError.file) { () throws(FileError) in try Paths.makeDirectory(path) }
-            var reader = PackedRows(file)
+            let reader = PackedRows(file: file)
             for shard in folder.shards {
-                try write(shard, to: Paths.join(path, shard.fileName), &reader) { bytes in
+                try write(shard, to: Paths.join(path, shard.fileName), reader) { bytes in
                     done += bytes
                     progress(done, total)
                 }
@@ -59,7 +59,7 @@ package enum Exporter {
     }
 
     private static func write(
-        _ shard: ExportPlan.Shard, to path: String, _ reader: inout PackedRows, progress: (UInt64) -> Void
+        _ shard: ExportPlan.Shard, to path: String, _ reader: PackedRows, progress: (UInt64) -> Void
     ) throws(ConversionError) {
         let writer = try wrapping(ConversionError.safetensors) { () throws(SafetensorsError) in
             try SafetensorsWriter(
@@ -75,15 +75,15 @@ package enum Exporter {
     }
 }
 
-/// Reads checkpoint tensors out of a packed file, and keeps the planes of the packed tensor that is being taken apart.
+/// Reads checkpoint tensors out of a packed file.
 private struct PackedRows {
-    private let file: PackedFile
-    private var planes: (entry: TensorEntry, planes: [EncodedTensor])?
+    let file: PackedFile
 
-    init(_ file: PackedFile) { self.file = file }
+    /// Elements that are decoded at once.
+    private static let mostElements = 4 << 20
 
     /// Calls `body` with the tensor's bytes in its own type and layout, some rows at a time.
-    mutating func forEachChunk(
+    func forEachChunk(
         of tensor: ExportedTensor, _ body: (EncodedTensor) throws(ConversionError) -> Void
     ) throws(ConversionError) {
         switch tensor.content {
@@ -93,33 +93,25 @@ private struct PackedRows {
                     try Tensor(tensor.shape, [Float](repeating: 1, count: tensor.shape.elementCount)).exported(as: tensor.dtype)
                 })
         case .rows(let entry, let range):
-            let planes = try self.planes(of: entry)
-            let count = max(1, WorkingSet.mostElements / max(1, entry.shape.columns))
+            let count = max(1, Self.mostElements / max(1, entry.shape.columns))
             var start = range.lowerBound
             while start < range.upperBound {
                 let rows = start..<min(range.upperBound, start + count)
-                try body(try wrapping(ConversionError.memory) { () throws(AllocationError) in try Self.decode(planes, entry, rows, as: tensor.dtype) })
+                let planes = try wrapping(ConversionError.packedFile) { () throws(PackedFileError) in try file.planes(of: entry, rows: rows) }
+                try body(
+                    try wrapping(ConversionError.memory) { () throws(AllocationError) in
+                        try Self.decode(planes, entry, rows.count, as: tensor.dtype)
+                    })
                 start = rows.upperBound
             }
         }
     }
 
-    private mutating func planes(of entry: TensorEntry) throws(ConversionError) -> [EncodedTensor] {
-        if let planes, planes.entry == entry { return planes.planes }
-        // The ones before are let go first: two large tensors at once would double what an export needs.
-        planes = nil
-        let read = try wrapping(ConversionError.packedFile) { () throws(PackedFileError) in try file.planes(of: entry) }
-        planes = (entry, read)
-        return read
-    }
-
     private static func decode(
-        _ planes: [EncodedTensor], _ entry: TensorEntry, _ rows: Range<Int>, as dtype: DType
+        _ planes: [EncodedTensor], _ entry: TensorEntry, _ rows: Int, as dtype: DType
     ) throws(AllocationError) -> EncodedTensor {
-        var parts: [EncodedTensor] = []
-        for plane in planes { parts.append(try plane.rows(rows)) }
-        let shape = Shape([rows.count] + entry.shape.extents.dropFirst())
-        let encoded = entry.scheme.dtype == dtype ? parts[0] : try entry.scheme.decode(parts, shape: shape).exported(as: dtype)
+        let shape = Shape([rows] + entry.shape.extents.dropFirst())
+        let encoded = entry.scheme.dtype == dtype ? planes[0] : try entry.scheme.decode(planes, shape: shape).exported(as: dtype)
         return entry.layout == WeightRow.Layout.channelsLast.rawValue ? try encoded.channelsFirst() : encoded
     }
 }

@@ -2,14 +2,14 @@ package import Inference
 
 /// The parts of a checkpoint that go into a file.
 package enum ComponentSelection: Sendable, Equatable {
-    /// What making pictures from prompts takes, as far as the checkpoint has it: transformer, vae-decoder, text-encoder, tokenizer.
+    /// What making pictures from prompts takes, as far as the checkpoint has it: transformer, vae-decoder, text-encoder, tokenizer, prefix-cache.
     case standard
     /// Everything that the checkpoint has: the autoencoder's encoder too.
     case all
     /// Exactly these, which the checkpoint must have.
     case listed([Component])
 
-    static let convertible: [Component] = [.transformer, .vaeDecoder, .vaeEncoder, .textEncoder, .tokenizer]
+    static let convertible: [Component] = [.transformer, .vaeDecoder, .vaeEncoder, .textEncoder, .tokenizer, .prefixCache]
 
     /// Reads "all", or names separated by commas.
     package init(_ text: String) throws(ConversionError) {
@@ -33,14 +33,25 @@ package enum ComponentSelection: Sendable, Equatable {
     /// - Parameter folders: the component folders that the checkpoint has.
     func resolved(folders: Set<String>) throws(ConversionError) -> [Component] {
         switch self {
-        case .standard: return Self.convertible.filter { $0 != .vaeEncoder && folders.contains($0.folder) }
-        case .all: return Self.convertible.filter { folders.contains($0.folder) }
+        case .standard: return Self.convertible.filter { $0 != .vaeEncoder && Self.isPossible($0, folders) }
+        case .all: return Self.convertible.filter { Self.isPossible($0, folders) }
         case .listed(let components):
-            for component in components where !folders.contains(component.folder) {
+            for component in components where component != .prefixCache && !folders.contains(component.folder) {
                 throw .component(component.rawValue, message: "the checkpoint has no folder \(component.folder); leave it out of --components")
+            }
+            if components.contains(.prefixCache), let missing = Self.prefixCacheParts.first(where: { !components.contains($0) }) {
+                throw .component(
+                    Component.prefixCache.rawValue, message: "is computed with the \(missing.rawValue); name that too, or leave both out of --components")
             }
             return Self.convertible.filter { components.contains($0) }
         }
+    }
+
+    /// The components whose packed form the prefix cache is computed from.
+    private static let prefixCacheParts: [Component] = [.textEncoder, .tokenizer]
+
+    private static func isPossible(_ component: Component, _ folders: Set<String>) -> Bool {
+        component == .prefixCache ? prefixCacheParts.allSatisfy { folders.contains($0.folder) } : folders.contains(component.folder)
     }
 }
 

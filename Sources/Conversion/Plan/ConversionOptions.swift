@@ -1,4 +1,5 @@
 package import Inference
+package import StrictJSON
 
 /// Everything that a user decides about a conversion.
 package struct ConversionOptions: Sendable {
@@ -8,19 +9,29 @@ package struct ConversionOptions: Sendable {
     package var components: ComponentSelection
     /// Whether NaN and infinities are stored, in the schemes that can, instead of ending the conversion.
     package var allowsNonfinite: Bool
-    /// The most bytes of buffers that the conversion holds at once.
+    /// The schedule whose tables replace the networks of time and guidance; nil keeps the networks.
+    package var frozenSchedule: FrozenSchedule?
+    /// The most bytes that the converting process may take, all in all.
     package var memoryBound: Int
 
     package static let defaultMemoryBound = 1 << 30
 
     package init(
         _ preset: Preset, rules: RuleFile? = nil, fusions: Fusions? = nil, components: ComponentSelection = .standard, allowsNonfinite: Bool = false,
-        memoryBound: Int = defaultMemoryBound
+        frozenSchedule: FrozenSchedule? = nil, memoryBound: Int = defaultMemoryBound
     ) {
         policy = QuantizationPolicy(preset, rules: rules)
         self.fusions = fusions ?? preset.fusions
         self.components = components
         self.allowsNonfinite = allowsNonfinite
+        self.frozenSchedule = frozenSchedule
         self.memoryBound = memoryBound
+    }
+
+    /// What the packed directory says of the conversion: preset and rules, and the schedule where one is frozen.
+    package var recordedPolicy: JSONValue {
+        guard let frozenSchedule, case .object(var object) = policy.json else { return policy.json }
+        object[FrozenSchedule.policyKey] = frozenSchedule.json
+        return .object(object)
     }
 }

@@ -31,7 +31,7 @@ extension ConversionPlan {
     /// The plan as one JSON object.
     package var json: JSONValue {
         [
-            "checkpoint": .string(checkpoint.path), "policy": options.policy.json,
+            "checkpoint": .string(checkpoint.path), "policy": options.recordedPolicy,
             "fusions": .array(options.fusions.names.map { .string($0) }),
             "components": .array(components.map { .string($0.rawValue) }),
             "totals": .array(
@@ -43,6 +43,7 @@ extension ConversionPlan {
                 }),
             "tensors": .array(tensors.map(\.json)),
             "blobs": .array(blobs.map { ["name": .string($0.path), "bytes": JSONValue($0.bytes.count)] }),
+            "prefixCache": prefixCache.map { ["tokens": JSONValue($0.tokens), "bytes": .integer(Int64($0.byteCount))] } ?? .null,
             "sourceBytes": .integer(Int64(sourceByteCount)), "packedBytes": .integer(Int64(packedByteCount)), "memoryBytes": JSONValue(memoryNeeded),
         ]
     }

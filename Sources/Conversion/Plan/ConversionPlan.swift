@@ -11,7 +11,7 @@ package struct ConversionPlan: Sendable {
     package let tensors: [PlannedTensor]
     /// The small files that make the packed file self-contained, byte for byte.
     package let blobs: [SmallFile]
-    /// The most bytes of buffers that the conversion holds at once.
+    /// The most bytes that the converting process takes, as it is planned.
     package let memoryNeeded: Int
 
     /// Resolves names, shapes, types and rules.
@@ -20,7 +20,7 @@ package struct ConversionPlan: Sendable {
         self.checkpoint = checkpoint
         self.options = options
         components = try options.components.resolved(folders: Set(checkpoint.components.keys))
-        let resolution = try WeightResolution(checkpoint, components: components, fusions: options.fusions)
+        let resolution = try WeightResolution(checkpoint, components: components, fusions: options.fusions, frozen: options.frozenSchedule)
         var tensors: [PlannedTensor] = []
         for row in resolution.rows {
             let decision = try options.policy.decide(row.row, component: row.component, dtypes: row.sources.map(\.dtype))
@@ -28,9 +28,27 @@ package struct ConversionPlan: Sendable {
         }
         try options.policy.checkRulesUsed(by: tensors)
         self.tensors = tensors
+        prefixCache = components.contains(.prefixCache) ? try PrefixCache.Estimate(checkpoint, resolution.configuration, tensors) : nil
         blobs = Self.blobs(of: checkpoint, components: components)
-        memoryNeeded = try WorkingSet.needed(tensors, bound: options.memoryBound)
+        let workingSet = WorkingSet(bound: options.memoryBound, threads: Parallel.threads)
+        // The writer keeps its frames while the cache is computed from the file that it has just completed.
+        let cacheMemory = (prefixCache?.memory ?? 0) + workingSet.fixedByteCount
+        guard cacheMemory <= options.memoryBound else {
+            throw .memoryBound(needed: cacheMemory, bound: options.memoryBound, tensor: Component.prefixCache.rawValue)
+        }
+        if options.frozenSchedule != nil, !components.contains(.transformer) {
+            throw .component(Component.transformer.rawValue, message: "is not packed, and a frozen schedule is a part of it; leave out --freeze-steps")
+        }
+        let computed = tensors.filter { $0.row.role == .schedule }
+        let scheduleMemory = computed.isEmpty ? 0 : workingSet.fixedByteCount + ScheduleTensors.memory(computed)
+        guard scheduleMemory <= options.memoryBound else {
+            throw .memoryBound(needed: scheduleMemory, bound: options.memoryBound, tensor: ScheduleTables.modulationName)
+        }
+        memoryNeeded = max(try workingSet.needed(tensors.filter { $0.row.role != .schedule }), cacheMemory, scheduleMemory)
     }
+
+    /// Nil where the file gets none.
+    package let prefixCache: PrefixCache.Estimate?
 
     package var sourceByteCount: UInt64 { tensors.reduce(0) { $0 + $1.sourceByteCount } }
     package var packedByteCount: UInt64 { tensors.reduce(0) { $0 + $1.packedByteCount } }

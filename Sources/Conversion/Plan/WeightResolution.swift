@@ -21,7 +21,7 @@ struct WeightResolution: Sendable {
     private static let mostSuggestions = 64
 
     /// - Throws: `.tensors` with every difference between the table and the checkpoint in the folders of `components`.
-    init(_ checkpoint: Checkpoint, components: [Component], fusions: Fusions) throws(ConversionError) {
+    init(_ checkpoint: Checkpoint, components: [Component], fusions: Fusions, frozen: FrozenSchedule? = nil) throws(ConversionError) {
         let configuration = try Self.configuration(of: checkpoint)
         self.configuration = configuration
         var rows: [Row] = []
@@ -34,7 +34,7 @@ struct WeightResolution: Sendable {
             var claimed: Set<ExactString> = []
             var missing: [(name: String, row: String)] = []
             for component in Component.allCases where component.folder == folder {
-                for row in SanaSprintWeights.table(configuration, component: component, fusions: fusions) {
+                for row in SanaSprintWeights.table(configuration, component: component, fusions: fusions, frozen: frozen) {
                     claimed.formUnion(row.sources.flatMap { [$0.name] + ($0.rowScale.map { [$0] } ?? []) }.map(ExactString.init))
                     guard components.contains(component) else { continue }
                     rows.append(Self.resolve(row, component, in: files, missing: &missing, problems: &problems))
@@ -61,7 +61,9 @@ struct WeightResolution: Sendable {
 
     private static func folders(_ components: [Component]) -> [String] {
         var folders: [String] = []
-        for component in components where component != .tokenizer && !folders.contains(component.folder) { folders.append(component.folder) }
+        for component in components where ![.tokenizer, .prefixCache].contains(component) && !folders.contains(component.folder) {
+            folders.append(component.folder)
+        }
         return folders
     }
 

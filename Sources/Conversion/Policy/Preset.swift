@@ -9,7 +9,7 @@ package enum Preset: String, Sendable, CaseIterable {
     case fp16
     /// Every weight in bfloat16; a checkpoint in bfloat16 is stored bit for bit.
     case bf16
-    /// The DiT's linears W8A8 by the integer contract, the text encoder's weights int8, the autoencoder in float16, the rest in 16 bits.
+    /// The DiT's linears and the autoencoder's decoder W8A8 by the integer contract, the text encoder's weights int8, the rest in 16 bits.
     case int8
 
     /// The rewrites a file of this preset goes through: those that change stored values only where values change anyway.

@@ -23,6 +23,8 @@ package struct QuantizationPolicy: Sendable, Equatable {
     /// - Parameter dtypes: those of its sources.
     /// - Throws: `.rule` where a rule's scheme cannot hold the tensor.
     package func decide(_ row: WeightRow, component: Component, dtypes: [DType]) throws(ConversionError) -> Decision {
+        // A few computed vectors, which every step adds to everything.
+        if row.role == .schedule { return Decision(storage: Storage(.f32), line: nil) }
         guard let rule = rules.first(where: { $0.matches(row.name) }) else {
             return Decision(storage: Self.storage(preset, role: row.role, component: component, dtypes: dtypes), line: nil)
         }
@@ -48,13 +50,12 @@ package struct QuantizationPolicy: Sendable, Equatable {
         case .bf16: return Storage(.bf16)
         case .int8: break
         }
-        switch component {
-        case .vaeDecoder, .vaeEncoder: return Storage(.f16)
-        case .transformer, .textEncoder, .tokenizer, .prefixCache: break
-        }
+        // The encoder does not draw: it is packed on request only, to be as good as 16 bits are.
+        if component == .vaeEncoder { return Storage(.f16) }
         switch role {
-        case .linear, .textLinear, .embedding: return Storage(.int8PerChannel, activations: role.defaultActivations)
-        case .sensitiveLinear, .convolution, .sensitiveConvolution, .depthwise, .bias, .norm, .table: return Storage(kept(dtypes))
+        case .linear, .textLinear, .embedding, .convolution: return Storage(.int8PerChannel, activations: role.defaultActivations)
+        case .sensitiveLinear, .sensitiveConvolution, .groupedConvolution, .depthwise, .bias, .norm, .table, .schedule:
+            return Storage(component == .vaeDecoder ? .f16 : kept(dtypes))
         }
     }
 
@@ -71,19 +72,19 @@ extension Role {
     /// Whether a scale per output channel makes sense: the rows are dot products or table rows of many elements.
     var holdsQuantizedRows: Bool {
         switch self {
-        case .linear, .textLinear, .sensitiveLinear, .embedding, .convolution, .sensitiveConvolution: true
-        case .depthwise, .bias, .norm, .table: false
+        case .linear, .textLinear, .sensitiveLinear, .embedding, .convolution, .sensitiveConvolution, .groupedConvolution: true
+        case .depthwise, .bias, .norm, .table, .schedule: false
         }
     }
 
     /// Whether the runtime has an int8 x int8 product for it.
     var takesIntegerActivations: Bool {
         switch self {
-        case .linear, .textLinear, .sensitiveLinear: true
-        case .embedding, .convolution, .sensitiveConvolution, .depthwise, .bias, .norm, .table: false
+        case .linear, .textLinear, .sensitiveLinear, .convolution, .sensitiveConvolution: true
+        case .embedding, .groupedConvolution, .depthwise, .bias, .norm, .table, .schedule: false
         }
     }
 
     /// What a quantized weight of this role does with its input unless a rule says otherwise.
-    var defaultActivations: ActivationScheme { self == .linear ? .int8PerToken : .float }
+    var defaultActivations: ActivationScheme { self == .linear || self == .convolution ? .int8PerToken : .float }
 }

@@ -1,48 +1,49 @@
-import Files
 import PackedFiles
 import Tensors
 
-/// Turns the rows of one planned tensor into the planes of its scheme, and collects on the way what the directory says about them.
-struct RowEncoder {
-    private let rows: TensorRows
-    private let allowsNonfinite: Bool
-    private var digests: [SHA256Stream]
-    private var distance = QuantizationErrorSum()
+/// Turns rows of one planned tensor into the planes of its scheme, on the thread that calls it, and finds on the way what the directory says
+/// about them. Everything happens in one pass over rows that lie in the cache.
+struct RowEncoder: Sendable {
+    let rows: TensorRows
+    let allowsNonfinite: Bool
 
-    init(_ rows: TensorRows, allowsNonfinite: Bool) {
-        self.rows = rows
-        self.allowsNonfinite = allowsNonfinite
-        digests = rows.tensor.sources.map { _ in SHA256Stream() }
+    /// Rows as the packed file will have them, with what they were made of.
+    struct Encoded: Sendable {
+        /// The source's bytes, for its digest.
+        let chunk: TensorRows.Chunk
+        let planes: [EncodedTensor]
+        /// How far the stored values are from the source's; none for rows that passed through.
+        let distances: [RowDistance]
     }
 
-    /// The planes of the chunk's rows, to be appended to those of the rows before them.
-    mutating func encode(_ chunk: TensorRows.Chunk) throws(ConversionError) -> [EncodedTensor] {
-        unsafe digests[chunk.index].update(chunk.stored.bytes)
+    /// Elements that are widened at once: as float32 and as they come back from the scheme they fit the second-level cache.
+    static let groupElements = 16_384
+
+    /// Reads and encodes some rows of one source.
+    func encode(_ range: Range<Int>, ofSource index: Int) throws(ConversionError) -> Encoded { try encode(rows.read(range, ofSource: index)) }
+
+    /// The planes of the chunk's rows.
+    func encode(_ chunk: TensorRows.Chunk) throws(ConversionError) -> Encoded {
         let scheme = rows.tensor.storage.scheme
         if let (index, value) = ElementScan.nonfinite(chunk.stored), !allowsNonfinite || scheme.isQuantized {
             throw allowsNonfinite
                 ? .unquantizable(tensor: chunk.source.name, value: value, index: chunk.sourceIndex(index), scheme: scheme)
                 : .nonfinite(tensor: chunk.source.name, value: value, index: chunk.sourceIndex(index))
         }
-        if rows.passesThrough(chunk.source) { return [try rows.laidOut(chunk.stored)] }
-        let values = try rows.values(chunk, for: scheme)
-        let planes = try wrapping(ConversionError.packedFile) { () throws(PackedFileError) in try scheme.encode(values, subject: rows.tensor.name) }
-        let decoded = try wrapping(ConversionError.memory) { () throws(AllocationError) in try scheme.decode(planes, shape: values.shape) }
-        distance.add(decoded: decoded, source: values)
-        return planes
-    }
-
-    /// The distance of what was encoded from its source, in float32 after folding; zero for rows that passed through.
-    var error: QuantizationError { distance.result }
-
-    /// The sources with the digests of their bytes: first those that are concatenated, in order, then the row scales.
-    var sources: [SourceRecord] {
-        let tensor = rows.tensor
-        return zip(tensor.sources, digests).map { source, digest in
-            SourceRecord(name: source.name, dtype: source.dtype, shape: source.shape, sha256: digest.digest(), rowScale: source.rowScale)
-        }
-            + zip(tensor.rowScales, rows.rowScaleDigests).map { source, digest in
-                SourceRecord(name: source.name, dtype: source.dtype, shape: source.shape, sha256: digest)
+        if rows.passesThrough(chunk.source) { return Encoded(chunk: chunk, planes: [try rows.laidOut(chunk.stored)], distances: []) }
+        let shape = rows.packedShape(chunk.rows.count)
+        let planes = try wrapping(ConversionError.packedFile) { () throws(PackedFileError) in try scheme.allocate(shape, from: rows.blocks) }
+        var distances: [RowDistance] = []
+        distances.reserveCapacity(chunk.rows.count)
+        let group = max(1, Self.groupElements / max(1, shape.columns))
+        for start in stride(from: 0, to: chunk.rows.count, by: group) {
+            let range = start..<min(chunk.rows.count, start + group)
+            let part = try wrapping(ConversionError.memory) { () throws(AllocationError) in try chunk.part(range) }
+            let values = try rows.values(part, for: scheme)
+            distances += try wrapping(ConversionError.packedFile) { () throws(PackedFileError) in
+                try scheme.encode(values, into: planes, at: start, subject: rows.tensor.name)
             }
+        }
+        return Encoded(chunk: chunk, planes: planes, distances: distances)
     }
 }

@@ -9,19 +9,22 @@ import Tensors
 ///
 /// A row depends on nothing but its own source row and its scale: concatenation, layout and every scheme of the container work row by row,
 /// so that the bytes of a packed tensor do not depend on how many rows are in work at once.
-struct TensorRows {
+struct TensorRows: Sendable {
     let tensor: PlannedTensor
     private let component: CheckpointComponent
+    /// Memory for the rows that are read and encoded.
+    let blocks: BlockPool?
     /// The row scales by name, with the digest of each one's bytes.
     private let scales: [ExactString: (values: [Float], digest: String)]
 
-    /// Reads the row scales; the rows are read by `forEachChunk`.
-    init(_ tensor: PlannedTensor, _ checkpoint: Checkpoint) throws(ConversionError) {
+    /// Reads the row scales; the rows are read by `read`.
+    init(_ tensor: PlannedTensor, _ checkpoint: Checkpoint, blocks: BlockPool? = nil) throws(ConversionError) {
         guard let component = checkpoint.components[tensor.component.folder] else {
             throw .component(tensor.component.rawValue, message: "\(checkpoint.path) has no folder \(tensor.component.folder)")
         }
         self.tensor = tensor
         self.component = component
+        self.blocks = blocks
         var scales: [ExactString: (values: [Float], digest: String)] = [:]
         for source in tensor.rowScales {
             let stored = try Self.read(source, rows: 0..<source.shape.rows, from: component)
@@ -34,7 +37,7 @@ struct TensorRows {
     }
 
     /// Some rows of one source, as the checkpoint stores them.
-    struct Chunk {
+    struct Chunk: Sendable {
         /// Index of the source in the tensor's list.
         let index: Int
         let source: PlannedSource
@@ -45,26 +48,60 @@ struct TensorRows {
 
         /// Index in the source of the chunk's element `index`.
         func sourceIndex(_ index: Int) -> Int { rows.lowerBound * source.shape.columns + index }
+
+        /// Some of the chunk's rows, counted from its first.
+        func part(_ part: Range<Int>) throws(AllocationError) -> Chunk {
+            let first = rows.lowerBound
+            guard part.count < rows.count else { return self }
+            return Chunk(index: index, source: source, rows: first + part.lowerBound..<first + part.upperBound, stored: try stored.rows(part))
+        }
+    }
+
+    /// The rows of all sources in order, at most `count` together.
+    func pieces(rows count: Int) -> [(index: Int, rows: Range<Int>)] {
+        tensor.sources.enumerated().flatMap { index, source in
+            stride(from: 0, to: source.shape.rows, by: count).map { (index, $0..<min(source.shape.rows, $0 + count)) }
+        }
+    }
+
+    /// Reads some rows of one source.
+    func read(_ rows: Range<Int>, ofSource index: Int) throws(ConversionError) -> Chunk {
+        let source = tensor.sources[index]
+        return Chunk(index: index, source: source, rows: rows, stored: try Self.read(source, rows: rows, from: component, blocks))
+    }
+
+    /// Reads one row of the packed tensor.
+    func read(packedRow row: Int) throws(ConversionError) -> Chunk {
+        var first = 0
+        var index = 0
+        while index < tensor.sources.count - 1, row >= first + tensor.sources[index].shape.rows {
+            first += tensor.sources[index].shape.rows
+            index += 1
+        }
+        precondition(row >= first && row - first < tensor.sources[index].shape.rows, "no row of \(tensor.name)")
+        return try read(row - first..<row - first + 1, ofSource: index)
     }
 
     /// Calls `body` with the rows of all sources in order, at most `count` at once.
     func forEachChunk(rows count: Int, _ body: (Chunk) throws(ConversionError) -> Void) throws(ConversionError) {
-        for (index, source) in tensor.sources.enumerated() {
-            var start = 0
-            while start < source.shape.rows {
-                let rows = start..<min(source.shape.rows, start + count)
-                let stored = try Self.read(source, rows: rows, from: component)
-                try body(Chunk(index: index, source: source, rows: rows, stored: stored))
-                start = rows.upperBound
-            }
-        }
+        for piece in pieces(rows: count) { try body(try read(piece.rows, ofSource: piece.index)) }
     }
 
-    /// The digests of the row scales, in the order of the plan.
-    var rowScaleDigests: [String] { tensor.rowScales.map { scales[ExactString($0.name)]?.digest ?? "" } }
+    /// The sources with the digests of their bytes: first those that are concatenated, in order, then the row scales.
+    func sourceRecords(_ digests: [String]) -> [SourceRecord] {
+        zip(tensor.sources, digests).map { source, digest in
+            SourceRecord(name: source.name, dtype: source.dtype, shape: source.shape, sha256: digest, rowScale: source.rowScale)
+        }
+            + tensor.rowScales.map { source in
+                SourceRecord(name: source.name, dtype: source.dtype, shape: source.shape, sha256: scales[ExactString(source.name)]?.digest ?? "")
+            }
+    }
 
     /// Whether the stored bytes of `source` are the packed ones up to their order.
     func passesThrough(_ source: PlannedSource) -> Bool { source.rowScale == nil && source.dtype == tensor.storage.scheme.dtype }
+
+    /// Whether the packed values are the bytes of the one source as they are.
+    var isVerbatim: Bool { tensor.sources.count == 1 && tensor.row.layout == .same && passesThrough(tensor.sources[0]) }
 
     /// The chunk's rows as they are encoded: in float32, with their row scales, in the packed layout.
     /// - Throws: `.overflow` where a finite value goes beyond the range of float32 or of `scheme`.
@@ -86,7 +123,7 @@ struct TensorRows {
         }
         guard tensor.row.layout != .same else { return values.reshaped(packedShape(chunk.rows.count)) }
         let moved = try laidOut(EncodedTensor(values))
-        return try wrapping(ConversionError.memory) { () throws(AllocationError) in try moved.widened() }
+        return Tensor(sharing: moved)
     }
 
     /// Rows of a source in the packed layout and shape.
@@ -98,13 +135,15 @@ struct TensorRows {
         return moved.reshaped(packedShape(rows.shape.rows))
     }
 
-    private func packedShape(_ rows: Int) -> Shape { Shape([rows] + tensor.row.shape.extents.dropFirst()) }
+    func packedShape(_ rows: Int) -> Shape { Shape([rows] + tensor.row.shape.extents.dropFirst()) }
 
-    private static func read(_ source: PlannedSource, rows: Range<Int>, from component: CheckpointComponent) throws(ConversionError) -> EncodedTensor {
+    private static func read(
+        _ source: PlannedSource, rows: Range<Int>, from component: CheckpointComponent, _ blocks: BlockPool? = nil
+    ) throws(ConversionError) -> EncodedTensor {
         let rowByteCount = UInt64(source.shape.columns * source.dtype.byteCount)
         let range = UInt64(rows.lowerBound) * rowByteCount..<UInt64(rows.upperBound) * rowByteCount
         let shape = source.shape.rank == 0 ? source.shape : Shape([rows.count] + source.shape.extents.dropFirst())
-        let stored = try wrapping(ConversionError.memory) { () throws(AllocationError) in try EncodedTensor(dtype: source.dtype, shape: shape) }
+        let stored = try wrapping(ConversionError.memory) { () throws(AllocationError) in try EncodedTensor(dtype: source.dtype, shape: shape, from: blocks) }
         try wrapping(ConversionError.checkpoint) { () throws(CheckpointError) in
             unsafe try component.read(source.name, range: range, into: stored.buffer.mutableBytes)
         }

@@ -2,40 +2,72 @@ import Inference
 import PackedFiles
 import Tensors
 
-/// How many rows of a tensor are in work at once, so that all buffers together stay below a bound.
+/// How a conversion divides its memory: how many rows of a tensor are one piece of work, how many pieces are under way, and how many frames.
 struct WorkingSet: Sendable {
-    /// Rows of one chunk.
-    let rows: Int
-    /// Bytes of buffers while a chunk is in work.
-    let byteCount: Int
+    /// Frames that the writer has at work.
+    let frames: Int
+    /// Bytes of blocks that may wait to be used again, so that a stream of equal pieces finds all of its own.
+    var idleByteCount: Int { max(0, min((bound - Self.processByteCount - frames * PackedFileWriter.frameByteCount) / 4, threads << 24)) }
+    private let threads: Int
+    private let bound: Int
 
-    /// Elements beyond which a larger chunk gains nothing: 16 MiB as float32.
-    static let mostElements = 4 << 20
-    /// What the writer of the packed file holds for frames at work and their compression.
-    static let writerByteCount = 64 << 20
+    /// Elements of a piece beyond which a larger one gains nothing.
+    static let mostElements = 1 << 20
+    /// What a process takes before it holds any tensor: the program, headers, configuration files and the directory that grows.
+    static let processByteCount = 48 << 20
+    private static let fewestFrames = 4
 
-    init(_ tensor: PlannedTensor, bound: Int) throws(ConversionError) {
-        let columns = max(1, tensor.row.shape.columns)
-        let total = tensor.row.shape.rows
-        let rowByteCount = Self.elementByteCount(tensor) * columns
-        // Planes of scales and vectors of row scales are kept whole while the values stream by.
-        let fixed = Self.writerByteCount + 2 * 4 * total
-        let affordable = (bound - fixed) / rowByteCount
-        guard affordable >= 1 else { throw .memoryBound(needed: fixed + rowByteCount, bound: bound, tensor: tensor.name) }
-        rows = max(1, min(total, affordable, max(1, Self.mostElements / columns)))
-        byteCount = fixed + rows * rowByteCount
+    /// - Parameter bound: bytes that the whole process may take.
+    init(bound: Int, threads: Int) {
+        self.bound = bound
+        self.threads = threads
+        // At most a third is for frames, which are of one size, so that pieces keep theirs.
+        let affordable = max(0, bound - Self.processByteCount) / 3 / PackedFileWriter.frameByteCount
+        frames = max(Self.fewestFrames, min(PackedFileWriter.usualFrames(threads: threads), affordable))
     }
 
-    /// Bytes in use per element of a chunk: as stored, widened, laid out anew, encoded, and decoded again for the statistics.
+    /// Bytes that are in use whatever the tensor: the program and the writer's frames.
+    var fixedByteCount: Int { Self.processByteCount + frames * PackedFileWriter.frameByteCount + idleByteCount }
+
+    /// The share of one tensor.
+    struct Share: Sendable, Equatable {
+        /// Rows of one piece.
+        let rows: Int
+        /// Pieces that are read and encoded, or wait to be hashed or written.
+        let pieces: Int
+        /// Bytes in use meanwhile.
+        let byteCount: Int
+    }
+
+    func share(_ tensor: PlannedTensor) throws(ConversionError) -> Share {
+        let columns = max(1, tensor.row.shape.columns)
+        let total = tensor.row.shape.rows
+        // Planes of scales and vectors of row scales are kept whole while the values stream by.
+        let fixed = fixedByteCount + 2 * 4 * total
+        let rowByteCount = Self.elementByteCount(tensor) * columns + MemoryLayout<RowDistance>.stride
+        // Each thread widens a group of rows: as read, as float32, in another layout, encoded and decoded again.
+        let group = 20 * max(RowEncoder.groupElements, columns)
+        let free = bound - fixed
+        let fewest = rowByteCount + group
+        guard free >= fewest else { throw .memoryBound(needed: fixed + fewest, bound: bound, tensor: tensor.name) }
+        let wanted = max(1, min(total, Self.mostElements / columns))
+        // First the size of a piece, then their number: a piece that is too small costs more than a thread that waits.
+        let rows = min(wanted, max(1, (free - group) / rowByteCount))
+        let pieces = max(1, min(3 * threads + 2, free / (rows * rowByteCount + group)))
+        return Share(rows: rows, pieces: pieces, byteCount: fixed + pieces * (rows * rowByteCount + group))
+    }
+
+    /// Bytes in use per element of a piece: as stored, and encoded or laid out anew; twice, since blocks are powers of two.
     private static func elementByteCount(_ tensor: PlannedTensor) -> Int {
         let stored = tensor.sources.map(\.dtype.byteCount).max() ?? 0
-        return 2 * stored + 4 + 4 + 4 + 4
+        let encoded = tensor.storage.scheme.dtype?.byteCount ?? 1
+        return 2 * (stored + max(stored, encoded))
     }
 
     /// The most that any tensor of a plan needs.
-    static func needed(_ tensors: [PlannedTensor], bound: Int) throws(ConversionError) -> Int {
+    func needed(_ tensors: [PlannedTensor]) throws(ConversionError) -> Int {
         var most = 0
-        for tensor in tensors { most = max(most, try WorkingSet(tensor, bound: bound).byteCount) }
+        for tensor in tensors { most = max(most, try share(tensor).byteCount) }
         return most
     }
 }

@@ -27,4 +27,12 @@ package struct Depthwise: Sendable {
         }
         return result
     }
+
+    var channels: Int { weight.columns }
+
+    /// The weights from a channel on, rows of taps `channels` apart, and the biases.
+    /// - Precondition: there are biases.
+    @unsafe func taps(from channel: Int) -> (weight: UnsafePointer<Float>, bias: UnsafePointer<Float>) {
+        unsafe (weight.pointer + channel, bias!.pointer + channel)
+    }
 }

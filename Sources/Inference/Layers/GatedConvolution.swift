@@ -1,28 +1,85 @@
-import Tensors
+import CKernels
+package import Tensors
 
 /// The mix-FFN: 1x1 convolution, SiLU, depthwise 3x3, gate, 1x1 convolution, and in the autoencoder an RMS norm.
 ///
-/// The residual is the caller's. Source: GLUMBConv in diffusers' sana_transformer.py.
-struct GatedConvolution: Sendable {
-    private let expand: Linear
+/// The residual is the caller's. The wide map between the two 1x1 convolutions is never made whole: each thread takes a panel of
+/// channels and their gates from the first product to the gated result while they are in its cache.
+/// Source: GLUMBConv in diffusers' sana_transformer.py.
+package struct GatedConvolution: Sendable {
+    /// The two halves of the first convolution: what passes, and what gates it.
+    private let value: Linear
+    private let gate: Linear
     private let depthwise: Depthwise
     private let project: Linear
     private let norm: RMSNorm?
+    private let fused: Bool
 
-    /// - Parameter prefix: packed names below it are `in`, `depth`, `out` and, in the autoencoder, `norm`.
-    init(_ loader: WeightLoader, _ prefix: String, channels: Int, hidden: Int, norm: Bool) throws(WeightError) {
-        expand = try loader.linear(prefix + "in", 2 * hidden, channels, bias: true)
+    /// Rows of a panel that both halves multiply while the rows are in the second-level cache.
+    private static let band = 8 * PackedRows.tile
+
+    /// - Parameters:
+    ///   - prefix: packed names below it are `in`, `depth`, `out` and, in the autoencoder, `norm`.
+    ///   - fused: off only to see that it changes nothing but the last bits.
+    package init(
+        _ loader: WeightLoader, _ prefix: String, channels: Int, hidden: Int, norm: Bool, fused: Bool = true
+    ) throws(WeightError) {
+        (value, gate) = try loader.halves(prefix + "in", 2 * hidden, channels)
         depthwise = try loader.depthwise(prefix + "depth", channels: 2 * hidden, kernel: 3, bias: true)
         project = try loader.linear(prefix + "out", channels, hidden, bias: false)
         self.norm = norm ? try loader.norm(prefix + "norm", channels, bias: true, epsilon: 1e-5) : nil
+        self.fused = fused && value.rowType != nil
     }
 
     /// x [h, w, channels] to the same shape.
-    func callAsFunction(_ x: Tensor) throws(AllocationError) -> Tensor {
-        var hidden = try expand(x)
-        Activation.silu.apply(&hidden)
-        hidden = try GatedUnit.silu(try depthwise(hidden))
-        let result = try project(hidden)
+    package func callAsFunction(_ x: Tensor) throws(AllocationError) -> Tensor {
+        let result = try project(try expanded(x))
         return try norm?(result) ?? result
+    }
+
+    /// residual [h * w, channels] += gate * (the FFN of rows packed as `rowType` says).
+    func add(_ rows: PackedRows, height: Int, width: Int, to residual: inout Tensor, gate: Tensor) throws(AllocationError) {
+        try project.add(try expanded(rows, height: height, width: width), to: &residual, gate: gate)
+    }
+
+    /// How rows are to be packed for `add`; nil where the fusion does not apply.
+    var rowType: PackedType? { fused ? value.rowType : nil }
+
+    private func expanded(_ x: Tensor) throws(AllocationError) -> Tensor {
+        let (height, width) = (x.shape[0], x.shape[1])
+        if let rowType {
+            let rows = try unsafe PackedRows(x.pointer, rows: height * width, columns: value.inputs, as: rowType)
+            withExtendedLifetime(x) {}
+            return try expanded(rows, height: height, width: width)
+        }
+        var hidden = try LinearGroup([value, gate])(x.reshaped([height * width, value.inputs]))
+        Activation.silu.apply(&hidden)
+        return try GatedUnit.silu(try depthwise(hidden.reshaped([height, width, hidden.columns])))
+    }
+
+    private func expanded(_ rows: PackedRows, height: Int, width: Int) throws(AllocationError) -> Tensor {
+        let (hidden, panel, stride) = (value.outputs, ck_packed_panel(), 2 * ck_packed_panel())
+        var result = try Tensor([height, width, hidden], zeroed: false)
+        let target = unsafe SharedPointer(result.mutablePointer)
+        let mapBytes = rows.count * stride * MemoryLayout<Float>.stride
+        let scratchBytes = mapBytes + 2 * value.scratchBytes(channels: panel)
+        try unsafe Parallel.forEach(hidden, grain: panel, scratchBytes: scratchBytes) { range, scratch in
+            let map = unsafe scratch.assumingMemoryBound(to: Float.self)
+            for start in Swift.stride(from: range.lowerBound, to: range.upperBound, by: panel) {
+                let channels = start..<min(start + panel, range.upperBound)
+                let values = unsafe value.panels(channels, scratch: scratch + mapBytes)
+                let gates = unsafe gate.panels(channels, scratch: scratch + mapBytes + value.scratchBytes(channels: panel))
+                for row in Swift.stride(from: 0, to: rows.count, by: Self.band) {
+                    let band = row..<min(row + Self.band, rows.count)
+                    unsafe value.multiply(rows, band, values, channels, to: map + row * stride, stride: stride, .init(silu: true))
+                    unsafe gate.multiply(rows, band, gates, channels, to: map + row * stride + panel, stride: stride, .init(silu: true))
+                }
+                let (a, b) = unsafe (depthwise.taps(from: start), depthwise.taps(from: hidden + start))
+                unsafe ck_depthwise_glu(
+                    isa, map, map + panel, stride, a.weight, b.weight, depthwise.channels, a.bias, b.bias, target.pointer + start, hidden, height, width,
+                    channels.count)
+            }
+        }
+        return result
     }
 }

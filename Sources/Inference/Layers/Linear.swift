@@ -5,38 +5,47 @@ package import Tensors
 ///
 /// A model is never widened in memory: 16-bit and weight-only int8 weights are decoded panel by panel into a small scratch
 /// right before the product that uses them. Weights with `int8PerToken` activations compute in integers, by the
-/// integer contract of Formats/schemes.md.
+/// integer contract of Formats/schemes.md. With `Compute.bfloat16` the others are rounded to bfloat16 when they are loaded.
 package struct Linear: Sendable {
     package let outputs: Int
     package let inputs: Int
-    private let weight: Storage
-    private let bias: Tensor?
+    let weight: Storage
+    let bias: Tensor?
 
-    private enum Storage: Sendable {
+    enum Storage: Sendable {
         case float32(Tensor)
         case half(EncodedTensor)
         /// int8 values and their scales, decoded for float arithmetic.
         case decoded(EncodedTensor, Tensor)
-        /// int8 values in the panels of the integer kernel, and their scales.
+        /// int8 values in the panels of the integer kernel for CPUs without AVX-512, and their scales.
         case integer(Buffer, Tensor)
+        /// Panels of the packed products: int8 with its scales, or bfloat16.
+        case packed(PackedType, Buffer, Tensor?)
     }
 
     /// Bytes of decoded weights that are held at once.
     private static let panelBytes = 4 << 20
 
+    /// Whether float32 products and int8 products run through the packed kernels; without AVX-512, OpenBLAS and an AVX2 kernel are faster.
+    static let prefersPackedProducts = isa >= CK_ISA_AVX512
+
     /// - Parameter stored: rows are outputs; all further axes together are inputs. Floating point of 16 bits or more, or int8.
-    package init(_ stored: StoredWeight, bias: Tensor? = nil) throws(AllocationError) {
+    package init(_ stored: StoredWeight, bias: Tensor? = nil, compute: Compute = .float32) throws(AllocationError) {
         let (outputs, inputs) = (stored.shape.rows, stored.shape.columns)
         precondition(bias.map { $0.count == outputs } ?? true)
         self.outputs = outputs
         self.inputs = inputs
         self.bias = bias
         switch stored {
+        case .int8PerChannel(_, let scales, .int8PerToken) where Self.prefersPackedProducts:
+            weight = .packed(.int8, try Self.panels(of: stored, as: .int8), scales)
+        case .int8PerChannel(let values, let scales, .int8PerToken):
+            weight = .integer(try Self.packed(values, outputs: outputs, inputs: inputs), scales)
+        case _ where compute == .bfloat16:
+            weight = .packed(.bfloat16, try Self.panels(of: stored, as: .bfloat16), nil)
         case .plain(let tensor) where tensor.dtype == .f16 || tensor.dtype == .bf16: weight = .half(tensor)
         case .plain(let tensor): weight = .float32(tensor.dtype == .f32 ? Tensor(sharing: tensor) : try tensor.widened())
         case .int8PerChannel(let values, let scales, .float): weight = .decoded(values, scales)
-        case .int8PerChannel(let values, let scales, .int8PerToken):
-            weight = .integer(try Self.packed(values, outputs: outputs, inputs: inputs), scales)
         }
     }
 
@@ -60,6 +69,10 @@ package struct Linear: Sendable {
 
     /// Writes the outputs of `rows` dense rows of inputs to rows of `stride` elements.
     @unsafe func apply(_ x: UnsafePointer<Float>, rows: Int, to y: UnsafeMutablePointer<Float>, stride: Int) throws(AllocationError) {
+        if case .decoded(let values, let scales) = weight, rows <= Self.fewRows { return unsafe multiplyFew(x, rows, values, scales, y, stride) }
+        if let type = rowType, rows > 1 || type != .float32 {
+            return try unsafe multiply(try PackedRows(x, rows: rows, columns: inputs, as: type), to: y, stride: stride)
+        }
         if case .integer(let packed, let scales) = weight { return try unsafe multiplyIntegers(x, rows, packed, scales, y, stride) }
         if let bias {
             let (source, target) = unsafe (SharedPointer(reading: bias.pointer), SharedPointer(y))
@@ -74,7 +87,11 @@ package struct Linear: Sendable {
         defer { withExtendedLifetime(scratch) {} }
         for start in Swift.stride(from: 0, to: outputs, by: panel) {
             let count = min(panel, outputs - start)
-            unsafe decode(start..<start + count, into: scratch.mutablePointer)
+            let target = unsafe SharedPointer(scratch.mutablePointer)
+            Parallel.forEach(count, grain: 8) { range in
+                let channels = start + range.lowerBound..<start + range.upperBound
+                unsafe weight.decode(channels, inputs, into: target.pointer + range.lowerBound * inputs)
+            }
             unsafe Self.multiply(x, rows, scratch.pointer, count, inputs, y + start, stride, beta)
         }
     }
@@ -101,20 +118,20 @@ package struct Linear: Sendable {
         }
     }
 
-    private func decode(_ panel: Range<Int>, into scratch: UnsafeMutablePointer<Float>) {
-        let target = unsafe SharedPointer(scratch)
-        Parallel.forEach(panel.count, grain: 8) { range in
-            let first = (panel.lowerBound + range.lowerBound) * inputs
-            let (out, count) = unsafe (target.pointer + range.lowerBound * inputs, range.count * inputs)
-            switch weight {
-            case .half(let tensor):
-                let source = unsafe tensor.bytes.baseAddress! + first * 2
-                if tensor.dtype == .bf16 { unsafe ck_bf16_to_f32(isa, source, out, count) } else { unsafe ck_f16_to_f32(isa, source, out, count) }
-            case .decoded(let values, let scales):
-                let row = panel.lowerBound + range.lowerBound
-                unsafe ck_dequantize_rows_s8(isa, values.bytes.baseAddress! + first, scales.pointer + row, out, inputs, range.count, inputs)
-            case .float32, .integer: preconditionFailure("has no panels")
-            }
+    /// Up to so many rows int8 weights are multiplied as they are, read once; beyond, decoding them for BLAS pays.
+    private static let fewRows = 64
+
+    @unsafe private func multiplyFew(
+        _ x: UnsafePointer<Float>, _ rows: Int, _ values: EncodedTensor, _ scales: Tensor, _ y: UnsafeMutablePointer<Float>, _ stride: Int
+    ) {
+        let (source, target) = unsafe (SharedPointer(reading: x), SharedPointer(y))
+        defer { withExtendedLifetime((values, scales)) {} }
+        // A multiple of the channels that the kernels take at once.
+        Parallel.forEach(outputs, grain: 24) { range in
+            let first = range.lowerBound
+            unsafe ck_w8_rows_linear(
+                isa, source.pointer, inputs, values.bytes.baseAddress! + first * inputs, scales.pointer + first, bias.map { unsafe $0.pointer + first },
+                target.pointer + first, stride, rows, range.count, inputs)
         }
     }
 
@@ -136,6 +153,23 @@ package struct Linear: Sendable {
             unsafe ck_w8a8_linear(
                 isa, q, s, packed.bytes.baseAddress!, scales.pointer, bias?.pointer, target.pointer + row * stride, stride, range.count, outputs, inputs, 0,
                 outputs)
+        }
+    }
+}
+
+extension Linear.Storage {
+    /// Rows `channels` of a weight as float32, dense.
+    func decode(_ channels: Range<Int>, _ inputs: Int, into out: UnsafeMutablePointer<Float>) {
+        let (first, count) = (channels.lowerBound * inputs, channels.count * inputs)
+        switch self {
+        case .float32(let tensor): unsafe out.update(from: tensor.pointer + first, count: count)
+        case .half(let tensor):
+            let source = unsafe tensor.bytes.baseAddress! + first * 2
+            if tensor.dtype == .bf16 { unsafe ck_bf16_to_f32(isa, source, out, count) } else { unsafe ck_f16_to_f32(isa, source, out, count) }
+        case .decoded(let values, let scales):
+            let rowScales = unsafe scales.pointer + channels.lowerBound
+            unsafe ck_dequantize_rows_s8(isa, values.bytes.baseAddress! + first, rowScales, out, inputs, channels.count, inputs)
+        case .integer, .packed: preconditionFailure("is never decoded")
         }
     }
 }

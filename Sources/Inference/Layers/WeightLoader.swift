@@ -1,8 +1,12 @@
 import Tensors
 
 /// Makes layers of a source's weights, checking every shape.
-struct WeightLoader: Sendable {
+package struct WeightLoader: Sendable {
     let source: any WeightSource
+    /// How linears with weights of 16 or 32 bits compute.
+    let compute: Compute
+
+    package init(source: any WeightSource, compute: Compute = .float32) { (self.source, self.compute) = (source, compute) }
 
     /// A weight that computes in float32 whatever it is stored as: norms, biases, tables, depthwise kernels.
     func tensor(_ name: String, _ shape: Shape) throws(WeightError) -> Tensor {
@@ -20,6 +24,18 @@ struct WeightLoader: Sendable {
         return try layer(stored, bias: bias ? try tensor(name + ".bias", [outputs]) : nil)
     }
 
+    /// The two halves of the outputs of one weight with a bias, as linears of their own.
+    func halves(_ name: String, _ outputs: Int, _ inputs: Int) throws(WeightError) -> (Linear, Linear) {
+        let (stored, bias) = (try weight(name + ".weight", [outputs, inputs]), try tensor(name + ".bias", [outputs]))
+        let half = outputs / 2
+        do throws(AllocationError) {
+            return (
+                try Linear(try stored.rows(0..<half), bias: try bias.rows(0..<half).reshaped([half]), compute: compute),
+                try Linear(try stored.rows(half..<outputs), bias: try bias.rows(half..<outputs).reshaped([half]), compute: compute)
+            )
+        } catch { throw .memory(error) }
+    }
+
     /// The fused weight `prefix + fused`, or one weight for each of `parts`.
     func group(_ prefix: String, fused: String?, _ parts: [(name: String, outputs: Int)], inputs: Int, bias: Bool) throws(WeightError) -> LinearGroup {
         if let fused {
@@ -32,7 +48,8 @@ struct WeightLoader: Sendable {
 
     func convolution(_ name: String, _ outputs: Int, _ inputs: Int, bias: Bool = true) throws(WeightError) -> Convolution {
         let stored = try weight(name + ".weight", [outputs, 3, 3, inputs])
-        return Convolution(try layer(stored, bias: bias ? try tensor(name + ".bias", [outputs]) : nil))
+        let bias = bias ? try tensor(name + ".bias", [outputs]) : nil
+        do throws(AllocationError) { return try Convolution(stored, bias: bias) } catch { throw .memory(error) }
     }
 
     func depthwise(_ name: String, channels: Int, kernel: Int, bias: Bool) throws(WeightError) -> Depthwise {
@@ -48,8 +65,14 @@ struct WeightLoader: Sendable {
     }
 
     /// The stored weight, of the given shape and a type that can be computed with.
-    func weight(_ name: String, _ shape: Shape) throws(WeightError) -> StoredWeight {
-        let stored = try source.weight(name)
+    func weight(_ name: String, _ shape: Shape) throws(WeightError) -> StoredWeight { try checked(try source.weight(name), name, shape) }
+
+    /// Some rows of a stored weight of the given shape, ascending, each once.
+    func rows(_ indices: [Int], of name: String, _ shape: Shape) throws(WeightError) -> StoredWeight {
+        try checked(try source.rows(indices, of: name), name, Shape([indices.count] + shape.extents.dropFirst()))
+    }
+
+    private func checked(_ stored: StoredWeight, _ name: String, _ shape: Shape) throws(WeightError) -> StoredWeight {
         guard stored.shape == shape else { throw .wrongShape(name: name, expected: shape, found: stored.shape) }
         switch stored {
         case .plain(let tensor):
@@ -65,7 +88,7 @@ struct WeightLoader: Sendable {
     }
 
     private func layer(_ stored: StoredWeight, bias: Tensor?) throws(WeightError) -> Linear {
-        do throws(AllocationError) { return try Linear(stored, bias: bias) } catch { throw .memory(error) }
+        do throws(AllocationError) { return try Linear(stored, bias: bias, compute: compute) } catch { throw .memory(error) }
     }
 }
 
@@ -77,5 +100,29 @@ extension EncodedTensor {
         var elements = result.mutableSpan
         for index in elements.indices { elements[index] *= factors[index / columns] }
         return result
+    }
+
+    /// A copy of some rows.
+    func rows(_ range: Range<Int>) throws(AllocationError) -> EncodedTensor {
+        let result = try EncodedTensor(dtype: dtype, shape: Shape([range.count] + shape.extents.dropFirst()))
+        let rowBytes = shape.columns * dtype.byteCount
+        unsafe result.buffer.mutableBytes.copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[range.lowerBound * rowBytes..<range.upperBound * rowBytes]))
+        return result
+    }
+}
+
+extension Tensor {
+    /// A copy of some rows.
+    fileprivate func rows(_ range: Range<Int>) throws(AllocationError) -> Tensor { Tensor(sharing: try EncodedTensor(self).rows(range)) }
+}
+
+extension StoredWeight {
+    /// A copy of some rows.
+    fileprivate func rows(_ range: Range<Int>) throws(AllocationError) -> StoredWeight {
+        switch self {
+        case .plain(let tensor): .plain(try tensor.rows(range))
+        case .int8PerChannel(let values, let scales, let activations):
+            .int8PerChannel(values: try values.rows(range), scales: try scales.rows(range), activations: activations)
+        }
     }
 }

@@ -4,7 +4,7 @@ package import Tensors
 /// ReLU linear attention, the core of the DiT's self-attention and of the autoencoder's attention:
 /// o = V relu(K)^T relu(q) / (sum of relu(K)^T relu(q) + 1e-15), per head.
 ///
-/// Sums run in double: at 64 thousand pixels a float32 sum has lost four digits. The autoencoder's quadratic form for maps of up
+/// Sums over many tokens run in double: at 64 thousand pixels a float32 sum has lost four digits. The autoencoder's quadratic form for maps of up
 /// to 32 pixels is the same mathematics and needs no code of its own.
 /// Source: diffusers SanaLinearAttnProcessor2_0 and SanaMultiscaleLinearAttention.
 package enum LinearAttention {
@@ -39,7 +39,7 @@ package enum LinearAttention {
         let (source, target) = unsafe (SharedPointer(reading: qkv.pointer), SharedPointer(output.mutablePointer + column))
         Parallel.forEach(layout.heads) { range in
             let queries = unsafe source.pointer
-            let done = unsafe ck_linear_attention(
+            let done = unsafe ck_linear_attention_f32(
                 isa, queries, stride, queries + layout.keyColumn, stride, queries + layout.valueColumn, stride, target.pointer, outputStride, tokens,
                 layout.headDimension, layout.headStride, range.lowerBound, range.upperBound, true, 1e-15)
             precondition(done, "head dimensions are bounded by the configuration")

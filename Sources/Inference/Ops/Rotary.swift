@@ -7,11 +7,11 @@ package struct Rotary {
     private let sines: [Float]
     private let headDimension: Int
 
-    /// The angles of positions `0 ..< tokens`, computed in double.
-    package init(tokens: Int, headDimension: Int, theta: Double) {
+    /// The angles of positions `first ..< first + tokens`, computed in double.
+    package init(first: Int = 0, tokens: Int, headDimension: Int, theta: Double) {
         let half = headDimension / 2
         var (cosines, sines) = ([Float](), [Float]())
-        for position in 0..<tokens {
+        for position in first..<first + tokens {
             for index in 0..<half {
                 let angle = Double(position) * pow(theta, -2 * Double(index) / Double(headDimension))
                 cosines.append(Float(cos(angle)))
@@ -21,7 +21,7 @@ package struct Rotary {
         (self.cosines, self.sines, self.headDimension) = (cosines, sines, headDimension)
     }
 
-    /// Turns `heads` heads that lie in the columns of `x` from `column` on; row i is position i.
+    /// Turns `heads` heads that lie in the columns of `x` from `column` on; row i is position first + i.
     package func apply(_ x: inout Tensor, column: Int, heads: Int) {
         let (half, stride) = (headDimension / 2, x.columns)
         let elements = unsafe SharedPointer(x.mutablePointer + column)

@@ -4,24 +4,6 @@ package import Tensors
 ///
 /// Source: DCUpBlock2d, DCDownBlock2d and the in and out shortcuts of diffusers' autoencoder_dc.py.
 package enum Shortcuts {
-    /// y [2h, 2w, out] += pixel_shuffle(each channel of x [h, w, in] repeated 4 * out / in times).
-    package static func addUpsampled(_ x: Tensor, to y: inout Tensor) {
-        let (width, inputs, outputs) = (x.shape[1], x.shape[2], y.shape[2])
-        let repeats = 4 * outputs / inputs
-        precondition(4 * outputs % inputs == 0 && y.shape[0] == 2 * x.shape[0] && y.shape[1] == 2 * width)
-        let (source, target) = unsafe (SharedPointer(reading: x.pointer), SharedPointer(y.mutablePointer))
-        Parallel.forEach(y.shape[0]) { range in
-            for y in range {
-                for x in 0..<2 * width {
-                    let from = unsafe source.pointer + ((y / 2) * width + x / 2) * inputs
-                    let to = unsafe target.pointer + (y * 2 * width + x) * outputs
-                    let corner = (y % 2) * 2 + x % 2
-                    for channel in 0..<outputs { unsafe to[channel] += from[(4 * channel + corner) / repeats] }
-                }
-            }
-        }
-    }
-
     /// y [h, w, out] += means over 4 * in / out consecutive channels of pixel_unshuffle(x [2h, 2w, in]).
     package static func addDownsampled(_ x: Tensor, to y: inout Tensor) throws(AllocationError) { addMeans(try PixelShuffle.unshuffle(x), to: &y) }
 

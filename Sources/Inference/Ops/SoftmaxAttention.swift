@@ -38,7 +38,9 @@ package struct SoftmaxAttention {
     private static let rowsPerBlock = 2048
 
     /// Returns `[query rows, heads * headDimension]`.
-    package func callAsFunction(_ queries: Columns, _ keys: Columns, _ values: Columns) throws(AllocationError) -> Tensor {
+    ///
+    /// - Parameter firstRow: with `causal`, the column that the first query row stands at: there are so many keys before it.
+    package func callAsFunction(_ queries: Columns, _ keys: Columns, _ values: Columns, firstRow: Int = 0) throws(AllocationError) -> Tensor {
         let (rows, columns) = (queries.matrix.rows, keys.matrix.rows)
         precondition(values.matrix.rows == columns)
         let width = heads * headDimension
@@ -56,9 +58,14 @@ package struct SoftmaxAttention {
                     queries.pointer + start * queries.stride + head * headDimension, lda: queries.stride, keys.pointer + shared, ldb: keys.stride,
                     transposed: true, into: block.pointer, ldc: columns, m: count, n: columns, k: headDimension)
                 Parallel.forEach(count, grain: 4) { range in
-                    unsafe ck_softmax_rows(
-                        isa, block.pointer + range.lowerBound * columns, columns, range.count, columns, scale, softCap ?? 0,
-                        causal ? start + range.lowerBound : -1, window ?? 0)
+                    let rows = unsafe block.pointer + range.lowerBound * columns
+                    if softCap == nil && !causal {
+                        unsafe ck_softmax_rows_f32(isa, rows, columns, range.count, columns, scale)
+                    } else {
+                        unsafe ck_softmax_rows(
+                            isa, rows, columns, range.count, columns, scale, softCap ?? 0,
+                            causal ? firstRow + start + range.lowerBound : -1, window ?? 0)
+                    }
                 }
                 unsafe BLAS.multiply(
                     block.pointer, lda: columns, values.pointer + shared, ldb: values.stride, transposed: false,

@@ -43,6 +43,15 @@ package struct SanaSprintPrompt: Sendable, Equatable {
     }
 }
 
+extension SanaSprintPrompt {
+    /// The tokens with which every prompt behind the instruction begins and of which the image model sees `<bos>` alone.
+    package static func sharedTokens(_ tokenizer: GemmaTokenizer) -> [Int32] {
+        let instruction = tokenizer.encode(SanaSprintInstruction.text)
+        // The reference counts the instruction's last token as the prompt's first.
+        return Array(tokenizer.stablePrefix(of: SanaSprintInstruction.text).prefix(max(1, instruction.count - 1)))
+    }
+}
+
 // MARK: - Padded, for traces
 
 extension SanaSprintPrompt {

@@ -5,12 +5,16 @@ import Tensors
 /// A packed file's weights. The file is all that is needed: configurations and tokenizer come from it too.
 package struct PackedWeights: WeightSource {
     package let fusions: Fusions
+    package let frozenSchedule: FrozenSchedule?
     private let file: PackedFile
 
     /// Checks that the file has exactly the weights that its configuration calls for, each in the shape and layout the table says.
     package init(_ file: PackedFile) throws(WeightError) {
         self.file = file
         fusions = Fusions(names: file.directory.fusions)
+        do throws(InferenceError) { frozenSchedule = try FrozenSchedule(policy: file.directory.policy) } catch {
+            throw .configuration("\(file.path): policy: \(error)")
+        }
         if let unknown = file.directory.fusions.first(where: { !fusions.names.contains($0) }) {
             let known = Fusions.names.map(\.1).joined(separator: ", ")
             throw .configuration("\(file.path): expected fusions among \(known), found \(unknown); a newer version of the tool may know it")
@@ -36,7 +40,7 @@ package struct PackedWeights: WeightSource {
             guard let component = Component(rawValue: entry.name) else {
                 throw .configuration("\(file.path): expected components among \(Component.allCases.map(\.rawValue)), found \(entry.name)")
             }
-            for row in SanaSprintWeights.table(model, component: component, fusions: fusions) {
+            for row in SanaSprintWeights.table(model, component: component, fusions: fusions, frozen: frozenSchedule) {
                 guard let tensor = file.entry(row.name) else { throw .missing(name: row.name, source: file.path) }
                 guard tensor.shape == row.shape else { throw .wrongShape(name: row.name, expected: row.shape, found: tensor.shape) }
                 guard tensor.layout == row.layout.rawValue else {
@@ -64,9 +68,18 @@ package struct PackedWeights: WeightSource {
     package func contains(_ name: String) -> Bool { file.entry(name) != nil }
 
     package func weight(_ name: String) throws(WeightError) -> StoredWeight {
+        try read(name) { entry throws(PackedFileError) in try file.planes(of: entry) }
+    }
+
+    /// Reads and decodes the frames alone that hold some of the rows.
+    package func rows(_ indices: [Int], of name: String) throws(WeightError) -> StoredWeight {
+        try read(name) { entry throws(PackedFileError) in try file.planes(of: entry, rows: indices) }
+    }
+
+    private func read(_ name: String, planes: (TensorEntry) throws(PackedFileError) -> [EncodedTensor]) throws(WeightError) -> StoredWeight {
         guard let entry = file.entry(name) else { throw .missing(name: name, source: file.path) }
         do throws(PackedFileError) {
-            let planes = try file.planes(of: entry)
+            let planes = try planes(entry)
             switch entry.scheme {
             case .f32, .f16, .bf16: return .plain(planes[0])
             case .int8PerChannel:
@@ -75,6 +88,46 @@ package struct PackedWeights: WeightSource {
                 return .int8PerChannel(values: planes[0], scales: scales, activations: activations)
             }
         } catch { throw .unreadable(name: name, reason: "\(error)") }
+    }
+}
+
+// MARK: - The prefix cache
+
+extension PackedWeights {
+    package func promptPrefix() throws(WeightError) -> PromptPrefix? {
+        guard file.attachments.contains(where: { $0.name == PromptPrefix.indexName }) else { return nil }
+        let text = try attachment(PromptPrefix.indexName)
+        let index: PromptPrefix.Index
+        do throws(JSONError) { index = try PromptPrefix.Index(JSONValue.parse(text)) } catch {
+            throw .configuration("\(file.path): \(PromptPrefix.indexName): \(error)")
+        }
+        guard index.contentHash == file.contentHash else {
+            throw .configuration(
+                "\(file.path): \(PromptPrefix.indexName): expected a prefix cache of this file's content, \(file.contentHash), found one of "
+                    + "\(index.contentHash); convert again")
+        }
+        let count = index.ids.count
+        return PromptPrefix(index: index, first: try tensor(PromptPrefix.firstName, rows: 1)) { layer throws(WeightError) in
+            try tensor(PromptPrefix.name(ofLayer: layer), rows: count)
+        }
+    }
+
+    private func attachment(_ name: String) throws(WeightError) -> [UInt8] {
+        do throws(PackedFileError) { return try file.attachment(name) } catch { throw .unreadable(name: name, reason: "\(error)") }
+    }
+
+    /// An attachment of float32 numbers as a matrix of so many rows.
+    private func tensor(_ name: String, rows: Int) throws(WeightError) -> Tensor {
+        let bytes = try attachment(name)
+        let rowByteCount = rows * MemoryLayout<Float>.stride
+        guard !bytes.isEmpty, bytes.count % rowByteCount == 0 else {
+            throw .unreadable(name: name, reason: "expected \(rows) rows of float32 numbers, found \(bytes.count) bytes")
+        }
+        do throws(AllocationError) {
+            var result = try Tensor([rows, bytes.count / rowByteCount], zeroed: false)
+            unsafe UnsafeMutableRawPointer(result.mutablePointer).copyMemory(from: bytes, byteCount: bytes.count)
+            return result
+        } catch { throw .memory(error) }
     }
 }
 

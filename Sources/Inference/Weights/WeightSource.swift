@@ -14,8 +14,21 @@ package protocol WeightSource: Sendable {
     /// Mistakes to make on purpose: none, but for a search for causes.
     var deviations: Deviations { get }
     func contains(_ name: String) -> Bool
+    /// Reads some rows of one weight, as they are stored: what `weight` gives with the others left out.
+    /// - Parameter indices: of the first axis, ascending, each once.
+    func rows(_ indices: [Int], of name: String) throws(WeightError) -> StoredWeight
     /// Reads one weight, whole, as it is stored.
     func weight(_ name: String) throws(WeightError) -> StoredWeight
+    /// What the text encoder computes of every prompt's first tokens; nil where the source does not have it.
+    /// - Throws: where it has one that is not of these weights.
+    func promptPrefix() throws(WeightError) -> PromptPrefix?
+    /// The schedule whose tables the weights have in place of the networks of time and guidance; nil where they have the networks.
+    var frozenSchedule: FrozenSchedule? { get }
+}
+
+extension WeightSource {
+    package func promptPrefix() throws(WeightError) -> PromptPrefix? { nil }
+    package var frozenSchedule: FrozenSchedule? { nil }
 }
 
 /// A weight as a source holds it: decoded from its codec, not from its scheme.

@@ -53,15 +53,19 @@ package enum Role: String, Sendable, CaseIterable {
     case embedding
     /// A linear that quantizing would cost the picture, kept in 16 bits: embedders, projections in and out, cross-attention K and V.
     case sensitiveLinear = "sensitive-linear"
-    /// A 3x3 or larger convolution, or a linear or 1x1 convolution of the autoencoder.
+    /// A 3x3 convolution, or a linear or 1x1 convolution of the autoencoder: W8A8 in the preset int8, in the decoder.
     case convolution
     /// The autoencoder's first and last convolutions, kept in 16 bits: they touch pixels and latents directly.
     case sensitiveConvolution = "sensitive-convolution"
+    /// A 1x1 convolution in groups of few channels, kept in 16 bits: next to no weights, next to no work.
+    case groupedConvolution = "grouped-convolution"
     case depthwise
     case bias
     case norm
     /// Modulation tables.
     case table
+    /// Embeddings of a frozen schedule: computed from the sources, not made of their rows.
+    case schedule
 }
 
 /// The parts a file is made of, in the words of the command line.

@@ -16,30 +16,34 @@ package enum Codec: String, Sendable, CaseIterable {
     func fits(elementByteCount: Int) -> Bool { self != .zstdSplit16 || elementByteCount == 2 }
 }
 
-/// One frame on its way into a file.
-///
-/// Reused from frame to frame: owns the room for the codec's work.
+/// Room for the codecs' work on one frame, used again from frame to frame.
 struct FrameEncoder: Sendable {
+    private let compressor: ZstdCompressor
     private let stored: Buffer
     private let high: Buffer
     private let low: Buffer
 
+    static let byteCount = Zstd.bound(Limits.frameBytes) + Limits.frameBytes / 2 * 3
+
     init() throws(AllocationError) {
+        compressor = try ZstdCompressor()
         stored = try Buffer(byteCount: Zstd.bound(Limits.frameBytes) + Limits.frameBytes / 2, zeroed: false)
         high = try Buffer(byteCount: Limits.frameBytes / 2, zeroed: false)
         low = try Buffer(byteCount: Limits.frameBytes / 2, zeroed: false)
     }
 
     /// Stores `content` with `codec` where that saves at least 1/32 of it, else as it is. The bytes are valid until the next call.
-    @unsafe func encode(_ content: UnsafeRawBufferPointer, _ codec: Codec) throws(AllocationError) -> UnsafeRawBufferPointer {
+    @unsafe func encode(
+        _ content: UnsafeRawBufferPointer, _ codec: Codec, _ kind: ZstdCompressor.Kind
+    ) throws(AllocationError) -> UnsafeRawBufferPointer {
         let count: Int
         switch codec {
         case .raw: return unsafe content
-        case .zstd: count = unsafe try Zstd.compress(content, into: stored.mutableBytes)
+        case .zstd: count = unsafe try compressor.compress(content, kind, into: stored.mutableBytes)
         case .zstdSplit16:
             let half = content.count / 2
             unsafe ck_split16(ck_isa_best(), content.baseAddress, high.mutableBytes.baseAddress, low.mutableBytes.baseAddress, half)
-            let compressed = unsafe try Zstd.compress(UnsafeRawBufferPointer(rebasing: high.bytes[..<half]), into: stored.mutableBytes)
+            let compressed = unsafe try compressor.compress(UnsafeRawBufferPointer(rebasing: high.bytes[..<half]), kind, into: stored.mutableBytes)
             count = compressed + half
             unsafe UnsafeMutableRawBufferPointer(rebasing: stored.mutableBytes[compressed..<count])
                 .copyMemory(from: UnsafeRawBufferPointer(rebasing: low.bytes[..<half]))
@@ -48,23 +52,35 @@ struct FrameEncoder: Sendable {
     }
 }
 
-extension Codec {
-    /// Bytes of `scratch` that `decode` needs for a frame of so many content bytes.
-    func scratchByteCount(_ contentByteCount: Int) -> Int { self == .zstdSplit16 ? contentByteCount / 2 : 0 }
+/// Room for the codecs' work on one frame that is read, used again from frame to frame.
+struct FrameDecoder: Sendable {
+    private let decompressor: ZstdDecompressor
+    private let high: Buffer
+    /// Where a frame's stored bytes go.
+    let stored: Buffer
+    /// Where the content of a frame goes that is not wanted whole.
+    let content: Buffer
+
+    init() throws(AllocationError) {
+        decompressor = try ZstdDecompressor()
+        content = try Buffer(byteCount: Limits.frameBytes, zeroed: false)
+        stored = try Buffer(byteCount: Limits.frameBytes, zeroed: false)
+        high = try Buffer(byteCount: Limits.frameBytes / 2, zeroed: false)
+    }
 
     /// Restores a frame's content, which fills `target`; nil, or what is wrong. The stored bytes are not the content as it is.
     @unsafe func decode(
-        _ stored: UnsafeRawBufferPointer, into target: UnsafeMutableRawBufferPointer, scratch: UnsafeMutableRawBufferPointer
+        _ stored: UnsafeRawBufferPointer, _ codec: Codec, into target: UnsafeMutableRawBufferPointer
     ) -> FrameProblem? {
-        switch self {
+        switch codec {
         case .raw: return FrameProblem("\(target.count) stored bytes", "\(stored.count)")
-        case .zstd: return unsafe Zstd.decompress(stored, into: target)
+        case .zstd: return unsafe Zstd.decompress(stored, into: target, decompressor)
         case .zstdSplit16:
             let half = target.count / 2
             let compressed = stored.count - half
             guard compressed > 0 else { return FrameProblem("more than \(half) stored bytes", "\(stored.count)") }
-            let high = unsafe UnsafeMutableRawBufferPointer(rebasing: scratch[..<half])
-            if let problem = unsafe Zstd.decompress(UnsafeRawBufferPointer(rebasing: stored[..<compressed]), into: high) { return problem }
+            let high = unsafe UnsafeMutableRawBufferPointer(rebasing: high.mutableBytes[..<half])
+            if let problem = unsafe Zstd.decompress(UnsafeRawBufferPointer(rebasing: stored[..<compressed]), into: high, decompressor) { return problem }
             unsafe ck_merge16(ck_isa_best(), high.baseAddress, stored.baseAddress! + compressed, target.baseAddress, half)
             return nil
         }

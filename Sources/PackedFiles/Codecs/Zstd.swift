@@ -3,31 +3,19 @@ import Tensors
 
 /// zstd as the container uses it: single frames of known content size, without dictionary, with a bounded window.
 enum Zstd {
-    /// Higher levels gain nothing on weights: level 1 ends 1 to 3% above their order-0 entropy, and the rest is noise.
-    static let level: Int32 = 1
-
     /// The library's version; part of what a file's bytes depend on.
     static var version: String { unsafe String(cString: ZSTD_versionString()) }
 
     /// Room that a compressed frame of `count` content bytes can need.
     static func bound(_ count: Int) -> Int { ZSTD_compressBound(count) }
 
-    /// Compresses `source` into one frame at the start of `target` and gives its length.
-    /// - Precondition: `target` holds at least `bound(source.count)` bytes.
-    @unsafe static func compress(_ source: UnsafeRawBufferPointer, into target: UnsafeMutableRawBufferPointer) throws(AllocationError) -> Int {
-        let count = unsafe ZSTD_compress(target.baseAddress, target.count, source.baseAddress, source.count, level)
-        // With room for the bound, a lack of memory for the library's tables is the only cause left.
-        guard ZSTD_isError(count) == 0 else { throw .refused(byteCount: bound(source.count), inUse: Memory.inUse) }
-        return count
-    }
-
     /// Decompresses `source`, which has to be exactly one frame whose content fills `target`; nil, or what is wrong.
-    @unsafe static func decompress(_ source: UnsafeRawBufferPointer, into target: UnsafeMutableRawBufferPointer) -> FrameProblem? {
+    @unsafe static func decompress(_ source: UnsafeRawBufferPointer, into target: UnsafeMutableRawBufferPointer, _ context: ZstdDecompressor) -> FrameProblem? {
         if let problem = unsafe checkHeader(source, contentByteCount: UInt64(target.count)) { return problem }
         let length = unsafe ZSTD_findFrameCompressedSize(source.baseAddress, source.count)
         guard ZSTD_isError(length) == 0 else { return FrameProblem("one complete zstd frame", unsafe String(cString: ZSTD_getErrorName(length))) }
         guard length == source.count else { return FrameProblem("a zstd frame of \(source.count) bytes", "\(length) bytes") }
-        let count = unsafe ZSTD_decompress(target.baseAddress, target.count, source.baseAddress, source.count)
+        let count = unsafe ZSTD_decompressDCtx(context.context, target.baseAddress, target.count, source.baseAddress, source.count)
         guard ZSTD_isError(count) == 0 else { return FrameProblem("a valid zstd frame", unsafe String(cString: ZSTD_getErrorName(count))) }
         guard count == target.count else { return FrameProblem("\(target.count) content bytes", "\(count)") }
         return nil
@@ -75,14 +63,79 @@ struct FrameProblem: Error, Sendable, Equatable {
     }
 }
 
+/// The library's tables for compression, used again from frame to frame.
+@safe final class ZstdCompressor: @unchecked Sendable {  // one thread at a time, that of the frame's work
+    private let context: OpaquePointer
+
+    /// What is compressed, which decides how.
+    enum Kind {
+        /// Text, with its repetitions: level 1.
+        case text
+        /// Weights, whose values are independent: an entropy code for each block of 128 KiB and no search for repetitions. It ends 1 to 3% above
+        /// the order-0 entropy, closer than level 1, which finds repetitions that cost more than they save.
+        case weights
+    }
+
+    /// What is shorter is compressed as text: a table of codes would be most of it.
+    private static let fewestWeights = 4096
+
+    init() throws(AllocationError) {
+        guard let context = unsafe ZSTD_createCCtx() else { throw .refused(byteCount: Zstd.bound(0), inUse: Memory.inUse) }
+        unsafe self.context = context
+    }
+
+    deinit { unsafe ZSTD_freeCCtx(context) }
+
+    /// Compresses `source` into one frame at the start of `target` and gives its length.
+    /// - Precondition: `target` holds at least `Zstd.bound(source.count)` bytes.
+    @unsafe func compress(
+        _ source: UnsafeRawBufferPointer, _ kind: Kind, into target: UnsafeMutableRawBufferPointer
+    ) throws(AllocationError) -> Int {
+        guard kind == .weights, source.count >= Self.fewestWeights else { return unsafe try run(source, .text, into: target) }
+        let count = unsafe try run(source, .weights, into: target)
+        // No code is shorter than a bit: what comes near it, mostly zeros, has repetitions that are worth a search.
+        guard count < source.count / 4 else { return count }
+        let searched = unsafe try run(source, .text, into: target)
+        return searched < count ? searched : unsafe try run(source, .weights, into: target)
+    }
+
+    @unsafe private func run(_ source: UnsafeRawBufferPointer, _ kind: Kind, into target: UnsafeMutableRawBufferPointer) throws(AllocationError) -> Int {
+        set(ZSTD_c_compressionLevel, kind == .weights ? -131_072 : 1)
+        // ZSTD_c_literalCompressionMode: such a level leaves literals as they are, unless told to (1) code them.
+        set(ZSTD_c_experimentalParam5, kind == .weights ? 1 : 0)
+        let count = unsafe ZSTD_compress2(context, target.baseAddress, target.count, source.baseAddress, source.count)
+        // With room for the bound, a lack of memory for the library's tables is the only cause left.
+        guard ZSTD_isError(count) == 0 else { throw .refused(byteCount: Zstd.bound(source.count), inUse: Memory.inUse) }
+        return count
+    }
+
+    private func set(_ parameter: ZSTD_cParameter, _ value: Int32) {
+        let result = unsafe ZSTD_CCtx_setParameter(context, parameter, value)
+        precondition(ZSTD_isError(result) == 0, "this zstd has no parameter \(parameter.rawValue)")
+    }
+}
+
+/// The library's tables for decompression, used again from frame to frame.
+@safe final class ZstdDecompressor: @unchecked Sendable {  // one thread at a time
+    fileprivate let context: OpaquePointer
+
+    init() throws(AllocationError) {
+        guard let context = unsafe ZSTD_createDCtx() else { throw .refused(byteCount: 160 << 10, inUse: Memory.inUse) }
+        unsafe self.context = context
+    }
+
+    deinit { unsafe ZSTD_freeDCtx(context) }
+}
+
 extension Zstd {
-    /// One frame with these bytes.
+    /// One frame with this text.
     static func compressed(_ content: [UInt8]) throws(AllocationError) -> [UInt8] {
+        let compressor = try ZstdCompressor()
         var failure: AllocationError?
         let frame = unsafe [UInt8](unsafeUninitializedCapacity: bound(content.count)) { target, count in
             unsafe content.withUnsafeBytes { source in
                 do throws(AllocationError) {
-                    count = unsafe try compress(source, into: UnsafeMutableRawBufferPointer(target))
+                    count = unsafe try compressor.compress(source, .text, into: UnsafeMutableRawBufferPointer(target))
                 } catch { failure = error }
             }
         }
@@ -91,10 +144,11 @@ extension Zstd {
     }
 
     /// The `count` content bytes of exactly one frame.
-    static func decompressed(_ frame: [UInt8], count: Int) -> Result<[UInt8], FrameProblem> {
+    static func decompressed(_ frame: [UInt8], count: Int) throws(AllocationError) -> Result<[UInt8], FrameProblem> {
+        let decompressor = try ZstdDecompressor()
         var problem: FrameProblem?
         let content = unsafe [UInt8](unsafeUninitializedCapacity: count) { target, initialized in
-            problem = unsafe frame.withUnsafeBytes { unsafe decompress($0, into: UnsafeMutableRawBufferPointer(target)) }
+            problem = unsafe frame.withUnsafeBytes { unsafe decompress($0, into: UnsafeMutableRawBufferPointer(target), decompressor) }
             initialized = problem == nil ? count : 0
         }
         return problem.map { .failure($0) } ?? .success(content)

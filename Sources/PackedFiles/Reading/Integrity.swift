@@ -17,7 +17,7 @@ extension PackedFile {
     /// of `ValueRule`, and the padding. Nothing is wrong with a file where the result is empty.
     /// - Parameter progress: called with the stored bytes that are done and those of the file.
     package func verifyIntegrity(_ progress: (_ done: UInt64, _ total: UInt64) -> Void = { _, _ in }) -> [IntegrityFinding] {
-        var check = IntegrityCheck(file: file, total: header.totalByteCount)
+        var check = IntegrityCheck(file: file, reader: reader, total: header.totalByteCount)
         for blob in directory.blobs { check.examine(blob.section, "blob \(blob.name)", progress: progress) }
         for blob in attachments { check.examine(blob.section, "attachment \(blob.name)", progress: progress) }
         for tensor in directory.tensors {
@@ -41,12 +41,14 @@ private struct IntegrityCheck {
     private static let batch = 16
 
     let file: InputFile
+    let reader: SectionReader
     let total: UInt64
     private(set) var findings: [IntegrityFinding] = []
     private var done = UInt64(PackedHeader.byteCount)
 
-    init(file: InputFile, total: UInt64) {
+    init(file: InputFile, reader: SectionReader, total: UInt64) {
         self.file = file
+        self.reader = reader
         self.total = total
     }
 
@@ -57,7 +59,6 @@ private struct IntegrityCheck {
         func finding(_ error: PackedFileError, frame: Int? = nil) -> IntegrityFinding {
             IntegrityFinding(tensor: tensor, plane: plane, frame: frame, error: error)
         }
-        let reader = SectionReader(file: file)
         var digest = SHA256Stream()
         var rules = census?.rules
         var isWhole = true

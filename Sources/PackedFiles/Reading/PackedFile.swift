@@ -18,6 +18,7 @@ package final class PackedFile: Sendable {
     let file: InputFile
     /// The ranges between sections, which hold zeros.
     let padding: [Range<UInt64>]
+    let reader: SectionReader
     private let tensors: [ExactString: Int]
 
     /// Opens a file and checks it as Formats/packed.md, "Order of validation", prescribes.
@@ -26,6 +27,7 @@ package final class PackedFile: Sendable {
     private init(path: String) throws(PackedFileError) {
         do throws(FileError) { file = try InputFile(path: path) } catch { throw .file(error) }
         self.path = path
+        self.reader = SectionReader(file)
         let first = try Self.bytes(file, at: 0, count: Int(min(file.size, UInt64(PackedHeader.byteCount))))
         header = try PackedHeader(first, fileByteCount: file.size, path: path)
         let reader = DirectoryReader(path: path)
@@ -71,6 +73,38 @@ package final class PackedFile: Sendable {
         return planes
     }
 
+    /// The planes of some rows of a tensor of this file, those rows alone: what `planes` gives with the others left out.
+    ///
+    /// Only frames that hold some of them are read; each of them takes a frame of memory for each thread, whatever the tensor's size.
+    /// - Parameter rows: indices of the first axis, ascending, each once.
+    package func planes(of entry: TensorEntry, rows: some RandomAccessCollection<Int>) throws(PackedFileError) -> [EncodedTensor] {
+        guard let own = self.entry(entry.name), own == entry else {
+            throw .refused(.noSuchTensor, subject: path, expected: "the tensor \(entry.name)", found: "none like it")
+        }
+        precondition(zip(rows, rows.dropFirst()).allSatisfy(<) && (rows.first ?? 0) >= 0 && (rows.last ?? -1) < entry.shape.rows, "no rows of \(entry.name)")
+        var planes: [EncodedTensor] = []
+        for plane in own.planes {
+            let encoded: EncodedTensor
+            do throws(AllocationError) {
+                encoded = try EncodedTensor(dtype: plane.dtype, shape: Shape([rows.count] + plane.shape.extents.dropFirst()))
+            } catch { throw .memory(error) }
+            let rowByteCount = plane.shape.columns * plane.dtype.byteCount
+            var parts: [(content: Range<Int>, target: Int)] = []
+            for (position, row) in rows.enumerated() {
+                let content = row * rowByteCount..<(row + 1) * rowByteCount
+                if let last = parts.last, last.content.upperBound == content.lowerBound {
+                    parts[parts.count - 1].content = last.content.lowerBound..<content.upperBound
+                } else {
+                    parts.append((content, position * rowByteCount))
+                }
+            }
+            unsafe try reader.read(
+                plane.section, parts: parts, subject: "tensor \(entry.name), plane \(plane.name)", into: encoded.buffer.mutableBytes)
+            planes.append(encoded)
+        }
+        return planes
+    }
+
     /// The content of a small file of the checkpoint: "transformer/config.json".
     package func blob(_ name: String) throws(PackedFileError) -> [UInt8] { try bytes(of: name, in: directory.blobs, "blob") }
 
@@ -88,7 +122,7 @@ package final class PackedFile: Sendable {
 
     @unsafe private func read(_ section: Section, _ subject: String, into target: UnsafeMutableRawBufferPointer) throws(PackedFileError) {
         let all = 0..<section.frames.count
-        let failures = unsafe SectionReader(file: file).read(section, frames: all, at: section.offset, subject: subject, into: target)
+        let failures = unsafe reader.read(section, frames: all, at: section.offset, subject: subject, into: target)
         if let first = failures.first { throw first.error }
     }
 
@@ -112,7 +146,9 @@ package final class PackedFile: Sendable {
             throw .refused(.directoryChecksum, subject: "\(file.path): \(subject)", expected: Hex.digits(location.checksum), found: Hex.digits(checksum))
         }
         guard isCompressed else { return stored }
-        switch Zstd.decompressed(stored, count: Int(location.contentByteCount)) {
+        let result: Result<[UInt8], FrameProblem>
+        do throws(AllocationError) { result = try Zstd.decompressed(stored, count: Int(location.contentByteCount)) } catch { throw .memory(error) }
+        switch result {
         case .success(let text): return text
         case .failure(let problem):
             throw .refused(.directoryCompression, subject: "\(file.path): \(subject)", expected: problem.expected, found: problem.found)

@@ -8,8 +8,8 @@ enum BF16Scheme: SchemeDefinition {
         [PlaneSpecification(name: "values", dtype: .bf16, shape: shape, rule: .finite)]
     }
 
-    static func encode(_ tensor: Tensor, _ subject: SchemeSubject) throws(PackedFileError) -> [EncodedTensor] {
-        [try narrowed(tensor, to: .bf16, .bf16, limit: "3.3895314e+38", subject)]
+    static func encode(_ values: Tensor, into planes: [EncodedTensor], at row: Int, _ subject: SchemeSubject) throws(PackedFileError) -> [RowDistance] {
+        try narrow(values, into: planes[0], at: row, .bf16, limit: "3.3895314e+38", subject)
     }
 
     static func decode(_ planes: [EncodedTensor], shape: Shape) throws(AllocationError) -> Tensor { try planes[0].widened() }

@@ -11,6 +11,11 @@ package struct BoundCheck: Sendable, Equatable {
 
     package var holds: Bool { violations == 0 }
 
+    /// Values that are their source's, every one.
+    package static let exact = BoundCheck()
+
+    private init() {}
+
     /// - Parameter bound: the largest error of a source value in a row.
     init(_ decoded: Tensor, _ source: Tensor, bound: (_ row: Int, _ value: Float) -> Double) {
         let columns = source.shape.columns

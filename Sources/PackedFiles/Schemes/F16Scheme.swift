@@ -9,8 +9,8 @@ enum F16Scheme: SchemeDefinition {
         [PlaneSpecification(name: "values", dtype: .f16, shape: shape, rule: .finite)]
     }
 
-    static func encode(_ tensor: Tensor, _ subject: SchemeSubject) throws(PackedFileError) -> [EncodedTensor] {
-        [try narrowed(tensor, to: .f16, .f16, limit: "65504", subject)]
+    static func encode(_ values: Tensor, into planes: [EncodedTensor], at row: Int, _ subject: SchemeSubject) throws(PackedFileError) -> [RowDistance] {
+        try narrow(values, into: planes[0], at: row, .f16, limit: "65504", subject)
     }
 
     static func decode(_ planes: [EncodedTensor], shape: Shape) throws(AllocationError) -> Tensor { try planes[0].widened() }
@@ -22,21 +22,28 @@ enum F16Scheme: SchemeDefinition {
 }
 
 extension SchemeDefinition {
-    /// The values in a 16-bit type. A finite value that would become an infinity is an error; NaN and infinity are kept.
-    static func narrowed(
-        _ tensor: Tensor, to dtype: DType, _ scheme: Scheme, limit: String, _ subject: SchemeSubject
-    ) throws(PackedFileError) -> EncodedTensor {
-        let result: EncodedTensor
-        do throws(AllocationError) { result = try tensor.narrowed(to: dtype) } catch { throw .memory(error) }
-        let type = dtype == .f16 ? CK_F16 : CK_BF16
-        let first = unsafe ck_find_nonfinite(ck_isa_best(), type, result.bytes.baseAddress, tensor.count)
-        let values = tensor.span
-        let codes = unsafe result.bytes.assumingMemoryBound(to: UInt16.self)
-        let infinity: UInt16 = dtype == .f16 ? 0x7C00 : 0x7F80
-        for index in first..<tensor.count where unsafe codes[index] & 0x7FFF == infinity && values[index].isFinite {
-            throw subject.outOfRange(index, values[index], scheme, limit: limit)
+    /// Rounds rows to the plane's 16-bit type. A finite value that would become an infinity is an error; NaN and infinity are kept.
+    static func narrow(
+        _ values: Tensor, into plane: EncodedTensor, at row: Int, _ scheme: Scheme, limit: String, _ subject: SchemeSubject
+    ) throws(PackedFileError) -> [RowDistance] {
+        let isa = ck_isa_best()
+        let count = values.count
+        let codes = unsafe plane.buffer.mutableBytes.baseAddress! + row * values.columns * MemoryLayout<UInt16>.stride
+        var back: Tensor
+        do throws(AllocationError) { back = try Tensor(values.shape, zeroed: false) } catch { throw .memory(error) }
+        if plane.dtype == .f16 {
+            unsafe ck_f32_to_f16(isa, values.pointer, codes, count)
+            unsafe ck_f16_to_f32(isa, codes, back.mutablePointer, count)
+        } else {
+            unsafe ck_f32_to_bf16(isa, values.pointer, codes, count)
+            unsafe ck_bf16_to_f32(isa, codes, back.mutablePointer, count)
         }
-        return result
+        let first = unsafe ck_find_nonfinite(isa, CK_F32, back.pointer, count)
+        let (source, stored) = (values.span, back.span)
+        for index in first..<count where stored[index].isInfinite && source[index].isFinite {
+            throw subject.outOfRange(index, source[index], scheme, limit: limit)
+        }
+        return RowDistance.rows(decoded: back, source: values)
     }
 
     /// Half the distance of two numbers next to `value` in a binary format: the largest error of rounding to nearest.

@@ -8,7 +8,11 @@ enum F32Scheme: SchemeDefinition {
         [PlaneSpecification(name: "values", dtype: .f32, shape: shape, rule: .finite)]
     }
 
-    static func encode(_ tensor: Tensor, _ subject: SchemeSubject) throws(PackedFileError) -> [EncodedTensor] { [EncodedTensor(tensor)] }
+    static func encode(_ values: Tensor, into planes: [EncodedTensor], at row: Int, _ subject: SchemeSubject) throws(PackedFileError) -> [RowDistance] {
+        let target = unsafe planes[0].buffer.mutableBytes.baseAddress! + row * values.columns * MemoryLayout<Float>.stride
+        unsafe target.copyMemory(from: values.pointer, byteCount: values.count * MemoryLayout<Float>.stride)
+        return [RowDistance](repeating: RowDistance(), count: values.rows)
+    }
 
     static func decode(_ planes: [EncodedTensor], shape: Shape) throws(AllocationError) -> Tensor { try planes[0].widened() }
 

@@ -12,24 +12,15 @@ enum Int8PerChannelScheme: SchemeDefinition {
         ]
     }
 
-    static func encode(_ tensor: Tensor, _ subject: SchemeSubject) throws(PackedFileError) -> [EncodedTensor] {
+    static func encode(_ values: Tensor, into planes: [EncodedTensor], at row: Int, _ subject: SchemeSubject) throws(PackedFileError) -> [RowDistance] {
         let isa = ck_isa_best()
-        let nonfinite = unsafe ck_find_nonfinite(isa, CK_F32, tensor.pointer, tensor.count)
-        guard nonfinite == tensor.count else { throw subject.nonfinite(nonfinite, tensor.span[nonfinite]) }
-        do throws(AllocationError) {
-            let values = try EncodedTensor(dtype: .i8, shape: tensor.shape)
-            let scales = try EncodedTensor(dtype: .f32, shape: [tensor.shape.rows])
-            let columns = tensor.shape.columns
-            let from = unsafe SharedPointer(reading: tensor.pointer)
-            let to = unsafe SharedPointer(values.buffer.mutableBytes.assumingMemoryBound(to: Int8.self).baseAddress!)
-            let steps = unsafe SharedPointer(scales.buffer.mutableBytes.assumingMemoryBound(to: Float.self).baseAddress!)
-            Parallel.forEach(tensor.shape.rows) { rows in
-                let start = rows.lowerBound
-                unsafe ck_quantize_rows_s8(
-                    isa, from.pointer + start * columns, columns, to.pointer + start * columns, steps.pointer + start, rows.count, columns)
-            }
-            return [values, scales]
-        } catch { throw .memory(error) }
+        let nonfinite = unsafe ck_find_nonfinite(isa, CK_F32, values.pointer, values.count)
+        guard nonfinite == values.count else { throw subject.nonfinite(nonfinite, values.span[nonfinite]) }
+        let codes = unsafe planes[0].buffer.mutableBytes.baseAddress! + row * values.columns
+        let scales = unsafe planes[1].buffer.mutableBytes.baseAddress! + row * MemoryLayout<Float>.stride
+        return unsafe RowDistance.rows(values.rows) { sums in
+            unsafe ck_quantize_rows_s8_distance(isa, values.pointer, codes, scales, sums, values.rows, values.columns)
+        }
     }
 
     static func decode(_ planes: [EncodedTensor], shape: Shape) throws(AllocationError) -> Tensor {

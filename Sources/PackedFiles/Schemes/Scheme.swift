@@ -25,7 +25,36 @@ package enum Scheme: String, Sendable, CaseIterable {
 
     /// Encodes float32 values. `subject` names the tensor in errors, and `firstElement` is the index in it of the first value given.
     package func encode(_ tensor: Tensor, subject: String, firstElement: Int = 0) throws(PackedFileError) -> [EncodedTensor] {
-        try definition.encode(tensor, SchemeSubject(name: subject, firstElement: firstElement))
+        let planes = try allocate(tensor.shape)
+        _ = try definition.encode(tensor, into: planes, at: 0, SchemeSubject(name: subject, firstElement: firstElement))
+        return planes
+    }
+
+    /// Encodes some rows of a tensor into their places in its planes, on this thread.
+    ///
+    /// Best with rows that lie in the cache: they are read several times.
+    /// - Parameters:
+    ///   - planes: those of this scheme, which nobody reads meanwhile.
+    ///   - row: where the first of `values`' rows goes.
+    ///   - firstElement: the index in the tensor `subject` of the first value given.
+    /// - Returns: the distance of each row from what was stored for it.
+    package func encode(
+        _ values: Tensor, into planes: [EncodedTensor], at row: Int, subject: String, firstElement: Int = 0
+    ) throws(PackedFileError) -> [RowDistance] {
+        precondition(row >= 0 && row + values.rows <= planes[0].shape.rows && values.columns == planes[0].shape.columns, "rows beyond their planes")
+        return try definition.encode(values, into: planes, at: row, SchemeSubject(name: subject, firstElement: firstElement))
+    }
+
+    /// Planes of unknown content for a tensor of this shape.
+    /// - Parameter pool: whose memory the first of them is in.
+    package func allocate(_ shape: Shape, from pool: BlockPool? = nil) throws(PackedFileError) -> [EncodedTensor] {
+        do throws(AllocationError) {
+            var result: [EncodedTensor] = []
+            for plane in planes(for: shape) {
+                result.append(try EncodedTensor(dtype: plane.dtype, shape: plane.shape, from: result.isEmpty ? pool : nil))
+            }
+            return result
+        } catch { throw .memory(error) }
     }
 
     /// Encodes values as a checkpoint holds them. What has the scheme's own element type passes through bit by bit, NaN payloads included.
@@ -40,6 +69,11 @@ package enum Scheme: String, Sendable, CaseIterable {
     package func decode(_ planes: [EncodedTensor], shape: Shape) throws(AllocationError) -> Tensor {
         precondition(matches(planes, shape), "planes of another scheme or shape")
         return try definition.decode(planes, shape: shape)
+    }
+
+    /// How far the values of planes are from their source, row by row.
+    package func distances(_ planes: [EncodedTensor], source: Tensor) throws(AllocationError) -> [RowDistance] {
+        RowDistance.rows(decoded: try decode(planes, shape: source.shape), source: source)
     }
 
     /// How far each decoded value is from its source, against the worst case that the scheme allows (Formats/schemes.md, "Bound").
@@ -59,7 +93,8 @@ protocol SchemeDefinition {
     /// The element type whose values the scheme stores as they are.
     static var passedThrough: DType? { get }
     static func planes(for shape: Shape) -> [PlaneSpecification]
-    static func encode(_ tensor: Tensor, _ subject: SchemeSubject) throws(PackedFileError) -> [EncodedTensor]
+    /// Encodes rows into their places in the planes, on this thread, and gives each row's distance from what was stored.
+    static func encode(_ values: Tensor, into planes: [EncodedTensor], at row: Int, _ subject: SchemeSubject) throws(PackedFileError) -> [RowDistance]
     static func decode(_ planes: [EncodedTensor], shape: Shape) throws(AllocationError) -> Tensor
     static func checkBound(_ decoded: Tensor, _ planes: [EncodedTensor], source: Tensor) -> BoundCheck
 }

@@ -4,15 +4,21 @@ package import Tensors
 
 /// Writes a packed file in one pass: blobs and tensors in any order, a tensor at once or row by row, then `finish`.
 ///
-/// Equal calls give equal bytes on every CPU and for every number of threads, and `appendRows` the same bytes as `append`. The memory
-/// needed is that of the rows given, of the planes after the first of one tensor, and of some 50 MB for frames at work.
-/// After an error the writer is of no more use; the output file then never gets its name.
+/// Equal calls give equal bytes on every CPU and for every number of threads, and `appendRows` the same bytes as `append`. Compression and hashing
+/// go on while the caller prepares the next rows; the memory needed is that of the rows given, of the planes after the first of one tensor, and
+/// `frameByteCount` for each frame at work.
+/// After an error, which may come late, the writer is of no more use; the output file then never gets its name.
 package final class PackedFileWriter {
     package private(set) var directory: Directory
     private let output: OutputFile
     private let sections: SectionWriter
     private let allowNonfinite: Bool
     private var open: OpenTensor?
+    /// The header of a file whose content is complete; what is still to come are attachments.
+    private var sealed: PackedHeader?
+
+    /// Memory for one frame at work.
+    package static let frameByteCount = FrameSlot.byteCount
 
     /// What `finish` gives.
     package struct Summary: Sendable, Equatable {
@@ -26,18 +32,25 @@ package final class PackedFileWriter {
     ///   - output: a new file, at its start.
     ///   - directory: what is known beforehand; its lists of tensors and blobs are empty.
     ///   - allowNonfinite: whether float schemes may hold NaN and infinity.
-    package init(output: OutputFile, directory: Directory, allowNonfinite: Bool = false) throws(PackedFileError) {
+    ///   - pool: the threads that compress and hash.
+    ///   - frames: how many frames may be at work at once; by default enough to keep the threads busy.
+    package init(
+        output: OutputFile, directory: Directory, allowNonfinite: Bool = false, pool: WorkPool = WorkPool(), frames: Int? = nil
+    ) throws(PackedFileError) {
         precondition(output.position == 0 && directory.tensors.isEmpty && directory.blobs.isEmpty)
         self.output = output
         self.directory = directory
         self.allowNonfinite = allowNonfinite
-        do throws(AllocationError) { sections = try SectionWriter(output) } catch { throw .memory(error) }
+        sections = SectionWriter(output, pool, slots: frames ?? Self.usualFrames(threads: pool.threads))
         do throws(FileError) { try output.write([UInt8](repeating: 0, count: PackedHeader.byteCount)) } catch { throw .file(error) }
     }
 
+    /// Two frames for each thread, and two that wait to be written.
+    package static func usualFrames(threads: Int) -> Int { 2 * threads + 2 }
+
     /// Adds a small file of the checkpoint, byte for byte.
     package func addBlob(_ name: String, _ bytes: [UInt8]) throws(PackedFileError) {
-        directory.blobs.append(try blob(name, bytes))
+        try blob(name, bytes) { [self] in directory.blobs.append($0) }
     }
 
     /// Adds a whole tensor. `planes` are those of its scheme.
@@ -62,7 +75,7 @@ package final class PackedFileWriter {
         precondition(TensorDescription.layouts.contains(tensor.layout), "unknown layout \(tensor.layout)")
         precondition(tensor.activations.map(TensorDescription.knownActivations.contains) ?? true, "unknown activations")
         let planes = tensor.scheme.planes(for: tensor.shape)
-        try sections.begin(elementByteCount: planes[0].dtype.byteCount)
+        sections.begin(elementByteCount: planes[0].dtype.byteCount, .weights)
         open = OpenTensor(tensor, planes)
     }
 
@@ -77,27 +90,61 @@ package final class PackedFileWriter {
 
     /// Ends the tensor, which has all its rows now.
     package func endTensor(sources: [SourceRecord] = [], error: QuantizationError? = nil) throws(PackedFileError) {
+        try endTensor(error: error) { _ in sources }
+    }
+
+    /// Ends the tensor, whose sources are told later: when it is in the file, with the SHA-256 of its first plane.
+    package func endTensor(error: QuantizationError?, sources: @escaping (_ firstPlane: String) -> [SourceRecord]) throws(PackedFileError) {
         guard let tensor = open else { preconditionFailure("no tensor is begun") }
         open = nil
         try tensor.checkComplete()
-        var planes: [PlaneEntry] = []
+        let nonfinite = try tensor.nonfinite(allowed: allowNonfinite)
+        var entries: [PlaneEntry] = []
         for (index, plane) in tensor.planes.enumerated() {
             if index > 0 {
-                try sections.begin(elementByteCount: plane.dtype.byteCount)
+                sections.begin(elementByteCount: plane.dtype.byteCount, .weights)
                 for part in tensor.held[index] { unsafe try sections.append(part.bytes) }
             }
-            planes.append(PlaneEntry(name: plane.name, dtype: plane.dtype, shape: plane.shape, section: try sections.end()))
+            try sections.end { [unowned self] section in
+                entries.append(PlaneEntry(name: plane.name, dtype: plane.dtype, shape: plane.shape, section: section))
+                guard entries.count == tensor.planes.count else { return }
+                directory.tensors.append(
+                    TensorEntry(
+                        description: tensor.description, planes: entries, sources: sources(entries[0].section.sha256), error: error, nonfinite: nonfinite))
+            }
         }
-        let entry = TensorEntry(
-            description: tensor.description, planes: planes, sources: sources, error: error, nonfinite: try tensor.nonfinite(allowed: allowNonfinite))
-        directory.tensors.append(entry)
     }
 
-    /// Writes directory and header, syncs the file and gives it its name.
+    /// Completes the content, which can then be read before the file has its name: attachments are computed from it.
+    package func seal() throws(PackedFileError) -> PackedFile {
+        let header = try writeContent()
+        try write(header)
+        sealed = header
+        return try PackedFile.open(output.readablePath)
+    }
+
+    /// Writes directory and header where `seal` has not, syncs the file and gives it its name.
     ///
     /// Attachments lie outside the content hash: what floating-point arithmetic computed may differ from one CPU to the next.
     package func finish(attachments: [(name: String, bytes: [UInt8])] = []) throws(PackedFileError) -> Summary {
+        var header = if let sealed { sealed } else { try writeContent() }
+        if !attachments.isEmpty {
+            var entries: [BlobEntry] = []
+            for (name, bytes) in attachments { try blob(name, bytes) { entries.append($0) } }
+            try sections.finish()
+            let text = (["attachments": .array(entries.map(\.json))] as JSONValue).canonicalText
+            _ = try DirectoryReader(path: output.path).attachments(text)
+            header.attachments = try writeDirectory(text, compressedFlag: .compressedAttachments, &header)
+        }
+        try write(header)
+        do throws(FileError) { try output.commit() } catch { throw .file(error) }
+        return Summary(contentHash: header.contentHashDigits, totalByteCount: output.position, directory: directory)
+    }
+
+    /// Writes the directory, and gives the header that goes with it.
+    private func writeContent() throws(PackedFileError) -> PackedHeader {
         precondition(open == nil, "the last tensor is not ended")
+        try sections.finish()
         let text = directory.json.canonicalText
         // The reader knows all the rules about names, counts and sizes; a directory that it refuses is not written.
         guard text.count <= Limits.directoryBytes else {
@@ -107,13 +154,11 @@ package final class PackedFileWriter {
         var header = PackedHeader()
         header.directory = try writeDirectory(text, compressedFlag: .compressedDirectory, &header)
         header.contentHash = Hex.bytes(SHA256Stream.digest(text))
-        if !attachments.isEmpty {
-            var entries: [BlobEntry] = []
-            for (name, bytes) in attachments { entries.append(try blob(name, bytes)) }
-            let text = (["attachments": .array(entries.map(\.json))] as JSONValue).canonicalText
-            _ = try DirectoryReader(path: output.path).attachments(text)
-            header.attachments = try writeDirectory(text, compressedFlag: .compressedAttachments, &header)
-        }
+        return header
+    }
+
+    private func write(_ header: PackedHeader) throws(PackedFileError) {
+        var header = header
         header.totalByteCount = output.position
         let bytes = header.bytes
         var failure: FileError?
@@ -121,22 +166,20 @@ package final class PackedFileWriter {
             do throws(FileError) { unsafe try output.write(buffer, at: 0) } catch { failure = error }
         }
         if let failure { throw .file(failure) }
-        do throws(FileError) { try output.commit() } catch { throw .file(error) }
-        return Summary(contentHash: header.contentHashDigits, totalByteCount: header.totalByteCount, directory: directory)
     }
 
-    private func blob(_ name: String, _ bytes: [UInt8]) throws(PackedFileError) -> BlobEntry {
+    private func blob(_ name: String, _ bytes: [UInt8], _ body: @escaping (BlobEntry) -> Void) throws(PackedFileError) {
         precondition(open == nil, "a tensor is being written")
         if let problem = NameRules.problem(withPath: name) {
             throw .refused(.invalidName, subject: "\(output.path): blob", expected: "a relative path of plain names", found: problem)
         }
-        try sections.begin(elementByteCount: 1)
+        sections.begin(elementByteCount: 1, .text)
         var failure: PackedFileError?
         unsafe bytes.withUnsafeBytes { buffer in
             do throws(PackedFileError) { unsafe try sections.append(buffer) } catch { failure = error }
         }
         if let failure { throw failure }
-        return BlobEntry(name: name, section: try sections.end())
+        try sections.end { body(BlobEntry(name: name, section: $0)) }
     }
 
     /// Appends a directory, compressed where it is large and that makes it smaller, and gives its place.

@@ -1,117 +1,122 @@
 import Files
-import Synchronization
 import Tensors
 
-/// Cuts a stream of bytes into frames, compresses them on all cores and appends them to the file in their order.
+/// Cuts streams of bytes into frames, and appends them to the file in their order after a pool's threads have compressed and hashed them.
 ///
-/// What is written depends on the bytes and the element size alone, not on the pieces in which they come nor on the number of threads.
-/// Memory: `batch` frames of content and their encoders.
+/// What is written depends on the bytes and the element sizes alone, not on the pieces in which they come nor on the number of threads. The
+/// caller runs ahead of the file by at most `slots` frames.
 final class SectionWriter {
-    /// Frames that are compressed at once.
-    private static let batch = 16
-
     private let output: OutputFile
-    private let pending: Buffer
-    private let encoders: [FrameEncoder]
-    private var pendingCount = 0
+    private let pool: WorkPool
+    private let mostSlots: Int
+    private var slotCount = 0
+    private var freeSlots: [FrameSlot] = []
+
+    /// What the file has still to get, in order. Offsets are known only when it is written.
+    private var queue: [Item] = []
+    private enum Item {
+        case begin
+        case frame(FrameSlot, encoded: Pending<Result<EncodedFrame, AllocationError>>, hashed: Pending<Void>)
+        case end(Codec, OrderedDigest, (Section) throws(PackedFileError) -> Void)
+    }
+
+    // The section that is being filled.
+    private var elementByteCount = 1
+    private var kind = ZstdCompressor.Kind.weights
+    private var codec: Codec?
+    private var digest: OrderedDigest
+    private var open: (slot: FrameSlot, count: Int)?
 
     // The section that is being written.
-    private var elementByteCount = 1
-    private var codec: Codec?
     private var offset: UInt64 = 0
     private var frames: [Section.Frame] = []
-    private var digest = SHA256Stream()
 
-    init(_ output: OutputFile) throws(AllocationError) {
+    init(_ output: OutputFile, _ pool: WorkPool, slots: Int) {
         self.output = output
-        pending = try Buffer(byteCount: Self.batch * Limits.frameBytes, zeroed: false)
-        var encoders: [FrameEncoder] = []
-        for _ in 0..<Self.batch { encoders.append(try FrameEncoder()) }
-        self.encoders = encoders
+        self.pool = pool
+        mostSlots = max(1, slots)
+        digest = OrderedDigest(pool)
     }
 
     /// Starts a section for elements of so many bytes at the next aligned position.
-    func begin(elementByteCount: Int) throws(PackedFileError) {
-        do throws(FileError) { try output.pad(to: Limits.alignment) } catch { throw .file(error) }
+    func begin(elementByteCount: Int, _ kind: ZstdCompressor.Kind) {
         self.elementByteCount = elementByteCount
+        self.kind = kind
         codec = nil
-        offset = output.position
-        frames = []
-        digest = SHA256Stream()
+        digest = OrderedDigest(pool)
+        queue.append(.begin)
     }
 
     @unsafe func append(_ bytes: UnsafeRawBufferPointer) throws(PackedFileError) {
-        unsafe digest.update(bytes)
         var done = 0
         while done < bytes.count {
-            let count = min(bytes.count - done, pending.byteCount - pendingCount)
+            if open == nil { open = (try freeSlot(), 0) }
+            guard let (slot, filled) = open else { return }
+            let count = min(bytes.count - done, slot.content.byteCount - filled)
             let piece = unsafe UnsafeRawBufferPointer(rebasing: bytes[done..<done + count])
-            unsafe UnsafeMutableRawBufferPointer(rebasing: pending.mutableBytes[pendingCount...]).copyMemory(from: piece)
-            pendingCount += count
+            unsafe UnsafeMutableRawBufferPointer(rebasing: slot.content.mutableBytes[filled...]).copyMemory(from: piece)
+            open = (slot, filled + count)
             done += count
-            if pendingCount == pending.byteCount { try flush() }
+            if filled + count == slot.content.byteCount { try dispatch() }
         }
     }
 
     /// Ends the section.
-    func end() throws(PackedFileError) -> Section {
-        try flush()
-        // A section in which no frame gained anything is raw, whatever was tried.
-        let isRaw = frames.allSatisfy { $0.storedByteCount == $0.contentByteCount }
-        return Section(codec: isRaw ? .raw : codec ?? .raw, offset: offset, frames: frames, sha256: digest.digest())
+    /// - Parameter body: called with it when all of it is in the file, before or in `finish`.
+    func end(_ body: @escaping (Section) throws(PackedFileError) -> Void) throws(PackedFileError) {
+        try dispatch()
+        queue.append(.end(codec ?? .raw, digest, body))
     }
 
-    private func flush() throws(PackedFileError) {
-        let total = pendingCount
-        guard total > 0 else { return }
-        let count = (total + Limits.frameBytes - 1) / Limits.frameBytes
-        let codec = try chooseCodec()
-        let pending = pending
-        let encoders = encoders
-        let encoded = Mutex([EncodedFrame?](repeating: nil, count: count))
-        let failure = Mutex<AllocationError?>(nil)
-        Parallel.forEach(count) { indices in
-            for index in indices {
-                let content = unsafe UnsafeRawBufferPointer(
-                    rebasing: pending.bytes[index * Limits.frameBytes..<min(total, (index + 1) * Limits.frameBytes)])
-                do throws(AllocationError) {
-                    let frame = unsafe try EncodedFrame(encoders[index].encode(content, codec), contentByteCount: content.count)
-                    encoded.withLock { $0[index] = frame }
-                } catch { failure.withLock { $0 = error } }
-            }
+    /// Writes all that is left.
+    func finish() throws(PackedFileError) {
+        while !queue.isEmpty { try writeNext() }
+    }
+
+    /// Gives the open frame to the pool.
+    private func dispatch() throws(PackedFileError) {
+        guard let (slot, count) = open else { return }
+        open = nil
+        let codec: Codec
+        if let chosen = self.codec {
+            codec = chosen
+        } else {
+            do throws(AllocationError) { codec = try slot.chooseCodec(count, elementByteCount: elementByteCount, kind) } catch { throw .memory(error) }
+            self.codec = codec
         }
-        if let error = failure.withLock({ $0 }) { throw .memory(error) }
-        for case .some(let frame) in encoded.withLock({ $0 }) {
+        let kind = kind
+        let encoded = pool.submit { slot.encode(count, codec, kind) }
+        queue.append(.frame(slot, encoded: encoded, hashed: digest.append(slot.content, 0..<count)))
+    }
+
+    private func freeSlot() throws(PackedFileError) -> FrameSlot {
+        while freeSlots.isEmpty {
+            if slotCount < mostSlots {
+                slotCount += 1
+                do throws(AllocationError) { return try FrameSlot() } catch { throw .memory(error) }
+            }
+            try writeNext()
+        }
+        return freeSlots.removeLast()
+    }
+
+    private func writeNext() throws(PackedFileError) {
+        switch queue.removeFirst() {
+        case .begin:
+            do throws(FileError) { try output.pad(to: Limits.alignment) } catch { throw .file(error) }
+            offset = output.position
+            frames = []
+        case .frame(let slot, let encoded, let hashed):
+            let frame: EncodedFrame
+            do throws(AllocationError) { frame = try encoded.wait().get() } catch { throw .memory(error) }
             do throws(FileError) { unsafe try output.write(frame.stored) } catch { throw .file(error) }
             frames.append(frame.entry)
+            hashed.wait()
+            freeSlots.append(slot)
+        case .end(let codec, let digest, let body):
+            // A section in which no frame gained anything is raw, whatever was tried.
+            let isRaw = frames.allSatisfy { $0.storedByteCount == $0.contentByteCount }
+            try body(Section(codec: isRaw ? .raw : codec, offset: offset, frames: frames, sha256: digest.digest()))
         }
-        pendingCount = 0
-    }
-
-    /// The codec of the section: zstd, or for 16-bit elements what makes its first frame the smallest.
-    private func chooseCodec() throws(PackedFileError) -> Codec {
-        if let codec { return codec }
-        var best = Codec.zstd
-        if elementByteCount == 2 {
-            let first = unsafe UnsafeRawBufferPointer(rebasing: pending.bytes[..<min(pendingCount, Limits.frameBytes)])
-            do throws(AllocationError) {
-                let whole = unsafe try encoders[0].encode(first, .zstd).count
-                let split = unsafe try encoders[0].encode(first, .zstdSplit16).count
-                if split < whole { best = .zstdSplit16 }
-            } catch { throw .memory(error) }
-        }
-        codec = best
-        return best
-    }
-}
-
-/// The stored bytes of a frame, which live in the encoder or in the content, and its entry.
-@safe private struct EncodedFrame: @unchecked Sendable {  // read by the thread that writes, after those that compress
-    @unsafe let stored: UnsafeRawBufferPointer
-    let entry: Section.Frame
-
-    init(_ stored: UnsafeRawBufferPointer, contentByteCount: Int) {
-        unsafe self.stored = stored
-        entry = unsafe Section.Frame(storedByteCount: stored.count, contentByteCount: contentByteCount, checksum: XXH3.hash(stored))
     }
 }

@@ -67,12 +67,13 @@ private struct Search {
         var explained: [String] = []
         for name in other.probes {
             mine.length.steps = 0
-            guard let probe = ProbeName(name), let found = try mine.values.tensor(name), let expected = try mine.compute(name), expected.count == found.count
+            guard let probe = ProbeName(name), let found = try mine.values.tensor(name), let expected = try Self.computed(mine, name),
+                expected.count == found.count
             else { continue }
             progress(name)
             // What the reference's own step shows with these weights is no fault of the other engine.
             var honest: Double?
-            if let right = try theirs.values.tensor(name), let made = try theirs.compute(name), made.count == right.count {
+            if let right = try theirs.values.tensor(name), let made = try Self.computed(theirs, name), made.count == right.count {
                 honest = Metrics(reference: EncodedTensor(made), other: EncodedTensor(right.reshaped(made.shape))).relativeL2
             }
             let gate = gates.gate(probe, steps: mine.length.steps, honest: honest)
@@ -91,6 +92,11 @@ private struct Search {
                     cause: cause))
         }
         return (results, findings)
+    }
+
+    /// Nil also where the model lacks a weight that the step needs: a file with a frozen schedule has no embedders.
+    private static func computed(_ run: ProbeRun, _ name: String) throws -> Tensor? {
+        do { return try run.compute(name) } catch InferenceError.weight(.missing) { return nil } catch InferenceError.missingComponent { return nil }
     }
 
     private static let help = "none of the known mistakes gives these values; store probes inside this step to look closer"

@@ -44,8 +44,11 @@ struct PolicyChecks {
         let lines = directory.policy["rules"]?.array?.compactMap(\.string) ?? []
         let rules = try RuleFile(Array(lines.joined(separator: "\n").utf8))
         let components = directory.components.compactMap { Component(rawValue: $0.name) }.filter { $0 != .prefixCache }
+        let frozen: FrozenSchedule?
+        do throws(InferenceError) { frozen = try FrozenSchedule(policy: directory.policy) } catch { throw .schedule(error) }
         let options = ConversionOptions(
-            preset, rules: rules, fusions: Fusions(names: directory.fusions), components: .listed(components), allowsNonfinite: true, memoryBound: .max)
+            preset, rules: rules, fusions: Fusions(names: directory.fusions), components: .listed(components), allowsNonfinite: true, frozenSchedule: frozen,
+            memoryBound: .max)
         return try ConversionPlan(checkpoint, options)
     }
 }

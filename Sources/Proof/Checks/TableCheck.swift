@@ -17,6 +17,12 @@ struct TableCheck {
             return
         }
         let fusions = Fusions(names: file.directory.fusions)
+        let frozen: FrozenSchedule?
+        do throws(InferenceError) { frozen = try FrozenSchedule(policy: file.directory.policy) } catch {
+            outcome.findings = [Finding(subject: "policy", what: FrozenSchedule.policyKey, expected: "a frozen schedule", found: "\(error)")]
+            outcome.add("P1", Self.claim, held: 0, of: file.directory.tensors.count, unit: "tensors", reason: Self.reason)
+            return
+        }
         for name in file.directory.fusions where !fusions.names.contains(name) {
             let known = Fusions.names.map(\.1).joined(separator: ", ")
             outcome.findings.append(Finding(subject: "fusions", what: "name", expected: "one of \(known)", found: name))
@@ -27,7 +33,7 @@ struct TableCheck {
                 outcome.findings.append(Finding(subject: "components", what: "name", expected: "a component of SANA-Sprint", found: entry.name))
                 continue
             }
-            rows += SanaSprintWeights.table(configuration, component: component, fusions: fusions).map { ($0, component) }
+            rows += SanaSprintWeights.table(configuration, component: component, fusions: fusions, frozen: frozen).map { ($0, component) }
         }
         var good = 0
         for (row, component) in rows {

@@ -65,7 +65,7 @@ struct LayerComparison {
         let packed = try SanaSprintPipeline(weights: packedWeights)
 
         progress("the checkpoint's model")
-        var request = try request(for: exact)
+        var request = try request(for: exact, frozen: packedWeights.frozenSchedule)
         let reference = ProbeCollector()
         let expected = try exact.generate(request, probes: reference)
         // The encoder sees the checkpoint's picture in every run: one level of difference would be laid at its door.
@@ -81,6 +81,10 @@ struct LayerComparison {
             try force("Transformer, block by block, weights alone", "P7", true, floats, floatsPerturbed, reference, note: Self.weightsAlone) {
                 (run, sink) throws(InferenceError) in
                 try run.transformer(into: sink)
+            }
+            try force("Decoder, stage by stage, weights alone", "P7", true, floats, floatsPerturbed, reference, note: Self.weightsAlone) {
+                (run, sink) throws(InferenceError) in
+                try run.decoder(into: sink)
             }
         }
         try force("Transformer, block by block", "P7", true, packed, perturbed, reference) { (run, sink) throws(InferenceError) in
@@ -112,20 +116,24 @@ struct LayerComparison {
         note: String = alone, _ part: Part
     ) throws {
         guard isPresent else { return }
-        let guidance = Double(GenerationRequest(prompt: "").guidance)
+        var request = GenerationRequest(prompt: "")
+        request.timesteps = .steps(options.steps)
+        if let frozen = packed.frozenSchedule { request.follow(frozen, keepsSteps: false, keepsGuidance: false) }
+        let (steps, guidance) = (request.timesteps.stepCount, Double(request.guidance))
         let (found, predicted) = (ProbeCollector(), ProbeCollector())
-        try part(ForcedRun(pipeline: packed, reference: reference, steps: options.steps, guidance: guidance), found)
-        try part(ForcedRun(pipeline: perturbed, reference: reference, steps: options.steps, guidance: guidance), predicted)
+        try part(ForcedRun(pipeline: packed, reference: reference, steps: steps, guidance: guidance), found)
+        try part(ForcedRun(pipeline: perturbed, reference: reference, steps: steps, guidance: guidance), predicted)
         let results = try HonestGate.judge(found, reference: reference, predicted: predicted)
         series.append(ProbeSeries(title: title, note: note, results: results))
         addRung(id, "\(title.prefix(1).lowercased() + title.dropFirst()): each computes what the checkpoint's computes", results)
     }
 
     /// The prompt's features come from the text encoder where the file has one, else from the seed.
-    private func request(for pipeline: SanaSprintPipeline) throws -> GenerationRequest {
+    private func request(for pipeline: SanaSprintPipeline, frozen: FrozenSchedule?) throws -> GenerationRequest {
         var request = GenerationRequest(prompt: options.prompt, noise: .seed(options.seed))
         request.useInstruction = false
         request.timesteps = .steps(options.steps)
+        if let frozen { request.follow(frozen, keepsSteps: false, keepsGuidance: false) }
         // Eight tokens a side: all code runs, and a full-size model answers in seconds.
         let transformer = pipeline.configuration.transformer
         let side = try min(transformer.sampleSize, 8 * transformer.patch) * pipeline.decoder().configuration.compression

@@ -18,11 +18,12 @@ struct PerturbedWeights: WeightSource {
     var fusions: Fusions { weights.fusions }
     func configuration(_ name: String) throws(WeightError) -> JSONValue { try weights.configuration(name) }
     func tokenizer() throws(WeightError) -> [UInt8] { try weights.tokenizer() }
-    func contains(_ name: String) -> Bool { weights.contains(name) && file.entry(name) != nil }
+    func contains(_ name: String) -> Bool { weights.contains(name) }
 
     func weight(_ name: String) throws(WeightError) -> StoredWeight {
-        guard let entry = file.entry(name) else { throw .missing(name: name, source: file.path) }
         let stored = try weights.weight(name)
+        // The file may have tables in the place of these networks.
+        guard let entry = file.entry(name) else { return stored }
         guard case .plain(let source) = stored, source.dtype == .f32, entry.scheme != .f32 else { return stored }
         do throws(AllocationError) { return try Self.perturbed(source, entry) } catch { throw .memory(error) }
     }
@@ -65,6 +66,7 @@ struct FloatActivations: WeightSource {
     let source: any WeightSource
 
     var fusions: Fusions { source.fusions }
+    var frozenSchedule: FrozenSchedule? { source.frozenSchedule }
     func configuration(_ name: String) throws(WeightError) -> JSONValue { try source.configuration(name) }
     func tokenizer() throws(WeightError) -> [UInt8] { try source.tokenizer() }
     func contains(_ name: String) -> Bool { source.contains(name) }

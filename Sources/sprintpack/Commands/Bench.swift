@@ -8,10 +8,12 @@ import Tensors
 /// `sprintpack bench`: how long the stages of a user's own file take on his own machine.
 struct Bench: Verb {
     static let configuration = CommandConfiguration(
-        abstract: "Time reading, text encoding, sampling and decoding of a .sprint file.",
+        abstract: "Time the stages and layers of a .sprint file.",
         discussion: """
+            A file without a text encoder is timed with 300 made-up prompt features.
+
             EXAMPLES:
-              sprintpack bench sana.sprint
+              sprintpack bench sana.sprint --layers
               sprintpack bench sana.sprint --width 512 --height 512 --runs 3 --json
             """)
 
@@ -30,6 +32,15 @@ struct Bench: Verb {
     @Option(help: ArgumentHelp("Runs; the median is printed.", valueName: "n"))
     var runs = 5
 
+    @Option(help: ArgumentHelp("Arithmetic of weights with 16 or 32 bits: fp32 or bf16.", valueName: "type"))
+    var compute = Compute.float32
+
+    @Flag(help: "Print the time of every layer.")
+    var layers = false
+
+    @Flag(help: "Time the reading of all weights alone, which a file of some components can do too.")
+    var unpack = false
+
     @OptionGroup var threadOptions: ThreadOptions
     @OptionGroup var common: CommonOptions
 
@@ -44,16 +55,21 @@ struct Bench: Verb {
     func execute() throws -> Outcome {
         threadOptions.apply()
         let packed = try PackedFile.open(file)
-        let pipeline = try SanaSprintPipeline(weights: PackedWeights(packed))
+        let pipeline = unpack ? nil : try SanaSprintPipeline(weights: PackedWeights(packed), compute: compute)
         var request = GenerationRequest(prompt: "a large red circle on a blue background")
         request.timesteps = .steps(steps)
+        if let frozen = pipeline?.frozenSchedule { request.follow(frozen, keepsSteps: true, keepsGuidance: false) }
         request.width = width
         request.height = height
+        if let pipeline, !pipeline.has(.textEncoder) { request.promptFeatures = try Self.features(channels: pipeline.configuration.transformer.captionChannels) }
         var times: [Stage: [Double]] = [:]
+        var laps: [[(name: String, seconds: Double)]] = []
         let bar = common.progress("bench", unit: .steps)
         for run in 0..<runs {
             bar.update(UInt64(run), of: UInt64(runs))
-            for (stage, seconds) in try measure(packed, pipeline, request) { times[stage, default: []].append(seconds) }
+            let clock = LayerClock()
+            for (stage, seconds) in try measure(packed, pipeline, request, clock) { times[stage, default: []].append(seconds) }
+            laps.append(clock.laps)
         }
         bar.finish()
         let medians = Stage.allCases.compactMap { stage in times[stage].map { (stage, $0.sorted()[$0.count / 2], $0.min() ?? 0, $0.max() ?? 0) } }
@@ -65,12 +81,20 @@ struct Bench: Verb {
                 stage == .unpack ? "\(ByteCount.text(UInt64(Double(unpacked) / median)))/s of decoded planes" : "",
             ]
         }
+        let layerMedians = (laps.first ?? []).indices.map { index in
+            (laps[0][index].name, laps.map { $0[index].seconds }.sorted()[laps.count / 2])
+        }
         common.say(Table.text([["stage", "median of \(runs)", "range", ""]] + rows, right: [1, 2]))
+        if layers {
+            common.say(Table.text([["up to the probe", "median"]] + layerMedians.map { [$0.0, "\(Decimal.fixed($0.1 * 1e3, digits: 1)) ms"] }, right: [1]))
+        }
         common.say("\(Version.text), \(Parallel.threads) threads, at most \(ByteCount.text(UInt64(Memory.peak))) of buffers")
         return Outcome(json: [
-            "file": .string(file), "runs": JSONValue(runs), "threads": JSONValue(Parallel.threads), "kernels": .string(Processor.instructionSet),
+            "file": .string(file), "compute": .string(compute.rawValue),
+            "runs": JSONValue(runs), "threads": JSONValue(Parallel.threads), "kernels": .string(Processor.instructionSet),
             "blasCore": .string(Processor.blasCore), "peakBytes": JSONValue(Memory.peak), "decodedBytes": .integer(Int64(unpacked)),
             "stages": .object(JSONObject(medians.map { ($0.0.rawValue, ["median": .number($0.1), "min": .number($0.2), "max": .number($0.3)]) })),
+            "layers": .array(layerMedians.map { ["probe": .string($0.0), "median": .number($0.1)] }),
         ])
     }
 
@@ -83,19 +107,26 @@ struct Bench: Verb {
     }
 
     /// Seconds of each stage of one run. The text encoder and the decoder load their weights as they go.
-    private func measure(_ packed: PackedFile, _ pipeline: SanaSprintPipeline, _ request: GenerationRequest) throws -> [(Stage, Double)] {
+    private func measure(_ packed: PackedFile, _ pipeline: SanaSprintPipeline?, _ request: GenerationRequest, _ clock: LayerClock) throws -> [(Stage, Double)] {
         var marks: [(Stage, Double)] = [(.unpack, ProgressBar.now())]
         for tensor in packed.directory.tensors { _ = try packed.planes(of: tensor) }
-        _ = try pipeline.generate(request) { stage in
+        _ = try pipeline?.generate(request, probes: layers ? clock : nil) { stage in
+            clock.restart()
             switch stage {
             case .readingPrompt: marks.append((.text, ProgressBar.now()))
             case .loadingTransformer: marks.append((.load, ProgressBar.now()))
             case .step(1, _): marks.append((.sample, ProgressBar.now()))
             case .decoding: marks.append((.decode, ProgressBar.now()))
-            case .promptCut, .step, .encoding: break
+            case .promptCut, .prefixCacheNotUsed, .step, .encoding: break
             }
         }
         let ends = marks.dropFirst().map(\.1) + [ProgressBar.now()]
         return zip(marks, ends).map { ($0.0, $1 - $0.1) }
+    }
+
+    /// Features as an encoder might give them; what they hold does not matter to the time.
+    private static func features(channels: Int) throws -> PromptFeatures {
+        var generator = TorchGenerator(seed: 0)
+        return PromptFeatures(try Tensor([300, channels], generator.randn(300 * channels)), mask: Array(repeating: 1, count: 300))
     }
 }

@@ -41,13 +41,22 @@ struct Convert: Verb {
             "Which parts to pack, separated by commas: \(Component.allCases.map(\.rawValue).joined(separator: ", ")), or all.", valueName: "list"))
     var components: String?
 
+    @Option(
+        help: ArgumentHelp(
+            "Keep the embeddings of these sampling plans alone (numbers of steps or paper4, separated by commas) instead of the networks that compute them.",
+            valueName: "list"))
+    var freezeSteps: String?
+
+    @Option(help: ArgumentHelp("With --freeze-steps: the guidance scales, separated by commas; 4.5 by default.", valueName: "list"))
+    var freezeGuidance: String?
+
     @Option(help: ArgumentHelp("Which variant of the weight files to read, for instance fp16.", valueName: "name"))
     var variant: String?
 
     @Flag(help: "Read headers only, print what would be written, and write nothing.")
     var dryRun = false
 
-    @Option(help: ArgumentHelp("Memory the conversion may use for tensors, for instance 512MiB.", valueName: "size"))
+    @Option(help: ArgumentHelp("Memory the conversion may use, all in all, for instance 512MiB.", valueName: "size"))
     var maxMemory = "1GiB"
 
     @Flag(name: .customLong("allow-nonfinite"), help: "Convert weights that hold NaN or infinity; they are counted in the file.")
@@ -61,10 +70,27 @@ struct Convert: Verb {
 
     func validate() throws {
         if output == nil && !dryRun { throw ValidationError("-o: expected the file to write (or --dry-run), found nothing") }
+        _ = try frozenSchedule()
     }
 }
 
 extension Convert {
+    /// The schedule of `--freeze-steps` and `--freeze-guidance`, nil without them.
+    private func frozenSchedule() throws -> FrozenSchedule? {
+        guard let freezeSteps else {
+            if freezeGuidance != nil { throw ValidationError("--freeze-guidance: expected --freeze-steps with it, found none") }
+            return nil
+        }
+        func words(_ list: String) -> [String] { list.split(separator: ",", omittingEmptySubsequences: false).map { String($0) } }
+        let guidance = words(freezeGuidance ?? "4.5").map { Double($0) }
+        guard guidance.allSatisfy({ $0?.isFinite == true }) else {
+            throw ValidationError("--freeze-guidance: expected numbers separated by commas, found \(freezeGuidance ?? "")")
+        }
+        do throws(InferenceError) {
+            return try FrozenSchedule(steps: words(freezeSteps), guidance: guidance.compactMap { $0 })
+        } catch { throw ValidationError("--freeze-steps: \(error)") }
+    }
+
     func execute() throws -> Outcome {
         threadOptions.apply()
         guard let bound = ByteCount.parse(maxMemory) else { throw CommandFailure.usage("--max-memory: expected a size such as 512MiB, found \(maxMemory)") }
@@ -74,7 +100,8 @@ extension Convert {
         let source = try Checkpoint.open(checkpoint, variant: variant)
         let ruleFile = try rules.map { try RuleFile(try InputFile(path: $0).contents(limit: 1 << 20)) }
         let options = ConversionOptions(
-            preset, rules: ruleFile, components: selection ?? .standard, allowsNonfinite: allowNonFinite, memoryBound: bound)
+            preset, rules: ruleFile, components: selection ?? .standard, allowsNonfinite: allowNonFinite, frozenSchedule: try frozenSchedule(),
+            memoryBound: bound)
         let plan = try ConversionPlan(source, options)
         guard !dryRun, let output else {
             common.say(plan.text)
@@ -99,6 +126,7 @@ extension Convert {
             "output": .string(output), "bytes": .integer(Int64(summary.totalByteCount)), "sourceBytes": .integer(Int64(read)),
             "seconds": .number(seconds), "preset": .string(preset.rawValue), "contentHash": .string(summary.contentHash),
             "tensors": JSONValue(summary.directory.tensors.count), "worstTensor": worst.map { .string($0.name) } ?? .null,
+            "prefixCacheBytes": plan.prefixCache.map { .integer(Int64($0.byteCount)) } ?? .null,
             "worstRelativeL2": worst?.error.map { .number($0.relativeL2) } ?? .null, "peakBytes": JSONValue(Memory.peak),
         ])
     }
@@ -115,9 +143,11 @@ extension ConversionPlan {
             rows.append([total.component.rawValue, total.storage, "\(total.tensors)"] + sizes)
         }
         rows.append(["all", "", "\(tensors.count)", ByteCount.text(sourceByteCount), ByteCount.text(packedByteCount)])
+        let frozen = options.frozenSchedule.map { "\nfrozen for \($0.description): \($0.rows.count) embeddings" } ?? ""
         let files = ByteCount.text(blobs.reduce(0) { $0 + UInt64($1.bytes.count) })
         let fusions = options.fusions.isEmpty ? "none" : options.fusions.names.joined(separator: ", ")
-        return Table.text(rows, right: [2, 3, 4])
+        let cache = prefixCache.map { "\nprefix cache: \($0.tokens) tokens of the instruction, \(ByteCount.text($0.byteCount)), computed at the end" } ?? ""
+        return Table.text(rows, right: [2, 3, 4]) + cache + frozen
             + "\n\(blobs.count) small files, \(files); fusions: \(fusions); memory needed: \(ByteCount.text(UInt64(memoryNeeded)))\nsizes are before compression"
     }
 }

@@ -45,6 +45,9 @@ struct Generate: Verb {
     @Flag(help: "Leave out the instruction that the model was trained to find before the prompt.")
     var noInstruction = false
 
+    @Option(help: ArgumentHelp("Arithmetic of weights with 16 or 32 bits: fp32 or bf16.", valueName: "type"))
+    var compute = Compute.float32
+
     @Option(help: ArgumentHelp("Take noise, prompt, steps and size from a trace.", valueName: "trace"))
     var inputs: String?
 
@@ -99,13 +102,19 @@ extension Generate {
         let picture = try OutputFile(path: output, replace: force, inputs: protected)
         let recorder = trace == nil ? nil : TraceRecorder()
         if let trace { _ = try OutputFile(path: trace, replace: force, inputs: protected) }
-        let pipeline = try SanaSprintPipeline(weights: PackedWeights(packed))
+        let pipeline = try SanaSprintPipeline(weights: PackedWeights(packed), compute: compute)
+
+        if let frozen = pipeline.frozenSchedule {
+            let statesSteps = steps != nil || timesteps != nil || source != nil
+            request.follow(frozen, keepsSteps: statesSteps, keepsGuidance: guidance != nil || source != nil)
+        }
 
         let bar = common.progress("generate", unit: .steps)
         let start = ProgressBar.now()
         let image = try pipeline.generate(request, probes: recorder) { stage in
             switch stage {
             case .promptCut(let tokens): Console.warn("the prompt is \(tokens) tokens longer than the model takes; its end was cut off, as diffusers does")
+            case .prefixCacheNotUsed(let reason): Console.warn("the file's prefix cache is not used, everything is computed: \(reason)")
             case .step(let step, let count): bar.update(UInt64(step - 1), of: UInt64(count))
             case .readingPrompt, .loadingTransformer, .decoding, .encoding: break
             }
@@ -146,7 +155,8 @@ extension Generate {
         var settings: JSONObject = [
             "prompt": .string(request.prompt), "instruction": .bool(request.useInstruction), "steps": JSONValue(request.timesteps.stepCount),
             "guidance": .number(Double(request.guidance)), "width": JSONValue(image.width), "height": JSONValue(image.height),
-            "dtype": "float32", "weights": .string(packed.traceWeights.rawValue), "tool": .string(Version.tool), "model": .string(packed.contentHash),
+            "dtype": compute == .bfloat16 ? "bfloat16" : "float32",
+            "weights": .string(packed.traceWeights.rawValue), "tool": .string(Version.tool), "model": .string(packed.contentHash),
         ]
         if case .custom(let times) = request.timesteps { settings["timesteps"] = .array(times.map { .number($0) }) }
         switch request.noise {

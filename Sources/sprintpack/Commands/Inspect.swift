@@ -1,6 +1,7 @@
 import ArgumentParser
 import Checkpoints
 import Files
+import Inference
 import PackedFiles
 import Parity
 import Safetensors
@@ -101,7 +102,9 @@ private struct Inventory {
             ("format", "\(file.header.major).\(file.header.minor)"), ("preset", directory.preset), ("content hash", file.contentHash),
             ("written by", "\(directory.tool), zstd \(directory.zstd)"), ("fusions", directory.fusions.joined(separator: ", ")),
             ("components", directory.components.map(\.name).joined(separator: ", ")),
-            ("small files", "\(directory.blobs.count)"), ("attachments", "\(file.attachments.count)"), ("size", ByteCount.text(file.header.totalByteCount)),
+            ("frozen for", (try? FrozenSchedule(policy: directory.policy))?.description ?? "nothing: any steps and guidance"),
+            ("small files", "\(directory.blobs.count)"), ("attachments", Self.summary(of: file.attachments)),
+            ("size", ByteCount.text(file.header.totalByteCount)),
         ]
         for tensor in directory.tensors {
             let storage = tensor.activations.map { "\(tensor.scheme.rawValue), activations \($0)" } ?? tensor.scheme.rawValue
@@ -110,6 +113,19 @@ private struct Inventory {
                     part: tensor.component, name: tensor.name, storage: storage, shape: tensor.shape,
                     byteCount: tensor.planes.reduce(0) { $0 + $1.section.storedByteCount }, relativeL2: tensor.error?.relativeL2))
         }
+    }
+
+    /// Attachments by their folder: "prefix-cache (5, 316 kB)".
+    private static func summary(of attachments: [BlobEntry]) -> String {
+        var sums: [(folder: String, count: Int, byteCount: UInt64)] = []
+        for blob in attachments {
+            let folder = blob.name.split(separator: "/").dropLast().first.map { String($0) } ?? blob.name
+            let index = sums.firstIndex { $0.folder == folder } ?? sums.endIndex
+            if index == sums.endIndex { sums.append((folder, 0, 0)) }
+            sums[index].count += 1
+            sums[index].byteCount += blob.section.storedByteCount
+        }
+        return sums.isEmpty ? "none" : sums.map { "\($0.folder) (\($0.count), \(ByteCount.text($0.byteCount)))" }.joined(separator: ", ")
     }
 
     /// Totals by part and storage, in the order of first appearance.

@@ -21,6 +21,7 @@ import Testing
         #expect(try decide(.int8, .linear, .transformer, [.bf16]) == Storage(.int8PerChannel, activations: .int8PerToken))
         #expect(try decide(.int8, .textLinear, .textEncoder, [.bf16]) == Storage(.int8PerChannel, activations: .float))
         #expect(try decide(.int8, .embedding, .textEncoder, [.f32]) == Storage(.int8PerChannel, activations: .float))
+        #expect(try decide(.int8, .convolution, .vaeDecoder, [.bf16]) == Storage(.int8PerChannel, activations: .int8PerToken))
     }
 
     @Test(arguments: [Role.sensitiveLinear, .depthwise, .bias, .norm, .table])
@@ -31,9 +32,13 @@ import Testing
         #expect(try decide(.int8, role, .transformer, [.f16, .bf16]) == Storage(.bf16))
     }
 
-    @Test(arguments: Role.allCases)
-    func int8StoresTheAutoencoderInFloat16(role: Role) throws {
+    @Test(arguments: [Role.sensitiveConvolution, .groupedConvolution, .depthwise, .bias, .norm])
+    func int8KeepsTheRestOfTheDecoderInFloat16(role: Role) throws {
         #expect(try decide(.int8, role, .vaeDecoder, [.bf16]) == Storage(.f16))
+    }
+
+    @Test(arguments: Role.allCases)
+    func int8StoresTheEncoderInFloat16(role: Role) throws {
         #expect(try decide(.int8, role, .vaeEncoder, [.f32]) == Storage(.f16))
     }
 

@@ -32,7 +32,7 @@ import Testing
         var random = SplitMix64(seed: 6)
         let x = try random.tensor([size.height, size.width, size.inputs])
         let (weight, bias) = (try random.tensor([size.outputs, 3, 3, size.inputs]), try random.tensor([size.outputs]))
-        let result = try Convolution(try Linear(.plain(EncodedTensor(weight)), bias: bias))(x, sampling)
+        let result = try Convolution(.plain(EncodedTensor(weight)), bias: bias)(x, sampling)
         let (rows, columns) =
             switch sampling {
             case .same: (size.height, size.width)
@@ -61,7 +61,7 @@ import Testing
         let (height, width, inputs) = sampling == .upsampled ? (140, 150, 24) : sampling == .stride2 ? (560, 600, 24) : (280, 300, 24)
         let x = try Self.pattern([height, width, inputs])
         let (weight, bias) = (try random.tensor([2, 3, 3, inputs]), try random.tensor([2]))
-        let result = try Convolution(try Linear(.plain(EncodedTensor(weight)), bias: bias))(x, sampling)
+        let result = try Convolution(.plain(EncodedTensor(weight)), bias: bias)(x, sampling)
         #expect(result.shape == [280, 300, 2])
         let (w, b, elements) = (weight.elements, bias.elements, result.elements)
         // 300 columns of 9 * 24 floats: 129 rows fill 32 MiB.

@@ -1,4 +1,4 @@
-// Runs the AVX-512 source of the int8 matrix product on a CPU without AVX-512, over SIMDe's portable intrinsics, and
+// Runs the AVX-512 sources of the matrix products on a CPU without AVX-512, over portable stand-ins for its instructions, and
 // compares every bit with a naive product in 64-bit integers and with the plain path. `make test-avx512` builds it from
 // the very sources that ship, with -DCK_EMULATE_AVX512.
 //
@@ -87,8 +87,52 @@ static void check(size_t m, size_t n, size_t k, enum fill fill) {
     for (int i = 0; i < 3; i++) { free(out[i]); }
 }
 
+static float *some_floats(size_t n) {
+    float *p = need(n * 4);
+    for (size_t i = 0; i < n; i++) { p[i] = (float)(int32_t)(next() >> 33) * 0x1p-29f - 2; }
+    return p;
+}
+
+// Packed products: int8 must equal the plain path, the floats must be near it, with everything that can follow a product.
+static void check_packed(int type, size_t m, size_t n, size_t k) {
+    size_t row_bytes = ck_packed_row_bytes(type, m, k), weight_bytes = ck_packed_weight_bytes(type, n, k);
+    float *x = some_floats(m * k), *w = some_floats(n * k), *bias = some_floats(n), *gate = some_floats(n), *sw = some_floats(n);
+    int8_t *bytes = need(n * k);
+    fill_bytes(bytes, n * k, random_values, true);
+    void *rows[2], *weights[2];
+    float *sx[2], *y[2], *residual[2];
+    for (int i = 0; i < 2; i++) {
+        int isa = i ? CK_ISA_AVX512 : CK_ISA_PLAIN;
+        rows[i] = need(row_bytes); weights[i] = need(weight_bytes); sx[i] = need(m * 4); y[i] = need(m * n * 4); residual[i] = need(m * n * 4);
+        for (size_t j = 0; j < m; j++) { sx[i][j] = 0; }
+        for (size_t j = 0; j < m * n; j++) { residual[i][j] = (float)(j % 7); }
+        ck_pack_rows(isa, type, x, k, rows[i], sx[i], m, k);
+        ck_pack_weights(isa, type, type == CK_PACKED_S8 ? (void *)bytes : (void *)w, n, k, weights[i]);
+        ck_product p = {.type = type, .rows = rows[i], .sx = sx[i], .weights = weights[i], .sw = sw, .bias = bias, .y = y[i], .ldy = n,
+                        .residual = residual[i], .ldr = n, .gate = gate, .m = m, .n = n, .k = k};
+        ck_packed_product(isa, &p);
+        p.residual = NULL;
+        ck_packed_product(isa, &p);
+    }
+    if (memcmp(rows[0], rows[1], row_bytes) || memcmp(sx[0], sx[1], m * 4)) { printf("FAIL packed rows %d %zux%zu\n", type, m, k); exit(1); }
+    for (size_t j = 0; j < m * n; j++) {
+        float bound = type == CK_PACKED_S8 ? 0 : 1e-6f * (float)k * 4;
+        if (!(fabsf(y[0][j] - y[1][j]) <= bound) || !(fabsf(residual[0][j] - residual[1][j]) <= 2 * bound)) {
+            printf("FAIL packed type %d %zux%zux%zu: element %zu is %g and %g, expected %g and %g\n", type, m, n, k, j, (double)y[1][j],
+                (double)residual[1][j], (double)y[0][j], (double)residual[0][j]);
+            exit(1);
+        }
+    }
+    for (int i = 0; i < 2; i++) { free(rows[i]); free(weights[i]); free(sx[i]); free(y[i]); free(residual[i]); }
+    free(x); free(w); free(bias); free(gate); free(sw); free(bytes);
+}
+
 int main(void) {
     size_t shapes = 0;
+    static const size_t packed[][3] = {{1, 1, 1}, {12, 32, 4}, {13, 33, 5}, {25, 70, 163}, {5, 40, 1447}, {3, 7, 5801}};
+    for (int type = CK_PACKED_S8; type <= CK_PACKED_F32; type++) {
+        for (size_t i = 0; i < sizeof packed / sizeof *packed; i++, shapes++) { check_packed(type, packed[i][0], packed[i][1], packed[i][2]); }
+    }
     for (size_t k = 1; k <= 67; k++) {
         for (size_t j = 1; j <= 67; j += 6, shapes++) { check(1 + (k * 5 + j) % 29, j, k, random_values); }
     }
@@ -99,6 +143,6 @@ int main(void) {
         check(large[i][0], large[i][1], large[i][2], random_values);
     }
     for (int fill = all_high; fill <= alternating; fill++, shapes++) { check(3, 33, 65536, (enum fill)fill); }
-    printf("avx512-vnni (emulated): %zu shapes equal the naive product and the plain path, bit for bit\n", shapes);
+    printf("avx512-vnni (emulated): %zu shapes equal the naive product and the plain path, bit for bit where they are of integers\n", shapes);
     return 0;
 }

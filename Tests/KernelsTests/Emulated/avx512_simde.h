@@ -1,4 +1,4 @@
-// The AVX-512 intrinsics that Sources/CKernels/gemm_i8_avx512.c uses, by SIMDe's portable versions. Two are written out
+// The AVX-512 intrinsics that the AVX-512 sources of Sources/CKernels use, by SIMDe's portable versions. Two are written out
 // here: SIMDe 0.7.4 has no _mm512_cvtepi32_ps, and its fused multiply-add may round twice.
 #ifndef AVX512_SIMDE_H
 #define AVX512_SIMDE_H
@@ -15,6 +15,8 @@
 #define _mm512_set1_epi32 simde_mm512_set1_epi32
 #define _mm512_set1_ps simde_mm512_set1_ps
 #define _mm512_mul_ps simde_mm512_mul_ps
+#define _mm512_add_ps simde_mm512_add_ps
+#define _mm512_setzero_ps simde_mm512_setzero_ps
 #define _mm512_dpbusd_epi32 simde_mm512_dpbusd_epi32
 #define _mm512_cvtepi32_ps emulated_cvtepi32_ps
 #define _mm512_fmadd_ps emulated_fmadd_ps

@@ -58,6 +58,17 @@ struct Alphabet: Sendable {
         return ids
     }
 
+    /// Whether every character of a text is a piece.
+    func hasPieces(for text: ArraySlice<UInt8>) -> Bool {
+        var position = text.startIndex
+        while position < text.endIndex {
+            let end = position + Self.length(text[position])
+            guard characters[Self.word(text[position..<end])] != nil else { return false }
+            position = end
+        }
+        return true
+    }
+
     /// How many bytes a character has, by its first one.
     private static func length(_ first: UInt8) -> Int {
         switch first {

@@ -8,14 +8,15 @@ package struct GemmaTokenizer: Sendable {
     /// The largest id that `encode` can give; an embedding needs one more row than that.
     package let maximumID: Int32
 
-    private let normalization: Normalization
-    private let splitsAfterSpaces: Bool
-    private let prefix: [Int32]
+    let normalization: Normalization
+    let splitsAfterSpaces: Bool
+    let prefix: [Int32]
     /// Added tokens that are looked for in the text as it is given, and those looked for after normalization.
-    private let plainTokens: TokenTrie
-    private let normalizedTokens: TokenTrie
-    private let alphabet: Alphabet
-    private let merges: PairMerges
+    let plainTokens: TokenTrie
+    let normalizedTokens: TokenTrie
+    let vocabulary: PieceTable
+    let alphabet: Alphabet
+    let merges: PairMerges
 
     /// Reads the bytes of a `tokenizer.json`.
     package init(_ json: [UInt8]) throws(TextError) {
@@ -24,6 +25,7 @@ package struct GemmaTokenizer: Sendable {
         normalization = configuration.normalization
         splitsAfterSpaces = configuration.splitsAfterSpaces
         prefix = configuration.prefix
+        vocabulary = file.vocabulary
         merges = file.merges
         alphabet = try Alphabet(file.vocabulary, configuration)
 
@@ -77,7 +79,7 @@ package struct GemmaTokenizer: Sendable {
     }
 
     /// The parts that are encoded on their own: each ends after a space, if the file asks for that.
-    private func words(_ text: ArraySlice<UInt8>) -> [ArraySlice<UInt8>] {
+    func words(_ text: ArraySlice<UInt8>) -> [ArraySlice<UInt8>] {
         guard splitsAfterSpaces else { return [text] }
         var words: [ArraySlice<UInt8>] = []
         var start = text.startIndex

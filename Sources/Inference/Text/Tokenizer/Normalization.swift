@@ -8,6 +8,9 @@ struct Normalization: Sendable, Equatable {
 
     var replacements: [Replacement] = []
 
+    /// Whether every character is replaced by itself, so that what stands behind a text does not change how that begins.
+    var isByCharacter: Bool { replacements.allSatisfy { $0.pattern.dropFirst().allSatisfy { $0 & 0xC0 == 0x80 } } }
+
     func callAsFunction(_ text: ArraySlice<UInt8>) -> [UInt8] {
         replacements.reduce(Array(text), Self.apply)
     }

@@ -46,6 +46,16 @@ struct TokenTrie: Sendable {
         return parts
     }
 
+    /// Whether there is a token that begins with `bytes` and goes on.
+    func hasLonger(than bytes: ArraySlice<UInt8>) -> Bool {
+        var node: UInt32 = 0
+        for byte in bytes {
+            guard let next = edges[Self.edge(node, byte)] else { return false }
+            node = next
+        }
+        return (0...UInt8.max).contains { edges[Self.edge(node, $0)] != nil }
+    }
+
     private func longestMatch(_ bytes: ArraySlice<UInt8>, at start: Int) -> (id: Int32, end: Int)? {
         var best: (id: Int32, end: Int)?
         var node: UInt32 = 0

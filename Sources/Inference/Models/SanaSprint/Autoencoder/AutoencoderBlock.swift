@@ -1,49 +1,16 @@
 import Tensors
 
-/// A block of the autoencoder's stages, on channels-last maps `[h, w, channels]`.
-enum AutoencoderBlock: Sendable {
-    case residual(ResidualBlock)
-    case efficientViT(EfficientViTBlock)
-
-    init(_ loader: WeightLoader, _ name: String, _ stage: AutoencoderConfiguration.Stage, headDimension: Int) throws(WeightError) {
-        switch stage.kind {
-        case .residual: self = .residual(try ResidualBlock(loader, name, stage))
-        case .efficientViT: self = .efficientViT(try EfficientViTBlock(loader, name, stage, headDimension: headDimension))
-        }
-    }
-
-    func apply(_ x: inout Tensor) throws(AllocationError) {
-        switch self {
-        case .residual(let block): x.add(try block.branch(x))
-        case .efficientViT(let block):
-            x.add(try block.attention(x))
-            x.add(try block.feedForward(x))
-        }
+/// norm(conv2(activation(conv1(x)))) + x, as one operation on rows. Source: ResBlock in diffusers' autoencoder_dc.py.
+enum ResidualBlock {
+    static func operation(_ loader: WeightLoader, _ name: String, _ stage: AutoencoderConfiguration.Stage) throws(WeightError) -> RowOperation {
+        .residual(
+            first: try loader.convolution(name + "conv1", stage.channels, stage.channels), activation: stage.activation,
+            second: try loader.convolution(name + "conv2", stage.channels, stage.channels, bias: false),
+            norm: try loader.norm(name + "norm", stage.channels, bias: true, epsilon: AutoencoderConfiguration.normEpsilon))
     }
 }
 
-/// norm(conv2(activation(conv1(x)))); the caller adds the residual. Source: ResBlock in diffusers' autoencoder_dc.py.
-struct ResidualBlock: Sendable {
-    private let first: Convolution
-    private let second: Convolution
-    private let norm: RMSNorm
-    private let activation: Activation
-
-    init(_ loader: WeightLoader, _ name: String, _ stage: AutoencoderConfiguration.Stage) throws(WeightError) {
-        first = try loader.convolution(name + "conv1", stage.channels, stage.channels)
-        second = try loader.convolution(name + "conv2", stage.channels, stage.channels, bias: false)
-        norm = try loader.norm(name + "norm", stage.channels, bias: true, epsilon: AutoencoderConfiguration.normEpsilon)
-        activation = stage.activation
-    }
-
-    func branch(_ x: Tensor) throws(AllocationError) -> Tensor {
-        var hidden = try first(x)
-        activation.apply(&hidden)
-        return try norm(try second(hidden))
-    }
-}
-
-/// Multi-scale linear attention and a mix-FFN; the caller adds the residuals.
+/// Multi-scale linear attention and a mix-FFN with their residuals, on channels-last maps `[h, w, channels]`.
 ///
 /// Source: EfficientViTBlock in diffusers' autoencoder_dc.py, SanaMultiscaleLinearAttention in attention_processor.py.
 struct EfficientViTBlock: Sendable {
@@ -51,7 +18,7 @@ struct EfficientViTBlock: Sendable {
     private let scales: [(depthwise: Depthwise, pointwise: GroupedPointwise)]
     private let output: Linear
     private let norm: RMSNorm
-    let feedForward: GatedConvolution
+    private let feedForward: GatedConvolution
     private let heads: Int
     private let headDimension: Int
 
@@ -75,7 +42,12 @@ struct EfficientViTBlock: Sendable {
         feedForward = try GatedConvolution(loader, name + "glu.", channels: channels, hidden: SanaSprintWeights.gluExpansion * channels, norm: true)
     }
 
-    func attention(_ x: Tensor) throws(AllocationError) -> Tensor {
+    func apply(_ x: inout Tensor) throws(AllocationError) {
+        x.add(try attention(x))
+        x.add(try feedForward(x))
+    }
+
+    private func attention(_ x: Tensor) throws(AllocationError) -> Tensor {
         let (height, width) = (x.shape[0], x.shape[1])
         let inner = heads * headDimension
         let layout = LinearAttention.Layout.interleaved(heads: heads, headDimension: headDimension)

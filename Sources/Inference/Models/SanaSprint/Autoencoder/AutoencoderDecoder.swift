@@ -2,7 +2,9 @@ package import Tensors
 
 /// The decoder of a DC-AE: latents to picture.
 ///
-/// Blocks are loaded one after the other and let go. Source: Decoder in diffusers' autoencoder_dc.py.
+/// Stages of attention work on whole maps and load their blocks one after the other. The stages of residual blocks, which have
+/// the large maps, pass as one stream of rows from the last whole map to the picture, unless a probe wants a map between them.
+/// Source: Decoder in diffusers' autoencoder_dc.py.
 package struct AutoencoderDecoder: Sendable {
     package let configuration: AutoencoderConfiguration
     private let loader: WeightLoader
@@ -18,17 +20,24 @@ package struct AutoencoderDecoder: Sendable {
     package func decode(_ latents: Tensor, probes sink: (any ProbeSink)? = nil) throws(InferenceError) -> Tensor {
         let probes = Probes(sink: sink, prefix: "vae.dec.")
         var x = try open(latents, probes)
+        var pending: [RowOperation] = []
         for index in configuration.decoder.stages.indices.reversed() {
-            try run(index, &x)
+            try run(index, &x, &pending)
+            guard probes.listens("stage.\(index)") else { continue }
+            try flush(&pending, &x)
             try InferenceError.wrap { () throws(AllocationError) in try probes.recordMap("stage.\(index)", x) }
         }
-        return try close(x)
+        pending += try InferenceError.loading { () throws(WeightError) in try closing() }
+        try flush(&pending, &x)
+        return try InferenceError.wrap { () throws(AllocationError) in try ImageLayout.channelsFirst(x) }
     }
 
     /// One stage alone, from a given map `[channels, h, w]`, as traces have it.
     package func stage(_ index: Int, _ x: Tensor) throws(InferenceError) -> Tensor {
         var map = try InferenceError.wrap { () throws(AllocationError) in try ImageLayout.channelsLast(x) }
-        try run(index, &map)
+        var pending: [RowOperation] = []
+        try run(index, &map, &pending)
+        try flush(&pending, &map)
         return try InferenceError.wrap { () throws(AllocationError) in try ImageLayout.channelsFirst(map) }
     }
 
@@ -47,49 +56,51 @@ package struct AutoencoderDecoder: Sendable {
         }
     }
 
-    /// Runs a stage on a map `[h, w, channels]` in place.
-    private func run(_ index: Int, _ x: inout Tensor) throws(InferenceError) {
+    /// Runs a stage on a map `[h, w, channels]` in place, or adds what it does to the operations that are still to be done.
+    private func run(_ index: Int, _ x: inout Tensor, _ pending: inout [RowOperation]) throws(InferenceError) {
         let stages = configuration.decoder.stages
         let stage = stages[index]
         guard stage.blocks > 0 else { return }
         if index + 1 < stages.count {
-            let convolution = try InferenceError.loading { () throws(WeightError) in
-                try loader.convolution(
-                    "vae.dec.stage.\(index).up", configuration.interpolates ? stage.channels : 4 * stage.channels, stages[index + 1].channels)
-            }
-            x = try InferenceError.wrap { () throws(AllocationError) in
-                var doubled = try upsample(x, convolution)
-                Shortcuts.addUpsampled(x, to: &doubled)
-                return doubled
-            }
+            let name = "vae.dec.stage.\(index).up"
+            pending.append(
+                try InferenceError.loading { () throws(WeightError) in
+                    try upsampling(name, inputs: stages[index + 1].channels, outputs: stage.channels, shortcut: true)
+                })
         }
         for block in 0..<stage.blocks {
-            let layer = try InferenceError.loading { () throws(WeightError) in
-                try AutoencoderBlock(
-                    loader, "vae.dec.stage.\(index).block.\(SanaSprintWeights.number(block)).", stage, headDimension: configuration.headDimension)
+            let name = "vae.dec.stage.\(index).block.\(SanaSprintWeights.number(block))."
+            switch stage.kind {
+            case .residual: pending.append(try InferenceError.loading { () throws(WeightError) in try ResidualBlock.operation(loader, name, stage) })
+            case .efficientViT:
+                try flush(&pending, &x)
+                let layer = try InferenceError.loading { () throws(WeightError) in
+                    try EfficientViTBlock(loader, name, stage, headDimension: configuration.headDimension)
+                }
+                try InferenceError.wrap { () throws(AllocationError) in try layer.apply(&x) }
             }
-            try InferenceError.wrap { () throws(AllocationError) in try layer.apply(&x) }
         }
     }
 
     /// Norm, activation and the last convolution, which doubles the picture where there is no stage 0.
-    private func close(_ x: Tensor) throws(InferenceError) -> Tensor {
-        let (top, doubles) = (configuration.decoder.topChannels, !configuration.decoder.hasTopStage)
-        let norm = try InferenceError.loading { () throws(WeightError) in
-            try loader.norm("vae.dec.norm", top, bias: true, epsilon: AutoencoderConfiguration.normEpsilon)
-        }
-        let convolution = try InferenceError.loading { () throws(WeightError) in
-            try loader.convolution(
-                "vae.dec.conv_out", doubles && !configuration.interpolates ? 4 * configuration.imageChannels : configuration.imageChannels, top)
-        }
-        return try InferenceError.wrap { () throws(AllocationError) in
-            var hidden = try norm(x)
-            configuration.outputActivation.apply(&hidden)
-            return try ImageLayout.channelsFirst(doubles ? try upsample(hidden, convolution) : try convolution(hidden))
-        }
+    private func closing() throws(WeightError) -> [RowOperation] {
+        let (name, top, channels) = ("vae.dec.conv_out", configuration.decoder.topChannels, configuration.imageChannels)
+        let norm = try loader.norm("vae.dec.norm", top, bias: true, epsilon: AutoencoderConfiguration.normEpsilon)
+        let last: RowOperation =
+            configuration.decoder.hasTopStage
+            ? .convolution(try loader.convolution(name, channels, top)) : try upsampling(name, inputs: top, outputs: channels, shortcut: false)
+        return [.norm(norm, configuration.outputActivation), last]
     }
 
-    private func upsample(_ x: Tensor, _ convolution: Convolution) throws(AllocationError) -> Tensor {
-        configuration.interpolates ? try convolution(x, .upsampled) : try PixelShuffle.shuffle(try convolution(x))
+    private func upsampling(_ name: String, inputs: Int, outputs: Int, shortcut: Bool) throws(WeightError) -> RowOperation {
+        configuration.interpolates
+            ? .doubling(try loader.convolution(name, outputs, inputs), shortcut: shortcut)
+            : .shuffling(try loader.convolution(name, 4 * outputs, inputs), shortcut: shortcut)
+    }
+
+    private func flush(_ pending: inout [RowOperation], _ x: inout Tensor) throws(InferenceError) {
+        guard !pending.isEmpty else { return }
+        x = try InferenceError.wrap { () throws(AllocationError) in try RowChain.apply(pending, to: x) }
+        pending = []
     }
 }

@@ -2,7 +2,7 @@ package import Tensors
 
 /// The encoder of a DC-AE: picture to latents, without randomness.
 ///
-/// Blocks are loaded one after the other and let go. Source: Encoder in diffusers' autoencoder_dc.py.
+/// Blocks of attention are loaded one after the other and let go; residual blocks of a stage pass as one stream of rows. Source: Encoder in diffusers' autoencoder_dc.py.
 package struct AutoencoderEncoder: Sendable {
     package let configuration: AutoencoderConfiguration
     private let loader: WeightLoader
@@ -53,13 +53,19 @@ package struct AutoencoderEncoder: Sendable {
         let stages = configuration.encoder.stages
         let stage = stages[index]
         guard stage.blocks > 0 else { return }
+        var pending: [RowOperation] = []
         for block in 0..<stage.blocks {
-            let layer = try InferenceError.loading { () throws(WeightError) in
-                try AutoencoderBlock(
-                    loader, "vae.enc.stage.\(index).block.\(SanaSprintWeights.number(block)).", stage, headDimension: configuration.headDimension)
+            let name = "vae.enc.stage.\(index).block.\(SanaSprintWeights.number(block))."
+            switch stage.kind {
+            case .residual: pending.append(try InferenceError.loading { () throws(WeightError) in try ResidualBlock.operation(loader, name, stage) })
+            case .efficientViT:
+                let layer = try InferenceError.loading { () throws(WeightError) in
+                    try EfficientViTBlock(loader, name, stage, headDimension: configuration.headDimension)
+                }
+                try InferenceError.wrap { () throws(AllocationError) in try layer.apply(&x) }
             }
-            try InferenceError.wrap { () throws(AllocationError) in try layer.apply(&x) }
         }
+        if !pending.isEmpty { x = try InferenceError.wrap { () throws(AllocationError) in try RowChain.apply(pending, to: x) } }
         guard index + 1 < stages.count else { return }
         let outputs = stages[index + 1].channels
         let convolution = try InferenceError.loading { () throws(WeightError) in

@@ -5,6 +5,8 @@ package struct GenerationRequest: Sendable {
     package var prompt: String
     /// Whether the instruction that the model was trained with goes before the prompt.
     package var useInstruction = true
+    /// Whether what the file knows of the instruction is used, instead of computing it anew.
+    package var usePrefixCache = true
     package var timesteps = TimestepPlan.steps(2)
     package var guidance: Float = 4.5
     /// Size in pixels; nil for the model's own.
@@ -19,6 +21,16 @@ package struct GenerationRequest: Sendable {
     package init(prompt: String, noise: NoiseSource = .seed(0)) {
         self.prompt = prompt
         self.noise = noise
+    }
+}
+
+extension GenerationRequest {
+    /// Takes steps and guidance from a frozen schedule, but for what is to be kept, where the request's own are not in it.
+    package mutating func follow(_ schedule: FrozenSchedule, keepsSteps: Bool, keepsGuidance: Bool) {
+        let plans = schedule.steps.compactMap(FrozenSchedule.plan)
+        if !keepsSteps, !plans.contains(timesteps), let first = plans.first { timesteps = first }
+        let own = guidance
+        if !keepsGuidance, !schedule.guidance.contains(where: { Float($0) == own }) { guidance = Float(schedule.guidance[0]) }
     }
 }
 
@@ -64,6 +76,8 @@ package enum GenerationStage: Sendable, Equatable {
     case readingPrompt
     /// So many tokens of the prompt did not fit and were cut off its end.
     case promptCut(tokens: Int)
+    /// The file's prefix cache is not used, which costs time only.
+    case prefixCacheNotUsed(reason: String)
     case loadingTransformer
     case step(Int, of: Int)
     case decoding

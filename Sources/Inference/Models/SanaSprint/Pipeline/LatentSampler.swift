@@ -13,7 +13,7 @@ struct LatentSampler {
     private let promptPositions: Int
 
     /// Checks the request against the model before anything is computed.
-    init(_ request: GenerationRequest, _ configuration: SanaSprintConfiguration, compression: Int) throws(InferenceError) {
+    init(_ request: GenerationRequest, _ configuration: SanaSprintConfiguration, compression: Int, frozen: FrozenSchedule? = nil) throws(InferenceError) {
         let transformer = configuration.transformer
         let grid = compression * transformer.patch
         let side = transformer.sampleSize * compression
@@ -26,6 +26,7 @@ struct LatentSampler {
                 found: "\(extent)")
         }
         times = try request.timesteps.times(maximumSteps: configuration.scheduler.maximumSteps)
+        try frozen?.check(times: times, guidance: request.guidance)
         shape = [transformer.channels, height / compression, width / compression]
         guidance = request.guidance
         guidanceScale = transformer.guidanceScale

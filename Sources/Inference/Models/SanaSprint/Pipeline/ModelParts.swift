@@ -52,7 +52,9 @@ package struct ModelParts: Sendable {
     /// - Parameter guidance: as the probe `dit.guidance` has it, times the model's own factor.
     package func timeEmbedding(time: Double, guidance: Double) throws(InferenceError) -> Tensor {
         let conditioning = try loading { () throws(WeightError) in try TransformerConditioning(loader, transformer) }
-        return try wrap { () throws(AllocationError) in try conditioning.embed(time: time, guidance: guidance).embedding }
+        // The conditioning takes guidance as the user states it.
+        let scale = transformer.guidanceScale
+        return try conditioning.embed(time: time, guidance: scale == 0 ? 0 : guidance / scale).embedding
     }
 
     /// The projection `[1, 6 width]` of an embedding of time and guidance.

@@ -56,6 +56,9 @@ struct Probes {
         sink.record(prefix + name, value)
     }
 
+    /// Whether anybody wants this probe.
+    func listens(_ name: String) -> Bool { listener(name) != nil }
+
     private func listener(_ name: String) -> (any ProbeSink)? {
         guard let sink, sink.wants(prefix + name) else { return nil }
         return sink

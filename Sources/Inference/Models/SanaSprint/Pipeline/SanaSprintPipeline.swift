@@ -8,10 +8,13 @@ package import Tensors
 package final class SanaSprintPipeline: Sendable {
     package let configuration: SanaSprintConfiguration
     private let weights: any WeightSource
+    private let compute: Compute
 
-    package init(weights: any WeightSource) throws(InferenceError) {
+    /// - Parameter compute: the arithmetic of the transformer's matrix products with weights of 16 or 32 bits.
+    package init(weights: any WeightSource, compute: Compute = .float32) throws(InferenceError) {
         if let failure = BLAS.failure { throw .library(failure) }
         self.weights = weights
+        self.compute = compute
         func json(_ name: String, when present: Bool) throws(InferenceError) -> JSONValue? {
             guard present else { return nil }
             return try InferenceError.loading { () throws(WeightError) in try weights.configuration(name) }
@@ -35,7 +38,7 @@ package final class SanaSprintPipeline: Sendable {
 
     package func transformer() throws(InferenceError) -> SanaTransformer {
         guard has(.transformer) else { throw .missingComponent(.transformer, needed: "sample") }
-        return try SanaTransformer(configuration.transformer, from: weights)
+        return try SanaTransformer(configuration.transformer, from: weights, compute: compute)
     }
 
     package func decoder() throws(InferenceError) -> AutoencoderDecoder {
@@ -47,6 +50,9 @@ package final class SanaSprintPipeline: Sendable {
         guard let vae = configuration.vae, has(.vaeEncoder) else { throw .missingComponent(.vaeEncoder, needed: "make latents of a picture") }
         return AutoencoderEncoder(vae, from: weights)
     }
+
+    /// The schedule that the weights are frozen for; nil where any will do.
+    package var frozenSchedule: FrozenSchedule? { weights.frozenSchedule }
 
     package func has(_ component: Component) -> Bool { weights.contains(Self.marker(component)) }
 
@@ -71,7 +77,7 @@ package final class SanaSprintPipeline: Sendable {
         _ request: GenerationRequest, probes: (any ProbeSink)? = nil, progress: ((GenerationStage) -> Void)? = nil
     ) throws(InferenceError) -> GeneratedImage {
         let decoder = try decoder()
-        let sampler = try LatentSampler(request, configuration, compression: decoder.configuration.compression)
+        let sampler = try LatentSampler(request, configuration, compression: decoder.configuration.compression, frozen: frozenSchedule)
         let features = try promptFeatures(request, probes, progress)
         let latents = try sample(sampler, features, probes, progress)
         progress?(.decoding)
@@ -115,18 +121,22 @@ package final class SanaSprintPipeline: Sendable {
     }
 
     /// The features of the positions that count, `[tokens, captionChannels]`.
-    private func promptFeatures(
-        _ request: GenerationRequest, _ sink: (any ProbeSink)?, _ progress: ((GenerationStage) -> Void)?
+    package func promptFeatures(
+        _ request: GenerationRequest, _ sink: (any ProbeSink)? = nil, _ progress: ((GenerationStage) -> Void)? = nil
     ) throws(InferenceError) -> Tensor {
         if let given = request.promptFeatures { return try checked(given, Probes(sink: sink)) }
         let encoder = try textEncoder()
         progress?(.readingPrompt)
-        let bytes = try InferenceError.loading { () throws(WeightError) in try weights.tokenizer() }
-        let tokenizer: GemmaTokenizer
-        do throws(TextError) { tokenizer = try GemmaTokenizer(bytes) } catch { throw .text(error) }
+        let tokenizer = try tokenizer()
         let prompt = SanaSprintPrompt(request.prompt, tokenizer: tokenizer, withInstruction: request.useInstruction)
         if prompt.truncatedTokenCount > 0 { progress?(.promptCut(tokens: prompt.truncatedTokenCount)) }
 
+        // Probes see every token in every layer.
+        if sink == nil, request.usePrefixCache, let prefix = try prefix(for: prompt, request, progress) {
+            let hidden = try encoder.encode(prompt.ids, after: prefix)
+            let own = prompt.keptPositions.dropFirst().map { $0 - prefix.ids.count }
+            return try InferenceError.wrap { () throws(AllocationError) in try prefix.first.appendingRows(own, of: hidden) }
+        }
         let probes = Probes(sink: sink)
         let padded = prompt.paddedIDs.count
         let hidden = try encoder.encode(prompt.ids, probes: sink, paddedLength: padded)
@@ -137,6 +147,28 @@ package final class SanaSprintPipeline: Sendable {
             try probes.recordTokens("prompt_embeds", kept, paddedTo: prompt.promptMask.count)
             try probes.record("prompt_mask", prompt.promptMask, as: [1, prompt.promptMask.count])
             return kept
+        }
+    }
+
+    package func tokenizer() throws(InferenceError) -> GemmaTokenizer {
+        let bytes = try InferenceError.loading { () throws(WeightError) in try weights.tokenizer() }
+        do throws(TextError) { return try GemmaTokenizer(bytes) } catch { throw .text(error) }
+    }
+
+    /// The file's prefix cache, where it has one that fits the prompt.
+    private func prefix(
+        for prompt: SanaSprintPrompt, _ request: GenerationRequest, _ progress: ((GenerationStage) -> Void)?
+    ) throws(InferenceError) -> PromptPrefix? {
+        guard request.useInstruction else { return nil }
+        do throws(WeightError) {
+            guard let prefix = try weights.promptPrefix() else { return nil }
+            if prefix.covers(prompt) { return prefix }
+            progress?(.prefixCacheNotUsed(reason: "it is of other tokens than the prompt begins with"))
+            return nil
+        } catch {
+            if case .memory(let error) = error { throw .memory(error) }
+            progress?(.prefixCacheNotUsed(reason: "\(error)"))
+            return nil
         }
     }
 
@@ -157,6 +189,17 @@ package final class SanaSprintPipeline: Sendable {
 }
 
 extension Tensor {
+    /// These rows, then rows of another matrix.
+    fileprivate func appendingRows(_ indices: [Int], of other: Tensor) throws(AllocationError) -> Tensor {
+        precondition(columns == other.columns)
+        var result = try Tensor([rows + indices.count, columns], zeroed: false)
+        unsafe result.mutablePointer.update(from: pointer, count: count)
+        for (row, index) in indices.enumerated() {
+            unsafe (result.mutablePointer + (rows + row) * columns).update(from: other.pointer + index * columns, count: columns)
+        }
+        return result
+    }
+
     /// The given rows of a matrix, in their order.
     func gatheringRows(_ indices: [Int]) throws(AllocationError) -> Tensor {
         var result = try Tensor([indices.count, columns], zeroed: false)

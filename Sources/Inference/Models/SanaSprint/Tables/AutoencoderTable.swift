@@ -66,7 +66,7 @@ extension SanaSprintWeights {
             for (index, kernel) in stage.scales.enumerated() {
                 let (scale, origin) = (name + "attn.scale.\(index).", source + "attn.to_qkv_multiscale.\(index).")
                 table.depthwise(scale + "depth", origin + "proj_in", 3 * inner, kernel: kernel, bias: false)
-                table.linear(scale + "point", origin + "proj_out", 3 * inner, c.headDimension, role: .convolution, bias: false, kernel: 1)
+                table.linear(scale + "point", origin + "proj_out", 3 * inner, c.headDimension, role: .groupedConvolution, bias: false, kernel: 1)
             }
             table.linear(name + "attn.out", source + "attn.to_out", channels, inner * (1 + stage.scales.count), role: .convolution, bias: false)
             table.norm(name + "attn.norm", source + "attn.norm_out", channels, bias: true)

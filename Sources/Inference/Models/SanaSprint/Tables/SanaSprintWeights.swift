@@ -7,16 +7,19 @@ import Tensors
 /// `bias`. Blocks and layers count from 00 with at least two digits, stages of the autoencoder with one, 0 being the
 /// highest resolution, as in the checkpoint. `Formats/weights.md` lists every name.
 package enum SanaSprintWeights {
-    /// The rows of a component in the order in which the model uses them; empty where the configuration lacks the component.
-    package static func table(_ configuration: SanaSprintConfiguration, component: Component, fusions: Fusions) -> [WeightRow] {
+    /// The rows of a component (with a frozen schedule, its tables in place of the networks of time and guidance) in the order in which the model uses them; empty where the configuration lacks the component.
+    package static func table(_ configuration: SanaSprintConfiguration, component: Component, fusions: Fusions, frozen: FrozenSchedule? = nil) -> [WeightRow] {
         switch component {
-        case .transformer: transformer(configuration.transformer, fusions)
+        case .transformer: transformer(configuration.transformer, fusions, frozen)
         case .vaeDecoder: configuration.vae.map { decoder($0, fusions) } ?? []
         case .vaeEncoder: configuration.vae.map { encoder($0, fusions) } ?? []
         case .textEncoder: configuration.text.map { textEncoder($0, fusions) } ?? []
         case .tokenizer, .prefixCache: []
         }
     }
+
+    /// What the names of a text encoder layer's weights begin with.
+    package static func textLayer(_ index: Int) -> String { "text.layers.\(number(index))." }
 
     /// An index as names have it: at least two digits.
     static func number(_ index: Int) -> String { index < 10 ? "0\(index)" : "\(index)" }
@@ -78,6 +81,14 @@ struct TableBuilder {
     }
 
     mutating func vector(_ name: String, _ source: String, _ count: Int, role: Role) { add(name, source, [count], role: role) }
+
+    /// A table that is computed from linears of the checkpoint.
+    mutating func computed(_ name: String, _ shape: Shape, from sources: [(name: String, outputs: Int, inputs: Int)]) {
+        let tensors = sources.flatMap { source -> [WeightRow.Source] in
+            [.init(source.name + ".weight", [source.outputs, source.inputs]), .init(source.name + ".bias", [source.outputs])]
+        }
+        rows.append(WeightRow(name: name, shape: shape, role: .schedule, sources: tensors))
+    }
 
     /// An RMS norm's weight, and its bias if it has one.
     mutating func norm(_ name: String, _ source: String, _ channels: Int, bias: Bool = false) {

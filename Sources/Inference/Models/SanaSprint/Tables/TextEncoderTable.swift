@@ -5,7 +5,7 @@ extension SanaSprintWeights {
         var table = TableBuilder()
         table.add("text.embed.weight", "embed_tokens.weight", [c.vocabulary, c.width], role: .embedding)
         for index in 0..<c.layers {
-            let (name, source) = ("text.layers.\(number(index)).", "layers.\(index).")
+            let (name, source) = (textLayer(index), "layers.\(index).")
             table.norm(name + "self.pre_norm", source + "input_layernorm", c.width)
             table.linears(
                 name + "self.", fused: fusions.contains(.queryKeyValue) ? "qkv" : nil,

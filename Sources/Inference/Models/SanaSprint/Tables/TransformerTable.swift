@@ -4,15 +4,11 @@ extension SanaSprintWeights {
     /// Channels of the sinusoids of time and guidance; fixed in diffusers' SanaCombinedTimestepGuidanceEmbeddings.
     static let sinusoidChannels = 256
 
-    static func transformer(_ c: TransformerConfiguration, _ fusions: Fusions) -> [WeightRow] {
+    static func transformer(_ c: TransformerConfiguration, _ fusions: Fusions, _ frozen: FrozenSchedule?) -> [WeightRow] {
         var table = TableBuilder()
         let width = c.width
         table.linear("dit.patch", "patch_embed.proj", width, c.channels, role: .sensitiveLinear, bias: true, kernel: c.patch)
-        for (name, source) in [("time", "timestep"), ("guidance", "guidance")] {
-            table.linear("dit.\(name).in", "time_embed.\(source)_embedder.linear_1", width, sinusoidChannels, role: .sensitiveLinear, bias: true)
-            table.linear("dit.\(name).out", "time_embed.\(source)_embedder.linear_2", width, width, role: .sensitiveLinear, bias: true)
-        }
-        table.linear("dit.modulation", "time_embed.linear", 6 * width, width, role: .sensitiveLinear, bias: true)
+        if let frozen { tables(of: frozen, width, &table) } else { timeEmbedding(width, &table) }
         table.linear("dit.caption.in", "caption_projection.linear_1", width, c.captionChannels, role: .sensitiveLinear, bias: true)
         table.linear("dit.caption.out", "caption_projection.linear_2", width, width, role: .sensitiveLinear, bias: true)
         table.norm("dit.caption.norm", "caption_norm", width)
@@ -20,6 +16,25 @@ extension SanaSprintWeights {
         table.add("dit.out.table", "scale_shift_table", [2, width], role: .table)
         table.linear("dit.out", "proj_out", c.patchChannels, width, role: .sensitiveLinear, bias: true)
         return table.rows
+    }
+
+    private static func timeEmbedding(_ width: Int, _ table: inout TableBuilder) {
+        for (name, source) in [("time", "timestep"), ("guidance", "guidance")] {
+            table.linear("dit.\(name).in", "time_embed.\(source)_embedder.linear_1", width, sinusoidChannels, role: .sensitiveLinear, bias: true)
+            table.linear("dit.\(name).out", "time_embed.\(source)_embedder.linear_2", width, width, role: .sensitiveLinear, bias: true)
+        }
+        table.linear("dit.modulation", "time_embed.linear", 6 * width, width, role: .sensitiveLinear, bias: true)
+    }
+
+    private static func tables(of schedule: FrozenSchedule, _ width: Int, _ table: inout TableBuilder) {
+        let embedders = ["timestep", "guidance"].flatMap { source in
+            [
+                (name: "time_embed.\(source)_embedder.linear_1", outputs: width, inputs: sinusoidChannels),
+                (name: "time_embed.\(source)_embedder.linear_2", outputs: width, inputs: width),
+            ]
+        }
+        table.computed(ScheduleTables.embeddingName, [schedule.rows.count, width], from: embedders)
+        table.computed(ScheduleTables.modulationName, [schedule.rows.count, 6, width], from: [("time_embed.linear", 6 * width, width)])
     }
 
     private static func block(_ index: Int, _ c: TransformerConfiguration, _ fusions: Fusions, _ table: inout TableBuilder) {

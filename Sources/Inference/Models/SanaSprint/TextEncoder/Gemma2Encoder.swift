@@ -28,6 +28,42 @@ package struct Gemma2Encoder: Sendable {
                 try probes.recordTokens("text.layer.\(index)", x, paddedTo: paddedLength)
             }
         }
+        return try normed(x)
+    }
+
+    /// Hidden states `[tokens after the prefix, width]` of token ids that begin with a prefix that is known already.
+    package func encode(_ ids: [Int32], after prefix: PromptPrefix) throws(InferenceError) -> Tensor {
+        var x = try embed(Array(ids.dropFirst(prefix.ids.count)))
+        let rotary = rotary(first: prefix.ids.count, tokens: x.rows)
+        for index in 0..<configuration.layers {
+            let known = try InferenceError.loading { () throws(WeightError) in try prefix.keyValues(index) }
+            guard known.shape == [prefix.ids.count, 2 * configuration.keyValueWidth] else {
+                throw .weight(
+                    .wrongShape(
+                        name: PromptPrefix.name(ofLayer: index), expected: [prefix.ids.count, 2 * configuration.keyValueWidth], found: known.shape))
+            }
+            let layer = try load(index)
+            _ = try InferenceError.wrap { () throws(AllocationError) in try layer.apply(&x, rotary: rotary, prefix: known) }
+        }
+        return try normed(x)
+    }
+
+    /// Computes what a `PromptPrefix` of token ids holds.
+    ///
+    /// - Parameter take: is given the keys and values of each layer.
+    /// - Returns: the normed hidden state of position 0, `[1, width]`.
+    package func computePrefix(_ ids: [Int32], _ take: (_ layer: Int, Tensor) -> Void) throws(InferenceError) -> Tensor {
+        var x = try embed(ids)
+        let rotary = rotary(tokens: ids.count)
+        for index in 0..<configuration.layers {
+            let layer = try load(index)
+            take(index, try InferenceError.wrap { () throws(AllocationError) in try layer.apply(&x, rotary: rotary) })
+        }
+        let first = try InferenceError.wrap { () throws(AllocationError) in try x.gatheringRows([0]) }
+        return try normed(first)
+    }
+
+    private func normed(_ x: Tensor) throws(InferenceError) -> Tensor {
         let norm = try InferenceError.loading { () throws(WeightError) in
             try loader.norm("text.norm", configuration.width, offset: 1, epsilon: configuration.normEpsilon)
         }
@@ -48,7 +84,9 @@ package struct Gemma2Encoder: Sendable {
         try InferenceError.loading { () throws(WeightError) in try Gemma2Layer(loader, index, configuration) }
     }
 
-    private func rotary(tokens: Int) -> Rotary { Rotary(tokens: tokens, headDimension: configuration.headDimension, theta: configuration.ropeTheta) }
+    private func rotary(first: Int = 0, tokens: Int) -> Rotary {
+        Rotary(first: first, tokens: tokens, headDimension: configuration.headDimension, theta: configuration.ropeTheta)
+    }
 
     /// Rows of the embedding table times sqrt(width). Only these rows are decoded.
     private func embed(_ ids: [Int32]) throws(InferenceError) -> Tensor {
@@ -57,36 +95,19 @@ package struct Gemma2Encoder: Sendable {
             throw .request(
                 subject: "token ids", expected: "0 to \(vocabulary - 1), the text encoder's vocabulary", found: "\(id); the tokenizer is another model's")
         }
-        let table = try InferenceError.loading { () throws(WeightError) in try loader.weight("text.embed.weight", [vocabulary, width]) }
+        let rows = Set(ids.map(Int.init)).sorted()
+        let stored = try InferenceError.loading { () throws(WeightError) in try loader.rows(rows, of: "text.embed.weight", [vocabulary, width]) }
+        let places = Dictionary(uniqueKeysWithValues: rows.enumerated().map { ($1, $0) })
         let scale = Double(width).squareRoot()
         return try InferenceError.wrap { () throws(AllocationError) in
+            let table = try stored.widened()
             var result = try Tensor([ids.count, width], zeroed: false)
+            var elements = result.mutableSpan
             for (row, id) in ids.enumerated() {
-                let values = try table.row(Int(id))
-                var elements = result.mutableSpan
-                for column in 0..<width { elements[row * width + column] = Float(Double(values.span[column]) * scale) }
+                let place = places[Int(id), default: 0]
+                for column in 0..<width { elements[row * width + column] = Float(Double(table.span[place * width + column]) * scale) }
             }
             return result
         }
-    }
-}
-
-extension StoredWeight {
-    /// One row in float32.
-    fileprivate func row(_ index: Int) throws(AllocationError) -> Tensor {
-        switch self {
-        case .plain(let tensor): return try tensor.row(index).widened()
-        case .int8PerChannel(let values, let scales, _): return try values.row(index).scaledRows(by: try scales.reshaped([scales.count, 1]).row(index))
-        }
-    }
-}
-
-extension EncodedTensor {
-    /// Row `index` as a matrix of one row.
-    fileprivate func row(_ index: Int) throws(AllocationError) -> EncodedTensor {
-        let result = try EncodedTensor(dtype: dtype, shape: [1, shape.columns])
-        let byteCount = shape.columns * dtype.byteCount
-        unsafe result.buffer.mutableBytes.copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[index * byteCount..<(index + 1) * byteCount]))
-        return result
     }
 }

@@ -1,6 +1,6 @@
 import Tensors
 
-/// One decoder layer of Gemma-2, without a cache: all tokens of a prompt at once.
+/// One decoder layer of Gemma-2: all tokens of a prompt at once, or those behind a prefix whose keys and values are known.
 ///
 /// Source: Gemma2DecoderLayer in transformers' modeling_gemma2.py, with eager attention, the only kind that applies the soft cap.
 struct Gemma2Layer: Sendable {
@@ -16,7 +16,7 @@ struct Gemma2Layer: Sendable {
     private let feedForwardPostNorm: RMSNorm
 
     init(_ loader: WeightLoader, _ index: Int, _ c: TextEncoderConfiguration) throws(WeightError) {
-        let name = "text.layers.\(SanaSprintWeights.number(index))."
+        let name = SanaSprintWeights.textLayer(index)
         let fused = loader.source.fusions.contains(.queryKeyValue)
         func norm(_ suffix: String) throws(WeightError) -> RMSNorm { try loader.norm(name + suffix, c.width, offset: 1, epsilon: c.normEpsilon) }
         configuration = c
@@ -34,13 +34,21 @@ struct Gemma2Layer: Sendable {
     }
 
     /// Runs the layer on `x` [tokens, width] in place.
-    func apply(_ x: inout Tensor, rotary: Rotary) throws(AllocationError) {
-        x.add(try attentionPostNorm(try attention(try attentionNorm(x), rotary)))
+    ///
+    /// - Parameters:
+    ///   - rotary: of the positions that the tokens have.
+    ///   - prefix: keys and values of the tokens before, `[prefix tokens, 2 * keyValueWidth]`, the keys turned to their positions.
+    /// - Returns: keys and values of prefix and tokens, of the same form.
+    @discardableResult
+    func apply(_ x: inout Tensor, rotary: Rotary, prefix: Tensor? = nil) throws(AllocationError) -> Tensor {
+        let (attended, keyValues) = try attention(try attentionNorm(x), rotary, prefix)
+        x.add(try attentionPostNorm(attended))
         let gated = try GatedUnit.gelu(try gateUp(try feedForwardNorm(x)))
         x.add(try feedForwardPostNorm(try down(gated)))
+        return keyValues
     }
 
-    private func attention(_ x: Tensor, _ rotary: Rotary) throws(AllocationError) -> Tensor {
+    private func attention(_ x: Tensor, _ rotary: Rotary, _ prefix: Tensor?) throws(AllocationError) -> (Tensor, keyValues: Tensor) {
         let c = configuration
         var projected = try projections(x)
         rotary.apply(&projected, column: 0, heads: c.heads)
@@ -48,9 +56,22 @@ struct Gemma2Layer: Sendable {
         let attention = SoftmaxAttention(
             heads: c.heads, keyValueHeads: c.keyValueHeads, headDimension: c.headDimension, scale: c.attentionScale, softCap: c.softCap, causal: true,
             window: window)
-        return try attentionOutput(
-            try attention(
-                .init(matrix: projected, column: 0), .init(matrix: projected, column: c.queryWidth),
-                .init(matrix: projected, column: c.queryWidth + c.keyValueWidth)))
+        let keyValues = try Self.appended(prefix, columns: c.queryWidth..<c.queryWidth + 2 * c.keyValueWidth, of: projected)
+        let attended = try attention(
+            .init(matrix: projected, column: 0), .init(matrix: keyValues, column: 0), .init(matrix: keyValues, column: c.keyValueWidth),
+            firstRow: prefix?.rows ?? 0)
+        return (try attentionOutput(attended), keyValues)
+    }
+
+    /// The rows of `prefix`, then columns of a matrix.
+    private static func appended(_ prefix: Tensor?, columns: Range<Int>, of matrix: Tensor) throws(AllocationError) -> Tensor {
+        let before = prefix?.rows ?? 0
+        var result = try Tensor([before + matrix.rows, columns.count], zeroed: false)
+        let target = unsafe result.mutablePointer
+        if let prefix { unsafe target.update(from: prefix.pointer, count: prefix.count) }
+        for row in 0..<matrix.rows {
+            unsafe (target + (before + row) * columns.count).update(from: matrix.pointer + row * matrix.columns + columns.lowerBound, count: columns.count)
+        }
+        return result
     }
 }

@@ -15,9 +15,11 @@ package final class SanaTransformer: Sendable {
     /// Epsilon of the last norm: fixed in SanaModulatedNorm, unlike those of the blocks.
     static let outputEpsilon = 1e-6
 
-    package init(_ configuration: TransformerConfiguration, from source: any WeightSource) throws(InferenceError) {
+    package init(
+        _ configuration: TransformerConfiguration, from source: any WeightSource, compute: Compute = .float32
+    ) throws(InferenceError) {
         self.configuration = configuration
-        let loader = WeightLoader(source: source)
+        let loader = WeightLoader(source: source, compute: compute)
         let c = configuration
         conditioning = try InferenceError.loading { () throws(WeightError) in try TransformerConditioning(loader, c) }
         patchEmbedding = try InferenceError.loading { () throws(WeightError) in try loader.linear("dit.patch", c.width, c.patchChannels, bias: true) }
@@ -52,9 +54,9 @@ package final class SanaTransformer: Sendable {
         _ latents: Tensor, time: Double, guidance: Double, prompt: Prompt, probes: (any ProbeSink)? = nil, probePrefix: String = "dit.step0."
     ) throws(InferenceError) -> Tensor {
         let probes = Probes(sink: probes, prefix: probePrefix)
+        let (embedding, modulation) = try conditioning.embed(time: time, guidance: guidance)
         return try InferenceError.wrap { () throws(AllocationError) in
             let (height, width) = (latents.shape[1] / configuration.patch, latents.shape[2] / configuration.patch)
-            let (embedding, modulation) = try conditioning.embed(time: time, guidance: guidance * configuration.guidanceScale)
             try probes.record("time_embed", embedding)
             try probes.record("modulation", modulation, as: [1, modulation.count])
             var x = try patchEmbedding(try Patches.unfold(latents, size: configuration.patch))

@@ -58,32 +58,44 @@ struct TransformerBlock: Sendable {
         let rows = try table.adding(modulation)
         let epsilon = configuration.normEpsilon
 
-        let attended = try selfAttention(try ModulatedLayerNorm.apply(x, scale: try rows.row(1), shift: try rows.row(0), epsilon: epsilon))
-        x.add(attended, gate: try rows.row(2))
+        let (shift, scale) = (try rows.row(0), try rows.row(1))
+        var projected =
+            if let type = selfProjections.rowType {
+                try selfProjections(try PackedRows(x, scale: scale, shift: shift, epsilon: epsilon, as: type))
+            } else {
+                try selfProjections(try ModulatedLayerNorm.apply(x, scale: scale, shift: shift, epsilon: epsilon))
+            }
+        try selfOutput.add(try selfAttention(&projected), to: &x, gate: try rows.row(2))
 
-        x.add(try crossAttention(x, keyValues))
+        try crossOutput.add(try crossAttention(x, keyValues), to: &x)
 
-        let normed = try ModulatedLayerNorm.apply(x, scale: try rows.row(4), shift: try rows.row(3), epsilon: epsilon)
-        x.add(try feedForward(normed.reshaped([height, width, configuration.width])), gate: try rows.row(5))
+        let (ffShift, ffScale) = (try rows.row(3), try rows.row(4))
+        if let type = feedForward.rowType {
+            let normed = try PackedRows(x, scale: ffScale, shift: ffShift, epsilon: epsilon, as: type)
+            try feedForward.add(normed, height: height, width: width, to: &x, gate: try rows.row(5))
+        } else {
+            let normed = try ModulatedLayerNorm.apply(x, scale: ffScale, shift: ffShift, epsilon: epsilon)
+            x.add(try feedForward(normed.reshaped([height, width, configuration.width])), gate: try rows.row(5))
+        }
     }
 
-    private func selfAttention(_ x: Tensor) throws(AllocationError) -> Tensor {
-        var projected = try selfProjections(x)
+    /// Attention over the tokens of `projected` [tokens, 3 * width], which it norms in place, before the output projection.
+    private func selfAttention(_ projected: inout Tensor) throws(AllocationError) -> Tensor {
         selfQueryNorm?.apply(&projected, column: 0)
         selfKeyNorm?.apply(&projected, column: configuration.width)
-        var attended = try Tensor([x.rows, configuration.width], zeroed: false)
+        var attended = try Tensor([projected.rows, configuration.width], zeroed: false)
         LinearAttention.apply(projected, .blocks(heads: configuration.heads, headDimension: configuration.headDimension), into: &attended)
-        return try selfOutput(attended)
+        return attended
     }
 
+    /// Attention to the prompt, before the output projection.
     private func crossAttention(_ x: Tensor, _ keyValues: Tensor) throws(AllocationError) -> Tensor {
         var queries = try crossQuery(x)
         crossQueryNorm?.apply(&queries, column: 0)
         let attention = SoftmaxAttention(
             heads: configuration.crossHeads, keyValueHeads: configuration.crossHeads, headDimension: configuration.crossHeadDimension,
             scale: 1 / Double(configuration.crossHeadDimension).squareRoot())
-        return try crossOutput(
-            try attention(
-                .init(matrix: queries, column: 0), .init(matrix: keyValues, column: 0), .init(matrix: keyValues, column: configuration.crossWidth)))
+        return try attention(
+            .init(matrix: queries, column: 0), .init(matrix: keyValues, column: 0), .init(matrix: keyValues, column: configuration.crossWidth))
     }
 }

@@ -4,34 +4,27 @@ import Tensors
 ///
 /// Source: SanaCombinedTimestepGuidanceEmbeddings and PixArtAlphaTextProjection of diffusers.
 struct TransformerConditioning: Sendable {
-    private let time: Embedder
-    private let guidance: Embedder
-    private let modulation: Linear
+    private let timing: Timing
+    private let guidanceScale: Double
     private let captionIn: Linear
     private let captionOut: Linear
     private let captionNorm: RMSNorm
     private let exactGELU: Bool
 
-    private struct Embedder: Sendable {
-        let first: Linear
-        let second: Linear
-
-        func callAsFunction(_ value: Double) throws(AllocationError) -> Tensor {
-            var hidden = try first(try Sinusoid.embed(value, channels: SanaSprintWeights.sinusoidChannels))
-            Activation.silu.apply(&hidden)
-            return try second(hidden)
-        }
+    private enum Timing: Sendable {
+        case networks(TimeEmbedding)
+        case tables(ScheduleTables, FrozenSchedule)
     }
 
     init(_ loader: WeightLoader, _ c: TransformerConfiguration) throws(WeightError) {
-        func embedder(_ name: String) throws(WeightError) -> Embedder {
-            Embedder(
-                first: try loader.linear("dit.\(name).in", c.width, SanaSprintWeights.sinusoidChannels, bias: true),
-                second: try loader.linear("dit.\(name).out", c.width, c.width, bias: true))
-        }
-        time = try embedder("time")
-        guidance = try embedder("guidance")
-        modulation = try loader.linear("dit.modulation", 6 * c.width, c.width, bias: true)
+        guidanceScale = c.guidanceScale
+        timing =
+            if let schedule = loader.source.frozenSchedule {
+                .tables(try ScheduleTables(loader, rows: schedule.rows.count, width: c.width), schedule)
+            } else {
+                // One row each: bfloat16 would save nothing, and what it rounds off would shift every token alike.
+                .networks(try TimeEmbedding(WeightLoader(source: loader.source), width: c.width))
+            }
         captionIn = try loader.linear("dit.caption.in", c.width, c.captionChannels, bias: true)
         captionOut = try loader.linear("dit.caption.out", c.width, c.width, bias: true)
         exactGELU = loader.source.deviations.exactGELU
@@ -39,11 +32,20 @@ struct TransformerConditioning: Sendable {
     }
 
     /// The embedding of time and guidance, `[1, width]`, and its projection to the blocks' six vectors, `[6, width]`.
-    func embed(time: Double, guidance: Double) throws(AllocationError) -> (embedding: Tensor, modulation: Tensor) {
-        let embedding = try self.time(time).adding(try self.guidance(guidance))
-        var hidden = try embedding.copy()
-        Activation.silu.apply(&hidden)
-        return (embedding, try modulation(hidden).reshaped([6, embedding.columns]))
+    ///
+    /// - Parameter guidance: as the user states it.
+    func embed(time: Double, guidance: Double) throws(InferenceError) -> (embedding: Tensor, modulation: Tensor) {
+        switch timing {
+        case .networks(let network):
+            return try InferenceError.wrap { () throws(AllocationError) in try network(time: time, guidance: guidance * guidanceScale) }
+        case .tables(let tables, let schedule):
+            guard let row = schedule.row(flowTime: time, guidance: guidance) else {
+                throw .request(
+                    subject: "flow time and guidance", expected: "those of \(schedule.description), which the file was frozen for",
+                    found: "\(time) with \(guidance)")
+            }
+            return try InferenceError.wrap { () throws(AllocationError) in try tables.row(row) }
+        }
     }
 
     /// The prompt's features `[tokens, captionChannels]` at the transformer's width, normed.

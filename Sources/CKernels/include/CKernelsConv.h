@@ -1,0 +1,78 @@
+/// Dense 3x3 convolutions over rows of channels-last images, in float32 and in int8, and what surrounds them in a
+/// residual block. Part of CKernels.h, whose rules hold.
+#ifndef CKERNELS_CONV_H
+#define CKERNELS_CONV_H
+
+#include <stddef.h>
+
+// ---- Dense 3x3 convolutions, padding 1 (conv_dense.c, conv_f32*.c, conv_i8*.c)
+//
+// Images come as rows of w + 2 pixels, the first and the last of them zeros: they are the padding at the left and right.
+// A row above or below the image is NULL. So a band of rows is enough to compute with, wherever it lies.
+//
+// float32: pixels are f32 [c]. The sum over taps and channels is rounded in an order that depends on the instruction
+// set, and on whether there are more than four outputs; it is judged against float64.
+// int8: pixels are what `ck_conv_i8_quantize` made, one scale for each, `ck_conv_i8_pixel_bytes` long. Every instruction
+// set gives the same bits: for the taps ky*3 + kx in order, f = fmaf(scale of the tap's pixel, (float)accumulator, f)
+// from f = 0, then y = fmaf(f, sw[n], bias[n]) (Formats/schemes.md, "The integer contract").
+//
+// Weights [n, 3, 3, c] are packed once for an instruction set; the packed form is private to the process. For n a
+// multiple of `ck_conv_panel` the packed bytes of n channels are also the offset of channel n. int8 values lie in
+// [-127, 127], c is at least 1 and at most 65536.
+
+/// Output channels per panel of packed weights.
+size_t ck_conv_panel(int isa);
+size_t ck_conv_f32_packed_bytes(int isa, size_t n, size_t c);
+void ck_conv_f32_pack(int isa, const void *w, size_t n, size_t c, void *packed);
+size_t ck_conv_i8_packed_bytes(int isa, size_t n, size_t c);
+void ck_conv_i8_pack(int isa, const void *w, size_t n, size_t c, void *packed);
+
+/// Bytes of a quantized pixel of c channels.
+size_t ck_conv_i8_pixel_bytes(int isa, size_t c);
+/// Quantizes m pixels x f32 [m, c] to the kernel's form q and scales s f32 [m], by the formulas of `ck_quantize_rows_s8`.
+void ck_conv_i8_quantize(int isa, const void *x, size_t c, void *q, void *s, size_t m);
+
+/// Pixels [x0, x1) of an output row y f32 [.., n] of an image in float32; y points at pixel 0.
+///
+/// rows[ky], ky < 3: the input row under that tap, or NULL. step: 1, or 2 for every second column. bias [n] or NULL.
+void ck_conv_f32(
+    int isa, const void *const *rows, size_t step, size_t x0, size_t x1, size_t c, size_t n, const void *packed,
+    const void *bias, void *y);
+/// The same in int8. scales[ky]: f32 [w + 2] of rows[ky]; those of the padding may be any finite number. sw f32 [n].
+void ck_conv_i8(
+    int isa, const void *const *rows, const void *const *scales, size_t step, size_t x0, size_t x1, size_t c, size_t n,
+    const void *packed, const void *sw, const void *bias, void *y);
+
+/// Most input rows of one call of `ck_upconv_...`.
+static const size_t CK_UPCONV_MAX_ROWS = 4;
+
+/// The convolution of an image doubled in both directions by repetition, in float32, without making the doubled image.
+///
+/// Each product of a tap with an input pixel is computed once and added to the four output pixels that it belongs to:
+/// a quarter of the work, in the same order of taps (the same bits for more than four outputs). rows [count + 2]: the input rows from one above to one below the
+/// `count` rows worked on, NULL outside the image. y [2 * count]: the output rows f32 [2w, n], of which columns
+/// [2*x0, 2*x1) are written.
+void ck_upconv_f32(
+    int isa, const void *const *rows, size_t count, size_t x0, size_t x1, size_t c, size_t n, const void *packed,
+    const void *bias, void *const *y);
+/// The same in int8; bit for bit what `ck_conv_i8` gives for the doubled image.
+void ck_upconv_i8(
+    int isa, const void *const *rows, const void *const *scales, size_t count, size_t x0, size_t x1, size_t c, size_t n,
+    const void *packed, const void *sw, const void *bias, void *const *y);
+
+// ---- Around them (conv_epilogue.c). Float32 arithmetic with fused multiply-adds, the same bits on every instruction set.
+
+/// y = silu(x), within 2 ulp. In place allowed.
+void ck_silu_f32(int isa, const void *x, void *y, size_t n);
+/// y [m, k] = base [m, k] + rmsnorm(x [m, k]) * weight [k] + bias [k]; base may be NULL (0). In place allowed.
+///
+/// The sum of squares is taken in double, the rest in float32.
+void ck_rmsnorm_add(
+    int isa, const void *x, const void *weight, const void *bias, double eps, const void *base, void *y, size_t m, size_t k);
+
+/// Pixels [x0, x1) of row y f32 [2w, outputs] of a doubled image += the parameter-free shortcut of row x f32 [w, inputs]:
+/// channel i of an output pixel in row dy and column dx of its two by two takes channel (4i + 2dy + dx) / repeats of the
+/// input pixel, repeats = 4 * outputs / inputs, a whole number. Source: DCUpBlock2d in diffusers' autoencoder_dc.py.
+void ck_add_doubled(int isa, const void *x, size_t inputs, size_t dy, void *y, size_t outputs, size_t x0, size_t x1);
+
+#endif

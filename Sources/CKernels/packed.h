@@ -1,0 +1,25 @@
+// The packed matrix product: what its instruction sets share.
+#ifndef CKERNELS_PACKED_H
+#define CKERNELS_PACKED_H
+
+#include "internal.h"
+
+/// Rows of a tile of activations and channels of a panel of weights. 24 accumulators of 16 lanes, two weight vectors and a
+/// broadcast fill 27 of 32 registers, and every 26 loads feed 24 multiplications.
+enum { ck_tile_rows = 12, ck_panel = 32 };
+
+/// A unit is the four bytes that one lane multiplies at once: 4 int8, 2 bf16 or 1 f32.
+CK_INLINE size_t ck_per_unit(int type) { return type == CK_PACKED_S8 ? 4 : type == CK_PACKED_BF16 ? 2 : 1; }
+CK_INLINE size_t ck_units(int type, size_t k) { return (k + ck_per_unit(type) - 1) / ck_per_unit(type); }
+/// Corrections in front of a panel of int8 weights: -128 * (sum of a channel), since activations enter as q + 128.
+CK_INLINE size_t ck_panel_head(int type) { return type == CK_PACKED_S8 ? ck_panel * 4 : 0; }
+CK_INLINE size_t ck_one_panel_bytes(int type, size_t k) { return ck_panel_head(type) + ck_units(type, k) * 4 * ck_panel; }
+CK_INLINE size_t ck_tile_bytes(int type, size_t k) { return ck_units(type, k) * 4 * ck_tile_rows; }
+
+CK_INLINE size_t ck_least(size_t a, size_t b) { return a < b ? a : b; }
+
+#if CK_X86
+void ck_packed_product_avx512(const ck_product *p);
+#endif
+
+#endif

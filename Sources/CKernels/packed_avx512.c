@@ -1,0 +1,169 @@
+// The packed matrix product with AVX-512: VNNI for int8, AVX512_BF16 for bf16, fused multiply-adds for f32.
+//
+// The units of an operand are streams of four bytes whatever its type is, so one tile serves all three. A block of k of a
+// few panels stays in the second-level cache while all rows pass; a block of a tile of rows stays in the first-level
+// cache while the panels pass. Between blocks of k the sums wait in y.
+#include "packed.h"
+
+#if CK_X86
+#include "vectors16.h"
+
+enum {
+    group_bytes = 320 << 10,  // of weights in the second-level cache
+    ahead = 16,               // units between a weight's prefetch and its use
+    chain = 160               // float32 products added one to the next: short chains round less
+};
+
+#ifdef CK_EMULATE_AVX512
+static ck_i16x dot_s8(ck_i16x sum, ck_i16x x, ck_i16x w) {
+    uint8_t a[64];
+    int8_t b[64];
+    memcpy(a, &x, 64);
+    memcpy(b, &w, 64);
+    for (int i = 0; i < 16; i++) {
+        for (int j = 0; j < 4; j++) { sum[i] += a[4 * i + j] * b[4 * i + j]; }
+    }
+    return sum;
+}
+static ck_i16x dot_bf16(ck_i16x sum, ck_i16x x, ck_i16x w) {
+    for (int i = 0; i < 16; i++) {
+        for (int j = 1; j >= 0; j--) {
+            uint32_t bits[3] = {(uint32_t)x[i] >> 16 * j << 16, (uint32_t)w[i] >> 16 * j << 16, (uint32_t)sum[i]};
+            float f[3];
+            memcpy(f, bits, sizeof f);
+            f[2] = __builtin_fmaf(f[0], f[1], f[2]);
+            memcpy(bits, f, sizeof f);
+            sum[i] = (int32_t)bits[2];
+        }
+    }
+    return sum;
+}
+#else
+CK_INLINE_AVX512 ck_i16x dot_s8(ck_i16x sum, ck_i16x x, ck_i16x w) {
+    return (ck_i16x)_mm512_dpbusd_epi32((__m512i)sum, (__m512i)x, (__m512i)w);
+}
+CK_TARGET_AVX512_BF16 CK_INLINE ck_i16x dot_bf16(ck_i16x sum, ck_i16x x, ck_i16x w) {
+    return (ck_i16x)_mm512_dpbf16_ps((__m512)sum, (__m512bh)x, (__m512bh)w);
+}
+#endif
+CK_INLINE_AVX512 ck_i16x dot_f32(ck_i16x sum, ck_i16x x, ck_i16x w) {
+    return (ck_i16x)ck_fma16((ck_f16x)x, (ck_f16x)w, (ck_f16x)sum);
+}
+
+// Adds `units` of k to the sums [12, 32] of a tile.
+#define TILE(name, target, dot, lanes)                                                                              \
+    target __attribute__((noinline)) static void name(const int32_t *a, const int32_t *w, size_t units, ck_i16x sums[ck_tile_rows][2]) { \
+        ck_i16x sum[ck_tile_rows][2];                                                                        \
+        _Pragma("clang loop unroll(full)")                                                                   \
+        for (int r = 0; r < ck_tile_rows; r++) { sum[r][0] = sum[r][1] = (ck_i16x){0}; }                     \
+        for (size_t u = 0; u < units; u++, a += ck_tile_rows, w += ck_panel) {                               \
+            ck_i16x w0, w1;                                                                                  \
+            memcpy(&w0, w, 64);                                                                              \
+            memcpy(&w1, w + 16, 64);                                                                         \
+            __builtin_prefetch(w + ahead * ck_panel);                                                        \
+            __builtin_prefetch(w + ahead * ck_panel + 16);                                                   \
+            _Pragma("clang loop unroll(full)")                                                               \
+            for (int r = 0; r < ck_tile_rows; r++) {                                                         \
+                int32_t v = a[r];                                                                            \
+                ck_i16x x = {v, v, v, v, v, v, v, v, v, v, v, v, v, v, v, v};                                \
+                sum[r][0] = dot(sum[r][0], x, w0);                                                           \
+                sum[r][1] = dot(sum[r][1], x, w1);                                                           \
+            }                                                                                                \
+        }                                                                                                    \
+        _Pragma("clang loop unroll(full)")                                                                   \
+        for (int r = 0; r < ck_tile_rows; r++) {                                                             \
+            sums[r][0] = (ck_i16x)((lanes)sums[r][0] + (lanes)sum[r][0]);                                    \
+            sums[r][1] = (ck_i16x)((lanes)sums[r][1] + (lanes)sum[r][1]);                                    \
+        }                                                                                                    \
+    }
+
+TILE(tile_s8, CK_TARGET_AVX512, dot_s8, ck_i16x)
+TILE(tile_bf16, CK_TARGET_AVX512_BF16, dot_bf16, ck_f16x)
+TILE(tile_f32, CK_TARGET_AVX512, dot_f32, ck_f16x)
+
+// A tile's place: its rows and channels, and how many of them there are.
+typedef struct { size_t row, rows, c0, channels; } place;
+
+// Sums of the blocks of k before this one, or what sums start from.
+CK_TARGET_AVX512 static void start(const ck_product *p, const place *at, const uint8_t *corrections, bool first, ck_i16x sums[ck_tile_rows][2]) {
+    for (size_t r = 0; r < ck_tile_rows; r++) {
+        if (first) {
+            ck_i16x zero = {0};
+            sums[r][0] = sums[r][1] = zero;
+            if (corrections) { memcpy(sums[r], corrections, sizeof sums[r]); }
+        } else if (r < at->rows) {
+            memcpy(sums[r], (const float *)p->y + (at->row + r) * p->ldy + at->c0, at->channels * 4);
+        }
+    }
+}
+
+CK_TARGET_AVX512 static void keep(const ck_product *p, const place *at, ck_i16x sums[ck_tile_rows][2]) {
+    for (size_t r = 0; r < at->rows; r++) {
+        memcpy((float *)p->y + (at->row + r) * p->ldy + at->c0, sums[r], at->channels * 4);
+    }
+}
+
+// Turns complete sums into outputs, 16 channels at a time.
+CK_TARGET_AVX512 static void finish(const ck_product *p, const place *at, ck_i16x sums[ck_tile_rows][2]) {
+    for (size_t half = 0; half < 2 && half * 16 < at->channels; half++) {
+        size_t count = ck_least(16, at->channels - half * 16), n = at->c0 + half * 16;
+        ck_f16x zero = {0}, bias = p->bias ? ck_load16_part((const float *)p->bias + n, count) : zero;
+        ck_f16x sw = p->type == CK_PACKED_S8 ? ck_load16_part((const float *)p->sw + n, count) : zero;
+        ck_f16x gate = p->gate ? ck_load16_part((const float *)p->gate + n, count) : ck_splat16(1.0f);
+        for (size_t r = 0; r < at->rows; r++) {
+            size_t row = at->row + r;
+            ck_f16x y;
+            if (p->type == CK_PACKED_S8) {
+                y = ck_fma16(ck_splat16(((const float *)p->sx)[row]) * sw, __builtin_convertvector(sums[r][half], ck_f16x), bias);
+            } else {
+                y = (ck_f16x)sums[r][half] + bias;
+            }
+            if (p->silu) { y = ck_silu16(y); }
+            if (p->residual) {
+                float *to = (float *)p->residual + row * p->ldr + n;
+                ck_store16_part(to, ck_fma16(gate, y, ck_load16_part(to, count)), count);
+            } else {
+                ck_store16_part((float *)p->y + row * p->ldy + n, y, count);
+            }
+        }
+    }
+}
+
+CK_TARGET_AVX512 static void
+block(const ck_product *p, size_t c0, size_t c1, size_t at, size_t units, bool last) {
+    size_t panel_bytes = ck_one_panel_bytes(p->type, p->k), tile_bytes = ck_tile_bytes(p->type, p->k);
+    for (size_t row = 0; row < p->m; row += ck_tile_rows) {
+        const int32_t *a = (const int32_t *)(const void *)((const uint8_t *)p->rows + row / ck_tile_rows * tile_bytes) + at * ck_tile_rows;
+        for (size_t c = c0; c < c1; c += ck_panel) {
+            const uint8_t *panel = (const uint8_t *)p->weights + c / ck_panel * panel_bytes;
+            const int32_t *w = (const int32_t *)(const void *)(panel + ck_panel_head(p->type)) + at * ck_panel;
+            place here = {row, ck_least(ck_tile_rows, p->m - row), c, ck_least(ck_panel, c1 - c)};
+            ck_i16x sums[ck_tile_rows][2];
+            start(p, &here, p->type == CK_PACKED_S8 ? panel : NULL, at == 0, sums);
+            if (p->type == CK_PACKED_S8) {
+                tile_s8(a, w, units, sums);
+            } else if (p->type == CK_PACKED_BF16) {
+                tile_bf16(a, w, units, sums);
+            } else {
+                for (size_t u = 0; u < units; u += chain) {
+                    tile_f32(a + u * ck_tile_rows, w + u * ck_panel, ck_least(chain, units - u), sums);
+                }
+            }
+            if (last) { finish(p, &here, sums); } else { keep(p, &here, sums); }
+        }
+    }
+}
+
+// Most units of a block of k: what the caches like.
+static size_t depth_max(int type) { return type == CK_PACKED_S8 ? 1440 : type == CK_PACKED_BF16 ? 720 : 480; }
+
+void ck_packed_product_avx512(const ck_product *p) {
+    size_t units = ck_units(p->type, p->k), limit = depth_max(p->type);
+    size_t blocks = (units + limit - 1) / limit, depth = (units + blocks - 1) / blocks;
+    size_t group = ck_panel * (1 + group_bytes / (depth * ck_panel * 4));
+    for (size_t c0 = 0; c0 < p->n; c0 += group) {
+        size_t c1 = ck_least(c0 + group, p->n);
+        for (size_t at = 0; at < units; at += depth) { block(p, c0, c1, at, ck_least(depth, units - at), at + depth >= units); }
+    }
+}
+#endif

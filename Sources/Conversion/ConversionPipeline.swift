@@ -1,0 +1,120 @@
+import Inference
+import PackedFiles
+import StrictJSON
+import Tensors
+
+/// The stages of a conversion at work: pieces of tensors are read, scanned and encoded by a pool's threads in any order; this thread takes them
+/// in the order of the plan, hands their bytes to be hashed and their planes to the writer, which compresses, hashes and writes.
+///
+/// Pieces of one tensor and of the next are under way together, so that no thread waits at the end of a tensor. What is in memory is bounded by
+/// `WorkingSet`, whose pieces are counted from the moment they are read until they are hashed.
+struct ConversionPipeline {
+    private let plan: ConversionPlan
+    private let writer: PackedFileWriter
+    private let pool: WorkPool
+    private let workingSet: WorkingSet
+    private let blocks: BlockPool
+    private let progress: (Converter.Progress) -> Void
+
+    private var underWay: [Step] = []
+    private var encoding = 0
+    private var hashing: [Pending<Void>] = []
+    private var done: UInt64 = 0
+
+    private enum Step {
+        case begin(TensorWork)
+        case rows(TensorWork, Pending<Result<RowEncoder.Encoded, ConversionError>>)
+        case end(TensorWork)
+    }
+
+    init(_ plan: ConversionPlan, _ writer: PackedFileWriter, _ pool: WorkPool, _ workingSet: WorkingSet, progress: @escaping (Converter.Progress) -> Void) {
+        self.plan = plan
+        self.writer = writer
+        self.pool = pool
+        self.workingSet = workingSet
+        blocks = BlockPool(limit: workingSet.idleByteCount)
+        self.progress = progress
+    }
+
+    /// Converts all tensors; the writer may still hold the last of them when this returns.
+    mutating func run() throws(ConversionError) {
+        for tensor in plan.streamedTensors {
+            let share = try workingSet.share(tensor)
+            try makeRoom(for: share.pieces)
+            let work = TensorWork(try TensorRows(tensor, plan.checkpoint, blocks: blocks), pool)
+            underWay.append(.begin(work))
+            let encoder = RowEncoder(rows: work.rows, allowsNonfinite: plan.options.allowsNonfinite)
+            for piece in work.rows.pieces(rows: share.rows) {
+                try makeRoom(for: share.pieces)
+                let encoded = pool.submit { () -> Result<RowEncoder.Encoded, ConversionError> in
+                    do throws(ConversionError) { return .success(try encoder.encode(piece.rows, ofSource: piece.index)) } catch { return .failure(error) }
+                }
+                underWay.append(.rows(work, encoded))
+                encoding += 1
+            }
+            underWay.append(.end(work))
+        }
+        while !underWay.isEmpty { try takeNext() }
+    }
+
+    /// Waits until fewer than `pieces` are in memory.
+    private mutating func makeRoom(for pieces: Int) throws(ConversionError) {
+        while encoding + hashing.count >= pieces {
+            // Hashing is the older work. Without it the next piece is taken, which may stand behind ends of tensors.
+            if hashing.count > encoding {
+                hashing.removeFirst().wait()
+            } else {
+                try takeNext()
+            }
+        }
+    }
+
+    private mutating func takeNext() throws(ConversionError) {
+        switch underWay.removeFirst() {
+        case .begin(let work):
+            progress(Converter.Progress(done: done, total: plan.sourceByteCount, tensor: work.tensor.name))
+            try wrapping(ConversionError.packedFile) { () throws(PackedFileError) in try writer.beginTensor(work.tensor.description) }
+        case .rows(let work, let encoded):
+            let rows: RowEncoder.Encoded = try encoded.wait().get()
+            encoding -= 1
+            if let hashed = work.hash(rows.chunk) { hashing.append(hashed) }
+            work.distance.add(rows.distances)
+            try wrapping(ConversionError.packedFile) { () throws(PackedFileError) in try writer.appendRows(rows.planes) }
+            advance(UInt64(rows.chunk.stored.buffer.byteCount), work)
+        case .end(let work):
+            try wrapping(ConversionError.packedFile) { () throws(PackedFileError) in
+                try writer.endTensor(error: work.distance.result) { work.sources(firstPlane: $0) }
+            }
+            advance(work.tensor.rowScales.reduce(0) { $0 + $1.byteCount }, work)
+        }
+    }
+
+    private mutating func advance(_ bytes: UInt64, _ work: TensorWork) {
+        done += bytes
+        progress(Converter.Progress(done: done, total: plan.sourceByteCount, tensor: work.tensor.name))
+    }
+}
+
+/// What a conversion gathers about one tensor while its rows stream by.
+private final class TensorWork {
+    let rows: TensorRows
+    var distance = QuantizationErrorSum()
+    /// One for each source; none where the digest of the packed plane is the source's.
+    private let digests: [OrderedDigest]
+    var tensor: PlannedTensor { rows.tensor }
+
+    init(_ rows: TensorRows, _ pool: WorkPool) {
+        self.rows = rows
+        digests = rows.isVerbatim ? [] : rows.tensor.sources.map { _ in OrderedDigest(pool) }
+    }
+
+    /// Hashes the bytes of a chunk, those before it being given already; nil where the writer does it.
+    func hash(_ chunk: TensorRows.Chunk) -> Pending<Void>? {
+        rows.isVerbatim ? nil : digests[chunk.index].append(chunk.stored.buffer, 0..<chunk.stored.buffer.byteCount)
+    }
+
+    /// The sources with the digests of their bytes: first those that are concatenated, in order, then the row scales.
+    func sources(firstPlane: String) -> [SourceRecord] {
+        rows.sourceRecords(rows.isVerbatim ? [firstPlane] : digests.map { $0.digest() })
+    }
+}

@@ -1,0 +1,87 @@
+import Glibc
+import PackedFiles
+import Tensors
+
+/// Some rows of a tensor, made again and compared with those that a packed file holds.
+struct RowComparison: Sendable {
+    let chunk: TensorRows.Chunk
+    let rows: Int
+    /// By plane of the scheme: how many elements differ, and the first of them, counted from the first row here.
+    let differences: [(plane: String, first: Int, columns: Int, count: Int)]
+    /// How far the file's values are from the source's.
+    let distances: [RowDistance]
+    let bound: BoundCheck
+
+    /// - Parameters:
+    ///   - piece: rows of one source.
+    ///   - place: where they are in the packed tensor.
+    init(
+        _ source: TensorRows, _ piece: (index: Int, rows: Range<Int>), of entry: TensorEntry, at place: Range<Int>, in file: PackedFile
+    ) throws(ConversionError) {
+        let scheme = entry.scheme
+        chunk = try source.read(piece.rows, ofSource: piece.index)
+        rows = place.count
+        let made = try RowEncoder(rows: source, allowsNonfinite: true).encode(chunk).planes
+        let stored = try wrapping(ConversionError.packedFile) { () throws(PackedFileError) in try file.planes(of: entry, rows: place) }
+        differences = zip(scheme.planes(for: made[0].shape), zip(made, stored)).compactMap { Self.difference($1.0, $1.1, $0.name) }
+        // An exact copy of the source's own values is at no distance, and within every bound.
+        if differences.isEmpty, source.passesThrough(chunk.source) {
+            distances = []
+            bound = .exact
+            return
+        }
+        let values = try source.values(chunk, for: .f32)
+        (distances, bound) = try wrapping(ConversionError.memory) { () throws(AllocationError) in
+            (try scheme.distances(stored, source: values), try scheme.checkBound(stored, source: values))
+        }
+    }
+
+    private static func difference(_ expected: EncodedTensor, _ found: EncodedTensor, _ plane: String) -> (String, Int, Int, Int)? {
+        let size = expected.dtype.byteCount
+        precondition(expected.buffer.byteCount == found.buffer.byteCount)
+        guard let left = unsafe expected.bytes.baseAddress, let right = unsafe found.bytes.baseAddress,
+            unsafe memcmp(left, right, expected.buffer.byteCount) != 0
+        else { return nil }
+        let differing = (0..<expected.shape.elementCount).filter { unsafe memcmp(left + $0 * size, right + $0 * size, size) != 0 }
+        return (plane, differing.first ?? 0, expected.shape.columns, differing.count)
+    }
+}
+
+/// The comparison of a whole tensor, from those of its rows in order.
+struct TensorComparison {
+    private let scheme: Scheme
+    private let columns: Int
+    private var row = 0
+    private var distance = QuantizationErrorSum()
+    private(set) var difference: Rederivation.Difference?
+    private(set) var bound: BoundCheck?
+
+    init(_ scheme: Scheme, columns: Int) {
+        self.scheme = scheme
+        self.columns = columns
+    }
+
+    var error: QuantizationError { distance.result }
+
+    /// Adds the next rows.
+    mutating func add(_ rows: RowComparison) {
+        for found in rows.differences {
+            difference = difference ?? Rederivation.Difference(plane: found.plane, element: row * found.columns + found.first, count: 0)
+            difference?.count += found.count
+        }
+        distance.add(rows.distances)
+        bound = bound?.merged(with: rows.bound, offset: row * columns) ?? rows.bound
+        row += rows.rows
+    }
+}
+
+extension EncodedTensor {
+    /// A copy of the elements that a range of the first index selects.
+    func rows(_ range: Range<Int>) throws(AllocationError) -> EncodedTensor {
+        let rowByteCount = shape.columns * dtype.byteCount
+        let result = try EncodedTensor(dtype: dtype, shape: Shape([range.count] + shape.extents.dropFirst()))
+        let source = unsafe UnsafeRawBufferPointer(rebasing: bytes[range.lowerBound * rowByteCount..<range.upperBound * rowByteCount])
+        unsafe result.buffer.mutableBytes.copyMemory(from: source)
+        return result
+    }
+}

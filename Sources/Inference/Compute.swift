@@ -1,0 +1,9 @@
+/// The arithmetic of matrix products with weights of 16 or 32 bits.
+///
+/// int8 weights with int8 activations compute in integers under both.
+package enum Compute: String, Sendable, CaseIterable {
+    /// Float32 throughout, whatever the weights are stored as.
+    case float32 = "fp32"
+    /// Weights and activations rounded to bfloat16 (to nearest, ties to even), products exact, sums in float32.
+    case bfloat16 = "bf16"
+}

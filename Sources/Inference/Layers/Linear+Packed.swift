@@ -1,0 +1,135 @@
+import CKernels
+import Tensors
+
+/// Products through the packed kernels (CKPacked.h): both operands in the order in which the inner loop reads them.
+extension Linear {
+    /// How rows are to be packed for this weight; nil where another kernel multiplies it.
+    var rowType: PackedType? {
+        switch weight {
+        case .packed(let type, _, _): type
+        case .float32, .half, .decoded: Self.prefersPackedProducts ? .float32 : nil
+        case .integer: nil
+        }
+    }
+
+    /// What follows a product, done while its outputs are in the cache.
+    @unsafe struct Epilogue: @unchecked Sendable {  // its pointers are written through by disjoint ranges
+        var silu = false
+        /// Rows that the outputs, times the gates `[outputs]`, are added to; then nothing is left where outputs else go.
+        var residual: UnsafeMutablePointer<Float>?
+        var gate: UnsafePointer<Float>?
+    }
+
+    /// Channels that one thread works on at a time.
+    private static let group = 192
+
+    /// Writes the outputs of packed rows to rows of `stride` elements; residual rows are as far apart.
+    @unsafe func multiply(
+        _ rows: PackedRows, to y: UnsafeMutablePointer<Float>, stride: Int, _ epilogue: Epilogue = unsafe Epilogue()
+    ) throws(AllocationError) {
+        let target = unsafe SharedPointer(y)
+        try unsafe Parallel.forEach(outputs, grain: ck_packed_panel(), scratchBytes: scratchBytes(channels: Self.group)) { range, scratch in
+            for start in Swift.stride(from: range.lowerBound, to: range.upperBound, by: Self.group) {
+                let channels = start..<min(start + Self.group, range.upperBound)
+                let panels = unsafe panels(channels, scratch: scratch)
+                unsafe multiply(rows, 0..<rows.count, panels, channels, to: target.pointer + start, stride: stride, epilogue)
+            }
+        }
+    }
+
+    /// Some channels of some rows: `y` is where the first channel of the first row goes.
+    /// - Parameter range: starts at a multiple of `PackedRows.tile`.
+    @unsafe func multiply(
+        _ rows: PackedRows, _ range: Range<Int>, _ panels: UnsafeRawPointer, _ channels: Range<Int>, to y: UnsafeMutablePointer<Float>, stride: Int,
+        _ epilogue: Epilogue = unsafe Epilogue()
+    ) {
+        precondition(rows.columns == inputs && rows.type == rowType)
+        let (start, values) = unsafe (channels.lowerBound, rows.tile(at: range.lowerBound))
+        var product = unsafe ck_product()
+        unsafe product.type = rows.type.code
+        unsafe product.rows = values.values
+        unsafe product.sx = UnsafeRawPointer(values.scales)
+        unsafe product.weights = panels
+        if case .packed(.int8, _, let scales?) = weight { unsafe product.sw = UnsafeRawPointer(scales.pointer + start) }
+        if let bias { unsafe product.bias = UnsafeRawPointer(bias.pointer + start) }
+        unsafe product.silu = epilogue.silu
+        unsafe product.y = UnsafeMutableRawPointer(y)
+        unsafe product.ldy = stride
+        if let residual = unsafe epilogue.residual { unsafe product.residual = UnsafeMutableRawPointer(residual + start) }
+        unsafe product.ldr = stride
+        if let gate = unsafe epilogue.gate { unsafe product.gate = UnsafeRawPointer(gate + start) }
+        unsafe (product.m, product.n, product.k) = (range.count, channels.count, inputs)
+        unsafe ck_packed_product(isa, &product)
+    }
+
+    /// Scratch that `panels` needs for so many channels.
+    func scratchBytes(channels: Int) -> Int {
+        guard rowType == .float32 else { return 0 }
+        return (ck_packed_panel() * inputs * MemoryLayout<Float>.stride) + ck_packed_weight_bytes(CK_PACKED_F32, channels, inputs)
+    }
+
+    /// The panels of some channels, the first at a multiple of the panel: those that are kept, or float32 ones made in `scratch`.
+    @unsafe func panels(_ channels: Range<Int>, scratch: UnsafeMutableRawPointer) -> UnsafeRawPointer {
+        if case .packed(let type, let panels, _) = weight {
+            return unsafe panels.bytes.baseAddress! + ck_packed_weight_bytes(type.code, channels.lowerBound, inputs)
+        }
+        let step = ck_packed_panel()
+        let dense = unsafe scratch.assumingMemoryBound(to: Float.self)
+        let target = unsafe scratch + step * inputs * MemoryLayout<Float>.stride
+        for start in stride(from: channels.lowerBound, to: channels.upperBound, by: step) {
+            let end = min(start + step, channels.upperBound)
+            unsafe weight.decode(start..<end, inputs, into: dense)
+            let offset = ck_packed_weight_bytes(CK_PACKED_F32, start - channels.lowerBound, inputs)
+            unsafe ck_pack_weights(isa, CK_PACKED_F32, dense, end - start, inputs, target + offset)
+        }
+        return UnsafeRawPointer(target)
+    }
+
+    /// All panels of a weight, as int8 or rounded to bfloat16.
+    static func panels(of stored: StoredWeight, as type: PackedType) throws(AllocationError) -> Buffer {
+        let (outputs, inputs) = (stored.shape.rows, stored.shape.columns)
+        let buffer = try Buffer(byteCount: ck_packed_weight_bytes(type.code, outputs, inputs), zeroed: false)
+        if case .int8PerChannel(let values, _, _) = stored, type == .int8 {
+            Parallel.forEach(outputs, grain: ck_packed_panel()) { range in
+                let target = unsafe buffer.mutableBytes.baseAddress! + ck_packed_weight_bytes(type.code, range.lowerBound, inputs)
+                unsafe ck_pack_weights(isa, type.code, values.bytes.baseAddress! + range.lowerBound * inputs, range.count, inputs, target)
+            }
+            return buffer
+        }
+        let source: Storage
+        switch stored {
+        case .plain(let tensor) where tensor.dtype == .f16 || tensor.dtype == .bf16: source = .half(tensor)
+        case .plain(let tensor): source = .float32(tensor.dtype == .f32 ? Tensor(sharing: tensor) : try tensor.widened())
+        case .int8PerChannel(let values, let scales, _): source = .decoded(values, scales)
+        }
+        let step = ck_packed_panel()
+        try unsafe Parallel.forEach(outputs, grain: step, scratchBytes: step * inputs * MemoryLayout<Float>.stride) { range, scratch in
+            let dense = unsafe scratch.assumingMemoryBound(to: Float.self)
+            for start in stride(from: range.lowerBound, to: range.upperBound, by: step) {
+                let end = min(start + step, range.upperBound)
+                unsafe source.decode(start..<end, inputs, into: dense)
+                let target = unsafe buffer.mutableBytes.baseAddress! + ck_packed_weight_bytes(type.code, start, inputs)
+                unsafe ck_pack_weights(isa, type.code, dense, end - start, inputs, target)
+            }
+        }
+        return buffer
+    }
+}
+
+extension Linear {
+    /// residual [rows, outputs] += gate * (x W^T + b), with a gate `[outputs]` or 1.
+    func add(_ x: Tensor, to residual: inout Tensor, gate: Tensor? = nil) throws(AllocationError) {
+        precondition(residual.count / outputs == x.count / inputs)
+        guard let type = rowType else {
+            let update = try self(x)
+            if let gate { residual.add(update, gate: gate) } else { residual.add(update) }
+            return
+        }
+        let rows = try unsafe PackedRows(x.pointer, rows: x.count / inputs, columns: inputs, as: type)
+        // Products of several blocks of k keep their sums here.
+        var sums = try Tensor([rows.count, outputs], zeroed: false)
+        let epilogue = unsafe Epilogue(residual: residual.mutablePointer, gate: gate?.pointer)
+        unsafe try multiply(rows, to: sums.mutablePointer, stride: outputs, epilogue)
+        withExtendedLifetime((residual, gate, sums)) {}
+    }
+}

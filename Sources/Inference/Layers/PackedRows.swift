@@ -1,0 +1,69 @@
+import CKernels
+import Tensors
+
+/// What the packed products multiply (CKPacked.h).
+enum PackedType: Sendable, Equatable {
+    case int8, bfloat16, float32
+
+    var code: CInt {
+        switch self {
+        case .int8: CK_PACKED_S8
+        case .bfloat16: CK_PACKED_BF16
+        case .float32: CK_PACKED_F32
+        }
+    }
+}
+
+/// Rows of activations in the form that packed products read: made once, they serve all linears of one input.
+struct PackedRows: Sendable {
+    let type: PackedType
+    let count: Int
+    let columns: Int
+    private let values: Buffer
+    /// One per row for int8; for the others unused.
+    private let scales: Tensor
+
+    /// What a product splits rows by.
+    static let tile = 12
+
+    private typealias Kernel = @Sendable (Range<Int>, UnsafeMutableRawPointer, UnsafeMutablePointer<Float>, UnsafeMutableRawPointer) -> Void
+
+    /// Allocates, and has `kernel` fill ranges of rows: it gets a range, where its rows and their scales go, and scratch of one tile of floats.
+    private init(_ type: PackedType, _ count: Int, _ columns: Int, _ kernel: Kernel) throws(AllocationError) {
+        let values = try Buffer(byteCount: ck_packed_row_bytes(type.code, count, columns), zeroed: false)
+        var scales = try Tensor([count], zeroed: false)
+        let steps = unsafe SharedPointer(scales.mutablePointer)
+        try unsafe Parallel.forEach(count, grain: Self.tile, scratchBytes: Self.tile * columns * MemoryLayout<Float>.stride) { range, scratch in
+            let start = ck_packed_row_bytes(type.code, range.lowerBound, columns)
+            unsafe kernel(range, values.mutableBytes.baseAddress! + start, steps.pointer + range.lowerBound, scratch)
+        }
+        (self.type, self.count, self.columns, self.values, self.scales) = (type, count, columns, values, scales)
+    }
+
+    /// Quantizes, narrows or copies dense rows.
+    @unsafe init(_ x: UnsafePointer<Float>, rows: Int, columns: Int, as type: PackedType) throws(AllocationError) {
+        let source = unsafe SharedPointer(reading: x)
+        try unsafe self.init(type, rows, columns) { range, target, scales, _ in
+            unsafe ck_pack_rows(isa, type.code, source.pointer + range.lowerBound * columns, columns, target, scales, range.count, columns)
+        }
+    }
+
+    /// Packs rows after the layer norm of `ModulatedLayerNorm`, which are never written as floats.
+    init(_ x: Tensor, scale: Tensor, shift: Tensor, epsilon: Double, as type: PackedType) throws(AllocationError) {
+        let columns = scale.count
+        let (source, factor, offset) = unsafe (
+            SharedPointer(reading: x.pointer), SharedPointer(reading: scale.pointer), SharedPointer(reading: shift.pointer)
+        )
+        try unsafe self.init(type, x.count / columns, columns) { range, target, scales, scratch in
+            unsafe ck_pack_layernorm(
+                isa, type.code, source.pointer + range.lowerBound * columns, factor.pointer, offset.pointer, epsilon, target, scales, scratch, range.count,
+                columns)
+        }
+        withExtendedLifetime((x, scale, shift)) {}
+    }
+
+    /// The tile that starts with `row`, and that row's scale.
+    @unsafe func tile(at row: Int) -> (values: UnsafeRawPointer, scales: UnsafePointer<Float>) {
+        unsafe (values.bytes.baseAddress! + ck_packed_row_bytes(type.code, row, columns), scales.pointer + row)
+    }
+}

@@ -1,0 +1,79 @@
+import CKernels
+import Tensors
+
+/// The newest rows of a channels-last image that is made from the top down and used up close behind.
+///
+/// Each row has a pixel of zeros at either end, the padding of the convolution that reads it. For an integer convolution
+/// the rows are held quantized as well, each pixel with a scale of its own.
+struct RowRing: Sendable {
+    /// The image's extents, not the ring's.
+    let height: Int
+    let width: Int
+    let channels: Int
+    private let capacity: Int
+    private let floats: Buffer
+    private let quantized: (values: Buffer, scales: Buffer)?
+    private let pixelBytes: Int
+
+    /// Rows that stay readable behind the ones being written: what a convolution and a residual around two of them look back at.
+    private static let history = 3
+
+    /// - Parameters:
+    ///   - batch: the most rows that are written before those who read them get their turn.
+    ///   - quantizes: whether an integer convolution reads the rows.
+    init(height: Int, width: Int, channels: Int, batch: Int, quantizes: Bool) throws(AllocationError) {
+        (self.height, self.width, self.channels) = (height, width, channels)
+        capacity = min(height, batch + Self.history)
+        floats = try Buffer(byteCount: capacity * (width + 2) * channels * MemoryLayout<Float>.stride)
+        pixelBytes = ck_conv_i8_pixel_bytes(isa, channels)
+        guard quantizes else {
+            quantized = nil
+            return
+        }
+        quantized = (
+            try Buffer(byteCount: capacity * (width + 2) * pixelBytes, zeroed: false),
+            try Buffer(byteCount: capacity * (width + 2) * MemoryLayout<Float>.stride, zeroed: false)
+        )
+        for row in 0..<capacity {
+            seal(row, -1..<0)
+            seal(row, width..<width + 1)
+        }
+    }
+
+    /// Index of a pixel; columns -1 and `width` are the padding.
+    private func index(_ row: Int, _ column: Int) -> Int { row % capacity * (width + 2) + column + 1 }
+
+    /// A pixel of a row that the ring holds; valid while the ring lives.
+    @unsafe func pixel(_ row: Int, _ column: Int) -> UnsafeMutablePointer<Float> {
+        unsafe floats.mutableBytes.baseAddress!.assumingMemoryBound(to: Float.self) + index(row, column) * channels
+    }
+
+    /// Makes pixels that have been written ready for whoever reads them quantized.
+    func seal(_ row: Int, _ columns: Range<Int>) {
+        guard let (values, scales) = quantized else { return }
+        let first = index(row, columns.lowerBound)
+        unsafe ck_conv_i8_quantize(
+            isa, pixel(row, columns.lowerBound), channels, values.mutableBytes.baseAddress! + first * pixelBytes,
+            scales.mutableBytes.baseAddress! + first * MemoryLayout<Float>.stride, columns.count)
+    }
+
+    /// Rows as a convolution kernel takes them: from their left padding on, nil outside the image; in floats, or quantized with scales.
+    @unsafe func lines(_ rows: Range<Int>, quantized isQuantized: Bool) -> (pixels: [UnsafeRawPointer?], scales: [UnsafeRawPointer?]) {
+        var (pixels, found) = unsafe ([UnsafeRawPointer?](), [UnsafeRawPointer?]())
+        for row in rows {
+            guard (0..<height).contains(row) else {
+                unsafe pixels.append(nil)
+                unsafe found.append(nil)
+                continue
+            }
+            guard isQuantized else {
+                unsafe pixels.append(UnsafeRawPointer(pixel(row, -1)))
+                continue
+            }
+            guard let (values, scales) = quantized else { preconditionFailure("the ring was not made for integers") }
+            unsafe pixels.append(values.bytes.baseAddress! + index(row, -1) * pixelBytes)
+            unsafe found.append(scales.bytes.baseAddress! + index(row, -1) * MemoryLayout<Float>.stride)
+        }
+        return unsafe (pixels, found)
+    }
+}

@@ -1,0 +1,50 @@
+import CKernels
+import Tensors
+
+/// One step of a chain over rows: makes rows of an image when enough rows of the one before are there.
+struct RowStep: Sendable {
+    /// Rows of the result for the rows of the input.
+    enum Rate: Sendable { case same, double, half }
+
+    let rate: Rate
+    /// Rows of the input that a row needs below its own.
+    let reach: Int
+    /// Rows of the input, all in all.
+    let inputHeight: Int
+    /// The most rows made at once; even where the rate is double.
+    let batch: Int
+    /// Makes the given rows.
+    let run: @Sendable (Range<Int>) -> Void
+
+    /// How many rows can be made of the first `rows` rows of the input.
+    func makeable(_ rows: Int) -> Int {
+        let isComplete = rows == inputHeight
+        return switch rate {
+        case .same: isComplete ? rows : max(0, rows - reach)
+        case .double: 2 * (isComplete ? rows : max(0, rows - reach))
+        case .half: isComplete ? (rows + 1) / 2 : rows / 2
+        }
+    }
+}
+
+/// Rows that a thread can be busy with: pieces of a row, in which a pixel's channels stay together.
+enum RowPieces {
+    /// Pixels of a piece: what a convolution kernel works on at a time, so that its epilogue finds it in the cache.
+    private static let width = 96
+    /// Pixels of all rows made at once: enough for several threads, little beside an image.
+    private static let batch = 4096
+
+    /// Rows of an image of the given width to be made at once; a multiple of 4.
+    static func rows(width: Int) -> Int { min(64, max(4, batch / width / 4 * 4)) }
+
+    /// Calls `body` with every piece of the rows, on all cores.
+    static func forEach(_ rows: Range<Int>, width: Int, _ body: @Sendable (_ row: Int, _ columns: Range<Int>) -> Void) {
+        let pieces = (width + Self.width - 1) / Self.width
+        Parallel.forEach(rows.count * pieces) { range in
+            for index in range {
+                let piece = index % pieces
+                body(rows.lowerBound + index / pieces, piece * width / pieces..<(piece + 1) * width / pieces)
+            }
+        }
+    }
+}

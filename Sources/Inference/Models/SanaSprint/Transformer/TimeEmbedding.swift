@@ -1,0 +1,77 @@
+package import Tensors
+
+/// The networks that turn time and guidance into the embedding that modulates the blocks.
+///
+/// Source: SanaCombinedTimestepGuidanceEmbeddings of diffusers.
+struct TimeEmbedding: Sendable {
+    private let time: Embedder
+    private let guidance: Embedder
+    private let modulation: Linear
+
+    private struct Embedder: Sendable {
+        let first: Linear
+        let second: Linear
+
+        func callAsFunction(_ value: Double) throws(AllocationError) -> Tensor {
+            var hidden = try first(try Sinusoid.embed(value, channels: SanaSprintWeights.sinusoidChannels))
+            Activation.silu.apply(&hidden)
+            return try second(hidden)
+        }
+    }
+
+    init(_ loader: WeightLoader, width: Int) throws(WeightError) {
+        func embedder(_ name: String) throws(WeightError) -> Embedder {
+            Embedder(
+                first: try loader.linear("dit.\(name).in", width, SanaSprintWeights.sinusoidChannels, bias: true),
+                second: try loader.linear("dit.\(name).out", width, width, bias: true))
+        }
+        time = try embedder("time")
+        guidance = try embedder("guidance")
+        modulation = try loader.linear("dit.modulation", 6 * width, width, bias: true)
+    }
+
+    /// The embedding `[1, width]`, and its projection to the blocks' six vectors, `[6, width]`.
+    func callAsFunction(time: Double, guidance: Double) throws(AllocationError) -> (embedding: Tensor, modulation: Tensor) {
+        let embedding = try self.time(time).adding(try self.guidance(guidance))
+        var hidden = try embedding.copy()
+        Activation.silu.apply(&hidden)
+        return (embedding, try modulation(hidden).reshaped([6, embedding.columns]))
+    }
+}
+
+/// The tables of a frozen schedule: what `TimeEmbedding` gives for each of its rows.
+package struct ScheduleTables: Sendable {
+    /// `[rows, width]`.
+    package let embedding: Tensor
+    /// `[rows, 6, width]`.
+    package let modulation: Tensor
+
+    package static let embeddingName = "dit.schedule.embedding"
+    package static let modulationName = "dit.schedule.modulation"
+
+    /// Computes the tables with the networks' weights, one row after the other as a run without tables does.
+    package init(_ schedule: FrozenSchedule, _ c: TransformerConfiguration, from source: any WeightSource) throws(InferenceError) {
+        let network = try InferenceError.loading { () throws(WeightError) in try TimeEmbedding(WeightLoader(source: source), width: c.width) }
+        (embedding, modulation) = try InferenceError.wrap { () throws(AllocationError) in
+            var embedding = try Tensor([schedule.rows.count, c.width], zeroed: false)
+            var modulation = try Tensor([schedule.rows.count, 6, c.width], zeroed: false)
+            for (index, row) in schedule.rows.enumerated() {
+                let result = try network(time: row.flowTime, guidance: row.guidance * c.guidanceScale)
+                unsafe (embedding.mutablePointer + index * c.width).update(from: result.embedding.pointer, count: c.width)
+                unsafe (modulation.mutablePointer + index * 6 * c.width).update(from: result.modulation.pointer, count: 6 * c.width)
+            }
+            return (embedding, modulation)
+        }
+    }
+
+    /// Loads the tables of a file.
+    init(_ loader: WeightLoader, rows: Int, width: Int) throws(WeightError) {
+        embedding = try loader.tensor(Self.embeddingName, [rows, width])
+        modulation = try loader.tensor(Self.modulationName, [rows, 6, width])
+    }
+
+    /// One row, as `TimeEmbedding` gives it.
+    func row(_ index: Int) throws(AllocationError) -> (embedding: Tensor, modulation: Tensor) {
+        (try embedding.gatheringRows([index]), try modulation.gatheringRows([index]).reshaped([6, embedding.columns]))
+    }
+}

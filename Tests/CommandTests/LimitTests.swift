@@ -1,0 +1,54 @@
+import Foundation
+import Safetensors
+import TestKit
+import Testing
+
+/// What a machine may lack: memory, disk, a source that stays as it is. A clear error, no output, no crash.
+@Suite struct LimitTests {
+    /// The address space of each conversion, in KiB, as `ulimit -v` takes it. Where the program itself fits, it converts, and the bytes are the same.
+    @Test(arguments: [1 << 20, 2 << 20, 4 << 20]) func addressSpaceIsEnoughOrRefused(limit: Int) throws {
+        let shop = try Workshop()
+        let free = try shop.packed("int8")
+        let limited = shop.path("limited.sprint")
+        let result = try Tool.shell("ulimit -v \(limit); exec \"$TOOL\" convert \(Workshop.tiny) -o \(limited) --preset int8 --quiet")
+        #expect(result.status == 0, "\(result.errors)")
+        #expect(try Data(contentsOf: URL(fileURLWithPath: limited)) == Data(contentsOf: URL(fileURLWithPath: free)))
+        #expect(try Tool.shell("ulimit -v \(limit); exec \"$TOOL\" verify \(limited) --quiet").status == 0)
+    }
+
+    /// A tensor that is larger than the bound passes through it; a bound below what one row takes is refused before anything is written.
+    @Test func memoryBoundIsKeptOrRefused() throws {
+        let shop = try Workshop()
+        let refused = try Tool.run(["convert", Workshop.tiny, "-o", shop.path("x.sprint"), "--max-memory", "32MiB"])
+        #expect(refused.status == 2)
+        #expect(refused.errors.contains("--max-memory"), "\(refused.errors)")
+        #expect(shop.names.isEmpty)
+    }
+
+    /// A limit on file sizes stands in for the full disk: both fail in the middle of a write.
+    @Test(arguments: [100, 2000]) func aFullDiskIsAnError(blocks: Int) throws {
+        let shop = try Workshop()
+        let result = try Tool.shell("ulimit -f \(blocks); exec \"$TOOL\" convert \(Workshop.tiny) -o \(shop.path("x.sprint")) --preset fp32 --quiet")
+        #expect(result.status == 2, "\(result.errors)")
+        #expect(result.errors.hasPrefix("sprintpack: error: ") && result.errors.contains("x.sprint: write"), "\(result.errors)")
+        #expect(shop.names.isEmpty)
+    }
+
+    /// A source whose end is cut off while it is read, and one that is written to: from a shell that does so as soon as the program has opened it.
+    @Test(arguments: ["truncate -s 100000", "touch"]) func aSourceThatChangesIsAnError(change: String) throws {
+        let shop = try Workshop()
+        let checkpoint = try shop.checkpoint()
+        let weights = "\(checkpoint)/vae/diffusion_pytorch_model.safetensors"
+        // The first file that the plan reads is a pipe's worth away from the last: stopped in between, the program finds the change.
+        let result = try Tool.shell(
+            """
+            "$TOOL" convert \(checkpoint) -o \(shop.path("x.sprint")) --quiet --threads 1 & child=$!
+            until [ ! -d /proc/$child ] || ls -l /proc/$child/fd 2>/dev/null | grep -q model.safetensors; do :; done
+            kill -STOP $child; \(change) \(weights); kill -CONT $child; wait $child
+            """)
+        guard result.status != 0 else { return }  // it was done before the shell could look
+        #expect(result.status == 2, "\(result.errors)")
+        #expect(result.errors.contains("diffusion_pytorch_model.safetensors"), "\(result.errors)")
+        #expect(shop.names == ["checkpoint"])
+    }
+}

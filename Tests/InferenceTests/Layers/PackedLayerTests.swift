@@ -1,0 +1,50 @@
+import Inference
+import Tensors
+import TestKit
+import Testing
+
+/// What the packed products fuse, and bfloat16 arithmetic, against the same computed plainly.
+@Suite struct PackedLayerTests {
+    @Test(arguments: [TableWeights.Precision.stored, .int8]) func fusedFeedForwardIsTheSame(_ precision: TableWeights.Precision) throws {
+        let weights = try TableWeights("tiny-sprint", precision: precision)
+        let c = try FixtureConfiguration.read("tiny-sprint").transformer
+        var random = SplitMix64(seed: 61)
+        let x = try random.tensor([5, 7, c.width])
+        let loader = WeightLoader(source: weights)
+        let results = try [true, false].map { fused in
+            try GatedConvolution(loader, "dit.blocks.00.ff.", channels: c.width, hidden: c.hidden, norm: false, fused: fused)(x)
+        }
+        // Beside float32's own last bits, int8 may round a value the other way where it lies between two steps.
+        let bound = precision == .int8 ? 2e-3 : 1e-6
+        #expect(relativeError(results[0].elements, results[1].elements.map(Double.init)) < bound)
+    }
+
+    @Test(arguments: LinearTests.sizes) func bfloat16RoundsBothInputsAndNothingElse(_ size: LinearTests.Size) throws {
+        var random = SplitMix64(seed: 62)
+        let (x, w) = (try random.tensor([size.rows, size.inputs]), try random.tensor([size.outputs, size.inputs]))
+        let result = try Linear(.plain(EncodedTensor(w)), compute: .bfloat16)(x)
+        let rounded = try [x, w].map { try $0.narrowed(to: .bf16).widened() }
+        let (a, b) = (rounded[0].elements, rounded[1].elements)
+        let exact = (0..<size.rows * size.outputs).map { index in
+            (0..<size.inputs).reduce(0.0) {
+                let (row, output) = (index / size.outputs, index % size.outputs)
+                return $0 + Double(a[row * size.inputs + $1]) * Double(b[output * size.inputs + $1])
+            }
+        }
+        #expect(relativeError(result.elements, exact) < 5e-7)
+    }
+
+    @Test func bfloat16VelocitiesKeepTheirSignal() throws {
+        let weights = try TableWeights("tiny-sprint")
+        let c = try FixtureConfiguration.read("tiny-sprint").transformer
+        var random = SplitMix64(seed: 63)
+        let (latents, features) = (try random.tensor([c.channels, 8 * c.patch, 8 * c.patch]), try random.tensor([9, c.captionChannels]))
+        let results = try [Compute.float32, .bfloat16].map { compute in
+            let transformer = try SanaTransformer(c, from: weights, compute: compute)
+            return try transformer.velocity(latents, time: 0.7, guidance: 4.5, prompt: try transformer.prompt(features))
+        }
+        let error = relativeError(results[1].elements, results[0].elements.map(Double.init))
+        // bfloat16 keeps 8 bits: some 46 dB per rounding. No error at all would mean that nothing was rounded.
+        #expect(error < 3e-2 && error > 1e-5)
+    }
+}

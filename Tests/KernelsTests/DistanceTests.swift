@@ -1,0 +1,67 @@
+import CKernels
+import TestKit
+import Testing
+
+/// The two kernels that weights are encoded and judged with: the same bits on every set, and sums that float64 agrees with.
+@Suite struct DistanceTests {
+    private struct Rows: Equatable {
+        var q: [Int8]
+        var s: [Float]
+        var sums: [Double]
+    }
+
+    private func encode(_ set: InstructionSet, _ x: [Float], rows: Int, columns: Int) -> Rows {
+        var result = Rows(
+            q: [Int8](repeating: 99, count: rows * columns + 1), s: [Float](repeating: -1, count: rows + 1), sums: [Double](repeating: -1, count: 3 * rows + 1))
+        unsafe ck_quantize_rows_s8_distance(set.code, x, &result.q, &result.s, &result.sums, rows, columns)
+        #expect(result.q.last == 99 && result.s.last == -1 && result.sums.last == -1, "wrote past the end")
+        return result
+    }
+
+    @Test(arguments: InstructionSet.supported) func quantizesAsTheContractSays(_ set: InstructionSet) {
+        var random = SplitMix64(seed: 3)
+        for columns in Array(1...67) + [127, 128, 129, 1000] {
+            let x = random.floats(3 * columns, range: 0.2)
+            var q = [Int8](repeating: 0, count: 3 * columns), s = [Float](repeating: 0, count: 3), decoded = [Float](repeating: 0, count: 3 * columns)
+            unsafe ck_quantize_rows_s8(CK_ISA_PLAIN, x, columns, &q, &s, 3, columns)
+            unsafe ck_dequantize_rows_s8(CK_ISA_PLAIN, q, s, &decoded, columns, 3, columns)
+            let found = encode(set, x, rows: 3, columns: columns)
+            #expect(Array(found.q.dropLast()) == q && Array(found.s.dropLast()) == s, "\(columns)")
+            var sums = [Double](repeating: 0, count: 9)
+            unsafe ck_distance_rows(set.code, decoded, x, &sums, 3, columns)
+            #expect(Array(found.sums.dropLast()) == sums, "\(columns): one pass and two give the same bits")
+            #expect(found == encode(.plain, x, rows: 3, columns: columns), "\(columns)")
+        }
+    }
+
+    @Test(arguments: InstructionSet.supported) func sumsAreThoseOfFloat64(_ set: InstructionSet) {
+        var random = SplitMix64(seed: 5)
+        for columns in [1, 15, 16, 17, 33, 2240] {
+            let (a, b) = (random.floats(2 * columns), random.floats(2 * columns))
+            var sums = [Double](repeating: 0, count: 6)
+            unsafe ck_distance_rows(set.code, a, b, &sums, 2, columns)
+            for row in 0..<2 {
+                let range = row * columns..<(row + 1) * columns
+                let differences = range.map { abs(Double(a[$0]) - Double(b[$0])) }
+                let noise = differences.reduce(0) { $0 + $1 * $1 }
+                let signal = range.reduce(0.0) { $0 + Double(b[$1]) * Double(b[$1]) }
+                #expect(abs(sums[3 * row] - noise) <= 1e-13 * noise && abs(sums[3 * row + 1] - signal) <= 1e-13 * signal)
+                #expect(sums[3 * row + 2] == differences.max())
+            }
+        }
+    }
+
+    /// What has no distance counts for nothing, in whole lanes and in the last ones.
+    @Test(arguments: InstructionSet.supported) func nonfiniteSourcesCountForNothing(_ set: InstructionSet) {
+        var source = [Float](repeating: 2, count: 37), decoded = [Float](repeating: 1, count: 37)
+        for (index, value) in [(0, Float.nan), (20, .infinity), (36, -.infinity)] { (source[index], decoded[index]) = (value, value) }
+        var sums = [Double](repeating: 0, count: 3)
+        unsafe ck_distance_rows(set.code, decoded, source, &sums, 1, 37)
+        #expect(sums == [34, 4 * 34, 1])
+    }
+
+    @Test(arguments: InstructionSet.supported) func zerosHaveScaleOneAndNoDistance(_ set: InstructionSet) {
+        let found = encode(set, [Float](repeating: 0, count: 19), rows: 1, columns: 19)
+        #expect(found.s[0] == 1 && found.sums.dropLast() == [0, 0, 0] && found.q.dropLast().allSatisfy { $0 == 0 })
+    }
+}

@@ -1,0 +1,55 @@
+import Synchronization
+import Tensors
+import Testing
+
+@Suite struct WorkPoolTests {
+    @Test(arguments: [1, 2, 5]) func everyWorkIsDoneOnceAndHasItsResult(threads: Int) {
+        let pool = WorkPool(threads: threads)
+        let runs = Atomic<Int>(0)
+        let results = (0..<1000).map { index in
+            pool.submit { () -> Int in
+                runs.add(1, ordering: .relaxed)
+                return index * index
+            }
+        }
+        #expect(results.enumerated().allSatisfy { $1.wait() == $0 * $0 })
+        #expect(results[7].wait() == 49 && runs.load(ordering: .relaxed) == 1000)
+    }
+
+    /// What a work holds is let go with it, however many wait behind it.
+    @Test func doneWorkIsLetGo() {
+        final class Witness: Sendable {}
+        let pool = WorkPool(threads: 1)
+        weak var seen: Witness?
+        var first: Pending<Void>?
+        do {
+            let witness = Witness()
+            seen = witness
+            first = pool.submit { _ = witness }
+        }
+        let others = (0..<10).map { _ in pool.submit { 1 } }
+        first?.wait()
+        #expect(seen == nil)
+        for other in others { #expect(other.wait() == 1) }
+    }
+
+    @Test func aPoolMayEndWithWorkInIt() {
+        for _ in 0..<20 {
+            let pool = WorkPool(threads: 3)
+            for _ in 0..<50 { pool.submit(detached: {}) }
+        }
+    }
+
+    @Test func blocksAreUsedAgainAndCounted() throws {
+        let before = Memory.inUse
+        do {
+            let pool = BlockPool(limit: 1 << 20)
+            for _ in 0..<10 { _ = try Buffer(byteCount: 6_000_000, from: pool) }
+            let (a, b) = (try Buffer(byteCount: 700_000, from: pool), try Buffer(byteCount: 1, from: pool))
+            #expect(a.byteCount == 700_000 && b.byteCount == 1)
+            unsafe a.mutableBytes[699_999] = 1
+        }
+        // Other tests allocate meanwhile; what this one had is far more than they do.
+        #expect(Memory.inUse - before < 30_000_000)
+    }
+}
