@@ -1,5 +1,6 @@
 import Foundation
 import StrictJSON
+import TestKit
 import Testing
 
 /// `convert --freeze-steps`: the same pictures as without, and a clear word for everything else.
