@@ -11,8 +11,6 @@
 #else
 #include <immintrin.h>
 #endif
-#else
-#define CK_TARGET_AVX512
 #endif
 
 // As CK_VARIANTS and CK_CALL, with AVX-512 as well.

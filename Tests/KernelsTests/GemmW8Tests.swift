@@ -48,7 +48,7 @@ struct GemmW8Tests {
 
 extension Optional<[Float]> {
     fileprivate func withOptionalPointer(_ body: (UnsafePointer<Float>?) -> Void) {
-        guard let array = self else { return unsafe body(nil) }
+        guard let array = self else { return body(nil) }
         unsafe array.withUnsafeBufferPointer { unsafe body($0.baseAddress) }
     }
 }

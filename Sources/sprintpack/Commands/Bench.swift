@@ -61,7 +61,9 @@ struct Bench: Verb {
         if let frozen = pipeline?.frozenSchedule { request.follow(frozen, keepsSteps: true, keepsGuidance: false) }
         request.width = width
         request.height = height
-        if let pipeline, !pipeline.has(.textEncoder) { request.promptFeatures = try Self.features(channels: pipeline.configuration.transformer.captionChannels) }
+        if let pipeline, !pipeline.has(.textEncoder) {
+            request.promptFeatures = try Self.features(channels: pipeline.configuration.transformer.captionChannels)
+        }
         var times: [Stage: [Double]] = [:]
         var laps: [[(name: String, seconds: Double)]] = []
         let bar = common.progress("bench", unit: .steps)
