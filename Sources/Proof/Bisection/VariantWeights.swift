@@ -10,6 +10,7 @@ struct VariantWeights: WeightSource {
 
     var fusions: Fusions { source.fusions }
     var deviations: Deviations { suspicion.deviations }
+    var frozenSchedule: FrozenSchedule? { source.frozenSchedule }
     func tokenizer() throws(WeightError) -> [UInt8] { try source.tokenizer() }
     func contains(_ name: String) -> Bool { source.contains(name) }
 

@@ -14,7 +14,9 @@ struct PermutationRung: LadderRung {
 
     /// - Parameter fused: the checkpoint's weights as the converter lays them out, in float32.
     init(_ file: PackedFile, _ checkpoint: Checkpoint, fused: CheckpointWeights) throws {
-        let entries = file.directory.tensors.filter { entry in entry.sources.allSatisfy { $0.rowScale == nil } }
+        let entries = file.directory.tensors.filter { entry in
+            entry.shape.elementCount <= Self.mostElements && entry.sources.allSatisfy { $0.rowScale == nil }
+        }
         let isLarge = entries.reduce(0) { $0 + $1.shape.elementCount } > Self.mostElements
         var seen: Set<String> = []
         var (held, all) = (0, 0)

@@ -20,10 +20,21 @@ package struct ModelParts: Sendable {
     /// Token embeddings as the first layer takes them.
     package func embeddings(_ ids: [Int32]) throws(InferenceError) -> Tensor {
         guard let text = configuration.text else { throw .missingComponent(.textEncoder, needed: "embed tokens") }
-        let stored = try loading { () throws(WeightError) in try loader.tensor("text.embed.weight", [text.vocabulary, text.width]) }
+        let wanted = ids.map { min(max(0, Int($0)), text.vocabulary - 1) }
+        // The table is the largest weight of all: only the rows of these tokens are read.
+        let distinct = Set(wanted).sorted()
+        let places = Dictionary(uniqueKeysWithValues: distinct.enumerated().map { ($0.element, $0.offset) })
+        let stored = try loading { () throws(WeightError) in
+            try loader.rows(distinct, of: "text.embed.weight", [text.vocabulary, text.width])
+        }
         let scale = Double(text.width).squareRoot()
         return try wrap { () throws(AllocationError) in
-            var result = try stored.gatheringRows(ids.map { min(max(0, Int($0)), text.vocabulary - 1) })
+            let rows =
+                switch stored {
+                case .plain(let tensor): try tensor.widened()
+                case .int8PerChannel(let values, let scales, _): try values.scaledRows(by: scales)
+                }
+            var result = try rows.gatheringRows(wanted.map { places[$0] ?? 0 })
             var elements = result.mutableSpan
             for index in elements.indices { elements[index] = Float(Double(elements[index]) * scale) }
             return result
