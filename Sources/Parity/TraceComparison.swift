@@ -113,7 +113,7 @@ extension Finding {
 
 extension TraceWeights {
     /// The one that rounds more.
-    static func coarser(_ left: TraceWeights, _ right: TraceWeights) -> TraceWeights {
+    package static func coarser(_ left: TraceWeights, _ right: TraceWeights) -> TraceWeights {
         let order: [TraceWeights] = [.exact, .float16, .bfloat16, .int8]
         return order.last { $0 == left || $0 == right } ?? .exact
     }

@@ -10,12 +10,15 @@ package enum ProofError: Error, Sendable, Equatable, CustomStringConvertible {
     case conversion(ConversionError)
     case inference(InferenceError)
     case memory(AllocationError)
+    /// A trace that cannot be read.
+    case trace(String)
 
     package var description: String {
         switch self {
         case .conversion(let error): "\(error)"
         case .inference(let error): "\(error)"
         case .memory(let error): "\(error)"
+        case .trace(let message): message
         }
     }
 

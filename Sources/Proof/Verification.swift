@@ -51,7 +51,13 @@ package struct Verification: Sendable {
         take(BlobChecks(file, checkpoint).outcome)
         take(try PolicyChecks(file, checkpoint).outcome)
         take(try TensorChecks(file, checkpoint) { progress(.deriving(tensor: $0, done: $1, total: $2)) }.outcome)
+        if !findings.isEmpty {
+            findings = BlobCauses.explain(findings, file, checkpoint)
+            if let causes = try? WeightCauses(file, checkpoint) { findings = try causes.explain(findings) { progress(.running("why \($0) differs")) } }
+        }
         guard options.runsLayers else { return }
+        // A file that is no file of this checkpoint has no rungs to stand on.
+        if findings.isEmpty { take(try Ladder(file, checkpoint) { progress(.running($0)) }.outcome) }
         let layers = try LayerComparison(file, checkpoint, options) { progress(.running($0)) }
         take(layers.outcome)
         series = layers.series
@@ -60,7 +66,8 @@ package struct Verification: Sendable {
 
     private mutating func take(_ outcome: Outcome) {
         findings += outcome.findings
-        rungs += outcome.rungs
+        // In the order of the ladder, whatever the order of the checks.
+        for rung in outcome.rungs { rungs.insert(rung, at: rungs.lastIndex { $0.id <= rung.id }.map { $0 + 1 } ?? 0) }
         tables += outcome.tables
     }
 

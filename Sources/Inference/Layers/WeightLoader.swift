@@ -60,7 +60,8 @@ package struct WeightLoader: Sendable {
 
     func norm(_ name: String, _ channels: Int, bias: Bool = false, offset: Double = 0, epsilon: Double) throws(WeightError) -> RMSNorm {
         RMSNorm(
-            weight: try tensor(name + ".weight", [channels]), bias: bias ? try tensor(name + ".bias", [channels]) : nil, weightOffset: offset, epsilon: epsilon)
+            weight: try tensor(name + ".weight", [channels]), bias: bias ? try tensor(name + ".bias", [channels]) : nil, weightOffset: offset,
+            epsilon: source.deviations.normEpsilon ?? epsilon)
     }
 
     /// The stored weight, of the given shape and a type that can be computed with.

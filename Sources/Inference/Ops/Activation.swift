@@ -1,4 +1,5 @@
 import CKernels
+import Glibc
 package import Tensors
 
 /// The instruction set that kernels run with.
@@ -29,4 +30,11 @@ extension Tensor {
 
     /// x = gelu(x) in the tanh form.
     mutating func applyGELU() { unsafe update { x, count in unsafe ck_gelu_tanh(isa, x, x, count) } }
+
+    /// x = gelu(x) by the error function: not what SANA-Sprint computes, but what others take for it.
+    mutating func applyExactGELU() {
+        unsafe update { x, count in
+            for index in 0..<count { unsafe x[index] = Float(Double(x[index]) / 2 * (1 + erf(Double(x[index]) / 2.0.squareRoot()))) }
+        }
+    }
 }

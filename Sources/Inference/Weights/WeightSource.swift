@@ -11,6 +11,8 @@ package protocol WeightSource: Sendable {
     func tokenizer() throws(WeightError) -> [UInt8]
     /// Which fusions the weights have been through; they decide which names the table has.
     var fusions: Fusions { get }
+    /// Mistakes to make on purpose: none, but for a search for causes.
+    var deviations: Deviations { get }
     func contains(_ name: String) -> Bool
     /// Reads some rows of one weight, as they are stored: what `weight` gives with the others left out.
     /// - Parameter indices: of the first axis, ascending, each once.

@@ -20,6 +20,7 @@ extension TraceComparison {
         var report = ParityReport(
             kind: .comparison, title: "Comparison of two traces", passed: passed, headline: headline, environment: files + environment, command: command)
         report.findings = findings
+        report.rungs = rungs
         let note = "In the order in which the data flowed; what comes first cannot be broken by what comes later."
         report.series = [ProbeSeries(title: "Probes", note: note, results: results)]
         report.onlyInReference = onlyInReference

@@ -19,8 +19,8 @@ extension ParityReport {
     private func section(_ title: String, _ body: String) -> String { "<section><h2>\(HTML.escaped(title))</h2>\(body)</section>" }
 
     private var findingsTable: String {
-        let rows = findings.map { HTML.Row([$0.subject, $0.what, $0.expected, $0.found, $0.hint ?? ""], passed: false) }
-        return HTML.table(["Subject", "What", "Expected", "Found", "Next step"], rows)
+        let rows = findings.map { HTML.Row([$0.subject, $0.what, $0.expected, $0.found, $0.cause?.text ?? "", $0.hint ?? ""], passed: false) }
+        return HTML.table(["Subject", "What", "Expected", "Found", "Cause", "Next step"], rows)
     }
 
     private var rungsTable: String {

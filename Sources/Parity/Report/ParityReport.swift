@@ -6,9 +6,9 @@ package struct ParityReport: Sendable {
 
     package let kind: Kind
     package let title: String
-    package let passed: Bool
+    package private(set) var passed: Bool
     /// One sentence: what was found.
-    package let headline: String
+    package private(set) var headline: String
     /// Tool, processor, libraries, files, in the order in which to show them.
     package var environment: [(name: String, value: String)]
     /// What to type to get this report again.
@@ -32,6 +32,9 @@ package struct ParityReport: Sendable {
         self.environment = environment
         self.command = command
     }
+
+    /// Turns the verdict: what was found since the report was begun.
+    package mutating func fail(_ headline: String) { (passed, self.headline) = (false, headline) }
 }
 
 /// One claim of the ladder (quantizer, container, layers, ...), measured.

@@ -45,8 +45,15 @@ extension JSONValue {
 
 extension Finding {
     package var json: JSONValue {
-        ["subject": .string(subject), "what": .string(what), "expected": .string(expected), "found": .string(found), "hint": .text(hint)]
+        [
+            "subject": .string(subject), "what": .string(what), "expected": .string(expected), "found": .string(found), "hint": .text(hint),
+            "cause": cause?.json ?? .null,
+        ]
     }
+}
+
+extension Cause {
+    package var json: JSONValue { ["kind": .string(kind.rawValue), "text": .string(text), "residual": .finite(residual)] }
 }
 
 extension Rung {

@@ -1,5 +1,12 @@
 import ArgumentParser
+import Checkpoints
+import Conversion
+import Files
+import Inference
+import PackedFiles
 import Parity
+import Proof
+import Safetensors
 
 /// `sprintpack compare`: two traces, probe by probe.
 struct Compare: Verb {
@@ -7,8 +14,11 @@ struct Compare: Verb {
         abstract: "Compare two traces probe by probe and name the first one that is off.",
         discussion: """
             EXAMPLES:
-              sprintpack compare torch.safetensors ours.safetensors
               sprintpack compare torch64.safetensors ours.safetensors --html r.html
+              sprintpack compare torch.safetensors engine.safetensors --with sana.sprint
+
+            With --with every step of the compared trace is computed again from that step's own inputs: the steps that are wrong are named, and
+            where making a known mistake on purpose gives the trace's values, so is the mistake.
 
             A trace is a safetensors file with the probe names of Formats/trace.md; any engine can write one.
             """)
@@ -24,6 +34,12 @@ struct Compare: Verb {
             "With a float64 reference: a float32 trace of the same program, twice whose own error is allowed.", valueName: "trace.safetensors"))
     var yardstick: String?
 
+    @Option(help: ArgumentHelp("The model that both traces are of: a packed file or a checkpoint.", valueName: "file.sprint|checkpoint"))
+    var with: String?
+
+    @Option(help: ArgumentHelp("With a checkpoint: which variant of its weight files to read.", valueName: "name"))
+    var variant: String?
+
     @Option(help: ArgumentHelp("Write the report as a page.", valueName: "report.html"))
     var html: String?
 
@@ -32,10 +48,26 @@ struct Compare: Verb {
 
 extension Compare {
     func execute() throws -> Outcome {
-        let comparison = try TraceComparison.compare(
-            reference: TraceFile.open(reference), other: TraceFile.open(other), yardstick: yardstick.map { try TraceFile.open($0) })
-        let report = comparison.report(
-            environment: Version.environment, command: "sprintpack compare \(reference) \(other)", encodePNG: ParityReport.png)
-        return try report.deliver(common, html: html, inputs: [comparison.reference.identity, comparison.other.identity])
+        let (right, judged) = (try TraceFile.open(reference), try TraceFile.open(other))
+        let comparison = try TraceComparison.compare(reference: right, other: judged, yardstick: yardstick.map { try TraceFile.open($0) })
+        let command = "sprintpack compare \(reference) \(other)" + (with.map { " --with \($0)" } ?? "")
+        var report = comparison.report(environment: Version.environment, command: command, encodePNG: ParityReport.png)
+        var inputs = [right.identity, judged.identity]
+        if let with {
+            let (weights, identities) = try Self.weights(with, variant: variant)
+            inputs += identities
+            report.add(try Bisection(reference: right, other: judged, weights: weights), to: comparison)
+        }
+        return try report.deliver(common, html: html, inputs: inputs)
+    }
+
+    /// The weights of a packed file, or a checkpoint's own.
+    private static func weights(_ path: String, variant: String?) throws -> (any WeightSource, [FileIdentity]) {
+        guard Paths.isDirectory(path) else {
+            let file = try PackedFile.open(path)
+            return (try PackedWeights(file), [file.identity])
+        }
+        let checkpoint = try Checkpoint.open(path, variant: variant)
+        return (try CheckpointWeights(checkpoint), checkpoint.inputIdentities)
     }
 }

@@ -13,7 +13,8 @@ struct Verify: Verb {
               sprintpack verify sana.sprint
               sprintpack verify sana.sprint --against sana-1.6b-diffusers --html r.html
 
-            With --against: the SHA-256 of every source tensor, every packed tensor derived again, and both models run layer by layer.
+            With --against: the SHA-256 of every source tensor, every packed tensor derived again, the ladder from the
+            quantizer to single operations in float64, and both models run layer by layer. What differs is told with its cause where one fits.
             """)
 
     @Argument(help: ArgumentHelp("The packed file.", valueName: "file.sprint"))

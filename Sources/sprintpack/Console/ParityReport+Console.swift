@@ -20,7 +20,9 @@ extension ParityReport {
     private var text: String {
         var lines = ["\(passed ? "PASS" : "FAIL")  \(headline)"]
         for finding in findings {
-            lines.append("  \(finding.subject): \(finding.what): expected \(finding.expected), found \(finding.found)\(finding.hint.map { "; \($0)" } ?? "")")
+            lines.append("  \(finding.subject): \(finding.what): expected \(finding.expected), found \(finding.found)")
+            if let cause = finding.cause { lines.append("    cause: \(cause.text)") }
+            if let hint = finding.hint { lines.append("    \(hint)") }
         }
         if !rungs.isEmpty {
             lines.append(Table.text(rungs.map { ["  \($0.passed ? "ok  " : "FAIL")", $0.id, $0.claim, $0.measure, $0.gate, $0.margin] }))

@@ -13,7 +13,7 @@ package final class SanaTransformer: Sendable {
     private let output: Linear
 
     /// Epsilon of the last norm: fixed in SanaModulatedNorm, unlike those of the blocks.
-    private static let outputEpsilon = 1e-6
+    static let outputEpsilon = 1e-6
 
     package init(
         _ configuration: TransformerConfiguration, from source: any WeightSource, compute: Compute = .float32

@@ -9,6 +9,7 @@ struct TransformerConditioning: Sendable {
     private let captionIn: Linear
     private let captionOut: Linear
     private let captionNorm: RMSNorm
+    private let exactGELU: Bool
 
     private enum Timing: Sendable {
         case networks(TimeEmbedding)
@@ -26,6 +27,7 @@ struct TransformerConditioning: Sendable {
             }
         captionIn = try loader.linear("dit.caption.in", c.width, c.captionChannels, bias: true)
         captionOut = try loader.linear("dit.caption.out", c.width, c.width, bias: true)
+        exactGELU = loader.source.deviations.exactGELU
         captionNorm = try loader.norm("dit.caption.norm", c.width, epsilon: 1e-5)
     }
 
@@ -49,7 +51,7 @@ struct TransformerConditioning: Sendable {
     /// The prompt's features `[tokens, captionChannels]` at the transformer's width, normed.
     func caption(_ features: Tensor) throws(AllocationError) -> Tensor {
         var hidden = try captionIn(features)
-        hidden.applyGELU()
+        if exactGELU { hidden.applyExactGELU() } else { hidden.applyGELU() }
         return try captionNorm(try captionOut(hidden))
     }
 }

@@ -1,0 +1,90 @@
+import Checkpoints
+import Conversion
+import Files
+import Inference
+import PackedFiles
+import Parity
+import Proof
+import Safetensors
+import Tensors
+import TestKit
+import Testing
+
+/// Forty honest files: whoever accuses one of them cries wolf.
+struct HonestConversion: Sendable, CustomTestStringConvertible {
+    let checkpoint: String
+    let preset: Preset
+    var fusions: Fusions?
+    var rules = ""
+    /// The type that the checkpoint's weights are stored in anew; nil for the fixture as it is.
+    var type: DType?
+
+    var testDescription: String {
+        "\(checkpoint) \(preset.rawValue) \(fusions.map { $0.names.joined(separator: "+") } ?? "default") \(rules) \(type?.rawValue ?? "")"
+    }
+
+    static let all: [HonestConversion] = {
+        var list: [HonestConversion] = []
+        for checkpoint in ["mini", "odd"] {
+            for preset in Preset.allCases {
+                for fusions in [[], .lossless, [.queryKeyValue, .crossKeyValue, .queryNorm]] as [Fusions] {
+                    list.append(HonestConversion(checkpoint: checkpoint, preset: preset, fusions: fusions))
+                }
+            }
+        }
+        for preset in Preset.allCases { list.append(HonestConversion(checkpoint: "tiny-sprint", preset: preset)) }
+        let rules = [
+            "dit.blocks.00.* bf16", "*.cross.kv.weight int8-per-channel float", "text.layers.*.mlp.* f16\ntext.* bf16", "vae.dec.* f32",
+            "dit.blocks.01.ff.*.weight f16\ndit.* bf16",
+        ]
+        for text in rules {
+            for checkpoint in ["mini", "tiny-sprint"] where list.count < 36 {
+                list.append(HonestConversion(checkpoint: checkpoint, preset: .int8, rules: text))
+            }
+        }
+        for type in [DType.f32, .f16] { for preset in [Preset.int8, .bf16] { list.append(HonestConversion(checkpoint: "mini", preset: preset, type: type)) } }
+        return list
+    }()
+}
+
+@Suite struct HonestConversionTests {
+    private static let variants = ["odd": "fp16"]
+
+    @Test func thereAreForty() { #expect(HonestConversion.all.count == 40) }
+
+    @Test("an honest conversion is not accused", arguments: HonestConversion.all)
+    func honest(_ conversion: HonestConversion) throws {
+        let folder = try TemporaryFolder()
+        var checkpoint = try Checkpoint.open(Fixtures.path(conversion.checkpoint), variant: Self.variants[conversion.checkpoint])
+        if let type = conversion.type { checkpoint = try Self.retyped(checkpoint, type, in: folder.file("retyped")) }
+        let rules = conversion.rules.isEmpty ? nil : try RuleFile(Array(conversion.rules.utf8))
+        let options = ConversionOptions(conversion.preset, rules: rules, fusions: conversion.fusions, components: .all)
+        _ = try Converter.run(ConversionPlan(checkpoint, options), output: folder.file("honest.sprint"), tool: "proof tests")
+        let verification = try Verification(PackedFile.open(folder.file("honest.sprint")), against: checkpoint)
+        #expect(verification.findings == [])
+        #expect(verification.rungs.filter { !$0.passed } == [])
+        #expect(Set(verification.rungs.map(\.id)) == ["P0", "P1", "P2", "P3", "P4", "P5", "P6", "P7", "P8", "P9"])
+        #expect(verification.rungs.map(\.id) == verification.rungs.map(\.id).sorted(), "rungs come in the order of the ladder")
+    }
+
+    /// A copy of a checkpoint whose weights are stored in another type, one file for each component.
+    private static func retyped(_ checkpoint: Checkpoint, _ type: DType, in path: String) throws -> Checkpoint {
+        try Paths.makeDirectory(path)
+        for file in checkpoint.smallFiles {
+            if let folder = file.path.split(separator: "/").dropLast().first, !Paths.isDirectory(Paths.join(path, String(folder))) {
+                try Paths.makeDirectory(Paths.join(path, String(folder)))
+            }
+            try OutputFile.write(file.bytes, to: Paths.join(path, file.path), replace: true)
+        }
+        for (folder, component) in checkpoint.components where !component.files.isEmpty {
+            var tensors: [(String, EncodedTensor)] = []
+            for name in component.tensorNames { tensors.append((name, try component.read(name).widened().narrowed(to: type))) }
+            let name = folder == "text_encoder" ? "model" : "diffusion_pytorch_model"
+            let writer = try SafetensorsWriter(
+                path: Paths.join(path, "\(folder)/\(name).safetensors"), replace: true, tensors: tensors.map { ($0.0, $0.1.dtype, $0.1.shape) })
+            for (_, tensor) in tensors { try writer.append(tensor) }
+            try writer.finish()
+        }
+        return try Checkpoint.open(path)
+    }
+}
