@@ -69,11 +69,14 @@ struct FrameProblem: Error, Sendable, Equatable {
 
     /// What is compressed, which decides how.
     enum Kind {
-        /// Text, with its repetitions: level 1.
+        /// Text, with its repetitions: level 1. So are float32 planes of 16-bit weights, half of whose bytes are zeros.
         case text
         /// Weights, whose values are independent: an entropy code for each block of 128 KiB and no search for repetitions. It ends 1 to 3% above
         /// the order-0 entropy, closer than level 1, which finds repetitions that cost more than they save.
         case weights
+
+        /// Of planes of a type.
+        static func planes(of dtype: DType) -> Kind { dtype.byteCount <= 2 ? .weights : .text }
     }
 
     /// What is shorter is compressed as text: a table of codes would be most of it.

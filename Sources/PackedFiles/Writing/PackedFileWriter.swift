@@ -77,7 +77,7 @@ package final class PackedFileWriter {
         precondition(TensorDescription.layouts.contains(tensor.layout), "unknown layout \(tensor.layout)")
         precondition(tensor.activations.map(TensorDescription.knownActivations.contains) ?? true, "unknown activations")
         let planes = tensor.scheme.planes(for: tensor.shape)
-        sections.begin(elementByteCount: planes[0].dtype.byteCount, .weights)
+        sections.begin(elementByteCount: planes[0].dtype.byteCount, .planes(of: planes[0].dtype))
         open = OpenTensor(tensor, planes)
     }
 
@@ -104,7 +104,7 @@ package final class PackedFileWriter {
         var entries: [PlaneEntry] = []
         for (index, plane) in tensor.planes.enumerated() {
             if index > 0 {
-                sections.begin(elementByteCount: plane.dtype.byteCount, .weights)
+                sections.begin(elementByteCount: plane.dtype.byteCount, .planes(of: plane.dtype))
                 for part in tensor.held[index] { unsafe try sections.append(part.bytes) }
             }
             try sections.end { [unowned self] section in
