@@ -47,8 +47,13 @@ def main():
         for result in rows.ROWS[name](bench):
             results.append(result)
             print(result.text, flush=True)
-    report = dict(machine=bench.machine, layers=options.layers, runs=options.runs, rows=[vars(result) for result in results])
+    fresh = [vars(result) for result in results]
+    report = dict(machine=bench.machine, layers=options.layers, runs=options.runs, rows=fresh)
     if options.json:
+        # Rows that this run did not measure stay.
+        if options.json.exists():
+            names = {(row["name"], row["peer_name"]) for row in fresh}
+            report["rows"] = [row for row in json.loads(options.json.read_text())["rows"] if (row["name"], row["peer_name"]) not in names] + fresh
         options.json.write_text(json.dumps(report, indent=2) + "\n")
     if options.svg:
         options.svg.write_text(chart.svg(report))

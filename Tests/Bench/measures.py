@@ -39,7 +39,7 @@ def int8_excess(path):
         p = counts[counts > 0] / counts.sum()
         bits += -(p * numpy.log2(p)).sum() * counts.sum()
         total += stored(plane)
-    return total * 8 / bits - 1
+    return float(total * 8 / bits - 1)
 
 
 def stored_share(path):
