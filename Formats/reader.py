@@ -27,22 +27,23 @@ def need(condition, name, subject):
 # schemes.md
 def planes_of(scheme, shape):
     return [("values", FLOATS[scheme], shape)] if scheme in FLOATS else [("values", "I8", shape), ("scales", "F32", shape[:1] or [1])]
-
 def float_bits(dtype, data):
-    if dtype == "F32":
-        return array("I", data)
-    if dtype == "BF16":
-        return array("I", [code << 16 for code in array("H", data)])
-    return array("I", array("f", struct.unpack(f"<{len(data) // 2}e", data)).tobytes())
-
+    if dtype == "F16":
+        return array("I", array("f", struct.unpack(f"<{len(data) // 2}e", data)).tobytes())
+    return array("I", data if dtype == "F32" else [code << 16 for code in array("H", data)])
+def turn(values):
+    """Blocks of 32 times the Hadamard matrix. Sums and products of two float32 are exact, or rounded alike, in a double."""
+    for step in (1, 2, 4, 8, 16):
+        values = array("f", [values[i ^ step] - v if i & step else v + values[i ^ step] for i, v in enumerate(values)])
+    return array("f", [v * 11863283 / 2**26 for v in values])
 def decode(tensor, planes):
     """The values as little-endian float32."""
     if tensor["scheme"] in FLOATS:
         return float_bits(FLOATS[tensor["scheme"]], planes[0]).tobytes()
     values, scales = array("b", planes[0]), array("f", planes[1])
     row = len(values) // len(scales)
-    return array("f", [scales[i // row] * q for i, q in enumerate(values)]).tobytes()  # rounded once: the product is exact in a double
-
+    result = array("f", [scales[i // row] * q for i, q in enumerate(values)])  # rounded once: the product is exact in a double
+    return (turn(result) if tensor["scheme"] == "int8-rotated" else result).tobytes()
 def bad_values(tensor, index, data):
     if tensor["scheme"] in FLOATS:
         return sum(bits & 0x7F800000 == 0x7F800000 for bits in float_bits(FLOATS[tensor["scheme"]], data))
@@ -59,10 +60,8 @@ def inflate(data, size, name, subject):
         return content
     except zstandard.ZstdError:
         raise Refused(name, subject) from None
-
 def good_name(name):
     return 0 < len(name.encode()) <= 512 and not any(ord(c) < 32 or ord(c) == 127 for c in name)
-
 def canonical_text(value):
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
@@ -123,13 +122,14 @@ class File:
     def check_tensor(self, tensor, components):
         name, shape, scheme = tensor["name"], tensor["shape"], tensor["scheme"]
         need(good_name(name), "invalid-name", name)
-        need(scheme in [*FLOATS, "int8-per-channel"], "unknown-scheme", f"{name}: {scheme}")
+        need(scheme in [*FLOATS, "int8-per-channel", "int8-rotated"], "unknown-scheme", f"{name}: {scheme}")
         need(tensor["layout"] in ("same", "channels-last"), "unknown-layout", name)
         need(tensor.get("activations", "float") in ("float", "int8-per-token"), "unknown-activations", name)
         need(len(shape) <= 8 and all(type(n) is int and n > 0 for n in shape) and math.prod(shape) < 1 << 60, "invalid-shape", name)
         need(tensor["component"] in components, "unknown-component", name)
         need(len(tensor["planes"]) <= 16, "count-limit", name)
         need(len(tensor["planes"]) == len(planes_of(scheme, shape)), "plane-mismatch", name)
+        need(scheme != "int8-rotated" or math.prod(shape[1:]) % 32 == 0, "plane-mismatch", name)
         for plane, (label, dtype, extents) in zip(tensor["planes"], planes_of(scheme, shape)):
             need(plane["dtype"] in SIZES, "unknown-dtype", name)
             need((plane["name"], plane["dtype"], plane["shape"]) == (label, dtype, extents), "plane-mismatch", f"{name}, {label}")

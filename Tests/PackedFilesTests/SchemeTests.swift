@@ -35,7 +35,7 @@ import Testing
     @Test("A decoded value is within the scheme's bound, and the bound is tight", arguments: Scheme.allCases)
     func bound(scheme: Scheme) throws {
         for (round, scale) in [Float(0.02), 300, 1e-6, 3e-8, 0x1p-130, 0x1p-141].enumerated() {
-            let source = try Tensor([16, 250], Samples.weights(4000, seed: UInt64(round), scale: scale))
+            let source = try Tensor([16, 256], Samples.weights(4096, seed: UInt64(round), scale: scale))
             var planes = try scheme.encode(source, subject: "w")
             let check = try scheme.checkBound(planes, source: source)
             #expect(check.holds, "scale \(scale)")
@@ -45,13 +45,47 @@ import Testing
             // Two codes further is too far for every scheme.
             if scale == 0.02 {
                 var bytes = planes[0].array
-                let element = 16 * 250 - 3
+                let element = 16 * 256 - 3
                 bytes[element * planes[0].dtype.byteCount] ^= 2
                 planes[0] = try EncodedTensor(planes[0].dtype, planes[0].shape, bytes)
                 let broken = try scheme.checkBound(planes, source: source)
                 #expect(broken.violations == 1 && broken.first == element)
             }
         }
+    }
+
+    @Test("int8-rotated is int8-per-channel of turned rows, there and back")
+    func rotated() throws {
+        let source = try Tensor([4, 96], Samples.weights(384, seed: 5))
+        let turned = try Scheme.int8Rotated.basis(of: source)
+        let (planes, expected) = (try Scheme.int8Rotated.encode(source, subject: "w"), try Scheme.int8PerChannel.encode(turned, subject: "w"))
+        #expect(planes[0].array == expected[0].array && planes[1].array == expected[1].array)
+        let decoded = try Scheme.int8Rotated.decode(planes, shape: source.shape)
+        let back = try Scheme.int8Rotated.basis(of: Scheme.int8PerChannel.decode(expected, shape: source.shape))
+        #expect(decoded.elements == back.elements)
+    }
+
+    @Test("Turning shares an outlier among its block: the row keeps its resolution")
+    func rotatedOutlier() throws {
+        var values = Samples.weights(3200, seed: 6, scale: 1)
+        for row in 0..<10 { values[320 * row + 31 * row] = 60 }
+        let source = try Tensor([10, 320], values)
+        func sqnr(_ scheme: Scheme) throws -> Double {
+            var sum = QuantizationErrorSum()
+            sum.add(decoded: try scheme.decode(scheme.encode(source, subject: "w"), shape: source.shape), source: source)
+            return try #require(sum.result.sqnr)
+        }
+        #expect(try sqnr(.int8Rotated) > sqnr(.int8PerChannel) + 8)
+    }
+
+    @Test("Rows that are no blocks of 32, and sums beyond float32, are refused")
+    func rotatedRefusals() throws {
+        #expect(Scheme.int8Rotated.holds([7, 64]) && !Scheme.int8Rotated.holds([64, 7]) && !Scheme.int8Rotated.holds([64]) && Scheme.f16.holds([64, 7]))
+        let error = #expect(throws: PackedFileError.self) {
+            try Scheme.int8Rotated.encode(Tensor([1, 32], [Float](repeating: 3e38, count: 32)), subject: "w", firstElement: 32)
+        }
+        #expect(error?.failure == .outOfRange)
+        #expect(error?.description.contains("tensor w, element 32") == true)
     }
 
     @Test("A clamped value of a subnormal scale stays within the bound")
@@ -92,6 +126,7 @@ import Testing
         let wide = try EncodedTensor(.f64, [1], [0, 0, 0, 0, 0, 0, 0xF0, 0x7E])
         #expect(throws: PackedFileError.self) { try Scheme.f32.encode(wide, subject: "w") }
         for value in [Float.nan, .infinity, -.infinity] {
+            #expect(throws: PackedFileError.self) { try Scheme.int8Rotated.encode(Tensor([1, 32], [Float](repeating: value, count: 32)), subject: "w") }
             let error = #expect(throws: PackedFileError.self) { try Scheme.int8PerChannel.encode(Tensor([1, 3], [0, 1, value]), subject: "w") }
             #expect(error?.failure == .nonfinite)
             #expect(error?.description.contains("element 2") == true)

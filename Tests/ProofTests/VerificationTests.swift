@@ -129,7 +129,7 @@ import Testing
             })
         let verification = try Verification(changed, against: checkpoint(), options: tensorsOnly)
         #expect(verification.findings.map(\.subject) == ["dit.blocks.00.ff.out.weight"])
-        #expect(verification.findings.first?.expected == "int8-per-channel int8-per-token")
+        #expect(verification.findings.first?.expected == "int8-rotated int8-per-token")
     }
 
     @Test func aChangedConfigurationIsFound() throws {

@@ -58,6 +58,12 @@ void ck_w8_rows_linear(
 
 // ---- Weights to int8, and the distance of stored values from their source (distance.c)
 
+/// y f32 [m, k] (ldy) = x f32 [m, k] (ldx) times the normalized Hadamard matrix of 32, block by block; in place where both are one.
+///
+/// k is a multiple of 32. Five steps of sums and differences of float32, of elements 1, 2, 4, 8 and 16 apart, then the factor
+/// fl(1 / sqrt(32)): the same bits on every instruction set.
+void ck_rotate_rows(int isa, const void *x, size_t ldx, void *y, size_t ldy, size_t m, size_t k);
+
 /// Of each row of two f32 [m, k] (dense): sums f64 [m, 3] = sum of (decoded - source)^2, sum of source^2, largest |decoded - source|.
 ///
 /// Differences and sums are double, in one order for every instruction set. Elements whose source is NaN or infinite count as 0.

@@ -26,7 +26,7 @@ package struct QuantizationPolicy: Sendable, Equatable {
         // A few computed vectors, which every step adds to everything.
         if row.role == .schedule { return Decision(storage: Storage(.f32), line: nil) }
         guard let rule = rules.first(where: { $0.matches(row.name) }) else {
-            return Decision(storage: Self.storage(preset, role: row.role, component: component, dtypes: dtypes), line: nil)
+            return Decision(storage: Self.storage(preset, row, component: component, dtypes: dtypes), line: nil)
         }
         guard rule.scheme.isQuantized else { return Decision(storage: Storage(rule.scheme), line: rule.line) }
         guard row.role.holdsQuantizedRows else {
@@ -34,16 +34,23 @@ package struct QuantizationPolicy: Sendable, Equatable {
                 line: rule.line,
                 message: "\(rule.scheme.rawValue) cannot hold \(row.name), a \(row.role.rawValue); give it f32, f16 or bf16 by a rule above this one")
         }
-        let activations = rule.activations ?? row.role.defaultActivations
-        guard activations == .float || row.role.takesIntegerActivations else {
+        guard rule.scheme.holds(row.shape) else {
             throw .rule(
                 line: rule.line,
-                message: "\(row.name), a \(row.role.rawValue), has no \(activations.rawValue) arithmetic; give it the activations float")
+                message: "\(rule.scheme.rawValue) cannot hold \(row.name), \(row.shape), whose rows are no blocks of 32; give it int8-per-channel")
+        }
+        let activations = rule.activations ?? row.role.defaultActivations
+        let isConvolution = row.shape.rank > 2
+        guard activations == .float || row.role.takesIntegerActivations && !(rule.scheme == .int8Rotated && isConvolution) else {
+            throw .rule(
+                line: rule.line,
+                message: "\(row.name), a \(row.role.rawValue), has no \(activations.rawValue) arithmetic\(isConvolution ? " for \(rule.scheme.rawValue)" : "")"
+                    + "; give it the activations float")
         }
         return Decision(storage: Storage(rule.scheme, activations: activations), line: rule.line)
     }
 
-    private static func storage(_ preset: Preset, role: Role, component: Component, dtypes: [DType]) -> Storage {
+    private static func storage(_ preset: Preset, _ row: WeightRow, component: Component, dtypes: [DType]) -> Storage {
         switch preset {
         case .fp32: return Storage(.f32)
         case .fp16: return Storage(.f16)
@@ -52,8 +59,9 @@ package struct QuantizationPolicy: Sendable, Equatable {
         }
         // The encoder does not draw: it is packed on request only, to be as good as 16 bits are.
         if component == .vaeEncoder { return Storage(.f16) }
-        switch role {
-        case .linear, .textLinear, .embedding, .convolution: return Storage(.int8PerChannel, activations: role.defaultActivations)
+        switch row.role {
+        case .linear, .textLinear, .embedding, .convolution: return Storage(.int8PerChannel, activations: row.role.defaultActivations)
+        case .gatedLinear: return Storage(Scheme.int8Rotated.holds(row.shape) ? .int8Rotated : .int8PerChannel, activations: .int8PerToken)
         case .sensitiveLinear, .sensitiveConvolution, .groupedConvolution, .depthwise, .bias, .norm, .table, .schedule:
             return Storage(component == .vaeDecoder ? .f16 : kept(dtypes))
         }
@@ -72,7 +80,7 @@ extension Role {
     /// Whether a scale per output channel makes sense: the rows are dot products or table rows of many elements.
     var holdsQuantizedRows: Bool {
         switch self {
-        case .linear, .textLinear, .sensitiveLinear, .embedding, .convolution, .sensitiveConvolution, .groupedConvolution: true
+        case .linear, .gatedLinear, .textLinear, .sensitiveLinear, .embedding, .convolution, .sensitiveConvolution, .groupedConvolution: true
         case .depthwise, .bias, .norm, .table, .schedule: false
         }
     }
@@ -80,11 +88,11 @@ extension Role {
     /// Whether the runtime has an int8 x int8 product for it.
     var takesIntegerActivations: Bool {
         switch self {
-        case .linear, .textLinear, .sensitiveLinear, .convolution, .sensitiveConvolution: true
+        case .linear, .gatedLinear, .textLinear, .sensitiveLinear, .convolution, .sensitiveConvolution: true
         case .embedding, .groupedConvolution, .depthwise, .bias, .norm, .table, .schedule: false
         }
     }
 
     /// What a quantized weight of this role does with its input unless a rule says otherwise.
-    var defaultActivations: ActivationScheme { self == .linear || self == .convolution ? .int8PerToken : .float }
+    var defaultActivations: ActivationScheme { [.linear, .gatedLinear, .convolution].contains(self) ? .int8PerToken : .float }
 }

@@ -11,7 +11,7 @@ extension Scheme {
         case .f32: .f32
         case .f16: .f16
         case .bf16: .bf16
-        case .int8PerChannel: nil
+        case .int8PerChannel, .int8Rotated: nil
         }
     }
 
@@ -20,7 +20,7 @@ extension Scheme {
         switch self {
         case .f16: 65520
         case .bf16: Float(bitPattern: 0x7F7F_8000)
-        case .f32, .int8PerChannel: .infinity
+        case .f32, .int8PerChannel, .int8Rotated: .infinity
         }
     }
 

@@ -36,6 +36,9 @@ package struct Convolution: Sendable {
         case .int8PerChannel(let values, let scales, .float):
             packed = try Self.packed(floats: try values.scaledRows(by: scales), outputs, inputs)
             self.scales = nil
+        case .int8Rotated:
+            packed = try Self.packed(floats: try stored.widened(), outputs, inputs)
+            self.scales = nil
         case .plain(let tensor):
             packed = try Self.packed(floats: tensor.dtype == .f32 ? Tensor(sharing: tensor) : try tensor.widened(), outputs, inputs)
             self.scales = nil

@@ -50,7 +50,7 @@ extension Linear {
         unsafe product.rows = values.values
         unsafe product.sx = UnsafeRawPointer(values.scales)
         unsafe product.weights = panels
-        if case .packed(.int8, _, let scales?) = weight { unsafe product.sw = UnsafeRawPointer(scales.pointer + start) }
+        if case .packed(_, _, let scales?) = weight { unsafe product.sw = UnsafeRawPointer(scales.pointer + start) }
         if let bias { unsafe product.bias = UnsafeRawPointer(bias.pointer + start) }
         unsafe product.silu = epilogue.silu
         unsafe product.y = UnsafeMutableRawPointer(y)
@@ -89,7 +89,7 @@ extension Linear {
     static func panels(of stored: StoredWeight, as type: PackedType) throws(AllocationError) -> Buffer {
         let (outputs, inputs) = (stored.shape.rows, stored.shape.columns)
         let buffer = try Buffer(byteCount: ck_packed_weight_bytes(type.code, outputs, inputs), zeroed: false)
-        if case .int8PerChannel(let values, _, _) = stored, type == .int8 {
+        if let values = stored.codes, type.isInteger {
             Parallel.forEach(outputs, grain: ck_packed_panel()) { range in
                 let target = unsafe buffer.mutableBytes.baseAddress! + ck_packed_weight_bytes(type.code, range.lowerBound, inputs)
                 unsafe ck_pack_weights(isa, type.code, values.bytes.baseAddress! + range.lowerBound * inputs, range.count, inputs, target)
@@ -101,6 +101,7 @@ extension Linear {
         case .plain(let tensor) where tensor.dtype == .f16 || tensor.dtype == .bf16: source = .half(tensor)
         case .plain(let tensor): source = .float32(tensor.dtype == .f32 ? Tensor(sharing: tensor) : try tensor.widened())
         case .int8PerChannel(let values, let scales, _): source = .decoded(values, scales)
+        case .int8Rotated: source = .float32(try stored.widened())
         }
         let step = ck_packed_panel()
         try unsafe Parallel.forEach(outputs, grain: step, scratchBytes: step * inputs * MemoryLayout<Float>.stride) { range, scratch in
@@ -113,6 +114,16 @@ extension Linear {
             }
         }
         return buffer
+    }
+}
+
+extension StoredWeight {
+    /// The values of a quantized weight.
+    fileprivate var codes: EncodedTensor? {
+        switch self {
+        case .plain: nil
+        case .int8PerChannel(let values, _, _), .int8Rotated(let values, _, _): values
+        }
     }
 }
 

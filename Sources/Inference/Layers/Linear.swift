@@ -17,8 +17,8 @@ package struct Linear: Sendable {
         case half(EncodedTensor)
         /// int8 values and their scales, decoded for float arithmetic.
         case decoded(EncodedTensor, Tensor)
-        /// int8 values in the panels of the integer kernel for CPUs without AVX-512, and their scales.
-        case integer(Buffer, Tensor)
+        /// int8 values in the panels of the integer kernel for CPUs without AVX-512, their scales, and whether inputs are to be turned.
+        case integer(Buffer, Tensor, rotated: Bool)
         /// Panels of the packed products: int8 with its scales, or bfloat16.
         case packed(PackedType, Buffer, Tensor?)
     }
@@ -40,12 +40,18 @@ package struct Linear: Sendable {
         case .int8PerChannel(_, let scales, .int8PerToken) where Self.prefersPackedProducts:
             weight = .packed(.int8, try Self.panels(of: stored, as: .int8), scales)
         case .int8PerChannel(let values, let scales, .int8PerToken):
-            weight = .integer(try Self.packed(values, outputs: outputs, inputs: inputs), scales)
+            weight = .integer(try Self.packed(values, outputs: outputs, inputs: inputs), scales, rotated: false)
+        case .int8Rotated(let values, let scales, .int8PerToken):
+            weight =
+                Self.prefersPackedProducts
+                ? .packed(.rotatedInt8, try Self.panels(of: stored, as: .rotatedInt8), scales)
+                : .integer(try Self.packed(values, outputs: outputs, inputs: inputs), scales, rotated: true)
         case _ where compute == .bfloat16:
             weight = .packed(.bfloat16, try Self.panels(of: stored, as: .bfloat16), nil)
         case .plain(let tensor) where tensor.dtype == .f16 || tensor.dtype == .bf16: weight = .half(tensor)
         case .plain(let tensor): weight = .float32(tensor.dtype == .f32 ? Tensor(sharing: tensor) : try tensor.widened())
         case .int8PerChannel(let values, let scales, .float): weight = .decoded(values, scales)
+        case .int8Rotated(_, _, .float): weight = .float32(try stored.widened())
         }
     }
 
@@ -73,7 +79,7 @@ package struct Linear: Sendable {
         if let type = rowType, rows > 1 || type != .float32 {
             return try unsafe multiply(try PackedRows(x, rows: rows, columns: inputs, as: type), to: y, stride: stride)
         }
-        if case .integer(let packed, let scales) = weight { return try unsafe multiplyIntegers(x, rows, packed, scales, y, stride) }
+        if case .integer(let packed, let scales, let rotated) = weight { return try unsafe multiplyIntegers(x, rows, packed, scales, rotated, y, stride) }
         if let bias {
             let (source, target) = unsafe (SharedPointer(reading: bias.pointer), SharedPointer(y))
             Parallel.forEach(rows, grain: 16) { range in
@@ -137,19 +143,28 @@ package struct Linear: Sendable {
 
     /// Quantizes each row of x to int8 and multiplies with int32 accumulators: y = fma(s_x * s_w, accumulator, b).
     private func multiplyIntegers(
-        _ x: UnsafePointer<Float>, _ rows: Int, _ packed: Buffer, _ scales: Tensor, _ y: UnsafeMutablePointer<Float>, _ stride: Int
+        _ x: UnsafePointer<Float>, _ rows: Int, _ packed: Buffer, _ scales: Tensor, _ rotated: Bool, _ y: UnsafeMutablePointer<Float>, _ stride: Int
     ) throws(AllocationError) {
+        // Rows turned for a weight that is.
+        var turned = try Tensor([rotated ? rows : 0, inputs], zeroed: false)
         let quantized = try Buffer(byteCount: rows * inputs, zeroed: false)
         var rowScales = try Tensor([rows], zeroed: false)
         // The kernels know them by their addresses alone, which does not keep them.
-        defer { withExtendedLifetime((quantized, rowScales)) {} }
+        defer { withExtendedLifetime((quantized, rowScales, turned)) {} }
         let (source, target) = unsafe (SharedPointer(reading: x), SharedPointer(y))
+        let turnedRows = unsafe SharedPointer(turned.mutablePointer)
         let (values, factors) = unsafe (SharedPointer(quantized.int8), SharedPointer(rowScales.mutablePointer))
         // 96 rows at a time reuse what the kernel widens once.
         Parallel.forEach(rows, grain: 96) { range in
             let row = range.lowerBound
             let (q, s) = unsafe (values.pointer + row * inputs, factors.pointer + row)
-            unsafe ck_quantize_rows_s8(isa, source.pointer + row * inputs, inputs, q, s, range.count, inputs)
+            var from = unsafe source.pointer + row * inputs
+            if rotated {
+                let place = unsafe turnedRows.pointer + row * inputs
+                unsafe ck_rotate_rows(isa, from, inputs, place, inputs, range.count, inputs)
+                unsafe from = place
+            }
+            unsafe ck_quantize_rows_s8(isa, from, inputs, q, s, range.count, inputs)
             unsafe ck_w8a8_linear(
                 isa, q, s, packed.bytes.baseAddress!, scales.pointer, bias?.pointer, target.pointer + row * stride, stride, range.count, outputs, inputs, 0,
                 outputs)

@@ -4,10 +4,14 @@ import Tensors
 /// What the packed products multiply (CKPacked.h).
 enum PackedType: Sendable, Equatable {
     case int8, bfloat16, float32
+    /// int8 of rows that have been turned for a weight that is (Formats/schemes.md, "int8-rotated").
+    case rotatedInt8
+
+    var isInteger: Bool { self == .int8 || self == .rotatedInt8 }
 
     var code: CInt {
         switch self {
-        case .int8: CK_PACKED_S8
+        case .int8, .rotatedInt8: CK_PACKED_S8
         case .bfloat16: CK_PACKED_BF16
         case .float32: CK_PACKED_F32
         }
@@ -43,8 +47,15 @@ struct PackedRows: Sendable {
     /// Quantizes, narrows or copies dense rows.
     @unsafe init(_ x: UnsafePointer<Float>, rows: Int, columns: Int, as type: PackedType) throws(AllocationError) {
         let source = unsafe SharedPointer(reading: x)
-        try unsafe self.init(type, rows, columns) { range, target, scales, _ in
-            unsafe ck_pack_rows(isa, type.code, source.pointer + range.lowerBound * columns, columns, target, scales, range.count, columns)
+        try unsafe self.init(type, rows, columns) { range, target, scales, scratch in
+            let first = unsafe source.pointer + range.lowerBound * columns
+            if type == .rotatedInt8 {
+                unsafe packTurned(range.count, columns, target, scales, scratch) { row, count, turned in
+                    unsafe ck_rotate_rows(isa, first + row * columns, columns, turned, columns, count, columns)
+                }
+            } else {
+                unsafe ck_pack_rows(isa, type.code, first, columns, target, scales, range.count, columns)
+            }
         }
     }
 
@@ -55,9 +66,15 @@ struct PackedRows: Sendable {
             SharedPointer(reading: x.pointer), SharedPointer(reading: scale.pointer), SharedPointer(reading: shift.pointer)
         )
         try unsafe self.init(type, x.count / columns, columns) { range, target, scales, scratch in
-            unsafe ck_pack_layernorm(
-                isa, type.code, source.pointer + range.lowerBound * columns, factor.pointer, offset.pointer, epsilon, target, scales, scratch, range.count,
-                columns)
+            let first = unsafe source.pointer + range.lowerBound * columns
+            if type == .rotatedInt8 {
+                unsafe packTurned(range.count, columns, target, scales, scratch) { row, count, turned in
+                    unsafe ck_layernorm_modulate(isa, first + row * columns, factor.pointer, offset.pointer, epsilon, turned, count, columns)
+                    unsafe ck_rotate_rows(isa, turned, columns, turned, columns, count, columns)
+                }
+            } else {
+                unsafe ck_pack_layernorm(isa, type.code, first, factor.pointer, offset.pointer, epsilon, target, scales, scratch, range.count, columns)
+            }
         }
         withExtendedLifetime((x, scale, shift)) {}
     }
@@ -65,5 +82,18 @@ struct PackedRows: Sendable {
     /// The tile that starts with `row`, and that row's scale.
     @unsafe func tile(at row: Int) -> (values: UnsafeRawPointer, scales: UnsafePointer<Float>) {
         unsafe (values.bytes.baseAddress! + ck_packed_row_bytes(type.code, row, columns), scales.pointer + row)
+    }
+}
+
+/// Quantizes rows that `turn` writes to scratch, a tile at a time: it gets the first row and how many.
+private func packTurned(
+    _ rows: Int, _ columns: Int, _ target: UnsafeMutableRawPointer, _ scales: UnsafeMutablePointer<Float>, _ scratch: UnsafeMutableRawPointer,
+    _ turn: (_ row: Int, _ count: Int, UnsafeMutableRawPointer) -> Void
+) {
+    for row in stride(from: 0, to: rows, by: PackedRows.tile) {
+        let count = min(PackedRows.tile, rows - row)
+        unsafe turn(row, count, scratch)
+        let place = unsafe target + ck_packed_row_bytes(CK_PACKED_S8, row, columns)
+        unsafe ck_pack_rows(isa, CK_PACKED_S8, scratch, columns, place, scales + row, count, columns)
     }
 }

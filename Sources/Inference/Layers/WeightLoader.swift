@@ -12,10 +12,7 @@ package struct WeightLoader: Sendable {
     func tensor(_ name: String, _ shape: Shape) throws(WeightError) -> Tensor {
         let stored = try weight(name, shape)
         do throws(AllocationError) {
-            switch stored {
-            case .plain(let tensor): return try tensor.widened()
-            case .int8PerChannel(let values, let scales, _): return try values.scaledRows(by: scales)
-            }
+            return try stored.widened()
         } catch { throw .memory(error) }
     }
 
@@ -48,6 +45,9 @@ package struct WeightLoader: Sendable {
 
     func convolution(_ name: String, _ outputs: Int, _ inputs: Int, bias: Bool = true) throws(WeightError) -> Convolution {
         let stored = try weight(name + ".weight", [outputs, 3, 3, inputs])
+        if case .int8Rotated(_, _, .int8PerToken) = stored {
+            throw .unreadable(name: name, reason: "expected a scheme that 3x3 convolutions have integer arithmetic for, int8-per-channel, found int8-rotated")
+        }
         let bias = bias ? try tensor(name + ".bias", [outputs]) : nil
         do throws(AllocationError) { return try Convolution(stored, bias: bias) } catch { throw .memory(error) }
     }
@@ -79,7 +79,7 @@ package struct WeightLoader: Sendable {
             guard [.f16, .bf16, .f32, .f64].contains(tensor.dtype) else {
                 throw .unreadable(name: name, reason: "expected F16, BF16, F32 or F64, found \(tensor.dtype.rawValue)")
             }
-        case .int8PerChannel(let values, let scales, _):
+        case .int8PerChannel(let values, let scales, _), .int8Rotated(let values, let scales, _):
             guard values.dtype == .i8, scales.count == shape.rows else {
                 throw .unreadable(name: name, reason: "expected I8 values with \(shape.rows) scales, found \(values.dtype.rawValue) with \(scales.count)")
             }
@@ -123,6 +123,8 @@ extension StoredWeight {
         case .plain(let tensor): .plain(try tensor.rows(range))
         case .int8PerChannel(let values, let scales, let activations):
             .int8PerChannel(values: try values.rows(range), scales: try scales.rows(range), activations: activations)
+        case .int8Rotated(let values, let scales, let activations):
+            .int8Rotated(values: try values.rows(range), scales: try scales.rows(range), activations: activations)
         }
     }
 }

@@ -82,10 +82,12 @@ package struct PackedWeights: WeightSource {
             let planes = try planes(entry)
             switch entry.scheme {
             case .f32, .f16, .bf16: return .plain(planes[0])
-            case .int8PerChannel:
+            case .int8PerChannel, .int8Rotated:
                 let scales = try planes[1].widenedOrRefused()
                 let activations = entry.activations.flatMap(ActivationScheme.init) ?? .float
-                return .int8PerChannel(values: planes[0], scales: scales, activations: activations)
+                return entry.scheme == .int8Rotated
+                    ? .int8Rotated(values: planes[0], scales: scales, activations: activations)
+                    : .int8PerChannel(values: planes[0], scales: scales, activations: activations)
             }
         } catch { throw .unreadable(name: name, reason: "\(error)") }
     }

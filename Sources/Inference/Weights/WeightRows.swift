@@ -1,4 +1,5 @@
-import Tensors
+import PackedFiles
+package import Tensors
 
 extension WeightSource {
     /// For sources that hold their weights in memory anyway: the rows are copied out of the whole weight.
@@ -17,14 +18,18 @@ extension StoredWeight {
         case .int8PerChannel(let values, let scales, let activations):
             let factors = Tensor(sharing: try EncodedTensor(scales).rows(indices))
             return .int8PerChannel(values: try values.rows(indices), scales: factors, activations: activations)
+        case .int8Rotated(let values, let scales, let activations):
+            let factors = Tensor(sharing: try EncodedTensor(scales).rows(indices))
+            return .int8Rotated(values: try values.rows(indices), scales: factors, activations: activations)
         }
     }
 
     /// The elements in float32.
-    func widened() throws(AllocationError) -> Tensor {
+    package func widened() throws(AllocationError) -> Tensor {
         switch self {
         case .plain(let tensor): try tensor.widened()
         case .int8PerChannel(let values, let scales, _): try values.scaledRows(by: scales)
+        case .int8Rotated(let values, let scales, _): try Scheme.int8Rotated.decode([values, EncodedTensor(scales)], shape: values.shape)
         }
     }
 }

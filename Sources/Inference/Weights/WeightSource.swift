@@ -37,11 +37,13 @@ package enum StoredWeight: Sendable {
     case plain(EncodedTensor)
     /// Symmetric int8 with one float32 scale per output channel (the first axis): weight = scale * value, values in -127 ... 127.
     case int8PerChannel(values: EncodedTensor, scales: Tensor, activations: ActivationScheme)
+    /// The same of weights that are turned along their inputs (Formats/schemes.md, "int8-rotated").
+    case int8Rotated(values: EncodedTensor, scales: Tensor, activations: ActivationScheme)
 
     package var shape: Shape {
         switch self {
         case .plain(let tensor): tensor.shape
-        case .int8PerChannel(let values, _, _): values.shape
+        case .int8PerChannel(let values, _, _), .int8Rotated(let values, _, _): values.shape
         }
     }
 }

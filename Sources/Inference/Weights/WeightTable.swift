@@ -47,6 +47,8 @@ package struct WeightRow: Sendable, Equatable {
 package enum Role: String, Sendable, CaseIterable {
     /// A linear or 1x1 convolution in the bulk of the DiT: W8A8 in the preset int8.
     case linear
+    /// A linear whose input is a product of two maps, value and gate: W8A8 too, but its rows have outliers, which are turned away.
+    case gatedLinear = "gated-linear"
     /// A linear of the text encoder: int8 weights with float activations in the preset int8.
     case textLinear = "text-linear"
     /// A token embedding table.

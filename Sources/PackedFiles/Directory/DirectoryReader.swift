@@ -88,8 +88,10 @@ struct DirectoryReader {
             let known = TensorDescription.knownActivations
             activations = try choice(fields, "activations", .unknownActivations, known) { known.contains($0) ? $0 : nil }
         }
+        let shape = try shape(fields, subject)
+        guard scheme.holds(shape) else { throw refused(.planeMismatch, subject, "a shape that \(scheme.rawValue) can hold", "\(shape)") }
         let description = TensorDescription(
-            name: name, component: try string(fields, "component"), shape: try shape(fields, subject), role: try string(fields, "role"), layout: layout,
+            name: name, component: try string(fields, "component"), shape: shape, role: try string(fields, "role"), layout: layout,
             scheme: scheme, activations: activations)
         return TensorEntry(
             description: description, planes: try planes(fields, description), sources: try sources(fields),

@@ -9,6 +9,7 @@ package enum Scheme: String, Sendable, CaseIterable {
     case f16
     case bf16
     case int8PerChannel = "int8-per-channel"
+    case int8Rotated = "int8-rotated"
 
     /// The one place that a new scheme is added to, next to its case.
     var definition: any SchemeDefinition.Type {
@@ -17,8 +18,15 @@ package enum Scheme: String, Sendable, CaseIterable {
         case .f16: F16Scheme.self
         case .bf16: BF16Scheme.self
         case .int8PerChannel: Int8PerChannelScheme.self
+        case .int8Rotated: Int8RotatedScheme.self
         }
     }
+
+    /// Whether a tensor of this shape can be stored so.
+    package func holds(_ shape: Shape) -> Bool { definition.holds(shape) }
+
+    /// Values in the basis in which the scheme rounds them: themselves, but for schemes that turn rows first.
+    package func basis(of values: Tensor) throws(AllocationError) -> Tensor { try definition.basis(of: values) }
 
     /// The planes of a tensor of this shape, in the order in which a file holds them.
     package func planes(for shape: Shape) -> [PlaneSpecification] { definition.planes(for: shape) }
@@ -79,7 +87,7 @@ package enum Scheme: String, Sendable, CaseIterable {
     /// How far each decoded value is from its source, against the worst case that the scheme allows (Formats/schemes.md, "Bound").
     package func checkBound(_ planes: [EncodedTensor], source: Tensor) throws(AllocationError) -> BoundCheck {
         precondition(matches(planes, source.shape), "planes of another scheme or shape")
-        return definition.checkBound(try definition.decode(planes, shape: source.shape), planes, source: source)
+        return try definition.checkBound(try definition.decode(planes, shape: source.shape), planes, source: source)
     }
 
     private func matches(_ planes: [EncodedTensor], _ shape: Shape) -> Bool {
@@ -92,11 +100,18 @@ package enum Scheme: String, Sendable, CaseIterable {
 protocol SchemeDefinition {
     /// The element type whose values the scheme stores as they are.
     static var passedThrough: DType? { get }
+    static func holds(_ shape: Shape) -> Bool
+    static func basis(of values: Tensor) throws(AllocationError) -> Tensor
     static func planes(for shape: Shape) -> [PlaneSpecification]
     /// Encodes rows into their places in the planes, on this thread, and gives each row's distance from what was stored.
     static func encode(_ values: Tensor, into planes: [EncodedTensor], at row: Int, _ subject: SchemeSubject) throws(PackedFileError) -> [RowDistance]
     static func decode(_ planes: [EncodedTensor], shape: Shape) throws(AllocationError) -> Tensor
-    static func checkBound(_ decoded: Tensor, _ planes: [EncodedTensor], source: Tensor) -> BoundCheck
+    static func checkBound(_ decoded: Tensor, _ planes: [EncodedTensor], source: Tensor) throws(AllocationError) -> BoundCheck
+}
+
+extension SchemeDefinition {
+    static func holds(_ shape: Shape) -> Bool { true }
+    static func basis(of values: Tensor) throws(AllocationError) -> Tensor { values }
 }
 
 /// A plane that a scheme prescribes.

@@ -31,12 +31,18 @@ struct VariantWeights: WeightSource {
         do throws(AllocationError) {
             switch stored {
             case .plain(let tensor): return .plain(EncodedTensor(try edit(try tensor.widened())))
-            case .int8PerChannel(let values, let scales, let activations):
-                let edited = try edit(try Scheme.int8PerChannel.decode([values, EncodedTensor(scales)], shape: values.shape))
-                // Still in integers, so that nothing but the mistake is different.
-                guard let planes = try? Scheme.int8PerChannel.encode(edited, subject: name) else { return .plain(EncodedTensor(edited)) }
-                return .int8PerChannel(values: planes[0], scales: try planes[1].widened(), activations: activations)
+            case .int8PerChannel(_, _, let activations): return try Self.encoded(edit(stored.widened()), .int8PerChannel, activations, name)
+            case .int8Rotated(_, _, let activations): return try Self.encoded(edit(stored.widened()), .int8Rotated, activations, name)
             }
         } catch { throw .memory(error) }
+    }
+
+    /// Still in integers, so that nothing but the mistake is different.
+    private static func encoded(_ edited: Tensor, _ scheme: Scheme, _ activations: ActivationScheme, _ name: String) throws(AllocationError) -> StoredWeight {
+        guard let planes = try? scheme.encode(edited, subject: name) else { return .plain(EncodedTensor(edited)) }
+        let scales = try planes[1].widened()
+        return scheme == .int8Rotated
+            ? .int8Rotated(values: planes[0], scales: scales, activations: activations)
+            : .int8PerChannel(values: planes[0], scales: scales, activations: activations)
     }
 }

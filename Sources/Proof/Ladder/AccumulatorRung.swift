@@ -12,7 +12,7 @@ struct AccumulatorRung: LadderRung {
     init(_ file: PackedFile) throws {
         var shapes: Set<[Int]> = []
         var (held, all) = (0, 0)
-        for entry in file.directory.tensors where entry.scheme == .int8PerChannel && entry.shape.rank == 2 {
+        for entry in file.directory.tensors where entry.planes[0].dtype == .i8 && entry.shape.rank == 2 {
             // Values count for nothing where shapes are equal: one weight of each shape.
             guard shapes.insert(entry.shape.extents).inserted, entry.shape.elementCount <= 1 << 26 else { continue }
             let values = try file.planes(of: entry)[0]

@@ -23,8 +23,8 @@ struct QuantizerRung: LadderRung {
             for row in stride(from: 0, to: source.rows, by: step) {
                 rows += 1
                 let values = (0..<columns).map { source.span[row * columns + $0] }
-                if entry.scheme == .int8PerChannel {
-                    let (codes, scale) = Self.int8(values)
+                if entry.scheme == .int8PerChannel || entry.scheme == .int8Rotated {
+                    let (codes, scale) = Self.int8(entry.scheme == .int8Rotated ? Self.rotated(values) : values)
                     let gap = Self.ulps(scale, planes[1], row)
                     worst = max(worst, gap)
                     isRight = isRight && gap <= 1 && Self.equal(codes, planes[0], at: row * columns)
@@ -51,6 +51,21 @@ struct QuantizerRung: LadderRung {
         let largest = values.reduce(0) { max($0, $1.magnitude) }
         let scale = largest / 127 == 0 ? 1 : largest / 127
         return (values.map { Int8(min(127, max(-127, ($0 / scale).rounded(.toNearestOrEven)))) }, scale)
+    }
+
+    /// Blocks of 32 times the Hadamard matrix: five times sums of pairs before their differences, which deals the elements out as often.
+    private static func rotated(_ values: [Float]) -> [Float] {
+        var result = values
+        for start in stride(from: 0, to: values.count, by: 32) {
+            for step in [1, 2, 4, 8, 16] {
+                for index in start..<start + 32 where (index - start) & step == 0 {
+                    let (left, right) = (result[index], result[index + step])
+                    (result[index], result[index + step]) = (left + right, left - right)
+                }
+            }
+            for index in start..<start + 32 { result[index] *= Float(0.5).squareRoot() / 4 }
+        }
+        return result
     }
 
     private static func ulps(_ scale: Float, _ scales: EncodedTensor, _ row: Int) -> UInt32 {

@@ -28,8 +28,10 @@ struct PerturbedWeights: WeightSource {
         do throws(AllocationError) { return try Self.perturbed(source, entry) } catch { throw .memory(error) }
     }
 
-    private static func perturbed(_ source: EncodedTensor, _ entry: TensorEntry) throws(AllocationError) -> StoredWeight {
-        let isInteger = entry.scheme == .int8PerChannel
+    private static func perturbed(_ stored: EncodedTensor, _ entry: TensorEntry) throws(AllocationError) -> StoredWeight {
+        let source = EncodedTensor(try entry.scheme.basis(of: Tensor(sharing: stored)))
+        let isRotated = entry.scheme == .int8Rotated
+        let isInteger = isRotated || entry.scheme == .int8PerChannel
         let (rows, columns) = (source.shape.rows, source.shape.columns)
         let values = try EncodedTensor(dtype: isInteger ? .i8 : .f32, shape: source.shape)
         let scales = try EncodedTensor(dtype: .f32, shape: [isInteger ? rows : 0])
@@ -51,7 +53,9 @@ struct PerturbedWeights: WeightSource {
         }
         guard isInteger else { return .plain(values) }
         let activations = entry.activations.flatMap(ActivationScheme.init) ?? .float
-        return .int8PerChannel(values: values, scales: try scales.widened(), activations: activations)
+        return isRotated
+            ? .int8Rotated(values: values, scales: try scales.widened(), activations: activations)
+            : .int8PerChannel(values: values, scales: try scales.widened(), activations: activations)
     }
 }
 
@@ -73,7 +77,10 @@ struct FloatActivations: WeightSource {
 
     func weight(_ name: String) throws(WeightError) -> StoredWeight {
         let stored = try source.weight(name)
-        guard case .int8PerChannel(let values, let scales, _) = stored else { return stored }
-        return .int8PerChannel(values: values, scales: scales, activations: .float)
+        switch stored {
+        case .plain: return stored
+        case .int8PerChannel(let values, let scales, _): return .int8PerChannel(values: values, scales: scales, activations: .float)
+        case .int8Rotated(let values, let scales, _): return .int8Rotated(values: values, scales: scales, activations: .float)
+        }
     }
 }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Conversion
 import Files
 import Inference
 import PackedFiles
@@ -214,7 +215,7 @@ extension PackedFile {
     /// How the weights of a run with this file were rounded, as its trace states it.
     fileprivate var traceWeights: TraceWeights {
         let lossy = directory.tensors.filter { ($0.error?.relativeL2 ?? 0) > 0 }.map(\.scheme)
-        if lossy.contains(.int8PerChannel) { return .int8 }
+        if lossy.contains(where: \.isQuantized) { return .int8 }
         if lossy.contains(.bf16) { return .bfloat16 }
         return lossy.contains(.f16) ? .float16 : .exact
     }

@@ -5,8 +5,8 @@ import Tensors
 import Testing
 
 @Suite struct QuantizationPolicyTests {
-    private func decide(_ preset: Preset, _ role: Role, _ component: Component, _ dtypes: [DType]) throws -> Storage {
-        let row = WeightRow(name: "a.weight", shape: [4, 4], role: role, sources: dtypes.map { .init("\($0)", [4, 4]) })
+    private func decide(_ preset: Preset, _ role: Role, _ component: Component, _ dtypes: [DType], shape: Shape = [4, 4]) throws -> Storage {
+        let row = WeightRow(name: "a.weight", shape: shape, role: role, sources: dtypes.map { .init("\($0)", [4, 4]) })
         return try QuantizationPolicy(preset).decide(row, component: component, dtypes: dtypes).storage
     }
 
@@ -22,6 +22,14 @@ import Testing
         #expect(try decide(.int8, .textLinear, .textEncoder, [.bf16]) == Storage(.int8PerChannel, activations: .float))
         #expect(try decide(.int8, .embedding, .textEncoder, [.f32]) == Storage(.int8PerChannel, activations: .float))
         #expect(try decide(.int8, .convolution, .vaeDecoder, [.bf16]) == Storage(.int8PerChannel, activations: .int8PerToken))
+    }
+
+    @Test func int8TurnsTheRowsOfGatedLinears() throws {
+        let turned = Storage(.int8Rotated, activations: .int8PerToken)
+        #expect(try decide(.int8, .gatedLinear, .transformer, [.bf16], shape: [4, 64]) == turned)
+        #expect(try decide(.int8, .gatedLinear, .vaeDecoder, [.bf16], shape: [4, 64]) == turned)
+        // No blocks of 32.
+        #expect(try decide(.int8, .gatedLinear, .transformer, [.bf16], shape: [4, 48]) == Storage(.int8PerChannel, activations: .int8PerToken))
     }
 
     @Test(arguments: [Role.sensitiveLinear, .depthwise, .bias, .norm, .table])

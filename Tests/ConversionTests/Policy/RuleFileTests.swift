@@ -18,7 +18,7 @@ import Testing
     @Test(arguments: [
         ("dit.*", 1, "found 1 word"),
         ("\ndit.* bf16 float extra", 2, "found 4 words"),
-        ("dit.* q8_0", 1, "unknown scheme \"q8_0\"; supported are f32, f16, bf16, int8-per-channel"),
+        ("dit.* q8_0", 1, "unknown scheme \"q8_0\"; supported are f32, f16, bf16, int8-per-channel, int8-rotated"),
         ("dit.* int8-per-channel half", 1, "unknown activations \"half\"; supported are float, int8-per-token"),
         ("dit.* bf16 float", 1, "bf16 takes no activations"),
     ])
@@ -42,6 +42,7 @@ import Testing
         ("*.bias int8-per-channel", 1, "cannot hold"),
         ("*.ff.depth.weight int8-per-channel", 1, "a depthwise"),
         ("dit.blocks.00.self.k_norm.weight int8-per-channel", 1, "a norm"),
+        ("vae.dec.*.up.weight int8-rotated", 1, "int8-rotated"),
         ("text.embed.weight int8-per-channel int8-per-token", 1, "has no int8-per-token arithmetic"),
         ("vae.dec.*.point.weight int8-per-channel int8-per-token", 1, "has no int8-per-token arithmetic"),
     ])

@@ -3,7 +3,8 @@
 
 Weights: symmetric int8 per output channel. Activations: symmetric int8 per token. scale = absmax / 127 in float32,
 q = round-half-even(x / scale), clamped to [-127, 127]; a row of zeros has scale 1. Accumulators are exact integers (in
-float64, which holds them), and the epilogue is fma(sx * sw, acc, bias), rounded to float32.
+float64, which holds them), and the epilogue is fma(sx * sw, acc, bias), rounded to float32. The last 1x1 convolution of
+the mix-FFN and its input are turned first, 32 channels at a time (Formats/schemes.md, "int8-rotated").
 
 Quantized are the linears and 1x1 convolutions of the transformer's blocks but the key and value projections of
 cross-attention. Kept: norms, tables, the core of the linear attention, depthwise convolutions, embedders, proj_out.
@@ -24,6 +25,8 @@ from reference import DEMO_PROMPT, GUIDANCE, Reference, draw_noise, eight_bit
 
 QUANTIZED = re.compile(r"transformer_blocks\.\d+\.(attn1\.to_[qkv]|attn2\.to_q|attn[12]\.to_out\.0|ff\.conv_(inverted|point))")
 
+TURNED = re.compile(r".*\.ff\.conv_point")
+
 # One value that rounds the other way changes scales and roundings downstream, so the quantization noise is drawn anew:
 # the SQNR of one velocity is known to about a decibel only. The range over repeats says how well.
 ROUNDING = 3e-7  # relative; the distance of stock float32 from float64 in these activations
@@ -37,19 +40,30 @@ def quantize_rows(x):
     return torch.clamp(torch.round(x / scale), -127, 127), scale
 
 
+def turned(x):
+    """Blocks of 32 values of the last axis times the normalized Hadamard matrix, in the order of the contract."""
+    v = x.unflatten(-1, (-1, 32))
+    index = torch.arange(32)
+    for step in (1, 2, 4, 8, 16):
+        partner = v[..., index ^ step]
+        v = torch.where((index & step).bool(), partner - v, v + partner)
+    return (v * torch.tensor(1 / math.sqrt(32), dtype=torch.float32)).flatten(-2)
+
+
 class IntegerLinear(nn.Module):
     """A linear layer, or a 1x1 convolution on N,C,H,W, by the integer contract."""
 
-    def __init__(self, layer):
+    def __init__(self, layer, turn=False):
         super().__init__()
-        self.convolution = isinstance(layer, nn.Conv2d)
-        weight, scale = quantize_rows(layer.weight.float().flatten(1))
+        self.convolution, self.turn = isinstance(layer, nn.Conv2d), turn
+        weight = layer.weight.float().flatten(1)
+        weight, scale = quantize_rows(turned(weight) if turn else weight)
         self.weight, self.scale = weight.double(), scale.flatten()
         self.bias = None if layer.bias is None else layer.bias.double()
 
     def forward(self, x):
         x = x.movedim(1, -1) if self.convolution else x
-        q, scale = quantize_rows(x)
+        q, scale = quantize_rows(turned(x) if self.turn else x)
         total = (q.double() @ self.weight.T).float().double()  # the accumulator, converted to float32 like float(acc)
         y = (scale * self.scale).double() * total  # exact: a product of two float32
         y = (y if self.bias is None else y + self.bias).float()
@@ -64,14 +78,14 @@ def fold_norm_q(transformer):
         attention.norm_q = nn.Identity()
 
 
-def quantized(transformer, fold=False):
+def quantized(transformer, fold=False, turn=True):
     model = copy.deepcopy(transformer)
     if fold:
         fold_norm_q(model)
     for name, layer in list(model.named_modules()):
         if QUANTIZED.fullmatch(name):
             owner, _, leaf = name.rpartition(".")
-            setattr(model.get_submodule(owner), leaf, IntegerLinear(layer))
+            setattr(model.get_submodule(owner), leaf, IntegerLinear(layer, turn and bool(TURNED.fullmatch(name))))
     return model
 
 
@@ -100,6 +114,7 @@ class Comparison:
         self.stock = Reference(checkpoint)
         self.float_transformer, self.float_text = self.stock.transformer, self.stock.text
         self.plain, self.folded = quantized(self.float_transformer), quantized(self.float_transformer, fold=True)
+        self.unturned = quantized(self.float_transformer, turn=False)
         self.integer_text = quantize_text_weights(self.float_text)
         self.guidance = self.stock.guidance(GUIDANCE)
 
@@ -137,17 +152,17 @@ class Comparison:
         picture, probes = self.run(prompt, seed, steps)
         integer, _ = self.run(prompt, seed, steps, self.plain)
         integer_text, _ = self.run(prompt, seed, steps, self.plain, integer_text=True)
-        plain, folded = (self.velocity_ratios(transformer, probes, steps) for transformer in (self.plain, self.folded))
+        plain, folded, unturned = (self.velocity_ratios(transformer, probes, steps) for transformer in (self.plain, self.folded, self.unturned))
         draw = torch.Generator().manual_seed(0)
         others = [self.velocity_ratios(transformer, probes, steps, draw) for transformer in (self.plain, self.folded) for _ in range(REPEATS)]
-        return dict(prompt=prompt, seed=seed, steps=steps, velocity_sqnr_db=plain, velocity_sqnr_folded_db=folded,
+        return dict(prompt=prompt, seed=seed, steps=steps, velocity_sqnr_db=plain, velocity_sqnr_folded_db=folded, velocity_sqnr_unturned_db=unturned,
                     velocity_sqnr_range_db=[[min(step), max(step)] for step in zip(plain, folded, *others)],
                     psnr_db=round(psnr(picture, integer), 4), psnr_int8_text_db=round(psnr(picture, integer_text), 4))
 
 
 def summarize(title, table):
     span = lambda values: f"{min(values):.2f} to {max(values):.2f} dB"
-    for key in ("velocity_sqnr_db", "velocity_sqnr_folded_db"):
+    for key in ("velocity_sqnr_db", "velocity_sqnr_folded_db", "velocity_sqnr_unturned_db"):
         print(f"{title}, {key}: first step {span([row[key][0] for row in table])}", end="")
         for steps in (2, 4):
             print(f", later of {steps} {span([ratio for row in table if row['steps'] == steps for ratio in row[key][1:]])}", end="")

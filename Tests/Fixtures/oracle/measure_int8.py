@@ -81,6 +81,8 @@ def report(rows, of_seed):
         print(f"  {name} PSNR: {min(row[pick] for row in rows):.2f} to {max(row[pick] for row in rows):.2f} dB")
     gaps = [(ratio - case["velocity_sqnr_folded_db"][i], ratio - case["velocity_sqnr_range_db"][i][0], case, i) for case, ratios, _, _ in rows for i, ratio in enumerate(ratios)]
     low = [gap for gap, _, _, _ in gaps if gap < -0.5]
+    unturned = [ratio - case["velocity_sqnr_unturned_db"][i] for case, ratios, _, _ in rows for i, ratio in enumerate(ratios)]
+    print(f"  against plain W8A8 (nothing turned), faked: {min(unturned):+.2f} to {max(unturned):+.2f} dB")
     print(f"  against the faked contract: mean {np.mean([g[0] for g in gaps]):+.3f} dB, lowest {min(gaps, key=lambda g: g[0])[0]:+.2f} dB, "
           f"{len(low)} of {len(gaps)} more than 0.5 dB below; "
           f"against the lowest of its own repeats under rounding noise: lowest {min(g[1] for g in gaps):+.2f} dB")

@@ -1,5 +1,6 @@
 import Glibc
 import Inference
+import PackedFiles
 import Tensors
 import TestKit
 import Testing
@@ -73,6 +74,23 @@ import Testing
                 }
             }
         }
+    }
+
+    /// Turning both factors leaves the product, and the integers are those of turned rows. With float activations the weight is turned back.
+    @Test(arguments: [1, 3, 37]) func rotatedWeightsMeetTurnedActivations(_ rows: Int) throws {
+        var random = SplitMix64(seed: 6)
+        let (x, bias) = (try random.tensor([rows, 96]), try random.tensor([33]))
+        let planes = try Scheme.int8Rotated.encode(random.tensor([33, 96]), subject: "w")
+        let (values, scales) = (planes[0], try planes[1].widened())
+        let integers = try Linear(.int8Rotated(values: values, scales: scales, activations: .int8PerToken), bias: bias)(x)
+        let plain = try Linear(.int8PerChannel(values: values, scales: scales, activations: .int8PerToken), bias: bias)
+        #expect(integers.elements == (try plain(Scheme.int8Rotated.basis(of: x))).elements)
+
+        let decoded = try Scheme.int8Rotated.decode(planes, shape: values.shape).elements
+        let floats = try Linear(.int8Rotated(values: values, scales: scales, activations: .float), bias: bias)(x)
+        let size = Size(rows: rows, outputs: 33, inputs: 96)
+        #expect(relativeError(floats.elements, Self.reference(x.elements, decoded, bias.elements, size)) < 5e-7)
+        #expect(relativeError(integers.elements, floats.elements.map(Double.init)) < 0.02)
     }
 
     /// Wide enough that the decoded weight comes in several panels.

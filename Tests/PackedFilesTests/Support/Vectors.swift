@@ -10,8 +10,8 @@ enum Vectors {
     /// The library that compressed the committed files; another one may compress otherwise.
     static let zstdVersion = "1.5.4"
     static let valid = [
-        "f32", "f16", "bf16", "int8-per-channel", "channels-last", "codec-zstd", "codec-zstd-split16", "frames", "compressed-directory", "attachments",
-        "nonfinite", "newer-minor-version",
+        "f32", "f16", "bf16", "int8-per-channel", "int8-rotated", "channels-last", "codec-zstd", "codec-zstd-split16", "frames", "compressed-directory",
+        "attachments", "nonfinite", "newer-minor-version",
     ]
 
     static func path(valid name: String) -> String { "\(folder)/valid/\(name).sprint" }
@@ -33,6 +33,10 @@ enum Vectors {
             // Row 0: ties to even with the scale 1. Row 1: zeros. Row 2: a scale that is no short number.
             let values: [Float] = [127, 0.5, 1.5, -2.5, 0, -0, 0, 0, 1, -0.3, 0.007, 0.011]
             try Samples.write([SampleTensor("linear.weight", .int8PerChannel, [3, 4], values, role: "linear", activations: "int8-per-token")], to: path)
+        case "int8-rotated":
+            // Row 0: one outlier. Row 1: zeros. Row 2: no pattern.
+            let values = (0..<64).map { $0 == 5 ? 90 : Float($0 % 7) / 4 - 0.75 } + [Float](repeating: 0, count: 64) + Samples.weights(64, seed: 21)
+            try Samples.write([SampleTensor("linear.weight", .int8Rotated, [3, 64], values, role: "gated-linear", activations: "int8-per-token")], to: path)
         case "channels-last":
             let values = (0..<36).map { Float($0) - 20 }
             try Samples.write([SampleTensor("conv.weight", .int8PerChannel, [2, 3, 3, 2], values, role: "convolution", layout: "channels-last")], to: path)

@@ -29,12 +29,7 @@ package struct ModelParts: Sendable {
         }
         let scale = Double(text.width).squareRoot()
         return try wrap { () throws(AllocationError) in
-            let rows =
-                switch stored {
-                case .plain(let tensor): try tensor.widened()
-                case .int8PerChannel(let values, let scales, _): try values.scaledRows(by: scales)
-                }
-            var result = try rows.gatheringRows(wanted.map { places[$0] ?? 0 })
+            var result = try stored.widened().gatheringRows(wanted.map { places[$0] ?? 0 })
             var elements = result.mutableSpan
             for index in elements.indices { elements[index] = Float(Double(elements[index]) * scale) }
             return result

@@ -73,7 +73,7 @@ extension SanaSprintWeights {
             let hidden = gluExpansion * channels
             table.linear(name + "glu.in", source + "conv_out.conv_inverted", 2 * hidden, channels, role: .convolution, bias: true, kernel: 1)
             table.depthwise(name + "glu.depth", source + "conv_out.conv_depth", 2 * hidden, kernel: 3, bias: true)
-            table.linear(name + "glu.out", source + "conv_out.conv_point", channels, hidden, role: .convolution, bias: false, kernel: 1)
+            table.linear(name + "glu.out", source + "conv_out.conv_point", channels, hidden, role: .gatedLinear, bias: false, kernel: 1)
             table.norm(name + "glu.norm", source + "conv_out.norm", channels, bias: true)
         }
     }

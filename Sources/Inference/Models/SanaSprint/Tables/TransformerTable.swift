@@ -71,6 +71,6 @@ extension SanaSprintWeights {
 
         table.linear(name + "ff.in", source + "ff.conv_inverted", 2 * c.hidden, width, role: .linear, bias: true, kernel: 1)
         table.depthwise(name + "ff.depth", source + "ff.conv_depth", 2 * c.hidden, kernel: 3, bias: true)
-        table.linear(name + "ff.out", source + "ff.conv_point", width, c.hidden, role: .linear, bias: false, kernel: 1)
+        table.linear(name + "ff.out", source + "ff.conv_point", width, c.hidden, role: .gatedLinear, bias: false, kernel: 1)
     }
 }
