@@ -37,7 +37,7 @@ private struct Scene {
             }
         }
         defer { unsafe lines.forEach { unsafe $0?.deallocate() } }
-        let pointers: [UnsafeRawPointer?] = unsafe lines.map { unsafe $0.flatMap { unsafe UnsafeRawPointer($0.baseAddress) } }
+        let pointers: [UnsafeRawPointer?] = unsafe lines.map { unsafe $0.flatMap { UnsafeRawPointer($0.baseAddress) } }
         let line = width * outputs
         var y = [Float](repeating: 777, count: 2 * line + 1)
         unsafe y.withUnsafeMutableBufferPointer { y in
