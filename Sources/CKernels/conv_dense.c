@@ -49,7 +49,7 @@ static void spread_i8(size_t n, const ck_conv_tile *t) { (void)n; put(true, t, *
 
 // ---- The choice of the kernel.
 
-static ck_conv_kernel kernel_f32(int isa, size_t c, size_t n) {
+ck_conv_kernel ck_conv_kernel_f32(int isa, size_t c, size_t n) {
     ck_conv_kernel k = {1, 1, 4 * c, 4 * c, 128, 128 * 4, 128 * 4, false, add_f32, spread_f32};
     if (n <= narrow) { return k; }
 #if CK_X86
@@ -81,14 +81,14 @@ static ck_conv_kernel kernel_i8(int isa, size_t c) {
     return k;
 }
 
-size_t ck_conv_panel(int isa) { return kernel_f32(isa, 1, SIZE_MAX).panel; }
+size_t ck_conv_panel(int isa) { return ck_conv_kernel_f32(isa, 1, SIZE_MAX).panel; }
 
 // ---- Packing: panels, in them taps, in them the instruction set's order of channels.
 
 static size_t packed_bytes(const ck_conv_kernel *k, size_t n) { return divided_up(n, k->panel) * taps * k->tap_bytes; }
 
 size_t ck_conv_f32_packed_bytes(int isa, size_t n, size_t c) {
-    ck_conv_kernel k = kernel_f32(isa, c, n);
+    ck_conv_kernel k = ck_conv_kernel_f32(isa, c, n);
     return packed_bytes(&k, n);
 }
 
@@ -107,7 +107,7 @@ CK_INLINE void interleave(const uint8_t *from, size_t row_bytes, size_t outputs,
 }
 
 void ck_conv_f32_pack(int isa, const void *w, size_t n, size_t c, void *packed) {
-    ck_conv_kernel k = kernel_f32(isa, c, n);
+    ck_conv_kernel k = ck_conv_kernel_f32(isa, c, n);
     if (n % k.panel != 0) { memset(packed, 0, packed_bytes(&k, n)); }
     for (size_t c0 = 0; c0 < n; c0 += k.panel) {
         const uint8_t *from = (const uint8_t *)w + c0 * taps * c * 4;
@@ -332,7 +332,7 @@ CK_VARIANTS_512(narrow, (const convolution *g, size_t x0, size_t x1, float *y), 
 void ck_conv_f32(
     int isa, const void *const *rows, size_t step, size_t x0, size_t x1, size_t c, size_t n, const void *packed,
     const void *bias, void *y) {
-    convolution g = {kernel_f32(isa, c, n), rows, NULL, step, c, n, packed, NULL, bias};
+    convolution g = {ck_conv_kernel_f32(isa, c, n), rows, NULL, step, c, n, packed, NULL, bias};
     if (n <= narrow) {
         CK_CALL_512(isa, narrow, &g, x0, x1, y);
         return;
@@ -350,7 +350,7 @@ void ck_conv_i8(
 void ck_upconv_f32(
     int isa, const void *const *rows, size_t count, size_t x0, size_t x1, size_t c, size_t n, const void *packed,
     const void *bias, void *const *y) {
-    convolution g = {kernel_f32(isa, c, n), rows, NULL, 1, c, n, packed, NULL, bias};
+    convolution g = {ck_conv_kernel_f32(isa, c, n), rows, NULL, 1, c, n, packed, NULL, bias};
     convolve_doubled(isa, &g, count, x0, x1, y);
 }
 

@@ -36,6 +36,9 @@ typedef struct {
     void (*spread)(size_t pixels, const ck_conv_tile *t);
 } ck_conv_kernel;
 
+/// The kernel for float32 with c inputs and n outputs.
+ck_conv_kernel ck_conv_kernel_f32(int isa, size_t c, size_t n);
+
 #if CK_X86
 void ck_conv_f32_add_avx2(size_t pixels, const ck_conv_tile *t);
 void ck_conv_f32_spread_avx2(size_t pixels, const ck_conv_tile *t);

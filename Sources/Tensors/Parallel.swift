@@ -36,7 +36,8 @@ package enum Parallel {
         forEachWorker(count, grain: grain) { worker, range in unsafe body(range, scratch.mutableBytes.baseAddress! + worker * bytes) }
     }
 
-    private static func forEachWorker(_ count: Int, grain: Int, _ body: @Sendable (Int, Range<Int>) -> Void) {
+    /// The same for a body that is told which of `threads` workers it is, so that each can have memory to itself.
+    package static func forEachWorker(_ count: Int, grain: Int = 1, _ body: @Sendable (_ worker: Int, Range<Int>) -> Void) {
         precondition(grain > 0)
         guard count > 0 else { return }
         let grains = (count + grain - 1) / grain

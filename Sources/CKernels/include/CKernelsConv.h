@@ -60,6 +60,26 @@ void ck_upconv_i8(
     int isa, const void *const *rows, const void *const *scales, size_t count, size_t x0, size_t x1, size_t c, size_t n,
     const void *packed, const void *sw, const void *bias, void *const *y);
 
+// ---- The same in float32 by Winograd's F(2x2, 3x3) (conv_winograd.c)
+//
+// 16 products for two by two outputs where `ck_conv_f32` takes 36. Sums and differences of inputs and of products come before and after
+// them, rounded to float32; the weights are transformed in double. Against float64 the error is at most about twice that of `ck_conv_f32`.
+// Results do not depend on how rows are cut into ranges of pixels.
+
+/// Bytes of n packed and transformed channels; for n a multiple of `ck_conv_panel` the offset of channel n. 16/9 of the plain weights.
+size_t ck_winograd_packed_bytes(int isa, size_t n, size_t c);
+/// Transforms and packs weights f32 [n, 3, 3, c]. Who splits channels splits them at multiples of `ck_conv_panel`.
+void ck_winograd_pack(int isa, const void *w, size_t n, size_t c, void *packed);
+/// Bytes of scratch that a call needs.
+size_t ck_winograd_scratch_bytes(size_t c);
+/// Pixels [x0, x1) of two output rows, the first of which has an even number in its image of w columns.
+///
+/// rows [4]: the input rows from one above the first output row on, NULL outside the image. bias [n] or NULL. y [2]: the output
+/// rows f32 [w, n]; the second is NULL where the image has an odd number of rows and ends with the first.
+void ck_winograd_f32(
+    int isa, const void *const *rows, size_t w, size_t x0, size_t x1, size_t c, size_t n, const void *packed, const void *bias,
+    void *const *y, void *scratch);
+
 // ---- Around them (conv_epilogue.c). Float32 arithmetic with fused multiply-adds, the same bits on every instruction set.
 
 /// y = silu(x), within 2 ulp. In place allowed.

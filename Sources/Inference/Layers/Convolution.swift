@@ -4,7 +4,8 @@ package import Tensors
 /// A dense 3x3 convolution with padding 1 over channels-last maps.
 ///
 /// Floating-point weights, and int8 ones with float activations, compute in float32. Weights with `int8PerToken` activations
-/// compute in integers with a scale for each pixel, by the integer contract of Formats/schemes.md.
+/// compute in integers with a scale for each pixel, by the integer contract of Formats/schemes.md. In float32 `Sampling.same` can take
+/// Winograd's algorithm, which multiplies less than half as much and holds 16/9 of the weights.
 package struct Convolution: Sendable {
     package let outputs: Int
     package let inputs: Int
@@ -13,6 +14,8 @@ package struct Convolution: Sendable {
     /// Of the output channels; nil in float32.
     private let scales: Tensor?
     private let bias: Tensor?
+    /// Whether `packed` holds transformed weights.
+    let isWinograd: Bool
 
     package enum Sampling: Sendable {
         case same
@@ -22,8 +25,10 @@ package struct Convolution: Sendable {
         case upsampled
     }
 
-    /// - Parameter stored: `[outputs, 3, 3, inputs]`; floating point of 16 bits or more, or int8.
-    package init(_ stored: StoredWeight, bias: Tensor? = nil) throws(AllocationError) {
+    /// - Parameters:
+    ///   - stored: `[outputs, 3, 3, inputs]`; floating point of 16 bits or more, or int8.
+    ///   - winograd: for `Sampling.same` alone; without effect where the convolution computes in integers.
+    package init(_ stored: StoredWeight, bias: Tensor? = nil, winograd: Bool = false) throws(AllocationError) {
         let (outputs, inputs) = (stored.shape.rows, stored.shape.columns / 9)
         precondition(stored.shape.columns % 9 == 0 && bias.map { $0.count == outputs } ?? true)
         (self.outputs, self.inputs, self.bias) = (outputs, inputs, bias)
@@ -32,24 +37,29 @@ package struct Convolution: Sendable {
             packed = unsafe try Self.packed(values, outputs, bytes: { ck_conv_i8_packed_bytes(isa, $0, inputs) }) {
                 unsafe ck_conv_i8_pack(isa, $0, $1, inputs, $2)
             }
-            self.scales = scales
+            (self.scales, isWinograd) = (scales, false)
         case .int8PerChannel(let values, let scales, .float):
-            packed = try Self.packed(floats: try values.scaledRows(by: scales), outputs, inputs)
-            self.scales = nil
+            packed = try Self.packed(floats: try values.scaledRows(by: scales), outputs, inputs, winograd)
+            (self.scales, isWinograd) = (nil, winograd)
         case .int8Rotated:
-            packed = try Self.packed(floats: try stored.widened(), outputs, inputs)
-            self.scales = nil
+            packed = try Self.packed(floats: try stored.widened(), outputs, inputs, winograd)
+            (self.scales, isWinograd) = (nil, winograd)
         case .plain(let tensor):
-            packed = try Self.packed(floats: tensor.dtype == .f32 ? Tensor(sharing: tensor) : try tensor.widened(), outputs, inputs)
-            self.scales = nil
+            packed = try Self.packed(floats: tensor.dtype == .f32 ? Tensor(sharing: tensor) : try tensor.widened(), outputs, inputs, winograd)
+            (self.scales, isWinograd) = (nil, winograd)
         }
     }
 
     var isInteger: Bool { scales != nil }
 
-    private static func packed(floats: Tensor, _ outputs: Int, _ inputs: Int) throws(AllocationError) -> Buffer {
-        unsafe try packed(EncodedTensor(floats), outputs, bytes: { ck_conv_f32_packed_bytes(isa, $0, inputs) }) {
-            unsafe ck_conv_f32_pack(isa, $0, $1, inputs, $2)
+    private static func packed(floats: Tensor, _ outputs: Int, _ inputs: Int, _ winograd: Bool) throws(AllocationError) -> Buffer {
+        guard winograd else {
+            return unsafe try packed(EncodedTensor(floats), outputs, bytes: { ck_conv_f32_packed_bytes(isa, $0, inputs) }) {
+                unsafe ck_conv_f32_pack(isa, $0, $1, inputs, $2)
+            }
+        }
+        return unsafe try packed(EncodedTensor(floats), outputs, bytes: { ck_winograd_packed_bytes(isa, $0, inputs) }) {
+            unsafe ck_winograd_pack(isa, $0, $1, inputs, $2)
         }
     }
 
@@ -78,6 +88,7 @@ package struct Convolution: Sendable {
 
     /// Pixels of the output row `row`, whose first pixel is at `y`.
     @unsafe func apply(_ input: RowRing, row: Int, step: Int, columns: Range<Int>, to y: UnsafeMutablePointer<Float>) {
+        precondition(!isWinograd)
         let (pixels, factors) = unsafe input.lines(row * step - 1..<row * step + 2, quantized: isInteger)
         if let scales {
             unsafe ck_conv_i8(
@@ -89,8 +100,23 @@ package struct Convolution: Sendable {
         }
     }
 
+    /// Bytes of scratch that a thread needs for `applyWinograd`.
+    var scratchBytes: Int { ck_winograd_scratch_bytes(inputs) }
+
+    /// Pixels of one or two output rows, of which the first has an even number.
+    @unsafe func applyWinograd(_ input: RowRing, rows: Range<Int>, columns: Range<Int>, to output: RowRing, scratch: UnsafeMutableRawPointer) {
+        precondition(isWinograd && rows.lowerBound % 2 == 0)
+        let (pixels, _) = unsafe input.lines(rows.lowerBound - 1..<rows.lowerBound + 3, quantized: false)
+        let targets: [UnsafeMutableRawPointer?] = unsafe (0..<2).map {
+            unsafe $0 < rows.count ? UnsafeMutableRawPointer(output.pixel(rows.lowerBound + $0, 0)) : nil
+        }
+        unsafe ck_winograd_f32(
+            isa, pixels, input.width, columns.lowerBound, columns.upperBound, inputs, outputs, packed.bytes.baseAddress!, bias?.pointer, targets, scratch)
+    }
+
     /// The output pixels of input pixels in `rows` (at most CK_UPCONV_MAX_ROWS) and `columns`, of an input doubled by repetition.
     @unsafe func applyDoubled(_ input: RowRing, rows: Range<Int>, columns: Range<Int>, to output: RowRing) {
+        precondition(!isWinograd)
         let (pixels, factors) = unsafe input.lines(rows.lowerBound - 1..<rows.upperBound + 1, quantized: isInteger)
         let targets: [UnsafeMutableRawPointer?] = unsafe (2 * rows.lowerBound..<2 * rows.upperBound).map { unsafe UnsafeMutableRawPointer(output.pixel($0, 0)) }
         if let scales {

@@ -43,13 +43,13 @@ package struct WeightLoader: Sendable {
         return LinearGroup(linears)
     }
 
-    func convolution(_ name: String, _ outputs: Int, _ inputs: Int, bias: Bool = true) throws(WeightError) -> Convolution {
+    func convolution(_ name: String, _ outputs: Int, _ inputs: Int, bias: Bool = true, winograd: Bool = false) throws(WeightError) -> Convolution {
         let stored = try weight(name + ".weight", [outputs, 3, 3, inputs])
         if case .int8Rotated(_, _, .int8PerToken) = stored {
             throw .unreadable(name: name, reason: "expected a scheme that 3x3 convolutions have integer arithmetic for, int8-per-channel, found int8-rotated")
         }
         let bias = bias ? try tensor(name + ".bias", [outputs]) : nil
-        do throws(AllocationError) { return try Convolution(stored, bias: bias) } catch { throw .memory(error) }
+        do throws(AllocationError) { return try Convolution(stored, bias: bias, winograd: winograd) } catch { throw .memory(error) }
     }
 
     func depthwise(_ name: String, channels: Int, kernel: Int, bias: Bool) throws(WeightError) -> Depthwise {

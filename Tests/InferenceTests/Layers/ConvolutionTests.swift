@@ -28,6 +28,17 @@ import Testing
         return sum
     }
 
+    /// Half the products, the same sums but for the last bits.
+    @Test(arguments: sizes + [Size(height: 7, width: 101, inputs: 64, outputs: 48)]) func winogradAgreesWithDirect(_ size: Size) throws {
+        var random = SplitMix64(seed: 10)
+        let x = try random.tensor([size.height, size.width, size.inputs])
+        let (weight, bias) = (try random.tensor([size.outputs, 3, 3, size.inputs]), try random.tensor([size.outputs]))
+        let direct = try Convolution(.plain(EncodedTensor(weight)), bias: bias)(x)
+        let winograd = try Convolution(.plain(EncodedTensor(weight)), bias: bias, winograd: true)(x)
+        #expect(winograd.shape == direct.shape && winograd.elements != direct.elements)
+        #expect(relativeError(winograd.elements, direct.elements.map(Double.init)) < 1e-6)
+    }
+
     @Test(arguments: sizes, [Convolution.Sampling.same, .stride2, .upsampled]) func dense(_ size: Size, _ sampling: Convolution.Sampling) throws {
         var random = SplitMix64(seed: 6)
         let x = try random.tensor([size.height, size.width, size.inputs])

@@ -6,17 +6,19 @@ import Testing
 
 /// Streams of rows: what they make does not depend on how they are cut, and a doubling is what it stands for.
 @Suite struct RowChainTests {
-    private static func convolution(_ random: inout SplitMix64, _ outputs: Int, _ inputs: Int, integer: Bool, bias: Bool = true) throws -> Convolution {
+    private static func convolution(_ random: inout SplitMix64, _ outputs: Int, _ inputs: Int, integer: Bool, bias: Bool = true, winograd: Bool = false) throws
+        -> Convolution
+    {
         let weight = try random.tensor([outputs, 3, 3, inputs])
         let bias = bias ? try random.tensor([outputs]) : nil
-        guard integer else { return try Convolution(.plain(EncodedTensor(weight)), bias: bias) }
+        guard integer else { return try Convolution(.plain(EncodedTensor(weight)), bias: bias, winograd: winograd) }
         return try Convolution(try Int8Reference.weight(weight.elements, weight.shape, .int8PerToken), bias: bias)
     }
 
-    private static func residual(_ random: inout SplitMix64, _ channels: Int, integer: Bool) throws -> RowOperation {
+    private static func residual(_ random: inout SplitMix64, _ channels: Int, integer: Bool, winograd: Bool = true) throws -> RowOperation {
         .residual(
-            first: try convolution(&random, channels, channels, integer: integer), activation: integer ? .silu : .relu,
-            second: try convolution(&random, channels, channels, integer: integer, bias: false), norm: try norm(&random, channels))
+            first: try convolution(&random, channels, channels, integer: integer, winograd: winograd), activation: integer ? .silu : .relu,
+            second: try convolution(&random, channels, channels, integer: integer, bias: false, winograd: winograd), norm: try norm(&random, channels))
     }
 
     private static func norm(_ random: inout SplitMix64, _ channels: Int) throws -> RMSNorm {
@@ -27,8 +29,9 @@ import Testing
     private static func operations(_ random: inout SplitMix64, integer: Bool) throws -> [RowOperation] {
         [
             .doubling(try convolution(&random, 6, 12, integer: integer), shortcut: true), try residual(&random, 6, integer: integer),
-            .shuffling(try convolution(&random, 24, 6, integer: integer), shortcut: true), try residual(&random, 6, integer: !integer),
-            try residual(&random, 6, integer: integer), .norm(try norm(&random, 6), .silu), .convolution(try convolution(&random, 3, 6, integer: false)),
+            .shuffling(try convolution(&random, 24, 6, integer: integer, winograd: true), shortcut: true), try residual(&random, 6, integer: !integer),
+            try residual(&random, 6, integer: integer), try residual(&random, 6, integer: integer, winograd: false), .norm(try norm(&random, 6), .silu),
+            .convolution(try convolution(&random, 3, 6, integer: false)),
         ]
     }
 

@@ -52,6 +52,18 @@ import Testing
         for index in 0..<last { try expect(decoder.stage(index, try map("vae.dec.stage.\(index + 1)")), equals: "vae.dec.stage.\(index)") }
     }
 
+    /// The fused multiplications of the residual blocks, on against off.
+    @Test(arguments: ["tiny-sprint", "mini", "odd"]) func winogradChangesNothingButTheLastBits(_ checkpoint: String) throws {
+        let weights = try TableWeights(checkpoint)
+        let decoder = try SanaSprintPipeline(weights: weights).decoder()
+        var random = SplitMix64(seed: 35)
+        let latents = try random.tensor([decoder.configuration.latentChannels, 5, 3])
+        let direct = try AutoencoderDecoder(decoder.configuration, from: weights, winograd: false).decode(latents).elements
+        let winograd = try decoder.decode(latents).elements
+        #expect(winograd != direct, "the fusion is not in use")
+        #expect(relativeError(winograd, direct.map(Double.init)) <= Self.gate)
+    }
+
     @Test func eachStageOfTheEncoderFromItsOwnInput() throws {
         let encoder = try pipeline.encoder()
         try expect(encoder.stage(0, try map("vae.enc.conv_in")), equals: "vae.enc.stage.0")

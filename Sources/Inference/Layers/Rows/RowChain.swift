@@ -85,6 +85,7 @@ package struct RowChain {
     ) throws(AllocationError) {
         let source = last
         precondition(source.channels == convolution.inputs)
+        if convolution.isWinograd && step == 1 { return try convolvePairs(convolution, quantizes: quantizes, then: finish) }
         try append(
             step == 1 ? .same : .half, reach: 1, height: (source.height + step - 1) / step, width: (source.width + step - 1) / step,
             channels: convolution.outputs, quantizes: quantizes
@@ -92,6 +93,27 @@ package struct RowChain {
             unsafe convolution.apply(source, row: row, step: step, columns: columns, to: ring.pixel(row, 0))
             finish?(ring, row, columns)
         }
+    }
+
+    /// Winograd's algorithm makes two rows at a time, with scratch memory.
+    private mutating func convolvePairs(
+        _ convolution: Convolution, quantizes: Bool, then finish: (@Sendable (RowRing, Int, Range<Int>) -> Void)?
+    ) throws(AllocationError) {
+        let (source, batch, scratchBytes) = (last, rows(last.width), convolution.scratchBytes)
+        let ring = try RowRing(height: source.height, width: source.width, channels: convolution.outputs, batch: batch, quantizes: quantizes)
+        let scratch = try Buffer(byteCount: Parallel.threads * scratchBytes, zeroed: false)
+        steps.append(
+            RowStep(rate: .same, reach: 1, inputHeight: source.height, batch: batch, unit: 2) { rows in
+                RowPieces.forEachPair(rows, width: source.width) { worker, pair, columns in
+                    let own = unsafe scratch.mutableBytes.baseAddress! + worker * scratchBytes
+                    unsafe convolution.applyWinograd(source, rows: pair, columns: columns, to: ring, scratch: own)
+                    for row in pair {
+                        finish?(ring, row, columns)
+                        ring.seal(row, columns)
+                    }
+                }
+            })
+        last = ring
     }
 
     private mutating func double(_ convolution: Convolution, _ shortcut: Bool, _ quantizes: Bool) throws(AllocationError) {

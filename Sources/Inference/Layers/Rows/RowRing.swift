@@ -15,8 +15,9 @@ struct RowRing: Sendable {
     private let quantized: (values: Buffer, scales: Buffer)?
     private let pixelBytes: Int
 
-    /// Rows that stay readable behind the ones being written: what a convolution and a residual around two of them look back at.
-    private static let history = 3
+    /// Rows that stay readable behind the ones being written: what a convolution and a residual around two of them look back at, where
+    /// both make two rows at a time and so stay up to two rows behind.
+    private static let history = 4
 
     /// - Parameters:
     ///   - batch: the most rows that are written before those who read them get their turn.

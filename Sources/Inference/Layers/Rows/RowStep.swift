@@ -13,6 +13,8 @@ struct RowStep: Sendable {
     let inputHeight: Int
     /// The most rows made at once; even where the rate is double.
     let batch: Int
+    /// Rows are made in so many at a time, but for the last ones.
+    var unit = 1
     /// Makes the given rows.
     let run: @Sendable (Range<Int>) -> Void
 
@@ -20,7 +22,7 @@ struct RowStep: Sendable {
     func makeable(_ rows: Int) -> Int {
         let isComplete = rows == inputHeight
         return switch rate {
-        case .same: isComplete ? rows : max(0, rows - reach)
+        case .same: isComplete ? rows : max(0, rows - reach) / unit * unit
         case .double: 2 * (isComplete ? rows : max(0, rows - reach))
         case .half: isComplete ? (rows + 1) / 2 : rows / 2
         }
@@ -44,6 +46,18 @@ enum RowPieces {
             for index in range {
                 let piece = index % pieces
                 body(rows.lowerBound + index / pieces, piece * width / pieces..<(piece + 1) * width / pieces)
+            }
+        }
+    }
+
+    /// The same with pieces of two rows that begin in even rows and columns; `worker` tells the threads apart.
+    static func forEachPair(_ rows: Range<Int>, width: Int, _ body: @Sendable (_ worker: Int, _ rows: Range<Int>, _ columns: Range<Int>) -> Void) {
+        let (tiles, pieces) = ((width + 1) / 2, (width + Self.width - 1) / Self.width)
+        Parallel.forEachWorker((rows.count + 1) / 2 * pieces) { worker, range in
+            for index in range {
+                let (row, piece) = (rows.lowerBound + 2 * (index / pieces), index % pieces)
+                let columns = 2 * (piece * tiles / pieces)..<min(width, 2 * ((piece + 1) * tiles / pieces))
+                body(worker, row..<min(row + 2, rows.upperBound), columns)
             }
         }
     }

@@ -2,10 +2,13 @@ import Tensors
 
 /// norm(conv2(activation(conv1(x)))) + x, as one operation on rows. Source: ResBlock in diffusers' autoencoder_dc.py.
 enum ResidualBlock {
-    static func operation(_ loader: WeightLoader, _ name: String, _ stage: AutoencoderConfiguration.Stage) throws(WeightError) -> RowOperation {
+    /// - Parameter winograd: off only to see that it changes nothing but the last bits.
+    static func operation(
+        _ loader: WeightLoader, _ name: String, _ stage: AutoencoderConfiguration.Stage, winograd: Bool = true
+    ) throws(WeightError) -> RowOperation {
         .residual(
-            first: try loader.convolution(name + "conv1", stage.channels, stage.channels), activation: stage.activation,
-            second: try loader.convolution(name + "conv2", stage.channels, stage.channels, bias: false),
+            first: try loader.convolution(name + "conv1", stage.channels, stage.channels, winograd: winograd), activation: stage.activation,
+            second: try loader.convolution(name + "conv2", stage.channels, stage.channels, bias: false, winograd: winograd),
             norm: try loader.norm(name + "norm", stage.channels, bias: true, epsilon: AutoencoderConfiguration.normEpsilon))
     }
 }

@@ -8,9 +8,12 @@ package import Tensors
 package struct AutoencoderDecoder: Sendable {
     package let configuration: AutoencoderConfiguration
     private let loader: WeightLoader
+    private let winograd: Bool
 
-    package init(_ configuration: AutoencoderConfiguration, from source: any WeightSource) {
-        self.configuration = configuration
+    /// - Parameter winograd: whether float32 convolutions of residual blocks and before a pixel shuffle multiply by Winograd's algorithm; off only to see that it
+    ///   changes nothing but the last bits.
+    package init(_ configuration: AutoencoderConfiguration, from source: any WeightSource, winograd: Bool = true) {
+        (self.configuration, self.winograd) = (configuration, winograd)
         loader = WeightLoader(source: source)
     }
 
@@ -71,7 +74,8 @@ package struct AutoencoderDecoder: Sendable {
         for block in 0..<stage.blocks {
             let name = "vae.dec.stage.\(index).block.\(SanaSprintWeights.number(block))."
             switch stage.kind {
-            case .residual: pending.append(try InferenceError.loading { () throws(WeightError) in try ResidualBlock.operation(loader, name, stage) })
+            case .residual:
+                pending.append(try InferenceError.loading { () throws(WeightError) in try ResidualBlock.operation(loader, name, stage, winograd: winograd) })
             case .efficientViT:
                 try flush(&pending, &x)
                 let layer = try InferenceError.loading { () throws(WeightError) in
@@ -95,7 +99,7 @@ package struct AutoencoderDecoder: Sendable {
     private func upsampling(_ name: String, inputs: Int, outputs: Int, shortcut: Bool) throws(WeightError) -> RowOperation {
         configuration.interpolates
             ? .doubling(try loader.convolution(name, outputs, inputs), shortcut: shortcut)
-            : .shuffling(try loader.convolution(name, 4 * outputs, inputs), shortcut: shortcut)
+            : .shuffling(try loader.convolution(name, 4 * outputs, inputs, winograd: winograd), shortcut: shortcut)
     }
 
     private func flush(_ pending: inout [RowOperation], _ x: inout Tensor) throws(InferenceError) {
