@@ -16,6 +16,8 @@ static void (*set_threads)(int);
 
 static void open_library(void) {
     if (requested) setenv("OPENBLAS_CORETYPE", requested, 0);
+    // Threads are made when a product asks for them: each has a buffer, and spins for a while before it sleeps.
+    setenv("OPENBLAS_NUM_THREADS", "1", 0);
     void *library = dlopen("libopenblas.so.0", RTLD_NOW | RTLD_LOCAL);
     if (!library) library = dlopen("libopenblas.so", RTLD_NOW | RTLD_LOCAL);
     if (!library) {

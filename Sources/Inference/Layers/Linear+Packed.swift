@@ -85,14 +85,16 @@ extension Linear {
         return UnsafeRawPointer(target)
     }
 
-    /// All panels of a weight, as int8 or rounded to bfloat16.
-    static func panels(of stored: StoredWeight, as type: PackedType) throws(AllocationError) -> Buffer {
-        let (outputs, inputs) = (stored.shape.rows, stored.shape.columns)
-        let buffer = try Buffer(byteCount: ck_packed_weight_bytes(type.code, outputs, inputs), zeroed: false)
+    /// The panels of some outputs of a weight, as int8 or rounded to bfloat16.
+    static func panels(
+        of stored: StoredWeight, _ channels: Range<Int>, as type: PackedType, from pool: BlockPool? = nil
+    ) throws(AllocationError) -> Buffer {
+        let (outputs, inputs, first) = (channels.count, stored.shape.columns, channels.lowerBound)
+        let buffer = try Buffer(byteCount: ck_packed_weight_bytes(type.code, outputs, inputs), from: pool)
         if let values = stored.codes, type.isInteger {
             Parallel.forEach(outputs, grain: ck_packed_panel()) { range in
                 let target = unsafe buffer.mutableBytes.baseAddress! + ck_packed_weight_bytes(type.code, range.lowerBound, inputs)
-                unsafe ck_pack_weights(isa, type.code, values.bytes.baseAddress! + range.lowerBound * inputs, range.count, inputs, target)
+                unsafe ck_pack_weights(isa, type.code, values.bytes.baseAddress! + (first + range.lowerBound) * inputs, range.count, inputs, target)
             }
             return buffer
         }
@@ -108,7 +110,7 @@ extension Linear {
             let dense = unsafe scratch.assumingMemoryBound(to: Float.self)
             for start in stride(from: range.lowerBound, to: range.upperBound, by: step) {
                 let end = min(start + step, range.upperBound)
-                unsafe source.decode(start..<end, inputs, into: dense)
+                unsafe source.decode(first + start..<first + end, inputs, into: dense)
                 let target = unsafe buffer.mutableBytes.baseAddress! + ck_packed_weight_bytes(type.code, start, inputs)
                 unsafe ck_pack_weights(isa, type.code, dense, end - start, inputs, target)
             }

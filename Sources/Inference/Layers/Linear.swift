@@ -29,25 +29,40 @@ package struct Linear: Sendable {
     /// Whether float32 products and int8 products run through the packed kernels; without AVX-512, OpenBLAS and an AVX2 kernel are faster.
     static let prefersPackedProducts = isa >= CK_ISA_AVX512
 
-    /// - Parameter stored: rows are outputs; all further axes together are inputs. Floating point of 16 bits or more, or int8.
-    package init(_ stored: StoredWeight, bias: Tensor? = nil, compute: Compute = .float32) throws(AllocationError) {
-        let (outputs, inputs) = (stored.shape.rows, stored.shape.columns)
+    /// - Parameters:
+    ///   - stored: rows are outputs; all further axes together are inputs. Floating point of 16 bits or more, or int8.
+    ///   - pool: where memory for packed weights comes from.
+    package init(_ stored: StoredWeight, bias: Tensor? = nil, compute: Compute = .float32, from pool: BlockPool? = nil) throws(AllocationError) {
+        try self.init(stored, 0..<stored.shape.rows, bias: bias, compute: compute, from: pool)
+    }
+
+    /// The linear of some of the outputs of a weight.
+    init(
+        _ whole: StoredWeight, _ channels: Range<Int>, bias: Tensor?, compute: Compute = .float32, from pool: BlockPool? = nil
+    ) throws(AllocationError) {
+        let (outputs, inputs) = (channels.count, whole.shape.columns)
         precondition(bias.map { $0.count == outputs } ?? true)
         self.outputs = outputs
         self.inputs = inputs
         self.bias = bias
-        switch stored {
+        switch whole {
         case .int8PerChannel(_, let scales, .int8PerToken) where Self.prefersPackedProducts:
-            weight = .packed(.int8, try Self.panels(of: stored, as: .int8), scales)
+            weight = .packed(.int8, try Self.panels(of: whole, channels, as: .int8, from: pool), try scales.rows(channels))
+            return
+        case .int8Rotated(_, let scales, .int8PerToken) where Self.prefersPackedProducts:
+            weight = .packed(.rotatedInt8, try Self.panels(of: whole, channels, as: .rotatedInt8, from: pool), try scales.rows(channels))
+            return
+        case _ where compute == .bfloat16 && !whole.multipliesIntegers:
+            weight = .packed(.bfloat16, try Self.panels(of: whole, channels, as: .bfloat16, from: pool), nil)
+            return
+        default: break
+        }
+        let stored = channels.count == whole.shape.rows ? whole : try whole.rows(channels)
+        switch stored {
         case .int8PerChannel(let values, let scales, .int8PerToken):
             weight = .integer(try Self.packed(values, outputs: outputs, inputs: inputs), scales, rotated: false)
         case .int8Rotated(let values, let scales, .int8PerToken):
-            weight =
-                Self.prefersPackedProducts
-                ? .packed(.rotatedInt8, try Self.panels(of: stored, as: .rotatedInt8), scales)
-                : .integer(try Self.packed(values, outputs: outputs, inputs: inputs), scales, rotated: true)
-        case _ where compute == .bfloat16:
-            weight = .packed(.bfloat16, try Self.panels(of: stored, as: .bfloat16), nil)
+            weight = .integer(try Self.packed(values, outputs: outputs, inputs: inputs), scales, rotated: true)
         case .plain(let tensor) where tensor.dtype == .f16 || tensor.dtype == .bf16: weight = .half(tensor)
         case .plain(let tensor): weight = .float32(tensor.dtype == .f32 ? Tensor(sharing: tensor) : try tensor.widened())
         case .int8PerChannel(let values, let scales, .float): weight = .decoded(values, scales)
@@ -124,8 +139,14 @@ package struct Linear: Sendable {
         }
     }
 
-    /// Up to so many rows int8 weights are multiplied as they are, read once; beyond, decoding them for BLAS pays.
+    /// Up to so many rows int8 weights are multiplied as they are, read once; beyond, decoding them for packed products or BLAS pays.
     private static let fewRows = 64
+
+    /// Whether so many rows are multiplied as they are, whatever `rowType` says.
+    func takesDenseRows(_ rows: Int) -> Bool {
+        if case .decoded = weight { return rows <= Self.fewRows }
+        return false
+    }
 
     @unsafe private func multiplyFew(
         _ x: UnsafePointer<Float>, _ rows: Int, _ values: EncodedTensor, _ scales: Tensor, _ y: UnsafeMutablePointer<Float>, _ stride: Int

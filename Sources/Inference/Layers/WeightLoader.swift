@@ -5,8 +5,18 @@ package struct WeightLoader: Sendable {
     let source: any WeightSource
     /// How linears with weights of 16 or 32 bits compute.
     let compute: Compute
+    /// Of the layers that are made.
+    let lifetime: WeightLifetime
 
-    package init(source: any WeightSource, compute: Compute = .float32) { (self.source, self.compute) = (source, compute) }
+    package init(source: any WeightSource, compute: Compute = .float32, _ lifetime: WeightLifetime = .kept) {
+        (self.source, self.compute, self.lifetime) = (source, compute, lifetime)
+    }
+
+    /// The same loader for layers that are let go soon: they lie where those before them lay.
+    var passing: WeightLoader { WeightLoader(source: source, compute: compute, .passing) }
+
+    /// Where memory for packed weights comes from.
+    private var pool: BlockPool? { lifetime == .passing ? source.pool : nil }
 
     /// A weight that computes in float32 whatever it is stored as: norms, biases, tables, depthwise kernels.
     func tensor(_ name: String, _ shape: Shape) throws(WeightError) -> Tensor {
@@ -25,12 +35,10 @@ package struct WeightLoader: Sendable {
     func halves(_ name: String, _ outputs: Int, _ inputs: Int) throws(WeightError) -> (Linear, Linear) {
         let (stored, bias) = (try weight(name + ".weight", [outputs, inputs]), try tensor(name + ".bias", [outputs]))
         let half = outputs / 2
-        do throws(AllocationError) {
-            return (
-                try Linear(try stored.rows(0..<half), bias: try bias.rows(0..<half).reshaped([half]), compute: compute),
-                try Linear(try stored.rows(half..<outputs), bias: try bias.rows(half..<outputs).reshaped([half]), compute: compute)
-            )
-        } catch { throw .memory(error) }
+        func part(_ channels: Range<Int>) throws(AllocationError) -> Linear {
+            try Linear(stored, channels, bias: try bias.rows(channels).reshaped([channels.count]), compute: compute, from: pool)
+        }
+        do throws(AllocationError) { return (try part(0..<half), try part(half..<outputs)) } catch { throw .memory(error) }
     }
 
     /// The fused weight `prefix + fused`, or one weight for each of `parts`.
@@ -65,7 +73,7 @@ package struct WeightLoader: Sendable {
     }
 
     /// The stored weight, of the given shape and a type that can be computed with.
-    func weight(_ name: String, _ shape: Shape) throws(WeightError) -> StoredWeight { try checked(try source.weight(name), name, shape) }
+    func weight(_ name: String, _ shape: Shape) throws(WeightError) -> StoredWeight { try checked(try source.weight(name, lifetime), name, shape) }
 
     /// Some rows of a stored weight of the given shape, ascending, each once.
     func rows(_ indices: [Int], of name: String, _ shape: Shape) throws(WeightError) -> StoredWeight {
@@ -88,7 +96,7 @@ package struct WeightLoader: Sendable {
     }
 
     private func layer(_ stored: StoredWeight, bias: Tensor?) throws(WeightError) -> Linear {
-        do throws(AllocationError) { return try Linear(stored, bias: bias, compute: compute) } catch { throw .memory(error) }
+        do throws(AllocationError) { return try Linear(stored, bias: bias, compute: compute, from: pool) } catch { throw .memory(error) }
     }
 }
 
@@ -102,8 +110,9 @@ extension EncodedTensor {
         return result
     }
 
-    /// A copy of some rows.
+    /// Some rows: a copy, where they are not all.
     func rows(_ range: Range<Int>) throws(AllocationError) -> EncodedTensor {
+        guard range.count < shape.rows else { return self }
         let result = try EncodedTensor(dtype: dtype, shape: Shape([range.count] + shape.extents.dropFirst()))
         let rowBytes = shape.columns * dtype.byteCount
         unsafe result.buffer.mutableBytes.copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[range.lowerBound * rowBytes..<range.upperBound * rowBytes]))
@@ -112,13 +121,13 @@ extension EncodedTensor {
 }
 
 extension Tensor {
-    /// A copy of some rows.
-    fileprivate func rows(_ range: Range<Int>) throws(AllocationError) -> Tensor { Tensor(sharing: try EncodedTensor(self).rows(range)) }
+    /// Some rows: a copy, where they are not all.
+    func rows(_ range: Range<Int>) throws(AllocationError) -> Tensor { Tensor(sharing: try EncodedTensor(self).rows(range)) }
 }
 
 extension StoredWeight {
-    /// A copy of some rows.
-    fileprivate func rows(_ range: Range<Int>) throws(AllocationError) -> StoredWeight {
+    /// Some rows: a copy, where they are not all.
+    func rows(_ range: Range<Int>) throws(AllocationError) -> StoredWeight {
         switch self {
         case .plain(let tensor): .plain(try tensor.rows(range))
         case .int8PerChannel(let values, let scales, let activations):

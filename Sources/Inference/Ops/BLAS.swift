@@ -13,14 +13,15 @@ enum BLAS {
     }()
 
     /// c [m, n] = a [m, k] * op(b) + beta * c, where op(b) is b^T for b [n, k] (`transposed`) or b [k, n]; `ld..` are row strides.
+    ///
+    /// - Parameter threads: how many OpenBLAS may use; 1 where several threads call at once.
     @unsafe static func multiply(
         _ a: UnsafePointer<Float>, lda: Int, _ b: UnsafePointer<Float>, ldb: Int, transposed: Bool, into c: UnsafeMutablePointer<Float>, ldc: Int, m: Int,
-        n: Int,
-        k: Int, beta: Float = 0
+        n: Int, k: Int, beta: Float = 0, threads: Int = Parallel.threads
     ) {
         precondition(failure == nil, "the caller opens the library first")
         guard m > 0, n > 0 else { return }
-        ob_set_threads(Int32(Parallel.threads))
+        ob_set_threads(Int32(threads))
         unsafe ob_sgemm(0, transposed ? 1 : 0, Int32(m), Int32(n), Int32(k), 1, a, Int32(lda), b, Int32(ldb), beta, c, Int32(ldc))
     }
 }

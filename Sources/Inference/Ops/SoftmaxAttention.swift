@@ -34,8 +34,8 @@ package struct SoftmaxAttention {
         var stride: Int { matrix.columns }
     }
 
-    /// Scores of so many query rows are held at once.
-    private static let rowsPerBlock = 2048
+    /// Scores of so many query rows are held at once, for each thread.
+    private static let rowsPerBlock = 1024
 
     /// Returns `[query rows, heads * headDimension]`.
     ///
@@ -46,30 +46,29 @@ package struct SoftmaxAttention {
         let width = heads * headDimension
         let rowsPerBlock = min(rows, Self.rowsPerBlock)
         var output = try Tensor([rows, width], zeroed: false)
-        var scores = try Tensor([rowsPerBlock, columns], zeroed: false)
         // The loops below know the buffers by their addresses alone, which does not keep them.
-        defer { withExtendedLifetime((queries, keys, values, output, scores)) {} }
-        let (out, block) = unsafe (output.mutablePointer, SharedPointer(scores.mutablePointer))
-        for start in stride(from: 0, to: rows, by: rowsPerBlock) {
-            let count = min(rowsPerBlock, rows - start)
-            for head in 0..<heads {
-                let shared = head / (heads / keyValueHeads) * headDimension
-                unsafe BLAS.multiply(
-                    queries.pointer + start * queries.stride + head * headDimension, lda: queries.stride, keys.pointer + shared, ldb: keys.stride,
-                    transposed: true, into: block.pointer, ldc: columns, m: count, n: columns, k: headDimension)
-                Parallel.forEach(count, grain: 4) { range in
-                    let rows = unsafe block.pointer + range.lowerBound * columns
+        defer { withExtendedLifetime((queries, keys, values, output)) {} }
+        let out = unsafe SharedPointer(output.mutablePointer)
+        // Heads are shared out, and a product stays on its thread: those of OpenBLAS would wait for the next one by taking turns with these.
+        try unsafe Parallel.forEach(heads, scratchBytes: rowsPerBlock * columns * MemoryLayout<Float>.stride) { range, scratch in
+            let scores = unsafe scratch.assumingMemoryBound(to: Float.self)
+            for head in range {
+                let (shared, own) = (head / (heads / keyValueHeads) * headDimension, head * headDimension)
+                for start in stride(from: 0, to: rows, by: rowsPerBlock) {
+                    let count = min(rowsPerBlock, rows - start)
+                    unsafe BLAS.multiply(
+                        queries.pointer + start * queries.stride + own, lda: queries.stride, keys.pointer + shared, ldb: keys.stride, transposed: true,
+                        into: scores, ldc: columns, m: count, n: columns, k: headDimension, threads: 1)
                     if softCap == nil && !causal {
-                        unsafe ck_softmax_rows_f32(isa, rows, columns, range.count, columns, scale)
+                        unsafe ck_softmax_rows_f32(isa, scores, columns, count, columns, scale)
                     } else {
                         unsafe ck_softmax_rows(
-                            isa, rows, columns, range.count, columns, scale, softCap ?? 0,
-                            causal ? firstRow + start + range.lowerBound : -1, window ?? 0)
+                            isa, scores, columns, count, columns, scale, softCap ?? 0, causal ? firstRow + start : -1, window ?? 0)
                     }
+                    unsafe BLAS.multiply(
+                        scores, lda: columns, values.pointer + shared, ldb: values.stride, transposed: false, into: out.pointer + start * width + own,
+                        ldc: width, m: count, n: headDimension, k: columns, threads: 1)
                 }
-                unsafe BLAS.multiply(
-                    block.pointer, lda: columns, values.pointer + shared, ldb: values.stride, transposed: false,
-                    into: out + start * width + head * headDimension, ldc: width, m: count, n: headDimension, k: columns)
             }
         }
         return output

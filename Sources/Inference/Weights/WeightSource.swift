@@ -19,6 +19,10 @@ package protocol WeightSource: Sendable {
     func rows(_ indices: [Int], of name: String) throws(WeightError) -> StoredWeight
     /// Reads one weight, whole, as it is stored.
     func weight(_ name: String) throws(WeightError) -> StoredWeight
+    /// The same; a weight that passes may lie in memory of `pool`.
+    func weight(_ name: String, _ lifetime: WeightLifetime) throws(WeightError) -> StoredWeight
+    /// Memory that serves one weight after the other; nil where each gets its own.
+    var pool: BlockPool? { get }
     /// What the text encoder computes of every prompt's first tokens; nil where the source does not have it.
     /// - Throws: where it has one that is not of these weights.
     func promptPrefix() throws(WeightError) -> PromptPrefix?
@@ -26,7 +30,17 @@ package protocol WeightSource: Sendable {
     var frozenSchedule: FrozenSchedule? { get }
 }
 
+/// How long a weight is needed.
+package enum WeightLifetime: Sendable {
+    /// As long as the model.
+    case kept
+    /// While one layer runs, or until it is packed.
+    case passing
+}
+
 extension WeightSource {
+    package func weight(_ name: String, _ lifetime: WeightLifetime) throws(WeightError) -> StoredWeight { try weight(name) }
+    package var pool: BlockPool? { nil }
     package func promptPrefix() throws(WeightError) -> PromptPrefix? { nil }
     package var frozenSchedule: FrozenSchedule? { nil }
 }
@@ -44,6 +58,14 @@ package enum StoredWeight: Sendable {
         switch self {
         case .plain(let tensor): tensor.shape
         case .int8PerChannel(let values, _, _), .int8Rotated(let values, _, _): values.shape
+        }
+    }
+
+    /// Whether products are computed by the integer contract.
+    var multipliesIntegers: Bool {
+        switch self {
+        case .int8PerChannel(_, _, .int8PerToken), .int8Rotated(_, _, .int8PerToken): true
+        case .plain, .int8PerChannel, .int8Rotated: false
         }
     }
 }

@@ -58,6 +58,8 @@ struct Bench: Verb {
         let pipeline = unpack ? nil : try SanaSprintPipeline(weights: PackedWeights(packed), compute: compute)
         var request = GenerationRequest(prompt: "a large red circle on a blue background")
         request.timesteps = .steps(steps)
+        // So that the time of a step is that of its arithmetic.
+        request.keepsTransformer = true
         if let frozen = pipeline?.frozenSchedule { request.follow(frozen, keepsSteps: true, keepsGuidance: false) }
         request.width = width
         request.height = height

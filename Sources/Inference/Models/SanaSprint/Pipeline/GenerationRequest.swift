@@ -7,6 +7,8 @@ package struct GenerationRequest: Sendable {
     package var useInstruction = true
     /// Whether what the file knows of the instruction is used, instead of computing it anew.
     package var usePrefixCache = true
+    /// Whether the transformer is loaded whole before the first step even if that is the only one, which takes more memory.
+    package var keepsTransformer = false
     package var timesteps = TimestepPlan.steps(2)
     package var guidance: Float = 4.5
     /// Size in pixels; nil for the model's own.

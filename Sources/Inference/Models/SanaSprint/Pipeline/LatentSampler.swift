@@ -12,6 +12,9 @@ struct LatentSampler {
     /// Positions of the prompt that traces have: padding included.
     private let promptPositions: Int
 
+    /// How often the transformer is evaluated.
+    var steps: Int { times.count - 1 }
+
     /// Checks the request against the model before anything is computed.
     init(_ request: GenerationRequest, _ configuration: SanaSprintConfiguration, compression: Int, frozen: FrozenSchedule? = nil) throws(InferenceError) {
         let transformer = configuration.transformer

@@ -89,10 +89,11 @@ package struct ModelParts: Sendable {
     ///   - height, width: of the token grid.
     package func block(_ index: Int, _ x: Tensor, modulation: Tensor, caption: Tensor, height: Int, width: Int) throws(InferenceError) -> Tensor {
         let block = try loading { () throws(WeightError) in try TransformerBlock(loader, index, transformer) }
+        let projection = try loading { () throws(WeightError) in try PromptProjection(loader, index, transformer) }
         return try wrap { () throws(AllocationError) in
             var result = try x.copy()
             let rows = modulation.reshaped([6, transformer.width])
-            try block.apply(&result, modulation: rows, keyValues: try block.keyValues(of: caption), height: height, width: width)
+            try block.apply(&result, modulation: rows, keyValues: try projection(caption), height: height, width: width)
             return result
         }
     }

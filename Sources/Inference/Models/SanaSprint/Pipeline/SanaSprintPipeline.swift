@@ -36,9 +36,10 @@ package final class SanaSprintPipeline: Sendable {
         return Gemma2Encoder(text, from: weights)
     }
 
-    package func transformer() throws(InferenceError) -> SanaTransformer {
+    /// - Parameter keepsBlocks: false where it evaluates one step.
+    package func transformer(keepsBlocks: Bool = true) throws(InferenceError) -> SanaTransformer {
         guard has(.transformer) else { throw .missingComponent(.transformer, needed: "sample") }
-        return try SanaTransformer(configuration.transformer, from: weights, compute: compute)
+        return try SanaTransformer(configuration.transformer, from: weights, compute: compute, keepsBlocks: keepsBlocks)
     }
 
     package func decoder() throws(InferenceError) -> AutoencoderDecoder {
@@ -79,7 +80,8 @@ package final class SanaSprintPipeline: Sendable {
         let decoder = try decoder()
         let sampler = try LatentSampler(request, configuration, compression: decoder.configuration.compression, frozen: frozenSchedule)
         let features = try promptFeatures(request, probes, progress)
-        let latents = try sample(sampler, features, probes, progress)
+        let keepsBlocks = request.keepsTransformer || sampler.steps > 1
+        let latents = try sample(sampler, keepsBlocks, features, probes, progress)
         progress?(.decoding)
         let picture = try decode(latents, decoder, probes)
         if probes != nil, has(.vaeEncoder) {
@@ -114,10 +116,10 @@ package final class SanaSprintPipeline: Sendable {
     }
 
     private func sample(
-        _ sampler: LatentSampler, _ features: Tensor, _ probes: (any ProbeSink)?, _ progress: ((GenerationStage) -> Void)?
+        _ sampler: LatentSampler, _ keepsBlocks: Bool, _ features: Tensor, _ probes: (any ProbeSink)?, _ progress: ((GenerationStage) -> Void)?
     ) throws(InferenceError) -> Tensor {
         progress?(.loadingTransformer)
-        return try sampler.run(try transformer(), features, probes: probes, progress: progress)
+        return try sampler.run(try transformer(keepsBlocks: keepsBlocks), features, probes: probes, progress: progress)
     }
 
     /// The features of the positions that count, `[tokens, captionChannels]`.

@@ -2,30 +2,36 @@ package import Tensors
 
 /// The SANA-Sprint transformer: predicts the velocity from noise to picture.
 ///
-/// All its weights stay in memory, in the types they are stored in, since every step uses them.
+/// Its blocks stay in memory, in the types they are stored in, where several steps use them; for a single step they come and go.
 /// Source: SanaTransformer2DModel in diffusers' sana_transformer.py.
 package final class SanaTransformer: Sendable {
     package let configuration: TransformerConfiguration
     private let conditioning: TransformerConditioning
     private let patchEmbedding: Linear
-    private let blocks: [TransformerBlock]
+    private let loader: WeightLoader
+    /// Nil where each block is loaded when a step comes to it.
+    private let blocks: [TransformerBlock]?
     private let outputTable: Tensor
     private let output: Linear
 
     /// Epsilon of the last norm: fixed in SanaModulatedNorm, unlike those of the blocks.
     static let outputEpsilon = 1e-6
 
+    /// - Parameter keepsBlocks: false for a transformer that evaluates one step: then no more than one of its blocks is in memory.
     package init(
-        _ configuration: TransformerConfiguration, from source: any WeightSource, compute: Compute = .float32
+        _ configuration: TransformerConfiguration, from source: any WeightSource, compute: Compute = .float32, keepsBlocks: Bool = true
     ) throws(InferenceError) {
         self.configuration = configuration
         let loader = WeightLoader(source: source, compute: compute)
+        self.loader = loader
         let c = configuration
         conditioning = try InferenceError.loading { () throws(WeightError) in try TransformerConditioning(loader, c) }
         patchEmbedding = try InferenceError.loading { () throws(WeightError) in try loader.linear("dit.patch", c.width, c.patchChannels, bias: true) }
         var blocks: [TransformerBlock] = []
-        for index in 0..<c.layers { blocks.append(try InferenceError.loading { () throws(WeightError) in try TransformerBlock(loader, index, c) }) }
-        self.blocks = blocks
+        for index in 0..<c.layers where keepsBlocks {
+            blocks.append(try InferenceError.loading { () throws(WeightError) in try TransformerBlock(loader, index, c) })
+        }
+        self.blocks = keepsBlocks ? blocks : nil
         outputTable = try InferenceError.loading { () throws(WeightError) in try loader.tensor("dit.out.table", [2, c.width]) }
         output = try InferenceError.loading { () throws(WeightError) in try loader.linear("dit.out", c.patchChannels, c.width, bias: true) }
     }
@@ -39,12 +45,20 @@ package final class SanaTransformer: Sendable {
 
     /// - Parameter features: of the prompt's tokens, without padding, `[tokens, captionChannels]`.
     package func prompt(_ features: Tensor) throws(InferenceError) -> Prompt {
-        try InferenceError.wrap { () throws(AllocationError) in
-            let caption = try conditioning.caption(features)
-            var keyValues: [Tensor] = []
-            for block in blocks { keyValues.append(try block.keyValues(of: caption)) }
-            return Prompt(caption: caption, keyValues: keyValues)
-        }
+        let caption = try InferenceError.wrap { () throws(AllocationError) in try conditioning.caption(features) }
+        var keyValues: [Tensor] = []
+        for index in 0..<configuration.layers { keyValues.append(try self.keyValues(index, of: caption)) }
+        return Prompt(caption: caption, keyValues: keyValues)
+    }
+
+    private func keyValues(_ index: Int, of caption: Tensor) throws(InferenceError) -> Tensor {
+        let projection = try InferenceError.loading { () throws(WeightError) in try PromptProjection(loader.passing, index, configuration) }
+        return try InferenceError.wrap { () throws(AllocationError) in try projection(caption) }
+    }
+
+    private func block(_ index: Int) throws(InferenceError) -> TransformerBlock {
+        if let blocks { return blocks[index] }
+        return try InferenceError.loading { () throws(WeightError) in try TransformerBlock(loader.passing, index, configuration) }
     }
 
     /// The velocity at `latents` [c, h, w] and flow time `time` in [0, 1], as `[c, h, w]`.
@@ -55,16 +69,22 @@ package final class SanaTransformer: Sendable {
     ) throws(InferenceError) -> Tensor {
         let probes = Probes(sink: probes, prefix: probePrefix)
         let (embedding, modulation) = try conditioning.embed(time: time, guidance: guidance)
-        return try InferenceError.wrap { () throws(AllocationError) in
-            let (height, width) = (latents.shape[1] / configuration.patch, latents.shape[2] / configuration.patch)
+        let (height, width) = (latents.shape[1] / configuration.patch, latents.shape[2] / configuration.patch)
+        var x = try InferenceError.wrap { () throws(AllocationError) in
             try probes.record("time_embed", embedding)
             try probes.record("modulation", modulation, as: [1, modulation.count])
-            var x = try patchEmbedding(try Patches.unfold(latents, size: configuration.patch))
+            let x = try patchEmbedding(try Patches.unfold(latents, size: configuration.patch))
             try probes.recordTokens("patch_embed", x)
-            for (index, block) in blocks.enumerated() {
+            return x
+        }
+        for index in 0..<configuration.layers {
+            let block = try block(index)
+            try InferenceError.wrap { () throws(AllocationError) in
                 try block.apply(&x, modulation: modulation, keyValues: prompt.keyValues[index], height: height, width: width)
                 try probes.recordTokens("block.\(index)", x)
             }
+        }
+        return try InferenceError.wrap { () throws(AllocationError) in
             x = try finalNorm(x, embedding)
             try probes.recordTokens("norm_out", x)
             let result = try Patches.fold(
@@ -82,10 +102,10 @@ package final class SanaTransformer: Sendable {
     ///   - caption: kept tokens of the probe `dit.caption`, `[tokens, width]`.
     ///   - height, width: the token grid.
     package func block(_ index: Int, _ x: Tensor, modulation: Tensor, caption: Tensor, height: Int, width: Int) throws(InferenceError) -> Tensor {
-        try InferenceError.wrap { () throws(AllocationError) in
+        let (block, keyValues) = (try block(index), try keyValues(index, of: caption))
+        return try InferenceError.wrap { () throws(AllocationError) in
             var result = try x.copy()
-            let keyValues = try blocks[index].keyValues(of: caption)
-            try blocks[index].apply(&result, modulation: modulation, keyValues: keyValues, height: height, width: width)
+            try block.apply(&result, modulation: modulation, keyValues: keyValues, height: height, width: width)
             return result
         }
     }

@@ -12,14 +12,12 @@ struct TransformerBlock: Sendable {
     private let selfKeyNorm: RMSNorm?
     private let selfOutput: Linear
     private let crossQuery: Linear
-    private let crossKeyValues: LinearGroup
     private let crossQueryNorm: RMSNorm?
-    private let crossKeyNorm: RMSNorm?
     private let crossOutput: Linear
     private let feedForward: GatedConvolution
 
     /// Epsilon of the norms over q and k: the default of diffusers' `Attention`, which no configuration sets.
-    private static let queryKeyEpsilon = 1e-5
+    fileprivate static let queryKeyEpsilon = 1e-5
 
     init(_ loader: WeightLoader, _ index: Int, _ c: TransformerConfiguration) throws(WeightError) {
         let name = "dit.blocks.\(SanaSprintWeights.number(index))."
@@ -37,19 +35,9 @@ struct TransformerBlock: Sendable {
         selfKeyNorm = try norm("self.k_norm", width)
         selfOutput = try loader.linear(name + "self.out", width, width, bias: true)
         crossQuery = try loader.linear(name + "cross.q", crossWidth, width, bias: true)
-        crossKeyValues = try loader.group(
-            name + "cross.", fused: fusions.contains(.crossKeyValue) ? "kv" : nil, [("k", crossWidth), ("v", crossWidth)], inputs: width, bias: true)
         crossQueryNorm = try norm("cross.q_norm", crossWidth)
-        crossKeyNorm = try norm("cross.k_norm", crossWidth)
         crossOutput = try loader.linear(name + "cross.out", width, crossWidth, bias: true)
         feedForward = try GatedConvolution(loader, name + "ff.", channels: width, hidden: c.hidden, norm: false)
-    }
-
-    /// Keys and values of the prompt, `[tokens, 2 * crossWidth]`: they depend on the prompt alone and serve every step.
-    func keyValues(of caption: Tensor) throws(AllocationError) -> Tensor {
-        var result = try crossKeyValues(caption)
-        crossKeyNorm?.apply(&result, column: 0)
-        return result
     }
 
     /// Runs the block on `x` [height * width, channels] in place.
@@ -97,5 +85,26 @@ struct TransformerBlock: Sendable {
             scale: 1 / Double(configuration.crossHeadDimension).squareRoot())
         return try attention(
             .init(matrix: queries, column: 0), .init(matrix: keyValues, column: 0), .init(matrix: keyValues, column: configuration.crossWidth))
+    }
+}
+
+/// Keys and values of the prompt in one block: they depend on the prompt alone and serve every step, so that their weights are not kept.
+struct PromptProjection: Sendable {
+    private let projections: LinearGroup
+    private let keyNorm: RMSNorm?
+
+    init(_ loader: WeightLoader, _ index: Int, _ c: TransformerConfiguration) throws(WeightError) {
+        let name = "dit.blocks.\(SanaSprintWeights.number(index)).cross."
+        projections = try loader.group(
+            name, fused: loader.source.fusions.contains(.crossKeyValue) ? "kv" : nil, [("k", c.crossWidth), ("v", c.crossWidth)], inputs: c.width,
+            bias: true)
+        keyNorm = c.queryKeyNorm ? try loader.norm(name + "k_norm", c.crossWidth, epsilon: TransformerBlock.queryKeyEpsilon) : nil
+    }
+
+    /// `[tokens, width]` to `[tokens, 2 * crossWidth]`.
+    func callAsFunction(_ caption: Tensor) throws(AllocationError) -> Tensor {
+        var result = try projections(caption)
+        keyNorm?.apply(&result, column: 0)
+        return result
     }
 }
