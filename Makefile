@@ -78,8 +78,8 @@ $(PEERS): Tests/Bench/requirements.txt Tests/Fixtures/oracle/requirements.txt
 	.build-peers/bin/pip install -q -r $<
 	touch $(PEERS)
 
-bench: release $(PEERS) ## Time real-size checkpoints beside PyTorch and OpenVINO (ROWS=... for some; an hour and 40 GB of cache).
-	$(PEERS) Tests/Bench/bench.py $(BIN) --json .build/bench.json --svg .build/bench.svg $(if $(ROWS),--rows $(ROWS))
+bench: release $(PEERS) ## Time real-size checkpoints beside PyTorch and OpenVINO (ROWS=... for some; an hour, and 40 GB below CACHE=...).
+	$(PEERS) Tests/Bench/bench.py $(BIN) --json .build/bench.json --svg .build/bench.svg $(if $(ROWS),--rows $(ROWS)) $(if $(CACHE),--cache $(CACHE))
 
 $(ORACLE): Tests/Fixtures/oracle/requirements.txt
 	python3 -m venv .build-oracle

@@ -6,7 +6,8 @@ import Synchronization
 /// Sizes are powers of two from 64 KiB on. What is idle beyond the limit is given back to the system.
 @safe package final class BlockPool: Sendable {
     private let idle = Mutex(Idle())
-    private let limit: Int
+    /// Bytes that may be idle.
+    package let limit: Int
 
     private struct Idle: Sendable {
         var blocks: [Block] = []
@@ -27,8 +28,15 @@ import Synchronization
     /// - Parameter limit: bytes that may be idle.
     package init(limit: Int) { self.limit = limit }
 
-    deinit {
-        for block in idle.withLock({ $0.blocks }) { unsafe Memory.free(block.address, byteCount: block.byteCount) }
+    deinit { drain() }
+
+    /// Gives what is idle back to the system.
+    package func drain() {
+        let blocks = idle.withLock { idle -> [Block] in
+            defer { idle = Idle() }
+            return idle.blocks
+        }
+        for block in blocks { unsafe Memory.free(block.address, byteCount: block.byteCount) }
     }
 
     /// The size of the block for so many bytes.

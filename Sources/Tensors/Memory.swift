@@ -24,6 +24,23 @@ package enum Memory {
     /// The most bytes that were ever in use at once.
     package static var peak: Int { highest.load(ordering: .relaxed) }
 
+    /// The most that was ever resident of the process, everything counted; nil where the system does not say.
+    ///
+    /// Not `getrusage`, which counts what the process was before it became this program.
+    package static var peakResident: Int? {
+        guard let file = unsafe fopen("/proc/self/status", "r") else { return nil }
+        defer { unsafe fclose(file) }
+        var line = [CChar](repeating: 0, count: 256)
+        while unsafe fgets(&line, Int32(line.count), file) != nil {
+            let text = unsafe line.withUnsafeBufferPointer { unsafe $0.baseAddress.map { unsafe String(cString: $0) } ?? "" }
+            if text.hasPrefix("VmHWM:") { return Int(text.filter(\.isNumber)).map { $0 * 1024 } }
+        }
+        return nil
+    }
+
+    /// Begins a new peak: gives the one so far and starts from what is in use.
+    package static func restartPeak() -> Int { highest.exchange(inUse, ordering: .relaxed) }
+
     /// The most bytes that may be in use; what goes beyond is refused.
     package static var limit: Int {
         get { bound.load(ordering: .relaxed) }
@@ -35,6 +52,14 @@ package enum Memory {
     /// From here on memory is asked for in huge pages: fresh tensors of that size otherwise cost more in page faults than in arithmetic.
     private static let hugeBytes = 4 << 20
     private static let hugePage = 2 << 20
+
+    /// Throws where the system would not give so many bytes in one piece now. Nothing is kept.
+    package static func check(available byteCount: Int) throws(AllocationError) {
+        guard byteCount > 0 else { return }
+        let place = unsafe mmap(nil, byteCount, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+        guard byteCount <= limit - inUse, let place = unsafe place, unsafe place != MAP_FAILED else { throw .refused(byteCount: byteCount, inUse: inUse) }
+        unsafe munmap(place, byteCount)
+    }
 
     @unsafe static func allocate(_ byteCount: Int) throws(AllocationError) -> UnsafeMutableRawPointer {
         let (_, total) = used.add(byteCount, ordering: .relaxed)

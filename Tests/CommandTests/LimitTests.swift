@@ -16,6 +16,19 @@ import Testing
         #expect(try Tool.shell("ulimit -v \(limit); exec \"$TOOL\" verify \(limited) --quiet").status == 0)
     }
 
+    /// The same for a picture; one that the address space cannot hold is refused before anything is computed.
+    @Test(arguments: [1 << 20, 2 << 20, 4 << 20]) func aPictureFitsTheAddressSpaceOrIsRefused(limit: Int) throws {
+        let shop = try Workshop()
+        let file = try shop.packed("int8")
+        let command = "ulimit -v \(limit); exec \"$TOOL\" generate \(file) --prompt 'a red circle' --steps 1 --quiet"
+        let drawn = try Tool.shell("\(command) -o \(shop.path("small.png"))")
+        #expect(drawn.status == 0, "\(drawn.errors)")
+        let refused = try Tool.shell("\(command) --width 16384 --height 16384 -o \(shop.path("large.png"))")
+        #expect(refused.status == 2, "\(refused.errors)")
+        #expect(refused.errors.contains("out of memory"), "\(refused.errors)")
+        #expect(shop.names == ["int8.sprint", "small.png"])
+    }
+
     /// A tensor that is larger than the bound passes through it; a bound below what one row takes is refused before anything is written.
     @Test func memoryBoundIsKeptOrRefused() throws {
         let shop = try Workshop()
@@ -32,6 +45,31 @@ import Testing
         #expect(result.status == 2, "\(result.errors)")
         #expect(result.errors.hasPrefix("sprintpack: error: ") && result.errors.contains("x.sprint: write"), "\(result.errors)")
         #expect(shop.names.isEmpty)
+    }
+
+    @Test func aFullDiskKeepsNoPicture() throws {
+        let shop = try Workshop()
+        let file = try shop.packed("int8")
+        let result = try Tool.shell("ulimit -f 4; exec \"$TOOL\" generate \(file) --prompt 'a red circle' --steps 1 --quiet -o \(shop.path("x.png"))")
+        #expect(result.status == 2, "\(result.errors)")
+        #expect(result.errors.hasPrefix("sprintpack: error: ") && result.errors.contains("x.png: write"), "\(result.errors)")
+        #expect(shop.names == ["int8.sprint"])
+    }
+
+    /// A packed file whose end is cut off after it was opened: the picture needs what is no longer there.
+    @Test func aPackedFileThatShrinksIsAnError() throws {
+        let shop = try Workshop()
+        let file = try shop.packed("int8")
+        let result = try Tool.shell(
+            """
+            "$TOOL" generate \(file) --prompt 'a red circle' --width 512 --height 512 --steps 4 --quiet --threads 1 -o \(shop.path("x.png")) & child=$!
+            until [ ! -d /proc/$child ] || ls -l /proc/$child/fd 2>/dev/null | grep -q int8.sprint; do :; done
+            kill -STOP $child; truncate -s 200000 \(file); kill -CONT $child; wait $child
+            """)
+        guard result.status != 0 else { return }  // it was done before the shell could look
+        #expect(result.status == 2, "\(result.errors)")
+        #expect(result.errors.contains("int8.sprint"), "\(result.errors)")
+        #expect(shop.names == ["int8.sprint"])
     }
 
     /// A source whose end is cut off while it is read, and one that is written to: from a shell that does so as soon as the program has opened it.

@@ -66,8 +66,24 @@ package struct PackedWeights: WeightSource {
         do throws(JSONError) { return try JSONValue.parse(bytes) } catch { throw .configuration("\(file.path): \(blob): \(error)") }
     }
 
+    private static let tokenizerName = "tokenizer/tokenizer.json"
+
     package func tokenizer() throws(WeightError) -> [UInt8] {
-        do throws(PackedFileError) { return try file.blob("tokenizer/tokenizer.json") } catch { throw .configuration("\(error)") }
+        do throws(PackedFileError) { return try file.blob(Self.tokenizerName) } catch { throw .configuration("\(error)") }
+    }
+
+    package var tokenizerByteCount: Int {
+        Int(file.directory.blobs.first { $0.name == Self.tokenizerName }?.section.contentByteCount ?? 0)
+    }
+
+    package var summaries: [WeightSummary] {
+        file.directory.tensors.compactMap { tensor in
+            guard let role = Role(rawValue: tensor.role) else { return nil }
+            return WeightSummary(
+                name: tensor.name, role: role, shape: tensor.shape,
+                planeBytes: tensor.planes.reduce(0) { $0 + Int($1.section.contentByteCount) },
+                multipliesIntegers: tensor.activations == ActivationScheme.int8PerToken.rawValue)
+        }
     }
 
     package func contains(_ name: String) -> Bool { file.entry(name) != nil }

@@ -23,6 +23,10 @@ package protocol WeightSource: Sendable {
     func weight(_ name: String, _ lifetime: WeightLifetime) throws(WeightError) -> StoredWeight
     /// Memory that serves one weight after the other; nil where each gets its own.
     var pool: BlockPool? { get }
+    /// All weights, described without being read; empty where the source states none.
+    var summaries: [WeightSummary] { get }
+    /// Bytes of `tokenizer.json`.
+    var tokenizerByteCount: Int { get }
     /// What the text encoder computes of every prompt's first tokens; nil where the source does not have it.
     /// - Throws: where it has one that is not of these weights.
     func promptPrefix() throws(WeightError) -> PromptPrefix?
@@ -41,6 +45,8 @@ package enum WeightLifetime: Sendable {
 extension WeightSource {
     package func weight(_ name: String, _ lifetime: WeightLifetime) throws(WeightError) -> StoredWeight { try weight(name) }
     package var pool: BlockPool? { nil }
+    package var summaries: [WeightSummary] { [] }
+    package var tokenizerByteCount: Int { 0 }
     package func promptPrefix() throws(WeightError) -> PromptPrefix? { nil }
     package var frozenSchedule: FrozenSchedule? { nil }
 }

@@ -14,7 +14,7 @@ struct Generate: Verb {
         discussion: """
             EXAMPLES:
               sprintpack generate sana.sprint --prompt "a lighthouse" --seed 7 -o a.png
-              sprintpack generate sana.sprint --inputs torch.safetensors -o same.png
+              sprintpack generate sana.sprint --width 2048 --height 1024 --dry-run
 
             A seed gives the noise that torch.Generator("cpu").manual_seed(seed) gives to torch.randn.
             """)
@@ -59,7 +59,10 @@ struct Generate: Verb {
     var trace: String?
 
     @Option(name: .shortAndLong, help: ArgumentHelp("The PNG to write.", valueName: "image.png"))
-    var output: String
+    var output: String?
+
+    @Flag(help: "Print how much memory each stage would take, and draw nothing.")
+    var dryRun = false
 
     @Flag(help: "Replace outputs that exist.")
     var force = false
@@ -77,7 +80,8 @@ struct Generate: Verb {
         for (name, value) in [("--width", width), ("--height", height)] {
             if let value, !(1...65_536).contains(value) { throw ValidationError("\(name): expected 1 to 65536 pixels, found \(value)") }
         }
-        if prompt == nil && inputs == nil { throw ValidationError("--prompt: expected the text of the picture (or --inputs), found nothing") }
+        if output == nil && !dryRun { throw ValidationError("-o: expected the picture to write (or --dry-run), found nothing") }
+        if prompt == nil && inputs == nil && !dryRun { throw ValidationError("--prompt: expected the text of the picture (or --inputs), found nothing") }
         if textFromInputs && inputs == nil { throw ValidationError("--text-from-inputs: expected --inputs with the trace that holds the features, found none") }
     }
 }
@@ -98,6 +102,7 @@ extension Generate {
         if let seed { request.noise = .seed(seed) }
 
         let packed = try PackedFile.open(file)
+        guard !dryRun, let output else { return try plan(request, SanaSprintPipeline(weights: PackedWeights(packed), compute: compute)) }
         let protected = [packed.identity] + (source.map { [$0.trace.identity] } ?? [])
         // Outputs are opened first: a picture that cannot be written should not be computed.
         let picture = try OutputFile(path: output, replace: force, inputs: protected)
@@ -105,14 +110,16 @@ extension Generate {
         if let trace { _ = try OutputFile(path: trace, replace: force, inputs: protected) }
         let pipeline = try SanaSprintPipeline(weights: PackedWeights(packed), compute: compute)
 
-        if let frozen = pipeline.frozenSchedule {
-            let statesSteps = steps != nil || timesteps != nil || source != nil
-            request.follow(frozen, keepsSteps: statesSteps, keepsGuidance: guidance != nil || source != nil)
-        }
+        follow(pipeline.frozenSchedule, &request)
+        // What the machine cannot give is better refused now than in the middle of the work.
+        let statement = try pipeline.memoryStatement(request)
+        try Memory.check(available: statement.byteCount)
 
         let bar = common.progress("generate", unit: .steps)
         let start = ProgressBar.now()
+        var peaks = StagePeaks()
         let image = try pipeline.generate(request, probes: recorder) { stage in
+            peaks.begin(stage)
             switch stage {
             case .promptCut(let tokens): Console.warn("the prompt is \(tokens) tokens longer than the model takes; its end was cut off, as diffusers does")
             case .prefixCacheNotUsed(let reason): Console.warn("the file's prefix cache is not used, everything is computed: \(reason)")
@@ -121,6 +128,7 @@ extension Generate {
             }
         }
         bar.finish()
+        peaks.end()
         let seconds = ProgressBar.now() - start
         let settings = self.settings(request, image, packed)
         let notes = [PNGImage.Note("Software", Version.tool), PNGImage.Note("parameters", JSONValue.object(settings).text)]
@@ -131,9 +139,27 @@ extension Generate {
         try picture.commit()
         common.say("\(output)  \(image.width) x \(image.height), \(request.timesteps.stepCount) steps, in \(Decimal.fixed(seconds, digits: 2)) s")
         if let trace { common.say("\(trace)  \(recorder?.probes.count ?? 0) probes") }
-        var json: JSONObject = ["output": .string(output), "seconds": .number(seconds), "peakBytes": JSONValue(Memory.peak), "settings": .object(settings)]
+        var json: JSONObject = ["output": .string(output), "seconds": .number(seconds), "settings": .object(settings)]
+        json["peakBytes"] = JSONValue(peaks.byteCount)
+        if let resident = Memory.peakResident { json["peakResidentBytes"] = JSONValue(resident) }
+        json["memory"] = statement.json(measured: peaks)
         if let trace { json["trace"] = .string(trace) }
         return Outcome(json: json)
+    }
+
+    /// What `--dry-run` prints.
+    private func plan(_ request: GenerationRequest, _ pipeline: SanaSprintPipeline) throws -> Outcome {
+        var request = request
+        follow(pipeline.frozenSchedule, &request)
+        let statement = try pipeline.memoryStatement(request)
+        common.say(statement.text)
+        return Outcome(json: ["memory": statement.json(measured: nil)])
+    }
+
+    private func follow(_ schedule: FrozenSchedule?, _ request: inout GenerationRequest) {
+        guard let schedule else { return }
+        let statesSteps = steps != nil || timesteps != nil || inputs != nil
+        request.follow(schedule, keepsSteps: statesSteps, keepsGuidance: guidance != nil || inputs != nil)
     }
 
     /// The plan of `--steps` or `--timesteps`, nil where neither is given.

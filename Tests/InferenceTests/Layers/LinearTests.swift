@@ -103,6 +103,22 @@ import Testing
         #expect(relativeError(result.elements, Self.reference(x.elements, try stored.widened().elements, nil, size)) < 5e-7)
     }
 
+    /// A few rows are multiplied with int8 weights as they are, many through float panels, alone and in a group.
+    @Test(arguments: [1, 3, 20, 64, 65, 130]) func aGroupOfInt8WeightsStandsSideBySide(rows: Int) throws {
+        var random = SplitMix64(seed: 6)
+        let x = try random.tensor([rows, 70])
+        let parts = try [40, 9].map { outputs in
+            try Linear(try Int8Reference.weight(random.floats(outputs * 70), [outputs, 70], .float))
+        }
+        let (first, second) = (try parts[0](x).elements, try parts[1](x).elements)
+        var expected: [Float] = []
+        for row in 0..<rows {
+            expected += first[row * 40..<(row + 1) * 40]
+            expected += second[row * 9..<(row + 1) * 9]
+        }
+        #expect(try LinearGroup(parts)(x).elements == expected)
+    }
+
     @Test func aGroupStandsSideBySide() throws {
         var random = SplitMix64(seed: 5)
         let (x, a, b) = (try random.tensor([9, 6]), try random.tensor([4, 6]), try random.tensor([3, 6]))

@@ -3,7 +3,8 @@ import Tensors
 /// The sampling loop of one picture: a request, checked and laid out for a model.
 struct LatentSampler {
     private let times: [Float]
-    private let shape: Shape
+    /// Of the latents, `[c, h, w]`.
+    let shape: Shape
     private let guidance: Float
     private let guidanceScale: Double
     private let sigma: Double
@@ -16,7 +17,10 @@ struct LatentSampler {
     var steps: Int { times.count - 1 }
 
     /// Checks the request against the model before anything is computed.
-    init(_ request: GenerationRequest, _ configuration: SanaSprintConfiguration, compression: Int, frozen: FrozenSchedule? = nil) throws(InferenceError) {
+    /// - Parameter drawsNoise: false where the loop is not going to be run.
+    init(
+        _ request: GenerationRequest, _ configuration: SanaSprintConfiguration, compression: Int, frozen: FrozenSchedule? = nil, drawsNoise: Bool = true
+    ) throws(InferenceError) {
         let transformer = configuration.transformer
         let grid = compression * transformer.patch
         let side = transformer.sampleSize * compression
@@ -35,7 +39,11 @@ struct LatentSampler {
         guidanceScale = transformer.guidanceScale
         sigma = configuration.scheduler.sigmaData
         promptPositions = request.promptFeatures?.mask.count ?? SanaSprintPrompt.defaultMaximumLength
-        (start, noises) = try Self.noise(request.noise, shape, steps: times.count - 1)
+        (start, noises) = drawsNoise ? try Self.noise(request.noise, shape, steps: times.count - 1) : (try Self.nothing(), [])
+    }
+
+    private static func nothing() throws(InferenceError) -> Tensor {
+        try InferenceError.wrap { () throws(AllocationError) in try Tensor([0]) }
     }
 
     private static func noise(_ source: NoiseSource, _ shape: Shape, steps: Int) throws(InferenceError) -> (Tensor, [Tensor]) {

@@ -7,8 +7,8 @@ package import Tensors
 /// Source: SanaSprintPipeline in diffusers.
 package final class SanaSprintPipeline: Sendable {
     package let configuration: SanaSprintConfiguration
-    private let weights: any WeightSource
-    private let compute: Compute
+    let weights: any WeightSource
+    let compute: Compute
 
     /// - Parameter compute: the arithmetic of the transformer's matrix products with weights of 16 or 32 bits.
     package init(weights: any WeightSource, compute: Compute = .float32) throws(InferenceError) {
@@ -82,6 +82,8 @@ package final class SanaSprintPipeline: Sendable {
         let features = try promptFeatures(request, probes, progress)
         let keepsBlocks = request.keepsTransformer || sampler.steps > 1
         let latents = try sample(sampler, keepsBlocks, features, probes, progress)
+        // The autoencoder has few weights and large maps.
+        weights.pool?.drain()
         progress?(.decoding)
         let picture = try decode(latents, decoder, probes)
         if probes != nil, has(.vaeEncoder) {

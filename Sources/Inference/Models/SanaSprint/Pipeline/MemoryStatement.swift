@@ -1,0 +1,183 @@
+import CKernels
+package import Tensors
+
+/// How much memory a picture takes, stage by stage: known from the directory of the weights and the configuration, before any is read.
+///
+/// Stages come one after the other, so that the largest decides. Figures are resident bytes of the whole process, from above: no run takes more,
+/// and with a prompt that is shorter than it may be it takes less. What a trace keeps is not counted.
+package struct MemoryStatement: Sendable, Equatable {
+    package struct Stage: Sendable, Equatable {
+        package let name: String
+        /// Weights in the form in which they are computed with, and those on their way there.
+        package let weightBytes: Int
+        /// Activations, scratch of each thread, and what the stages before have left.
+        package let workingBytes: Int
+        /// With the process, and with what the system's allocator keeps of the buffers that have come and gone.
+        package var byteCount: Int {
+            let used = weightBytes + workingBytes
+            return MemoryStatement.processBytes + used + min(MemoryStatement.mostKeptFree, used / 4)
+        }
+    }
+
+    package let stages: [Stage]
+    /// The most that any stage takes.
+    package var byteCount: Int { stages.map(\.byteCount).max() ?? Self.processBytes }
+
+    /// The program, its libraries and the directory of the file.
+    static let processBytes = 32 << 20
+    /// glibc gives the end of its heap back when it has 64 MiB, and OpenBLAS keeps a buffer for each thread.
+    static let mostKeptFree = 96 << 20
+    /// Each thread's room for the frames it reads, and its stack.
+    static let threadBytes = 4 << 20
+}
+
+/// One weight as a source describes it without reading it.
+package struct WeightSummary: Sendable {
+    package let name: String
+    package let role: Role
+    package let shape: Shape
+    /// Bytes of its planes when they are decoded.
+    package let planeBytes: Int
+    package let multipliesIntegers: Bool
+
+    /// Bytes of the layer that is made of it.
+    func loadedBytes(_ compute: Compute) -> Int {
+        // Panels are of 32 channels, and each channel has a scale, a correction and a bias.
+        let padded = shape.columns * ((shape.rows + 31) / 32 * 32)
+        if multipliesIntegers { return padded + 16 * shape.rows }
+        switch role {
+        case .linear, .textLinear, .sensitiveLinear: return compute == .bfloat16 ? 2 * padded : planeBytes
+        case .embedding: return 0
+        // Of nine taps Winograd's algorithm makes sixteen.
+        case .convolution where shape.rank == 4: return padded / 9 * 16 * MemoryLayout<Float>.stride
+        case .convolution, .sensitiveConvolution: return padded * MemoryLayout<Float>.stride
+        case .groupedConvolution, .depthwise, .bias, .norm, .table, .schedule: return shape.elementCount * MemoryLayout<Float>.stride
+        }
+    }
+}
+
+// MARK: - Of a request
+
+extension SanaSprintPipeline {
+    /// What `generate` is going to take for a request.
+    package func memoryStatement(_ request: GenerationRequest) throws(InferenceError) -> MemoryStatement {
+        let compression = try decoder().configuration.compression
+        let sampler = try LatentSampler(request, configuration, compression: compression, frozen: frozenSchedule, drawsNoise: false)
+        let room = WorkingMemory(weights: weights, compute: compute, configuration: configuration)
+        let (height, width) = (sampler.shape[1], sampler.shape[2])
+        var stages: [MemoryStatement.Stage] = []
+        if request.promptFeatures == nil {
+            let isCached = request.useInstruction && (try? weights.promptPrefix()) != nil
+            stages.append(try room.text(isCached: isCached))
+        }
+        stages.append(room.transformer(height: height, width: width, steps: sampler.steps, keepsBlocks: request.keepsTransformer || sampler.steps > 1))
+        stages.append(try room.decoder(height: height, width: width))
+        return MemoryStatement(stages: stages)
+    }
+}
+
+/// The stages' needs. What a layer holds at once stands beside each sum.
+private struct WorkingMemory {
+    private let summaries: [WeightSummary]
+    private let poolBytes: Int
+    private let compute: Compute
+    private let configuration: SanaSprintConfiguration
+    private let tokenizerBytes: Int
+    private let threads = Parallel.threads
+
+    /// Positions of a prompt that the transformer sees at most.
+    private let tokens = SanaSprintPrompt.defaultMaximumLength
+
+    init(weights: any WeightSource, compute: Compute, configuration: SanaSprintConfiguration) {
+        summaries = weights.summaries
+        poolBytes = weights.pool?.limit ?? 0
+        // Its text, read and copied, and the tables of pieces and merges that are made of it.
+        tokenizerBytes = 4 * weights.tokenizerByteCount
+        self.compute = compute
+        self.configuration = configuration
+    }
+
+    private func floats(_ count: Int) -> Int { count * MemoryLayout<Float>.stride }
+
+    private func weights(_ prefix: String) -> [WeightSummary] { summaries.filter { $0.name.hasPrefix(prefix) } }
+
+    private func loaded(_ weights: [WeightSummary]) -> Int { weights.reduce(0) { $0 + $1.loadedBytes(compute) } }
+
+    /// The largest of layers whose weights are let go before the next one's come: the loaded layer and what of it is read at once.
+    private func largestPassing(_ prefix: String, _ count: Int) -> Int {
+        (0..<count).map { index in
+            let layer = weights("\(prefix)\(SanaSprintWeights.number(index)).")
+            return loaded(layer) + staging(layer)
+        }.max() ?? 0
+    }
+
+    /// The decoded planes of the largest weight that is loaded in another form.
+    private func staging(_ weights: [WeightSummary]) -> Int {
+        weights.filter { $0.multipliesIntegers || $0.role == .convolution }.map(\.planeBytes).max() ?? 0
+    }
+
+    func text(isCached: Bool) throws(InferenceError) -> MemoryStatement.Stage {
+        guard let c = configuration.text else { throw .missingComponent(.textEncoder, needed: "read a prompt") }
+        // Without the cache the instruction's tokens are computed too: about as many as a prompt may have.
+        let rows = isCached ? tokens : 3 * tokens
+        let keyValues = floats((rows + 2 * tokens) * 2 * c.keyValueWidth)
+        // The stream, its norm, projections, attention and its output; or gate and up, their product and its output.
+        let activations = floats(rows * max(4 * c.width + 2 * c.queryWidth + 2 * c.keyValueWidth, 3 * c.width + 3 * c.hidden)) + 2 * keyValues
+        // Beyond a few rows, groups of channels are decoded into floats, and packed.
+        let scratch = threads * (floats(224 * max(c.hidden, c.width)) + floats(min(rows, 1024) * (rows + tokens)) + MemoryStatement.threadBytes)
+        return .init(name: "text encoder", weightBytes: largestPassing("text.layers.", c.layers), workingBytes: activations + scratch + tokenizerBytes)
+    }
+
+    func transformer(height: Int, width: Int, steps: Int, keepsBlocks: Bool) -> MemoryStatement.Stage {
+        let c = configuration.transformer
+        let (blocks, all) = (weights("dit.blocks."), weights("dit."))
+        // Blocks pass through the memory that the text encoder's layers have left. Keys and values of the prompt are kept in place of the
+        // weights that compute them.
+        let idle = min(poolBytes, weights("text.layers.00.").reduce(0) { $0 + $1.planeBytes })
+        let own = blocks.filter { !$0.name.contains(".cross.k") && !$0.name.contains(".cross.v") }
+        let kept = keepsBlocks ? loaded(own) + max(idle, staging(blocks)) : max(idle, largestPassing("dit.blocks.", c.layers))
+        let keyValues = floats(tokens * 2 * c.crossWidth * (c.layers + 1))
+        let rows = height * width / (c.patch * c.patch)
+        // The stream; its packed norm, q, k, v, their attention packed and sums of its output; or both halves' product, packed, and sums.
+        let activations = floats(rows * (c.width + max(7 * c.width, 2 * c.hidden + 3 * c.width)))
+        let latents = floats(c.channels * height * width) * (steps + 8)
+        let scratch = threads * (floats(rows * 64) + floats(256 * max(c.hidden, c.width)) + MemoryStatement.threadBytes)
+        return .init(
+            name: "transformer", weightBytes: loaded(all) - loaded(blocks) + kept,
+            workingBytes: activations + latents + keyValues + scratch + tokenizerBytes)
+    }
+
+    func decoder(height: Int, width: Int) throws(InferenceError) -> MemoryStatement.Stage {
+        guard let c = configuration.vae else { throw .missingComponent(.vaeDecoder, needed: "make a picture of latents") }
+        let stages = c.decoder.stages
+        var most = 0
+        var (pixels, columns) = (height * width, width)
+        var residual = 0
+        var rings = 0
+        for index in stages.indices.reversed() {
+            let stage = stages[index]
+            if index + 1 < stages.count { (pixels, columns) = (4 * pixels, 2 * columns) }
+            let weights = weights("vae.dec.stage.\(index).")
+            guard stage.kind == .efficientViT else {
+                residual += loaded(weights)
+                // Two rings for each block and one for the up-sampling: rows of floats, and quantized.
+                let lines = max(4, min(64, 4096 / columns)) + 4
+                rings += (2 * stage.blocks + 1) * 2 * lines * (columns + 2) * stage.channels * 5
+                continue
+            }
+            // The map; q, k, v, the same through the depthwise and the pointwise convolution, and attention to each; or the gated unit.
+            let scales = stage.scales.count
+            let attention = 3 + (scales > 0 ? 6 : 0) + 1 + scales
+            let gated = 2 * SanaSprintWeights.gluExpansion + 2
+            let map = floats(pixels * stage.channels * (1 + max(attention, gated)))
+            let scratch = threads * (floats(pixels * 64) + floats(256 * SanaSprintWeights.gluExpansion * stage.channels))
+            most = max(most, map + scratch + weights.map { $0.loadedBytes(compute) }.reduce(0, +) / max(1, stage.blocks) + staging(weights))
+        }
+        // The last map of the attention stages, the picture twice, and all rows between.
+        let first = stages.last { $0.kind == .efficientViT } == nil ? stages.count - 1 : stages.lastIndex { $0.kind == .residual } ?? 0
+        let input = pixels >> (2 * (first + 1)) * (first + 1 < stages.count ? stages[first + 1].channels : c.latentChannels)
+        let stream = floats(input) + floats(3 * c.imageChannels * pixels) + rings + threads * MemoryStatement.threadBytes
+        return .init(
+            name: "autoencoder's decoder", weightBytes: residual + staging(weights("vae.dec.")), workingBytes: max(most, stream) + tokenizerBytes)
+    }
+}
