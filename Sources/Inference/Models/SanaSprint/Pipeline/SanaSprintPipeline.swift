@@ -9,12 +9,16 @@ package final class SanaSprintPipeline: Sendable {
     package let configuration: SanaSprintConfiguration
     private let weights: any WeightSource
     private let compute: Compute
+    private let keepsBlocks: Bool
 
-    /// - Parameter compute: the arithmetic of the transformer's matrix products with weights of 16 or 32 bits.
-    package init(weights: any WeightSource, compute: Compute = .float32) throws(InferenceError) {
+    /// - Parameters:
+    ///   - compute: the arithmetic of the transformer's matrix products with weights of 16 or 32 bits.
+    ///   - keepsBlocks: whether the transformer's blocks stay in memory from one step to the next.
+    package init(weights: any WeightSource, compute: Compute = .float32, keepsBlocks: Bool = true) throws(InferenceError) {
         if let failure = BLAS.failure { throw .library(failure) }
         self.weights = weights
         self.compute = compute
+        self.keepsBlocks = keepsBlocks
         func json(_ name: String, when present: Bool) throws(InferenceError) -> JSONValue? {
             guard present else { return nil }
             return try InferenceError.loading { () throws(WeightError) in try weights.configuration(name) }
@@ -38,8 +42,11 @@ package final class SanaSprintPipeline: Sendable {
 
     package func transformer() throws(InferenceError) -> SanaTransformer {
         guard has(.transformer) else { throw .missingComponent(.transformer, needed: "sample") }
-        return try SanaTransformer(configuration.transformer, from: weights, compute: compute)
+        return try SanaTransformer(configuration.transformer, from: weights, compute: compute, keepsBlocks: keepsBlocks)
     }
+
+    /// The small steps between the probes of a trace.
+    package var parts: ModelParts { ModelParts(configuration, from: weights) }
 
     package func decoder() throws(InferenceError) -> AutoencoderDecoder {
         guard let vae = configuration.vae, has(.vaeDecoder) else { throw .missingComponent(.vaeDecoder, needed: "make a picture of latents") }
@@ -62,7 +69,7 @@ package final class SanaSprintPipeline: Sendable {
         case .transformer: "dit.patch.weight"
         case .vaeDecoder: "vae.dec.conv_in.weight"
         case .vaeEncoder: "vae.enc.conv_in.weight"
-        case .textEncoder, .tokenizer, .prefixCache: "text.embed.weight"
+        case .textEncoder, .tokenizer, .prefixCache, .certificate: "text.embed.weight"
         }
     }
 

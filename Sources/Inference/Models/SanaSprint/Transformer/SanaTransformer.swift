@@ -2,12 +2,14 @@ package import Tensors
 
 /// The SANA-Sprint transformer: predicts the velocity from noise to picture.
 ///
-/// All its weights stay in memory, in the types they are stored in, since every step uses them.
+/// All its weights stay in memory, in the types they are stored in, since every step uses them; where memory is short, only one block's.
 /// Source: SanaTransformer2DModel in diffusers' sana_transformer.py.
 package final class SanaTransformer: Sendable {
     package let configuration: TransformerConfiguration
     private let conditioning: TransformerConditioning
     private let patchEmbedding: Linear
+    private let loader: WeightLoader
+    /// Empty where each is loaded when it is used.
     private let blocks: [TransformerBlock]
     private let outputTable: Tensor
     private let output: Linear
@@ -15,25 +17,32 @@ package final class SanaTransformer: Sendable {
     /// Epsilon of the last norm: fixed in SanaModulatedNorm, unlike those of the blocks.
     static let outputEpsilon = 1e-6
 
+    /// - Parameter keepsBlocks: whether blocks stay in memory; else each is loaded anew in every step.
     package init(
-        _ configuration: TransformerConfiguration, from source: any WeightSource, compute: Compute = .float32
+        _ configuration: TransformerConfiguration, from source: any WeightSource, compute: Compute = .float32, keepsBlocks: Bool = true
     ) throws(InferenceError) {
         self.configuration = configuration
         let loader = WeightLoader(source: source, compute: compute)
+        self.loader = loader
         let c = configuration
         conditioning = try InferenceError.loading { () throws(WeightError) in try TransformerConditioning(loader, c) }
         patchEmbedding = try InferenceError.loading { () throws(WeightError) in try loader.linear("dit.patch", c.width, c.patchChannels, bias: true) }
         var blocks: [TransformerBlock] = []
-        for index in 0..<c.layers { blocks.append(try InferenceError.loading { () throws(WeightError) in try TransformerBlock(loader, index, c) }) }
+        for index in 0..<(keepsBlocks ? c.layers : 0) { blocks.append(try Self.load(index, c, loader)) }
         self.blocks = blocks
         outputTable = try InferenceError.loading { () throws(WeightError) in try loader.tensor("dit.out.table", [2, c.width]) }
         output = try InferenceError.loading { () throws(WeightError) in try loader.linear("dit.out", c.patchChannels, c.width, bias: true) }
+    }
+
+    private static func load(_ index: Int, _ c: TransformerConfiguration, _ loader: WeightLoader) throws(InferenceError) -> TransformerBlock {
+        try InferenceError.loading { () throws(WeightError) in try TransformerBlock(loader, index, c) }
     }
 
     /// What the blocks need of a prompt; computed once, used in every step.
     package struct Prompt: Sendable {
         /// Projected features of the kept tokens, `[tokens, width]`.
         let caption: Tensor
+        /// Of the blocks that are kept.
         let keyValues: [Tensor]
     }
 
@@ -55,37 +64,28 @@ package final class SanaTransformer: Sendable {
     ) throws(InferenceError) -> Tensor {
         let probes = Probes(sink: probes, prefix: probePrefix)
         let (embedding, modulation) = try conditioning.embed(time: time, guidance: guidance)
-        return try InferenceError.wrap { () throws(AllocationError) in
-            let (height, width) = (latents.shape[1] / configuration.patch, latents.shape[2] / configuration.patch)
+        let (height, width) = (latents.shape[1] / configuration.patch, latents.shape[2] / configuration.patch)
+        var x = try InferenceError.wrap { () throws(AllocationError) in
             try probes.record("time_embed", embedding)
             try probes.record("modulation", modulation, as: [1, modulation.count])
-            var x = try patchEmbedding(try Patches.unfold(latents, size: configuration.patch))
+            let x = try patchEmbedding(try Patches.unfold(latents, size: configuration.patch))
             try probes.recordTokens("patch_embed", x)
-            for (index, block) in blocks.enumerated() {
-                try block.apply(&x, modulation: modulation, keyValues: prompt.keyValues[index], height: height, width: width)
+            return x
+        }
+        for index in 0..<configuration.layers {
+            let block = blocks.isEmpty ? try Self.load(index, configuration, loader) : blocks[index]
+            try InferenceError.wrap { () throws(AllocationError) in
+                let keyValues = blocks.isEmpty ? try block.keyValues(of: prompt.caption) : prompt.keyValues[index]
+                try block.apply(&x, modulation: modulation, keyValues: keyValues, height: height, width: width)
                 try probes.recordTokens("block.\(index)", x)
             }
+        }
+        return try InferenceError.wrap { () throws(AllocationError) in
             x = try finalNorm(x, embedding)
             try probes.recordTokens("norm_out", x)
             let result = try Patches.fold(
                 try output(x), size: configuration.patch, channels: configuration.channels, height: latents.shape[1], width: latents.shape[2])
             try probes.record("output", result.batched)
-            return result
-        }
-    }
-
-    /// One block alone, from a given input: what a search for the first block that differs runs.
-    ///
-    /// - Parameters:
-    ///   - x: `[height * width, width]` tokens.
-    ///   - modulation: `[6, width]`, the probe `modulation` of the step.
-    ///   - caption: kept tokens of the probe `dit.caption`, `[tokens, width]`.
-    ///   - height, width: the token grid.
-    package func block(_ index: Int, _ x: Tensor, modulation: Tensor, caption: Tensor, height: Int, width: Int) throws(InferenceError) -> Tensor {
-        try InferenceError.wrap { () throws(AllocationError) in
-            var result = try x.copy()
-            let keyValues = try blocks[index].keyValues(of: caption)
-            try blocks[index].apply(&result, modulation: modulation, keyValues: keyValues, height: height, width: width)
             return result
         }
     }
