@@ -19,6 +19,8 @@ package enum ConversionError: Error, Sendable, Equatable, CustomStringConvertibl
     case frozen(tensor: String)
     /// The instruction's keys and values could not be computed.
     case prefixCache(InferenceError)
+    /// What the certificate says could not be computed.
+    case certificate(String)
     /// Everything in which a checkpoint's tensors differ from what its configuration asks for.
     case tensors(path: String, problems: [TensorProblem])
     /// A component that was asked for and that the checkpoint lacks, or that cannot be asked for.
@@ -51,6 +53,7 @@ package enum ConversionError: Error, Sendable, Equatable, CustomStringConvertibl
             "\(tensor): expected the weights of the time and guidance networks, found tables of a frozen schedule; export a file that was converted "
                 + "without --freeze-steps"
         case .prefixCache(let error): "prefix-cache: \(error)"
+        case .certificate(let message): "certificate: \(message)"
         case .tensors(let path, let problems):
             (["\(path): the tensors are not those that the configuration asks for:"] + problems.map { "  \($0)" }).joined(separator: "\n")
         case .component(let name, let message): "component \(name): \(message)"

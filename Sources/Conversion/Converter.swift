@@ -7,6 +7,8 @@ import Tensors
 
 /// Carries out a plan: reads, fuses, quantizes, compresses and writes its tensors as a stream, a few rows at a time, on all cores.
 package enum Converter {
+    package typealias Attachment = (name: String, bytes: [UInt8])
+
     /// How far a conversion has come.
     package struct Progress: Sendable, Equatable {
         /// Bytes of source tensors that are converted, and of all that will be.
@@ -23,8 +25,10 @@ package enum Converter {
     ///   - output: path of the file, which must be none of the checkpoint's.
     ///   - replace: whether an existing file may be replaced.
     ///   - tool: name and version of the program, for the file's directory.
+    ///   - certify: computes the attachments of the certificate from the content, where the plan has one; it belongs to a room behind this one.
     package static func run(
-        _ plan: ConversionPlan, output: String, replace: Bool = false, tool: String, progress: @escaping (Progress) -> Void = { _ in }
+        _ plan: ConversionPlan, output: String, replace: Bool = false, tool: String, progress: @escaping (Progress) -> Void = { _ in },
+        certify: ((PackedFile) throws(ConversionError) -> [Attachment])? = nil
     ) throws(ConversionError) -> PackedFileWriter.Summary {
         let file = try wrapping(ConversionError.file) { () throws(FileError) in
             try OutputFile(path: output, replace: replace, inputs: plan.checkpoint.inputIdentities)
@@ -43,11 +47,16 @@ package enum Converter {
         try pipeline.run()
         // A source that was written to in the meantime may be half old and half new, which no check of one tensor can see.
         try wrapping(ConversionError.checkpoint) { () throws(CheckpointError) in try plan.checkpoint.checkUnchanged() }
-        guard plan.components.contains(.prefixCache) else {
+        let certify = plan.components.contains(.certificate) ? certify : nil
+        guard plan.components.contains(.prefixCache) || certify != nil else {
             return try wrapping(ConversionError.packedFile) { () throws(PackedFileError) in try writer.finish() }
         }
         let sealed = try wrapping(ConversionError.packedFile) { () throws(PackedFileError) in try writer.seal() }
-        let attachments = try wrapping(ConversionError.prefixCache) { () throws(InferenceError) in try PrefixCache.attachments(of: sealed) }
+        var attachments: [Attachment] = []
+        if plan.components.contains(.prefixCache) {
+            attachments = try wrapping(ConversionError.prefixCache) { () throws(InferenceError) in try PrefixCache.attachments(of: sealed) }
+        }
+        if let certify { attachments += try certify(sealed) }
         return try wrapping(ConversionError.packedFile) { () throws(PackedFileError) in try writer.finish(attachments: attachments) }
     }
 }
@@ -66,7 +75,7 @@ extension ConversionPlan {
         Directory(
             tool: tool, preset: options.policy.preset.rawValue, policy: options.recordedPolicy,
             fusions: options.fusions.names,
-            components: components.filter { $0 != .prefixCache }.map { ComponentEntry(name: $0.rawValue, configuration: configurationBlob($0)) },
+            components: components.filter { !$0.isAttachment }.map { ComponentEntry(name: $0.rawValue, configuration: configurationBlob($0)) },
             sourceFiles: sourceFiles)
     }
 

@@ -6,7 +6,7 @@ import Tensors
 
 /// Computes what the text encoder makes of the instruction before every prompt, from a packed file's own weights (Formats/prefix-cache.md).
 package enum PrefixCache {
-    package typealias Attachment = (name: String, bytes: [UInt8])
+    package typealias Attachment = Converter.Attachment
 
     /// The attachments of a file; none where its tokenizer lets no token of the instruction stand for every prompt.
     package static func attachments(of file: PackedFile) throws(InferenceError) -> [Attachment] {

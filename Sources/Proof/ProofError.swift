@@ -12,13 +12,15 @@ package enum ProofError: Error, Sendable, Equatable, CustomStringConvertible {
     case memory(AllocationError)
     /// A trace that cannot be read.
     case trace(String)
+    /// A certificate that cannot be made.
+    case certificate(String)
 
     package var description: String {
         switch self {
         case .conversion(let error): "\(error)"
         case .inference(let error): "\(error)"
         case .memory(let error): "\(error)"
-        case .trace(let message): message
+        case .trace(let message), .certificate(let message): message
         }
     }
 

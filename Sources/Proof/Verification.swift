@@ -30,6 +30,8 @@ package struct Verification: Sendable {
     package private(set) var tables: [ReportTable] = []
     /// The pictures of the reference and of the file, where both were made.
     package private(set) var pictures: (reference: Picture, other: Picture)?
+    /// What the certificate could prove again; nil where the file has none.
+    private var summary: String?
     private let path: String
     private let checkpointPath: String?
 
@@ -46,7 +48,13 @@ package struct Verification: Sendable {
         take(TableCheck(file).outcome)
         tables.append(.sizes(of: file.directory))
         // What cannot be read or run is told already.
-        if passed { take(try PrefixCacheCheck(file).outcome) }
+        if passed {
+            take(try PrefixCacheCheck(file).outcome)
+            let certificate = try CertificateCheck(file, options.runsLayers ? checkpoint : nil) { progress(.running($0)) }
+            take(certificate.outcome)
+            series = certificate.series
+            summary = certificate.summary
+        }
         guard let checkpoint else { return }
         take(BlobChecks(file, checkpoint).outcome)
         take(try PolicyChecks(file, checkpoint).outcome)
@@ -60,7 +68,7 @@ package struct Verification: Sendable {
         if findings.isEmpty { take(try Ladder(file, checkpoint) { progress(.running($0)) }.outcome) }
         let layers = try LayerComparison(file, checkpoint, options) { progress(.running($0)) }
         take(layers.outcome)
-        series = layers.series
+        series += layers.series
         pictures = layers.pictures
     }
 
@@ -78,7 +86,9 @@ package struct Verification: Sendable {
         let failed = rungs.filter { !$0.passed }.map(\.claim)
         let headline: String =
             if passed {
-                checkpointPath == nil ? "the file is whole and is what it says" : "the file holds what the checkpoint holds, and computes what it computes"
+                checkpointPath == nil
+                    ? "the file is whole and is what it says; " + (summary ?? "it has no certificate to prove its layers with")
+                    : "the file holds what the checkpoint holds, and computes what it computes"
             } else if let first = findings.first {
                 findings.count == 1 ? "\(first)" : "\(findings.count) findings, the first: \(first)"
             } else {

@@ -31,16 +31,27 @@ enum ProofFixture {
 
     /// Converts a checkpoint with all its components and gives the path of the file.
     static func convert(_ checkpoint: String, _ preset: Preset, to path: String) throws -> String {
-        let plan = try ConversionPlan(Checkpoint.open(checkpoint), ConversionOptions(preset, components: .all))
-        _ = try Converter.run(plan, output: path, tool: "proof tests")
+        try convert(ConversionPlan(Checkpoint.open(checkpoint), ConversionOptions(preset, components: .all)), to: path)
         return path
     }
 
+    /// Carries out a plan, certificate and all.
+    static func convert(_ plan: ConversionPlan, to path: String) throws {
+        func certify(_ file: PackedFile) throws(ConversionError) -> [Converter.Attachment] {
+            do throws(ProofError) {
+                return try Certificate.make(of: file, from: plan.checkpoint, tool: "proof tests").attachments
+            } catch { throw .certificate("\(error)") }
+        }
+        _ = try Converter.run(plan, output: path, tool: "proof tests", certify: certify)
+    }
+
     /// Writes a file again with planes, blobs or activations changed and all its checksums made anew, as an adversary would.
+    /// - Parameter attachments: given the new content hash, changes those of the file; without it the new file has none.
     static func rewrite(
         _ file: PackedFile, to path: String, plane: (TensorEntry, inout [EncodedTensor]) throws -> Void = { _, _ in },
         blob: (String, inout [UInt8]) -> Void = { _, _ in }, record: (TensorEntry, inout [SourceRecord]) -> Void = { _, _ in },
-        describe: (TensorDescription) -> TensorDescription = { $0 }
+        describe: (TensorDescription) -> TensorDescription = { $0 },
+        attachments: ((_ contentHash: String, inout [Converter.Attachment]) -> Void)? = nil
     ) throws -> PackedFile {
         var directory = file.directory
         directory.tensors = []
@@ -58,7 +69,12 @@ enum ProofFixture {
             record(entry, &sources)
             try writer.append(describe(entry.description), sources: sources, error: entry.error, planes: planes)
         }
-        _ = try writer.finish()
+        var attached: [Converter.Attachment] = []
+        if let attachments {
+            attached = try file.attachments.map { ($0.name, try file.attachment($0.name)) }
+            attachments(try writer.seal().contentHash, &attached)
+        }
+        _ = try writer.finish(attachments: attached)
         return try PackedFile.open(path)
     }
 

@@ -2,14 +2,15 @@ package import Inference
 
 /// The parts of a checkpoint that go into a file.
 package enum ComponentSelection: Sendable, Equatable {
-    /// What making pictures from prompts takes, as far as the checkpoint has it: transformer, vae-decoder, text-encoder, tokenizer, prefix-cache.
+    /// What making pictures from prompts takes, as far as the checkpoint has it: transformer, vae-decoder, text-encoder, tokenizer, prefix-cache,
+    /// certificate.
     case standard
     /// Everything that the checkpoint has: the autoencoder's encoder too.
     case all
     /// Exactly these, which the checkpoint must have.
     case listed([Component])
 
-    static let convertible: [Component] = [.transformer, .vaeDecoder, .vaeEncoder, .textEncoder, .tokenizer, .prefixCache]
+    static let convertible: [Component] = [.transformer, .vaeDecoder, .vaeEncoder, .textEncoder, .tokenizer, .prefixCache, .certificate]
 
     /// Reads "all", or names separated by commas.
     package init(_ text: String) throws(ConversionError) {
@@ -36,12 +37,16 @@ package enum ComponentSelection: Sendable, Equatable {
         case .standard: return Self.convertible.filter { $0 != .vaeEncoder && Self.isPossible($0, folders) }
         case .all: return Self.convertible.filter { Self.isPossible($0, folders) }
         case .listed(let components):
-            for component in components where component != .prefixCache && !folders.contains(component.folder) {
+            for component in components where !component.isAttachment && !folders.contains(component.folder) {
                 throw .component(component.rawValue, message: "the checkpoint has no folder \(component.folder); leave it out of --components")
             }
             if components.contains(.prefixCache), let missing = Self.prefixCacheParts.first(where: { !components.contains($0) }) {
                 throw .component(
                     Component.prefixCache.rawValue, message: "is computed with the \(missing.rawValue); name that too, or leave both out of --components")
+            }
+            if components.contains(.certificate), !components.contains(where: Self.hasLayers) {
+                throw .component(
+                    Component.certificate.rawValue, message: "is about a model's layers; name one of \(Self.withLayers), or leave it out of --components")
             }
             return Self.convertible.filter { components.contains($0) }
         }
@@ -50,8 +55,15 @@ package enum ComponentSelection: Sendable, Equatable {
     /// The components whose packed form the prefix cache is computed from.
     private static let prefixCacheParts: [Component] = [.textEncoder, .tokenizer]
 
+    private static func hasLayers(_ component: Component) -> Bool { !component.isAttachment && component != .tokenizer }
+    private static var withLayers: String { convertible.filter(hasLayers).map(\.rawValue).joined(separator: ", ") }
+
     private static func isPossible(_ component: Component, _ folders: Set<String>) -> Bool {
-        component == .prefixCache ? prefixCacheParts.allSatisfy { folders.contains($0.folder) } : folders.contains(component.folder)
+        switch component {
+        case .prefixCache: prefixCacheParts.allSatisfy { folders.contains($0.folder) }
+        case .certificate: convertible.contains { hasLayers($0) && folders.contains($0.folder) }
+        default: folders.contains(component.folder)
+        }
     }
 }
 
@@ -64,7 +76,7 @@ extension Component {
         case .textEncoder: "text_encoder"
         case .tokenizer: "tokenizer"
         // Computed from packed weights, in no folder.
-        case .prefixCache: ""
+        case .prefixCache, .certificate: ""
         }
     }
 }

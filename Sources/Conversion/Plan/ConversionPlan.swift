@@ -36,6 +36,10 @@ package struct ConversionPlan: Sendable {
         guard cacheMemory <= options.memoryBound else {
             throw .memoryBound(needed: cacheMemory, bound: options.memoryBound, tensor: Component.prefixCache.rawValue)
         }
+        let certificateMemory = components.contains(.certificate) ? workingSet.fixedByteCount + Self.layerMemory(tensors) : 0
+        guard certificateMemory <= options.memoryBound else {
+            throw .memoryBound(needed: certificateMemory, bound: options.memoryBound, tensor: Component.certificate.rawValue)
+        }
         if options.frozenSchedule != nil, !components.contains(.transformer) {
             throw .component(Component.transformer.rawValue, message: "is not packed, and a frozen schedule is a part of it; leave out --freeze-steps")
         }
@@ -44,7 +48,21 @@ package struct ConversionPlan: Sendable {
         guard scheduleMemory <= options.memoryBound else {
             throw .memoryBound(needed: scheduleMemory, bound: options.memoryBound, tensor: ScheduleTables.modulationName)
         }
-        memoryNeeded = max(try workingSet.needed(tensors.filter { $0.row.role != .schedule }), cacheMemory, scheduleMemory)
+        memoryNeeded = max(try workingSet.needed(tensors.filter { $0.row.role != .schedule }), cacheMemory, scheduleMemory, certificateMemory)
+    }
+
+    /// Bytes in use while the layers of the checkpoint run, one at a time: the largest one's weights in float32, and of one weight what it is read
+    /// from and made into.
+    private static func layerMemory(_ tensors: [PlannedTensor]) -> Int {
+        var layers: [String: Int] = [:]
+        var largest = 0
+        // Of the table of tokens only the rows that are asked for are read.
+        for tensor in tensors where tensor.row.role != .embedding {
+            let bytes = tensor.row.shape.elementCount * MemoryLayout<Float>.stride
+            layers[tensor.layer, default: 0] += bytes
+            largest = max(largest, bytes)
+        }
+        return (layers.values.max() ?? 0) + 2 * largest
     }
 
     /// Nil where the file gets none.
@@ -76,6 +94,12 @@ package struct PlannedTensor: Sendable {
     }
 
     package var name: String { row.name }
+    /// What is loaded with it: a transformer's block, an encoder's layer, a stage of the autoencoder.
+    var layer: String {
+        let parts = name.split(separator: ".")
+        let count = parts.firstIndex { $0.allSatisfy(\.isNumber) }.map { $0 + 1 } ?? min(2, parts.count)
+        return parts.prefix(count).joined(separator: ".")
+    }
     package var sourceByteCount: UInt64 { (sources + rowScales).reduce(0) { $0 + $1.byteCount } }
     /// Bytes of the planes before compression.
     package var packedByteCount: UInt64 { storage.scheme.byteCount(row.shape) }

@@ -61,7 +61,7 @@ struct WeightResolution: Sendable {
 
     private static func folders(_ components: [Component]) -> [String] {
         var folders: [String] = []
-        for component in components where ![.tokenizer, .prefixCache].contains(component) && !folders.contains(component.folder) {
+        for component in components where !component.isAttachment && component != .tokenizer && !folders.contains(component.folder) {
             folders.append(component.folder)
         }
         return folders

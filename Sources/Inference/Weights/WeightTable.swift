@@ -78,6 +78,10 @@ package enum Component: String, Sendable, CaseIterable {
     case textEncoder = "text-encoder"
     case tokenizer
     case prefixCache = "prefix-cache"
+    case certificate
+
+    /// Whether it has no weights of its own and is computed from a file's content, which attachments are not part of.
+    package var isAttachment: Bool { self == .prefixCache || self == .certificate }
 }
 
 /// The rewrites of the graph at conversion. The first two only concatenate; the third changes stored values.

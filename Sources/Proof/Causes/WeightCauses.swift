@@ -17,7 +17,7 @@ struct WeightCauses {
 
     init(_ file: PackedFile, _ checkpoint: Checkpoint) throws(ProofError) {
         self.file = file
-        let components = file.directory.components.compactMap { Component(rawValue: $0.name) }.filter { $0 != .prefixCache }
+        let components = file.directory.components.compactMap { Component(rawValue: $0.name) }
         do throws(ConversionError) {
             weights = try CheckpointWeights(checkpoint, fusions: Fusions(names: file.directory.fusions), components: .listed(components))
         } catch { throw .conversion(error) }

@@ -43,7 +43,7 @@ struct PolicyChecks {
         }
         let lines = directory.policy["rules"]?.array?.compactMap(\.string) ?? []
         let rules = try RuleFile(Array(lines.joined(separator: "\n").utf8))
-        let components = directory.components.compactMap { Component(rawValue: $0.name) }.filter { $0 != .prefixCache }
+        let components = directory.components.compactMap { Component(rawValue: $0.name) }
         let frozen: FrozenSchedule?
         do throws(InferenceError) { frozen = try FrozenSchedule(policy: directory.policy) } catch { throw .schedule(error) }
         let options = ConversionOptions(

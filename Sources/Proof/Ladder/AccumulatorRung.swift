@@ -3,39 +3,63 @@ import PackedFiles
 import Parity
 import Tensors
 
-/// P3: the integer products of this processor's kernels are the sums of 64-bit integers, for the shapes and weights of this file.
+/// P3: the integer products of this processor's kernels, of linears and of convolutions, are the sums of 64-bit integers, for the shapes and
+/// weights of this file.
 struct AccumulatorRung: LadderRung {
     private(set) var outcome = Outcome()
     /// Output channels of each weight that are multiplied.
     private static let mostOutputs = 512
+    private static let mostConvolutionOutputs = 48
 
     init(_ file: PackedFile) throws {
         var shapes: Set<[Int]> = []
-        var (held, all) = (0, 0)
-        for entry in file.directory.tensors where entry.planes[0].dtype == .i8 && entry.shape.rank == 2 {
+        var (linears, convolutions) = (Tally(), Tally())
+        for entry in file.directory.tensors where entry.planes[0].dtype == .i8 && [2, 4].contains(entry.shape.rank) {
+            let isConvolution = entry.shape.rank == 4
+            if isConvolution && entry.activations != ActivationScheme.int8PerToken.rawValue { continue }
             // Values count for nothing where shapes are equal: one weight of each shape.
             guard shapes.insert(entry.shape.extents).inserted, entry.shape.elementCount <= 1 << 26 else { continue }
-            let values = try file.planes(of: entry)[0]
-            let outputs = min(entry.shape.rows, Self.mostOutputs)
+            let outputs = min(entry.shape.rows, isConvolution ? Self.mostConvolutionOutputs : Self.mostOutputs)
+            let values = try file.planes(of: entry, rows: Array(0..<outputs))[0]
             let codes = unsafe Array(values.bytes.assumingMemoryBound(to: Int8.self)[..<(outputs * entry.shape.columns)])
-            try check(entry.name, codes, outputs, entry.shape.columns, &held, &all)
+            if isConvolution {
+                try check(convolution: entry.name, codes, outputs, entry.shape.columns / 9, &convolutions)
+            } else {
+                try check(entry.name, codes, outputs, entry.shape.columns, &linears)
+            }
         }
         // Sizes that fill no vector, and the largest sums there are.
         for (outputs, inputs) in [(1, 1), (17, 33), (16, 127), (33, 4096)] {
-            var bits: UInt32 = 1
-            let codes = (0..<outputs * inputs).map { index in
-                bits = bits &* 1_664_525 &+ 1_013_904_223
-                return index % 3 == 0 ? Int8(127) : Int8(truncatingIfNeeded: Int(bits >> 24) % 128)
-            }
-            try check("\(outputs) x \(inputs)", codes, outputs, inputs, &held, &all)
+            try check("\(outputs) x \(inputs)", Self.codes(outputs * inputs), outputs, inputs, &linears)
+        }
+        for (outputs, inputs) in [(1, 1), (3, 33), (17, 65), (33, 1024)] {
+            try check(convolution: "\(outputs) x 3 x 3 x \(inputs)", Self.codes(outputs * 9 * inputs), outputs, inputs, &convolutions)
         }
         outcome.add(
-            "P3", "integer accumulators are those of 64-bit integers", held: held, of: all, unit: "shapes",
+            "P3", "integer accumulators of linears are those of 64-bit integers", held: linears.held, of: linears.all, unit: "shapes",
             reason: "sums of integers are exact or wrong; each output also through the epilogue of the integer contract")
+        outcome.add(
+            "P3", "integer accumulators of convolutions are those of 64-bit integers", held: convolutions.held, of: convolutions.all,
+            unit: "shapes, each plain, with a stride and on a doubled image",
+            reason: "as of linears, tap by tap in the contract's order; pixels have scales that differ")
     }
 
-    private mutating func check(_ name: String, _ codes: [Int8], _ outputs: Int, _ inputs: Int, _ held: inout Int, _ all: inout Int) throws {
-        all += 1
+    private struct Tally {
+        var held = 0
+        var all = 0
+    }
+
+    /// Codes that repeat, many of them the largest.
+    private static func codes(_ count: Int) -> [Int8] {
+        var bits: UInt32 = 1
+        return (0..<count).map { index in
+            bits = bits &* 1_664_525 &+ 1_013_904_223
+            return index % 3 == 0 ? Int8(127) : Int8(truncatingIfNeeded: Int(bits >> 24) % 128)
+        }
+    }
+
+    private mutating func check(_ name: String, _ codes: [Int8], _ outputs: Int, _ inputs: Int, _ tally: inout Tally) throws {
+        tally.all += 1
         let tokens = 5
         let weight = try EncodedTensor(dtype: .i8, shape: [outputs, inputs])
         unsafe weight.buffer.mutableBytes.copyBytes(from: codes.map { UInt8(bitPattern: $0) })
@@ -61,6 +85,30 @@ struct AccumulatorRung: LadderRung {
                 }
             }
         }
-        held += 1
+        tally.held += 1
+    }
+
+    /// One convolution on a small image, against `PlainConvolution`.
+    private mutating func check(convolution name: String, _ codes: [Int8], _ outputs: Int, _ inputs: Int, _ tally: inout Tally) throws {
+        let weight = try EncodedTensor(dtype: .i8, shape: [outputs, 3, 3, inputs])
+        unsafe weight.buffer.mutableBytes.copyBytes(from: codes.map { UInt8(bitPattern: $0) })
+        let plain = PlainConvolution(codes: codes, scales: (0..<outputs).map { 0.5 + Float($0 % 7) }, inputs: inputs)
+        let convolution = try Convolution(
+            .int8PerChannel(values: weight, scales: try Tensor([outputs], plain.scales), activations: .int8PerToken))
+        let image = PlainConvolution.Image(height: 3, width: 2, channels: inputs)
+        let map = try Tensor([image.height, image.width, inputs], image.values)
+        for (sampling, what) in [(Convolution.Sampling.same, "plain"), (.stride2, "stride 2"), (.upsampled, "doubled")] {
+            tally.all += 1
+            let found = try convolution(map, sampling)
+            let expected = plain.apply(image, sampling)
+            guard let element = expected.indices.first(where: { found.span[$0] != expected[$0] }) else {
+                tally.held += 1
+                continue
+            }
+            outcome.findings.append(
+                Finding(
+                    subject: name, what: "integer convolution, \(what), pixel \(element / outputs), channel \(element % outputs)",
+                    expected: "\(expected[element])", found: "\(found.span[element])", hint: "the kernels of this processor are wrong; report it"))
+        }
     }
 }

@@ -18,7 +18,7 @@ struct Ladder {
     init(_ file: PackedFile, _ checkpoint: Checkpoint, progress: (String) -> Void) throws(ProofError) {
         self.file = file
         self.checkpoint = checkpoint
-        components = .listed(file.directory.components.compactMap { Component(rawValue: $0.name) }.filter { $0 != .prefixCache })
+        components = .listed(file.directory.components.compactMap { Component(rawValue: $0.name) })
         do {
             try climb(progress)
         } catch let error as InferenceError {

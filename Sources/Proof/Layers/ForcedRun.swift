@@ -21,31 +21,56 @@ struct ForcedRun {
         }
     }
 
-    /// Every block in every step as `dit.stepI.block.J`, and the whole transformer's `dit.stepI.output`.
+    /// Every block in every step as `dit.stepI.block.J`, and the whole transformer's `dit.stepI.output`. Each block is loaded once, for all of it.
     func transformer(into sink: ProbeCollector) throws(InferenceError) {
-        let transformer = try pipeline.transformer()
-        let configuration = transformer.configuration
+        let (parts, patch) = (pipeline.parts, pipeline.configuration.transformer.patch)
         let tokens = reference.kept("prompt_mask")
         let caption = try wrap { () throws(AllocationError) in try reference.rows("dit.caption", tokens) }
         let features = try wrap { () throws(AllocationError) in try reference.rows("prompt_embeds", tokens) }
         guard let caption, let features else { return }
-        let prompt = try transformer.prompt(features)
-        for step in 0..<steps {
-            let name = "dit.step\(step)."
-            let latents = try wrap { () throws(AllocationError) in try reference.unbatched(name + "input") }
-            let modulation = try wrap { () throws(AllocationError) in try reference.unbatched(name + "modulation") }
-            guard let latents, let modulation, let time = reference[name + "timestep"]?.doubles.first else { continue }
-            let (height, width) = (latents.shape[1] / configuration.patch, latents.shape[2] / configuration.patch)
-            let rows = modulation.reshaped([6, configuration.width])
-            for index in 0..<configuration.layers {
+        let ownCaption = try parts.caption(features)
+        var states: [FreeState] = []
+        for step in 0..<steps { if let state = try freeState(step, parts, patch) { states.append(state) } }
+        for index in 0..<pipeline.configuration.transformer.layers {
+            let block = try parts.block(index)
+            for place in states.indices {
+                let (state, name) = (states[place], "dit.step\(states[place].step).")
+                let (height, width) = (state.height / patch, state.width / patch)
                 let previous = index == 0 ? name + "patch_embed" : name + "block.\(index - 1)"
-                guard let input = try wrap({ () throws(AllocationError) in try reference.rows(previous, height * width) }) else { continue }
-                let output = try transformer.block(index, input, modulation: rows, caption: caption, height: height, width: width)
-                sink.record(name + "block.\(index)", EncodedTensor(output).batched)
+                let input = try wrap { () throws(AllocationError) in try reference.rows(previous, height * width) }
+                let modulation = try wrap { () throws(AllocationError) in try reference.unbatched(name + "modulation") }
+                if let input, let modulation {
+                    let output = try block(input, modulation: modulation, caption: caption, height: height, width: width)
+                    sink.record(name + "block.\(index)", EncodedTensor(output).batched)
+                }
+                states[place].x = try block(state.x, modulation: state.modulation, caption: ownCaption, height: height, width: width)
             }
-            let output = try transformer.velocity(latents, time: time, guidance: guidance, prompt: prompt)
-            sink.record(name + "output", EncodedTensor(output).batched)
         }
+        for state in states {
+            let velocity = try parts.output(try parts.outputNorm(state.x, embedding: state.embedding), height: state.height, width: state.width)
+            sink.record("dit.step\(state.step).output", EncodedTensor(velocity).batched)
+        }
+    }
+
+    /// The whole transformer in one step, on its way through the blocks.
+    private struct FreeState {
+        let step: Int
+        /// Of the latents.
+        let height: Int
+        let width: Int
+        let embedding: Tensor
+        let modulation: Tensor
+        var x: Tensor
+    }
+
+    /// Before the first block, from the reference's latents; nil where they were not recorded.
+    private func freeState(_ step: Int, _ parts: ModelParts, _ patch: Int) throws(InferenceError) -> FreeState? {
+        let name = "dit.step\(step)."
+        let latents = try wrap { () throws(AllocationError) in try reference.unbatched(name + "input") }
+        guard let latents, let time = reference[name + "timestep"]?.doubles.first else { return nil }
+        let (embedding, modulation) = try parts.timing(time: time, guidance: guidance)
+        return FreeState(
+            step: step, height: latents.shape[1], width: latents.shape[2], embedding: embedding, modulation: modulation, x: try parts.patchEmbedding(latents))
     }
 
     /// Every stage of the decoder as `vae.dec.stage.K`, and the picture of the reference's latents as `image`.

@@ -14,14 +14,18 @@ enum HonestGate {
     static let ceiling = 0.3
 
     static func gate(predicted: Metrics) -> Gate {
-        let limit = min(max(factor * predicted.relativeL2, floor), ceiling)
-        let reason =
-            switch limit {
-            case floor: "rounding the checkpoint's weights to this file's grids does not show here: only the order of float32 sums may differ"
-            case ceiling: "rounding to this file's grids costs much here, but a wrong tensor no less than 0.3"
-            default: "twice what the checkpoint's weights cost when they are rounded to this file's grids at random"
-            }
-        return Gate(.relativeL2(limit), reason: reason)
+        let limit = limit(predicted: predicted)
+        return Gate(.relativeL2(limit), reason: reason(limit: limit))
+    }
+
+    static func limit(predicted: Metrics) -> Double { min(max(factor * predicted.relativeL2, floor), ceiling) }
+
+    static func reason(limit: Double) -> String {
+        switch limit {
+        case floor: "rounding the checkpoint's weights to this file's grids does not show here: only the order of float32 sums may differ"
+        case ceiling: "rounding to this file's grids costs much here, but a wrong tensor no less than 0.3"
+        default: "twice what the checkpoint's weights cost when they are rounded to this file's grids at random"
+        }
     }
 
     /// The probes of `other` judged, as far as the reference has them.

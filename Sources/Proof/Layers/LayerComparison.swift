@@ -8,7 +8,7 @@ import Tensors
 /// Rungs P7 to P9: both precisions run on the same inputs, each layer alone and all of them together.
 ///
 /// Three models run: the checkpoint in float32, the packed file, and the checkpoint rounded to the file's grids at random. The third says
-/// how large the second's error may honestly be.
+/// how large the second's error may honestly be. No model is in memory whole: layers are loaded when it is their turn and let go.
 struct LayerComparison {
     private(set) var outcome = Outcome()
     private(set) var series: [ProbeSeries] = []
@@ -57,12 +57,12 @@ struct LayerComparison {
         func has(_ component: Component) -> Bool { components.contains(component.rawValue) }
         guard has(.transformer), has(.vaeDecoder) else { throw NotRun(reason: "the file has no transformer or no autoencoder's decoder") }
         let fusions = Fusions(names: file.directory.fusions)
-        let selection = ComponentSelection.listed(file.directory.components.compactMap { Component(rawValue: $0.name) }.filter { $0 != .prefixCache })
-        let exact = try SanaSprintPipeline(weights: CheckpointWeights(checkpoint, fusions: .lossless, components: selection))
+        let selection = ComponentSelection.listed(file.directory.components.compactMap { Component(rawValue: $0.name) })
+        let exact = try SanaSprintPipeline(weights: CheckpointWeights(checkpoint, fusions: .lossless, components: selection), keepsBlocks: false)
         let perturbedWeights = PerturbedWeights(try CheckpointWeights(checkpoint, fusions: fusions, components: selection), like: file)
-        let perturbed = try SanaSprintPipeline(weights: perturbedWeights)
+        let perturbed = try SanaSprintPipeline(weights: perturbedWeights, keepsBlocks: false)
         let packedWeights = try PackedWeights(file)
-        let packed = try SanaSprintPipeline(weights: packedWeights)
+        let packed = try SanaSprintPipeline(weights: packedWeights, keepsBlocks: false)
 
         progress("the checkpoint's model")
         var request = try request(for: exact, frozen: packedWeights.frozenSchedule)
@@ -76,8 +76,8 @@ struct LayerComparison {
             try run.textEncoder(into: sink)
         }
         if file.directory.tensors.contains(where: { $0.activations == ActivationScheme.int8PerToken.rawValue }) {
-            let floats = try SanaSprintPipeline(weights: FloatActivations(source: packedWeights))
-            let floatsPerturbed = try SanaSprintPipeline(weights: FloatActivations(source: perturbedWeights))
+            let floats = try SanaSprintPipeline(weights: FloatActivations(source: packedWeights), keepsBlocks: false)
+            let floatsPerturbed = try SanaSprintPipeline(weights: FloatActivations(source: perturbedWeights), keepsBlocks: false)
             try force("Transformer, block by block, weights alone", "P7", true, floats, floatsPerturbed, reference, note: Self.weightsAlone) {
                 (run, sink) throws(InferenceError) in
                 try run.transformer(into: sink)

@@ -20,15 +20,21 @@ struct PerturbedWeights: WeightSource {
     func tokenizer() throws(WeightError) -> [UInt8] { try weights.tokenizer() }
     func contains(_ name: String) -> Bool { weights.contains(name) }
 
-    func weight(_ name: String) throws(WeightError) -> StoredWeight {
-        let stored = try weights.weight(name)
+    func weight(_ name: String) throws(WeightError) -> StoredWeight { try perturbed(try weights.weight(name), of: name) }
+
+    func rows(_ indices: [Int], of name: String) throws(WeightError) -> StoredWeight {
+        try perturbed(try weights.rows(indices, of: name), of: name, rows: indices)
+    }
+
+    /// - Parameter rows: which of the weight's rows `stored` has; nil for all.
+    private func perturbed(_ stored: StoredWeight, of name: String, rows: [Int]? = nil) throws(WeightError) -> StoredWeight {
         // The file may have tables in the place of these networks.
         guard let entry = file.entry(name) else { return stored }
         guard case .plain(let source) = stored, source.dtype == .f32, entry.scheme != .f32 else { return stored }
-        do throws(AllocationError) { return try Self.perturbed(source, entry) } catch { throw .memory(error) }
+        do throws(AllocationError) { return try Self.perturbed(source, entry, rows) } catch { throw .memory(error) }
     }
 
-    private static func perturbed(_ stored: EncodedTensor, _ entry: TensorEntry) throws(AllocationError) -> StoredWeight {
+    private static func perturbed(_ stored: EncodedTensor, _ entry: TensorEntry, _ indices: [Int]?) throws(AllocationError) -> StoredWeight {
         let source = EncodedTensor(try entry.scheme.basis(of: Tensor(sharing: stored)))
         let isRotated = entry.scheme == .int8Rotated
         let isInteger = isRotated || entry.scheme == .int8PerChannel
@@ -39,7 +45,7 @@ struct PerturbedWeights: WeightSource {
         let (bytes, steps) = unsafe (SharedPointer(values.buffer.mutableBytes.baseAddress!.assumingMemoryBound(to: UInt8.self)), scales.floats)
         Parallel.forEach(rows) { range in
             for row in range {
-                var draw = StochasticRounding(seed: entry.name, row: row)
+                var draw = StochasticRounding(seed: entry.name, row: indices?[row] ?? row)
                 let from = unsafe UnsafeBufferPointer(start: elements.pointer + row * columns, count: columns)
                 let place = unsafe UnsafeMutableRawPointer(bytes.pointer)
                 if isInteger {
@@ -75,12 +81,14 @@ struct FloatActivations: WeightSource {
     func tokenizer() throws(WeightError) -> [UInt8] { try source.tokenizer() }
     func contains(_ name: String) -> Bool { source.contains(name) }
 
-    func weight(_ name: String) throws(WeightError) -> StoredWeight {
-        let stored = try source.weight(name)
+    func weight(_ name: String) throws(WeightError) -> StoredWeight { Self.withFloats(try source.weight(name)) }
+    func rows(_ indices: [Int], of name: String) throws(WeightError) -> StoredWeight { Self.withFloats(try source.rows(indices, of: name)) }
+
+    private static func withFloats(_ stored: StoredWeight) -> StoredWeight {
         switch stored {
-        case .plain: return stored
-        case .int8PerChannel(let values, let scales, _): return .int8PerChannel(values: values, scales: scales, activations: .float)
-        case .int8Rotated(let values, let scales, _): return .int8Rotated(values: values, scales: scales, activations: .float)
+        case .plain: stored
+        case .int8PerChannel(let values, let scales, _): .int8PerChannel(values: values, scales: scales, activations: .float)
+        case .int8Rotated(let values, let scales, _): .int8Rotated(values: values, scales: scales, activations: .float)
         }
     }
 }

@@ -5,6 +5,7 @@ import Files
 import Inference
 import PackedFiles
 import Parity
+import Proof
 import StrictJSON
 import Tensors
 
@@ -109,8 +110,17 @@ extension Convert {
         }
         let bar = common.progress("convert")
         let start = ProgressBar.now()
+        var certified: (probes: Int, bytes: Int, seconds: Double, passed: Bool)?
         let summary = try Converter.run(plan, output: output, replace: force, tool: Version.tool) { progress in
             bar.update(progress.done, of: progress.total)
+        } certify: { file throws(ConversionError) in
+            bar.finish()
+            let began = ProgressBar.now()
+            let certificate: Certificate
+            do throws(ProofError) { certificate = try Certificate.make(of: file, from: source, tool: Version.tool) } catch { throw .certificate("\(error)") }
+            let attachments = certificate.attachments
+            certified = (certificate.probeCount, attachments.reduce(0) { $0 + $1.bytes.count }, ProgressBar.now() - began, certificate.passed)
+            return attachments
         }
         bar.finish()
         let seconds = ProgressBar.now() - start
@@ -122,12 +132,20 @@ extension Convert {
         if let worst, let error = worst.error {
             common.say("largest weight error: \(worst.name)  relative L2 \(Decimal.short(error.relativeL2))")
         }
+        if let certified {
+            common.say(
+                "certificate: \(certified.probes) probes, \(ByteCount.text(UInt64(certified.bytes))), in \(Decimal.fixed(certified.seconds, digits: 2)) s"
+                    + (certified.passed ? "" : "; not all of its claims hold: see verify"))
+        }
         return Outcome(json: [
             "output": .string(output), "bytes": .integer(Int64(summary.totalByteCount)), "sourceBytes": .integer(Int64(read)),
             "seconds": .number(seconds), "syncSeconds": .number(summary.syncDuration / .seconds(1)), "preset": .string(preset.rawValue),
             "contentHash": .string(summary.contentHash),
             "tensors": JSONValue(summary.directory.tensors.count), "worstTensor": worst.map { .string($0.name) } ?? .null,
             "prefixCacheBytes": plan.prefixCache.map { .integer(Int64($0.byteCount)) } ?? .null,
+            "certificate": certified.map {
+                ["probes": JSONValue($0.probes), "bytes": JSONValue($0.bytes), "seconds": .number($0.seconds), "passed": .bool($0.passed)]
+            } ?? .null,
             "worstRelativeL2": worst?.error.map { .number($0.relativeL2) } ?? .null, "peakBytes": JSONValue(Memory.peak),
         ])
     }

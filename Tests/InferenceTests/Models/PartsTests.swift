@@ -19,17 +19,26 @@ import Testing
     }
 
     @Test func eachBlockOfTheTransformerFromItsOwnInput() throws {
-        let transformer = try pipeline.transformer()
-        let width = transformer.configuration.width
+        let (parts, configuration) = (pipeline.parts, pipeline.configuration.transformer)
+        let width = configuration.width
         let modulation = try trace.floats("dit.step0.modulation").reshaped([6, width])
         let rows = try trace.kept("dit.caption", try trace.tensor("dit.caption"))
         let caption = try Tensor([rows.count / width, width], rows.map { Float($0) })
         var input = try trace.floats("dit.step0.patch_embed")
-        for index in 0..<transformer.configuration.layers {
+        for index in 0..<configuration.layers {
             let tokens = input.reshaped([input.count / width, width])
-            try expect(transformer.block(index, tokens, modulation: modulation, caption: caption, height: 8, width: 8), equals: "dit.step0.block.\(index)")
+            try expect(parts.block(index, tokens, modulation: modulation, caption: caption, height: 8, width: 8), equals: "dit.step0.block.\(index)")
             input = try trace.floats("dit.step0.block.\(index)")
         }
+    }
+
+    @Test("blocks that are loaded anew in every step compute what blocks that stay in memory do, bit for bit")
+    func blocksThatAreNotKept() throws {
+        var request = GenerationRequest(prompt: "a large red circle", noise: .seed(3))
+        request.timesteps = .steps(2)
+        let kept = try pipeline.generate(request)
+        let loaded = try SanaSprintPipeline(weights: TableWeights("tiny-sprint"), keepsBlocks: false).generate(request)
+        #expect(kept.rgb == loaded.rgb)
     }
 
     @Test func eachLayerOfTheTextEncoderFromItsOwnInput() throws {

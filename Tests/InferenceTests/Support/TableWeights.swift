@@ -116,7 +116,7 @@ extension Component {
         switch self {
         case .transformer: "transformer"
         case .vaeDecoder, .vaeEncoder: "vae"
-        case .textEncoder, .tokenizer, .prefixCache: "text_encoder"
+        case .textEncoder, .tokenizer, .prefixCache, .certificate: "text_encoder"
         }
     }
 }

@@ -59,12 +59,14 @@ struct HonestConversion: Sendable, CustomTestStringConvertible {
         if let type = conversion.type { checkpoint = try Self.retyped(checkpoint, type, in: folder.file("retyped")) }
         let rules = conversion.rules.isEmpty ? nil : try RuleFile(Array(conversion.rules.utf8))
         let options = ConversionOptions(conversion.preset, rules: rules, fusions: conversion.fusions, components: .all)
-        _ = try Converter.run(ConversionPlan(checkpoint, options), output: folder.file("honest.sprint"), tool: "proof tests")
+        try ProofFixture.convert(ConversionPlan(checkpoint, options), to: folder.file("honest.sprint"))
         let verification = try Verification(PackedFile.open(folder.file("honest.sprint")), against: checkpoint)
         #expect(verification.findings == [])
         #expect(verification.rungs.filter { !$0.passed } == [])
         #expect(Set(verification.rungs.map(\.id)) == ["P0", "P1", "P2", "P3", "P4", "P5", "P6", "P7", "P8", "P9"])
         #expect(verification.rungs.map(\.id) == verification.rungs.map(\.id).sorted(), "rungs come in the order of the ladder")
+        let alone = try Verification(PackedFile.open(folder.file("honest.sprint")))
+        #expect(alone.passed && alone.rungs.contains { $0.id == "P8" }, "the certificate's claims can be proved again: \(alone.findings)")
     }
 
     /// A copy of a checkpoint whose weights are stored in another type, one file for each component.

@@ -9,12 +9,16 @@ package final class SanaSprintPipeline: Sendable {
     package let configuration: SanaSprintConfiguration
     let weights: any WeightSource
     let compute: Compute
+    private let keepsBlocks: Bool
 
-    /// - Parameter compute: the arithmetic of the transformer's matrix products with weights of 16 or 32 bits.
-    package init(weights: any WeightSource, compute: Compute = .float32) throws(InferenceError) {
+    /// - Parameters:
+    ///   - compute: the arithmetic of the transformer's matrix products with weights of 16 or 32 bits.
+    ///   - keepsBlocks: whether the transformer's blocks stay in memory from one step to the next.
+    package init(weights: any WeightSource, compute: Compute = .float32, keepsBlocks: Bool = true) throws(InferenceError) {
         if let failure = BLAS.failure { throw .library(failure) }
         self.weights = weights
         self.compute = compute
+        self.keepsBlocks = keepsBlocks
         func json(_ name: String, when present: Bool) throws(InferenceError) -> JSONValue? {
             guard present else { return nil }
             return try InferenceError.loading { () throws(WeightError) in try weights.configuration(name) }
@@ -36,11 +40,14 @@ package final class SanaSprintPipeline: Sendable {
         return Gemma2Encoder(text, from: weights)
     }
 
-    /// - Parameter keepsBlocks: false where it evaluates one step.
-    package func transformer(keepsBlocks: Bool = true) throws(InferenceError) -> SanaTransformer {
+    /// - Parameter severalSteps: whether it evaluates more than one step; for one alone its blocks need not stay in memory.
+    package func transformer(severalSteps: Bool = true) throws(InferenceError) -> SanaTransformer {
         guard has(.transformer) else { throw .missingComponent(.transformer, needed: "sample") }
-        return try SanaTransformer(configuration.transformer, from: weights, compute: compute, keepsBlocks: keepsBlocks)
+        return try SanaTransformer(configuration.transformer, from: weights, compute: compute, keepsBlocks: keepsBlocks && severalSteps)
     }
+
+    /// The small steps between the probes of a trace.
+    package var parts: ModelParts { ModelParts(configuration, from: weights) }
 
     package func decoder() throws(InferenceError) -> AutoencoderDecoder {
         guard let vae = configuration.vae, has(.vaeDecoder) else { throw .missingComponent(.vaeDecoder, needed: "make a picture of latents") }
@@ -63,7 +70,7 @@ package final class SanaSprintPipeline: Sendable {
         case .transformer: "dit.patch.weight"
         case .vaeDecoder: "vae.dec.conv_in.weight"
         case .vaeEncoder: "vae.enc.conv_in.weight"
-        case .textEncoder, .tokenizer, .prefixCache: "text.embed.weight"
+        case .textEncoder, .tokenizer, .prefixCache, .certificate: "text.embed.weight"
         }
     }
 
@@ -80,8 +87,8 @@ package final class SanaSprintPipeline: Sendable {
         let decoder = try decoder()
         let sampler = try LatentSampler(request, configuration, compression: decoder.configuration.compression, frozen: frozenSchedule)
         let features = try promptFeatures(request, probes, progress)
-        let keepsBlocks = request.keepsTransformer || sampler.steps > 1
-        let latents = try sample(sampler, keepsBlocks, features, probes, progress)
+        let severalSteps = request.keepsTransformer || sampler.steps > 1
+        let latents = try sample(sampler, severalSteps, features, probes, progress)
         // The autoencoder has few weights and large maps.
         weights.pool?.drain()
         progress?(.decoding)
@@ -118,10 +125,10 @@ package final class SanaSprintPipeline: Sendable {
     }
 
     private func sample(
-        _ sampler: LatentSampler, _ keepsBlocks: Bool, _ features: Tensor, _ probes: (any ProbeSink)?, _ progress: ((GenerationStage) -> Void)?
+        _ sampler: LatentSampler, _ severalSteps: Bool, _ features: Tensor, _ probes: (any ProbeSink)?, _ progress: ((GenerationStage) -> Void)?
     ) throws(InferenceError) -> Tensor {
         progress?(.loadingTransformer)
-        return try sampler.run(try transformer(keepsBlocks: keepsBlocks), features, probes: probes, progress: progress)
+        return try sampler.run(try transformer(severalSteps: severalSteps), features, probes: probes, progress: progress)
     }
 
     /// The features of the positions that count, `[tokens, captionChannels]`.

@@ -14,7 +14,7 @@ package enum SanaSprintWeights {
         case .vaeDecoder: configuration.vae.map { decoder($0, fusions) } ?? []
         case .vaeEncoder: configuration.vae.map { encoder($0, fusions) } ?? []
         case .textEncoder: configuration.text.map { textEncoder($0, fusions) } ?? []
-        case .tokenizer, .prefixCache: []
+        case .tokenizer, .prefixCache, .certificate: []
         }
     }
 

@@ -94,22 +94,6 @@ package final class SanaTransformer: Sendable {
         }
     }
 
-    /// One block alone, from a given input: what a search for the first block that differs runs.
-    ///
-    /// - Parameters:
-    ///   - x: `[height * width, width]` tokens.
-    ///   - modulation: `[6, width]`, the probe `modulation` of the step.
-    ///   - caption: kept tokens of the probe `dit.caption`, `[tokens, width]`.
-    ///   - height, width: the token grid.
-    package func block(_ index: Int, _ x: Tensor, modulation: Tensor, caption: Tensor, height: Int, width: Int) throws(InferenceError) -> Tensor {
-        let (block, keyValues) = (try block(index), try keyValues(index, of: caption))
-        return try InferenceError.wrap { () throws(AllocationError) in
-            var result = try x.copy()
-            try block.apply(&result, modulation: modulation, keyValues: keyValues, height: height, width: width)
-            return result
-        }
-    }
-
     /// The last norm takes the embedding itself, not its projection.
     private func finalNorm(_ x: Tensor, _ embedding: Tensor) throws(AllocationError) -> Tensor {
         var (shift, scale) = (try outputTable.row(0), try outputTable.row(1))

@@ -1,0 +1,76 @@
+package import Checkpoints
+import Conversion
+import Inference
+package import PackedFiles
+import Parity
+import StrictJSON
+import Tensors
+
+extension Certificate {
+    /// Runs the checkpoint's layers, the same with honest noise in their weights, and the file's, one layer in memory at a time.
+    ///
+    /// - Parameter file: made from the checkpoint; its content is complete.
+    package static func make(
+        of file: PackedFile, from checkpoint: Checkpoint, tool: String, progress: (String) -> Void = { _ in }
+    ) throws(ProofError) -> Certificate {
+        do { return try made(file, checkpoint, tool, progress) } catch let error as ProofError { throw error } catch let error as InferenceError {
+            throw .inference(error)
+        } catch let error as ConversionError { throw .conversion(error) } catch let error as AllocationError { throw .memory(error) } catch {
+            throw .certificate("\(error)")
+        }
+    }
+
+    private static func made(_ file: PackedFile, _ checkpoint: Checkpoint, _ tool: String, _ progress: (String) -> Void) throws -> Certificate {
+        let weights = try PackedWeights(file)
+        let values = CertificateValues()
+        let exact = try SanaSprintPipeline(weights: CheckpointWeights(checkpoint, fusions: .lossless, components: selection(file)))
+        let inputs = try CertificateInputs(
+            exact, hasTokenizer: file.directory.components.contains { $0.name == Component.tokenizer.rawValue }, frozen: weights.frozenSchedule, into: values)
+        try reference(exact, inputs, into: values, progress)
+
+        var limits: [ExactString: Double] = [:]
+        let noisy = PerturbedWeights(
+            try CheckpointWeights(checkpoint, fusions: Fusions(names: file.directory.fusions), components: selection(file)), like: file)
+        try CertificateWalk(pipeline: SanaSprintPipeline(weights: noisy), inputs: inputs, values: values, draws: { _ in 0 }) { name, outputs in
+            guard let expected = values[name] else { return }
+            limits[ExactString(name)] = HonestGate.limit(predicted: Metrics(reference: expected, other: outputs[0]))
+        }.run(progress)
+
+        var probes: [Probe] = []
+        var outputs: [ExactString: Tensor] = [:]
+        try CertificateWalk(pipeline: SanaSprintPipeline(weights: weights), inputs: inputs, values: values, draws: { draws($0, file) }) { name, found in
+            outputs[ExactString(name)] = found[0]
+            let spread = found.dropFirst().map { Metrics(reference: found[0], other: $0).relativeL2 }.max() ?? 0
+            probes.append(
+                Probe(
+                    name: name, honest: limits[ExactString(name)] ?? HonestGate.floor, repeated: max(HonestGate.floor, 4 * spread),
+                    fingerprint: Fingerprint.of(found[0])))
+        }.run(progress)
+        let judged = CertificateJudgement(probes, values, outputs)
+        return Certificate(
+            contentHash: file.contentHash, tool: tool, inputs: inputs, values: values, probes: probes,
+            rungs: try AccumulatorRung(file).outcome.rungs + judged.rungs)
+    }
+
+    /// Computes the checkpoint's own values, each step from the values of the steps before.
+    private static func reference(
+        _ pipeline: SanaSprintPipeline, _ inputs: CertificateInputs, into values: CertificateValues, _ progress: (String) -> Void
+    ) throws {
+        try CertificateWalk(pipeline: pipeline, inputs: inputs, values: values, draws: { _ in 0 }) { name, outputs in
+            values.add(name, outputs[0])
+        }.run(progress)
+    }
+
+    static func selection(_ file: PackedFile) -> ComponentSelection {
+        .listed(file.directory.components.compactMap { Component(rawValue: $0.name) })
+    }
+
+    /// Steps that round their inputs to integers run again with noise: a rounding of the last place may make one integer another. The others
+    /// are continuous.
+    private static func draws(_ component: Component, _ file: PackedFile) -> Int {
+        let quantizes = file.directory.tensors.contains {
+            $0.component == component.rawValue && $0.activations == ActivationScheme.int8PerToken.rawValue
+        }
+        return quantizes ? 4 : 0
+    }
+}
