@@ -46,7 +46,9 @@ extension Verify {
         }
         let checkpoint = try against.map { try Checkpoint.open($0, variant: variant) }
         let (reading, deriving) = (common.progress("read"), common.progress("derive", unit: .steps))
-        let verification = try Verification(packed, against: checkpoint) { progress in
+        var options = Verification.Options()
+        options.advises = true
+        let verification = try Verification(packed, against: checkpoint, options: options) { progress in
             switch progress {
             case .reading(let done, let total): reading.update(done, of: total)
             case .deriving(_, let done, let total): deriving.update(UInt64(done), of: UInt64(total))
