@@ -6,7 +6,12 @@ package struct WeightLoader: Sendable {
     /// How linears with weights of 16 or 32 bits compute.
     let compute: Compute
 
-    package init(source: any WeightSource, compute: Compute = .float32) { (self.source, self.compute) = (source, compute) }
+    /// Where linears are taken from that another model has, and kept for others.
+    let built: BuiltLayers?
+
+    package init(source: any WeightSource, compute: Compute = .float32, built: BuiltLayers? = nil) {
+        (self.source, self.compute, self.built) = (source, compute, built)
+    }
 
     /// A weight that computes in float32 whatever it is stored as: norms, biases, tables, depthwise kernels.
     func tensor(_ name: String, _ shape: Shape) throws(WeightError) -> Tensor {
@@ -20,19 +25,26 @@ package struct WeightLoader: Sendable {
     }
 
     func linear(_ name: String, _ outputs: Int, _ inputs: Int, bias: Bool) throws(WeightError) -> Linear {
-        let stored = try weight(name + ".weight", [outputs, inputs])
-        return try layer(stored, bias: bias ? try tensor(name + ".bias", [outputs]) : nil)
+        try once(name) { () throws(WeightError) in
+            let stored = try weight(name + ".weight", [outputs, inputs])
+            return try layer(stored, bias: bias ? try tensor(name + ".bias", [outputs]) : nil)
+        }
     }
 
     /// The two halves of the outputs of one weight with a bias, as linears of their own.
     func halves(_ name: String, _ outputs: Int, _ inputs: Int) throws(WeightError) -> (Linear, Linear) {
+        let halves = try once(name) { () throws(WeightError) in try split(name, outputs, inputs) }
+        return (halves[0], halves[1])
+    }
+
+    private func split(_ name: String, _ outputs: Int, _ inputs: Int) throws(WeightError) -> [Linear] {
         let (stored, bias) = (try weight(name + ".weight", [outputs, inputs]), try tensor(name + ".bias", [outputs]))
         let half = outputs / 2
         do throws(AllocationError) {
-            return (
+            return [
                 try Linear(try stored.rows(0..<half), bias: try bias.rows(0..<half).reshaped([half]), compute: compute),
-                try Linear(try stored.rows(half..<outputs), bias: try bias.rows(half..<outputs).reshaped([half]), compute: compute)
-            )
+                try Linear(try stored.rows(half..<outputs), bias: try bias.rows(half..<outputs).reshaped([half]), compute: compute),
+            ]
         } catch { throw .memory(error) }
     }
 
@@ -85,6 +97,10 @@ package struct WeightLoader: Sendable {
             }
         }
         return stored
+    }
+
+    private func once<Layer: Sendable>(_ name: String, _ make: () throws(WeightError) -> Layer) throws(WeightError) -> Layer {
+        if let built { try built.layer(name, make) } else { try make() }
     }
 
     private func layer(_ stored: StoredWeight, bias: Tensor?) throws(WeightError) -> Linear {

@@ -17,7 +17,8 @@ extension Advice {
             ["\(place + 1)", layer.name, Decimal.fixed(layer.gain, digits: 3), Decimal.fixed(layer.standardError, digits: 3), "\(layer.draws)", layer.keep.map { "\($0.addedBytes)" } ?? ""]
         }
         let columns = ["Place", "Layer", "Gain dB", "Standard error", "Draws", "Added bytes"]
-        parts.append(HTML.folded("All \(layers.count) layers", HTML.table(columns, rows.map { HTML.Row($0) }, numbersFrom: 2)))
+        parts.append(HTML.folded("All \(layers.count) layers that were tried", HTML.table(columns, rows.map { HTML.Row($0) }, numbersFrom: 2)))
+        if !others.isEmpty { parts.append(HTML.folded("The \(others.count) layers that were not", HTML.list(others))) }
         return parts.joined()
     }
 

@@ -7,8 +7,10 @@ package struct Advice: Sendable {
     package let judgedBy: String
     /// Mean signal to noise of the file as it is, in dB.
     package let sqnr: Double
-    /// Every quantized layer of the part, best to keep first.
+    /// The quantized layers of the part that were left out in turn, best to keep first.
     package let layers: [Layer]
+    /// Those that were not, since an estimate found them to matter less; it orders them.
+    package let others: [String]
     /// All advised layers kept at once: measured, not summed. Nil where none is advised.
     package let together: Together?
     /// The lead of the last advised layer over the next, in dB; nil where there is no next.
@@ -59,13 +61,14 @@ package struct Advice: Sendable {
     }
 
     package init(
-        title: String, method: String, judgedBy: String, sqnr: Double, layers: [Layer], together: Together?, margin: Margin?
+        title: String, method: String, judgedBy: String, sqnr: Double, layers: [Layer], others: [String] = [], together: Together?, margin: Margin?
     ) {
         self.title = title
         self.method = method
         self.judgedBy = judgedBy
         self.sqnr = sqnr
         self.layers = layers
+        self.others = others
         self.together = together
         self.margin = margin
     }

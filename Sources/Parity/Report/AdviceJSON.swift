@@ -4,7 +4,8 @@ extension Advice {
     package var json: JSONValue {
         [
             "title": .string(title), "method": .string(method), "judged_by": .string(judgedBy), "sqnr_db": .finite(sqnr),
-            "rules": .array(rules.map { .string($0) }), "layers": .array(layers.map(\.json)), "together": together?.json ?? .null,
+            "rules": .array(rules.map { .string($0) }), "layers": .array(layers.map(\.json)),
+            "others": .array(others.map { .string($0) }), "together": together?.json ?? .null,
             "margin": margin?.json ?? .null,
         ]
     }

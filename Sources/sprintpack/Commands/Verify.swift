@@ -56,7 +56,8 @@ extension Verify {
             }
         }
         ProgressBar.erase()
-        let command = "sprintpack verify \(file)\(against.map { " --against \($0)" } ?? "")"
+        let command = Shell.command(
+            ["sprintpack", "verify", file] + Shell.option("--against", against) + Shell.option("--variant", variant) + Shell.option("--html", html))
         let report = verification.report(environment: Version.environment, command: command, encodePNG: ParityReport.png)
         return try report.deliver(common, html: html, inputs: [packed.identity] + (checkpoint?.inputIdentities ?? []))
     }

@@ -2,7 +2,7 @@ package import Tensors
 
 extension ModelParts {
     /// One block of the transformer with its weights in memory, for whoever runs many inputs through it before the next is loaded.
-    package struct Block: Sendable {
+    package struct ResidentBlock: Sendable {
         fileprivate let block: TransformerBlock
 
         /// Keys and values of a prompt's projected tokens, `[tokens, 2 * crossWidth]`.
@@ -20,7 +20,7 @@ extension ModelParts {
     }
 
     /// The networks around the blocks, or the tables in their place, with their weights in memory.
-    package struct Conditioning: Sendable {
+    package struct ResidentConditioning: Sendable {
         fileprivate let network: TransformerConditioning
 
         /// The embedding `[1, width]` of time and guidance, as the user states them, and its projection `[6, width]`.
@@ -35,12 +35,14 @@ extension ModelParts {
     }
 
     /// Loads a block.
-    package func loadBlock(_ index: Int) throws(InferenceError) -> Block {
-        Block(block: try InferenceError.loading { () throws(WeightError) in try TransformerBlock(loader, index, configuration.transformer) })
+    /// - Parameter built: the layers that need not be loaded, and where those go that are.
+    package func residentBlock(_ index: Int, _ built: BuiltLayers? = nil) throws(InferenceError) -> ResidentBlock {
+        let loader = WeightLoader(source: loader.source, built: built)
+        return ResidentBlock(block: try InferenceError.loading { () throws(WeightError) in try TransformerBlock(loader, index, configuration.transformer) })
     }
 
     /// Loads what the blocks are told of time, guidance and prompt.
-    package func loadConditioning() throws(InferenceError) -> Conditioning {
-        Conditioning(network: try InferenceError.loading { () throws(WeightError) in try TransformerConditioning(loader, configuration.transformer) })
+    package func residentConditioning() throws(InferenceError) -> ResidentConditioning {
+        ResidentConditioning(network: try InferenceError.loading { () throws(WeightError) in try TransformerConditioning(loader, configuration.transformer) })
     }
 }
