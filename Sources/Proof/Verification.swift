@@ -13,6 +13,8 @@ package struct Verification: Sendable {
         package var prompt = "a large red circle on a blue background"
         package var seed: UInt64 = 0
         package var steps = 2
+        /// Whether the layers that are best kept in 16 bits are looked for.
+        package var advises = false
 
         package init() {}
     }
@@ -28,6 +30,8 @@ package struct Verification: Sendable {
     package private(set) var rungs: [Rung] = []
     package private(set) var series: [ProbeSeries] = []
     package private(set) var tables: [ReportTable] = []
+    package private(set) var advice: [Advice] = []
+    package private(set) var histograms: [WeightHistogram] = []
     /// The pictures of the reference and of the file, where both were made.
     package private(set) var pictures: (reference: Picture, other: Picture)?
     /// What the certificate could prove again; nil where the file has none.
@@ -70,6 +74,8 @@ package struct Verification: Sendable {
         take(layers.outcome)
         series += layers.series
         pictures = layers.pictures
+        if findings.isEmpty { histograms = try Histograms.of(file, checkpoint) }
+        if options.advises, passed { advice = try Advisor(file, checkpoint) { progress(.running($0)) }.advice }
     }
 
     private mutating func take(_ outcome: Outcome) {
@@ -102,6 +108,9 @@ package struct Verification: Sendable {
         report.rungs = rungs
         report.series = series
         report.tables = tables
+        report.advice = advice
+        report.histograms = histograms
+        report.tables += [ReportTable].worstLayers(of: series)
         if let pictures {
             report.tables.append(PictureMetrics(reference: pictures.reference, other: pictures.other).table)
             report.pictures = ReportPicture.triptych(pictures.reference, pictures.other, encodePNG: encodePNG)

@@ -8,12 +8,15 @@ package struct WeightLoader: Sendable {
     /// Of the layers that are made.
     let lifetime: WeightLifetime
 
-    package init(source: any WeightSource, compute: Compute = .float32, _ lifetime: WeightLifetime = .kept) {
-        (self.source, self.compute, self.lifetime) = (source, compute, lifetime)
+    /// Where linears are taken from that another model has, and kept for others.
+    let built: BuiltLayers?
+
+    package init(source: any WeightSource, compute: Compute = .float32, _ lifetime: WeightLifetime = .kept, built: BuiltLayers? = nil) {
+        (self.source, self.compute, self.lifetime, self.built) = (source, compute, lifetime, built)
     }
 
     /// The same loader for layers that are let go soon: they lie where those before them lay.
-    var passing: WeightLoader { WeightLoader(source: source, compute: compute, .passing) }
+    var passing: WeightLoader { WeightLoader(source: source, compute: compute, .passing, built: built) }
 
     /// Where memory for packed weights comes from.
     private var pool: BlockPool? { lifetime == .passing ? source.pool : nil }
@@ -27,18 +30,25 @@ package struct WeightLoader: Sendable {
     }
 
     func linear(_ name: String, _ outputs: Int, _ inputs: Int, bias: Bool) throws(WeightError) -> Linear {
-        let stored = try weight(name + ".weight", [outputs, inputs])
-        return try layer(stored, bias: bias ? try tensor(name + ".bias", [outputs]) : nil)
+        try once(name) { () throws(WeightError) in
+            let stored = try weight(name + ".weight", [outputs, inputs])
+            return try layer(stored, bias: bias ? try tensor(name + ".bias", [outputs]) : nil)
+        }
     }
 
     /// The two halves of the outputs of one weight with a bias, as linears of their own.
     func halves(_ name: String, _ outputs: Int, _ inputs: Int) throws(WeightError) -> (Linear, Linear) {
+        let halves = try once(name) { () throws(WeightError) in try split(name, outputs, inputs) }
+        return (halves[0], halves[1])
+    }
+
+    private func split(_ name: String, _ outputs: Int, _ inputs: Int) throws(WeightError) -> [Linear] {
         let (stored, bias) = (try weight(name + ".weight", [outputs, inputs]), try tensor(name + ".bias", [outputs]))
         let half = outputs / 2
         func part(_ channels: Range<Int>) throws(AllocationError) -> Linear {
             try Linear(stored, channels, bias: try bias.rows(channels).reshaped([channels.count]), compute: compute, from: pool)
         }
-        do throws(AllocationError) { return (try part(0..<half), try part(half..<outputs)) } catch { throw .memory(error) }
+        do throws(AllocationError) { return [try part(0..<half), try part(half..<outputs)] } catch { throw .memory(error) }
     }
 
     /// The fused weight `prefix + fused`, or one weight for each of `parts`.
@@ -93,6 +103,10 @@ package struct WeightLoader: Sendable {
             }
         }
         return stored
+    }
+
+    private func once<Layer: Sendable>(_ name: String, _ make: () throws(WeightError) -> Layer) throws(WeightError) -> Layer {
+        if let built { try built.layer(name, make) } else { try make() }
     }
 
     private func layer(_ stored: StoredWeight, bias: Tensor?) throws(WeightError) -> Linear {

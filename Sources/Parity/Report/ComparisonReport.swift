@@ -49,7 +49,7 @@ extension PictureMetrics {
             ["largest difference", "\(maxLevels) of 255 levels"],
             ["values that differ", "\(differing)"],
         ]
-        return ReportTable(title: "Picture", columns: ["Measure", "Value"], rows: rows)
+        return ReportTable(title: "Picture", columns: ["Measure", "Value"], rows: rows, topic: .picture)
     }
 }
 

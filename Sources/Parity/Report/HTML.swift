@@ -51,6 +51,9 @@ enum HTML {
         return "<div class=\"wide\"><table><thead><tr>\(head)</tr></thead><tbody>\n\(body.joined(separator: "\n"))</tbody></table></div>"
     }
 
+    /// Something that is out of sight until it is asked for; printed pages show it.
+    static func folded(_ summary: String, _ body: String) -> String { "<details><summary>\(escaped(summary))</summary>\(body)</details>" }
+
     static func page(title: String, body: String) -> String {
         """
         <!DOCTYPE html>
@@ -64,12 +67,12 @@ enum HTML {
     }
 
     private static let style = """
-        :root { --text: #1b1f24; --soft: #59636e; --line: #d1d9e0; --paper: #ffffff; --band: #f6f8fa; --ok: #1a7f37; --bad: #cf222e; --mark: #0969da; --gate: #9a6700; }
+        :root { --text: #1b1f24; --soft: #59636e; --line: #d1d9e0; --paper: #ffffff; --band: #f6f8fa; --ok: #1a7f37; --bad: #cf222e; --mark: #0969da; --gate: #9a6700; --fill: #c6d5e8; }
         @media (prefers-color-scheme: dark) {
-          :root { --text: #e6edf3; --soft: #9198a1; --line: #3d444d; --paper: #0d1117; --band: #151b23; --ok: #3fb950; --bad: #f85149; --mark: #58a6ff; --gate: #d29922; }
+          :root { --text: #e6edf3; --soft: #9198a1; --line: #3d444d; --paper: #0d1117; --band: #151b23; --ok: #3fb950; --bad: #f85149; --mark: #58a6ff; --gate: #d29922; --fill: #2d4a6b; }
         }
-        @media print { :root { --text: #000; --soft: #444; --line: #bbb; --paper: #fff; --band: #fff; --ok: #1a7f37; --bad: #cf222e; --mark: #0969da; --gate: #9a6700; }
-          section { break-inside: auto; } tr, figure { break-inside: avoid; } thead { display: table-header-group; } .wide { overflow: visible; } details > * { display: block; } table { font-size: 8px; } }
+        @media print { :root { --text: #000; --soft: #444; --line: #bbb; --paper: #fff; --band: #fff; --ok: #1a7f37; --bad: #cf222e; --mark: #0969da; --gate: #9a6700; --fill: #c6d5e8; }
+          section { break-inside: auto; } tr, figure { break-inside: avoid; } thead { display: table-header-group; } .wide { overflow: visible; } details::details-content { content-visibility: visible; display: block; } table { font-size: 8px; } }
         * { box-sizing: border-box; }
         body { margin: 0; background: var(--paper); color: var(--text); font: 15px/1.5 system-ui, sans-serif; }
         main { max-width: 1080px; margin: 0 auto; padding: 24px 16px 48px; }
@@ -91,6 +94,9 @@ enum HTML {
         circle.ok { fill: var(--mark); } circle.none { fill: none; stroke: var(--soft); } path.bad { stroke: var(--bad); stroke-width: 3; }
         .key { display: inline-block; width: 18px; height: 0; border-top: 2px solid var(--mark); vertical-align: middle; margin: 0 6px; } .key.gate { border-top: 2px dashed var(--gate); margin-left: 16px; }
         pre { background: var(--band); border: 1px solid var(--line); border-radius: 6px; padding: 10px; white-space: pre-wrap; overflow-wrap: anywhere; }
+        rect.bar, .area { fill: var(--fill); } rect.marked { fill: var(--mark); } path.spread { stroke: var(--text); fill: none; } path.outline { fill: none; stroke: var(--mark); }
+        .figure { fill: var(--text); font-size: 12px; font-variant-numeric: tabular-nums; } .bars { max-width: 860px; } .bars svg { min-width: 560px; } .key.area { height: 10px; border: 0; background: var(--fill); margin-left: 16px; }
+        .histograms { display: grid; grid-template-columns: repeat(auto-fill, minmax(290px, 1fr)); gap: 8px 20px; } .histogram { margin: 0; } .histogram svg { min-width: 0; } .histogram figcaption { overflow-wrap: anywhere; }
         summary { color: var(--soft); cursor: pointer; }
         """
 }

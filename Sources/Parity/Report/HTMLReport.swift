@@ -7,9 +7,14 @@ extension ParityReport {
         page.append(HTML.definitions(environment))
         if !findings.isEmpty { page.append(section("Findings", findingsTable)) }
         if !rungs.isEmpty { page.append(section("The ladder", rungsTable)) }
-        if !pictures.isEmpty { page.append(section("Pictures", "<div class=\"pictures\">\(pictures.map(\.html).joined())</div>")) }
-        for table in tables { page.append(section(table.title, HTML.table(table.columns, table.rows.map { HTML.Row($0) }))) }
         for series in series { page.append(section(series.title, series.html)) }
+        page += sections(about: .worst)
+        if !histograms.isEmpty { page.append(section("Weights against their quantized selves", histogramGrid)) }
+        page += sections(about: .sizes)
+        if !pictures.isEmpty { page.append(section("Pictures", "<div class=\"pictures\">\(pictures.map(\.html).joined())</div>")) }
+        page += sections(about: .picture)
+        for advice in advice { page.append(section(advice.title, advice.html)) }
+        page += sections(about: .other)
         if !onlyInReference.isEmpty { page.append(section("Only in the reference", HTML.list(onlyInReference))) }
         if !onlyInOther.isEmpty { page.append(section("Only in the compared trace", HTML.list(onlyInOther))) }
         if !command.isEmpty { page.append(section("To get this report again", "<pre>\(HTML.escaped(command))</pre>")) }
@@ -17,6 +22,8 @@ extension ParityReport {
     }
 
     private func section(_ title: String, _ body: String) -> String { "<section><h2>\(HTML.escaped(title))</h2>\(body)</section>" }
+
+    private func sections(about topic: ReportTable.Topic) -> [String] { tables.filter { $0.topic == topic }.map { section($0.title, $0.html) } }
 
     private var findingsTable: String {
         let rows = findings.map { HTML.Row([$0.subject, $0.what, $0.expected, $0.found, $0.cause?.text ?? "", $0.hint ?? ""], passed: false) }
@@ -26,6 +33,11 @@ extension ParityReport {
     private var rungsTable: String {
         let rows = rungs.map { HTML.Row([$0.id, $0.claim, $0.measure, $0.gate, $0.margin, $0.passed ? "OK" : "FAIL", $0.reason], passed: $0.passed) }
         return HTML.table(["", "Claim", "Measured", "Gate", "Margin", "", "Why this gate"], rows)
+    }
+
+    private var histogramGrid: String {
+        "<p><span class=\"key\"></span>checkpoint <span class=\"key area\"></span>file. Counts are drawn on a logarithmic scale: tails decide about scales.</p>"
+            + "<div class=\"histograms\">\(histograms.map { HistogramChart(histogram: $0).html }.joined(separator: "\n"))</div>"
     }
 }
 
@@ -46,8 +58,26 @@ extension ProbeSeries {
         var reasons: [String] = []
         for result in results where !reasons.contains(result.gate.reason) { reasons.append(result.gate.reason) }
         let first = firstDivergent.map { "<p class=\"first\">First divergent probe: <b>\(HTML.escaped($0))</b></p>" } ?? ""
-        return "<p>\(HTML.escaped(note))</p>\(first)\(ErrorChart(series: self).svg)\(HTML.table(columns, rows, numbersFrom: 2))"
-            + "<details><summary>Why these gates</summary>\(HTML.list(reasons))</details>"
+        let chart = ErrorChart(series: self).svg
+        let table = HTML.table(columns, rows, numbersFrom: 2)
+        // What fails is never folded away, and neither is what no chart shows.
+        let shown = chart.isEmpty || firstDivergent != nil ? table : HTML.folded("All \(results.count) probes", table)
+        return "<p>\(HTML.escaped(note))</p>\(first)\(chart)\(shown)" + HTML.folded("Why these gates", HTML.list(reasons))
+    }
+}
+
+extension ReportTable {
+    fileprivate var html: String {
+        let chart = bars.map { bars in
+            BarChart(
+                title: title,
+                bars: rows.map { row in
+                    let label = row[..<bars.labels].joined(separator: " ")
+                    return BarChart.Bar(label: label, value: Double(row[bars.column]) ?? .nan, figure: "\(row[bars.column]) \(bars.unit)")
+                }
+            ).svg
+        }
+        return (chart ?? "") + HTML.table(columns, rows.map { HTML.Row($0) }, numbersFrom: bars?.labels ?? .max)
     }
 }
 

@@ -20,6 +20,8 @@ package struct ParityReport: Sendable {
     package var onlyInReference: [String] = []
     package var onlyInOther: [String] = []
     package var tables: [ReportTable] = []
+    package var advice: [Advice] = []
+    package var histograms: [WeightHistogram] = []
     package var pictures: [ReportPicture] = []
 
     package init(
@@ -67,25 +69,45 @@ package struct ProbeSeries: Sendable {
     /// What was fed to what, in one sentence.
     package let note: String
     package let results: [ProbeResult]
+    /// Whether each probe is of a layer that was fed the reference's inputs, so that its error is its own.
+    package let isForced: Bool
     package var firstDivergent: String? { results.first { !$0.passed }?.name }
 
-    package init(title: String, note: String, results: [ProbeResult]) {
+    package init(title: String, note: String, results: [ProbeResult], isForced: Bool = false) {
         self.title = title
         self.note = note
         self.results = results
+        self.isForced = isForced
     }
 }
 
 /// A small table of words and figures, such as bytes per scheme.
 package struct ReportTable: Sendable, Equatable {
+    /// What a table is about decides where it stands on the page.
+    package enum Topic: String, Sendable { case worst, sizes, picture, other }
+
+    /// A column that is drawn as bars.
+    package struct Bars: Sendable, Equatable {
+        /// How many columns, from the first, are the label of a bar.
+        package let labels: Int
+        package let column: Int
+        package let unit: String
+
+        package init(labels: Int, column: Int, unit: String) { (self.labels, self.column, self.unit) = (labels, column, unit) }
+    }
+
     package let title: String
     package let columns: [String]
     package let rows: [[String]]
+    package let topic: Topic
+    package let bars: Bars?
 
-    package init(title: String, columns: [String], rows: [[String]]) {
+    package init(title: String, columns: [String], rows: [[String]], topic: Topic = .other, bars: Bars? = nil) {
         self.title = title
         self.columns = columns
         self.rows = rows
+        self.topic = topic
+        self.bars = bars
     }
 }
 

@@ -2,7 +2,7 @@ package import StrictJSON
 internal import Tensors
 
 extension ParityReport {
-    /// The report as one JSON object: Formats/report.schema.json. Pictures are left to the page.
+    /// The report as one JSON object: Formats/report.schema.json. Of pictures it has what the page says of them.
     package var json: JSONValue {
         var object = JSONObject([
             ("report", 1),
@@ -16,6 +16,9 @@ extension ParityReport {
             ("rungs", .array(rungs.map(\.json))),
             ("series", .array(series.map(\.json))),
             ("tables", .array(tables.map(\.json))),
+            ("histograms", .array(histograms.map(\.json))),
+            ("pictures", .array(pictures.map(\.json))),
+            ("advice", .array(advice.map(\.json))),
         ])
         if kind == .comparison {
             object["only_in_reference"] = .array(onlyInReference.map { .string($0) })
@@ -68,7 +71,7 @@ extension Rung {
 extension ReportTable {
     package var json: JSONValue {
         [
-            "title": .string(title), "columns": .array(columns.map { .string($0) }),
+            "title": .string(title), "topic": .string(topic.rawValue), "columns": .array(columns.map { .string($0) }),
             "rows": .array(rows.map { .array($0.map { .string($0) }) }),
         ]
     }
@@ -77,7 +80,7 @@ extension ReportTable {
 extension ProbeSeries {
     package var json: JSONValue {
         [
-            "title": .string(title), "note": .string(note), "first_divergent": .text(firstDivergent),
+            "title": .string(title), "note": .string(note), "first_divergent": .text(firstDivergent), "forced": .bool(isForced),
             "probes": .array(results.map(\.json)),
         ]
     }

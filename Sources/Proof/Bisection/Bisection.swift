@@ -25,7 +25,7 @@ package struct Bisection {
             let search = try Search(reference: reference, other: other, weights: weights)
             let (results, findings) = try search.run(progress)
             let note = "Each step computed by this program from what the other engine's own step was fed: an error cannot travel, the step that is wrong shows."
-            series = ProbeSeries(title: "Step by step", note: note, results: results)
+            series = ProbeSeries(title: "Step by step", note: note, results: results, isForced: true)
             self.findings = findings
             computed = ProbeOrder.sorted(reference.probes).filter { ProbeName($0) != nil && other.entry($0) == nil }
         } catch let error as ProofError { throw error } catch let error as InferenceError { throw .inference(error) } catch let error as AllocationError {

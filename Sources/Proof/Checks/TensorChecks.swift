@@ -125,6 +125,7 @@ struct TensorChecks {
         let exact = errors.count - order.count
         return ReportTable(
             title: "Weights furthest from their source (\(exact) of \(errors.count) tensors are exact)",
-            columns: ["Tensor", "Scheme", "SQNR dB", "Rel L2", "Max abs"], rows: rows)
+            columns: ["Tensor", "Scheme", "SQNR dB", "Rel L2", "Max abs"], rows: rows, topic: .worst,
+            bars: .init(labels: 1, column: 3, unit: "rel L2"))
     }
 }

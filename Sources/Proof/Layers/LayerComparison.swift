@@ -124,7 +124,7 @@ struct LayerComparison {
         try part(ForcedRun(pipeline: packed, reference: reference, steps: steps, guidance: guidance), found)
         try part(ForcedRun(pipeline: perturbed, reference: reference, steps: steps, guidance: guidance), predicted)
         let results = try HonestGate.judge(found, reference: reference, predicted: predicted)
-        series.append(ProbeSeries(title: title, note: note, results: results))
+        series.append(ProbeSeries(title: title, note: note, results: results, isForced: true))
         addRung(id, "\(title.prefix(1).lowercased() + title.dropFirst()): each computes what the checkpoint's computes", results)
     }
 

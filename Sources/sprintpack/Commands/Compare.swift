@@ -50,7 +50,9 @@ extension Compare {
     func execute() throws -> Outcome {
         let (right, judged) = (try TraceFile.open(reference), try TraceFile.open(other))
         let comparison = try TraceComparison.compare(reference: right, other: judged, yardstick: yardstick.map { try TraceFile.open($0) })
-        let command = "sprintpack compare \(reference) \(other)" + (with.map { " --with \($0)" } ?? "")
+        let command = Shell.command(
+            ["sprintpack", "compare", reference, other] + Shell.option("--yardstick", yardstick) + Shell.option("--with", with)
+                + Shell.option("--variant", variant) + Shell.option("--html", html))
         var report = comparison.report(environment: Version.environment, command: command, encodePNG: ParityReport.png)
         var inputs = [right.identity, judged.identity]
         if let with {

@@ -46,7 +46,9 @@ extension Verify {
         }
         let checkpoint = try against.map { try Checkpoint.open($0, variant: variant) }
         let (reading, deriving) = (common.progress("read"), common.progress("derive", unit: .steps))
-        let verification = try Verification(packed, against: checkpoint) { progress in
+        var options = Verification.Options()
+        options.advises = true
+        let verification = try Verification(packed, against: checkpoint, options: options) { progress in
             switch progress {
             case .reading(let done, let total): reading.update(done, of: total)
             case .deriving(_, let done, let total): deriving.update(UInt64(done), of: UInt64(total))
@@ -54,7 +56,8 @@ extension Verify {
             }
         }
         ProgressBar.erase()
-        let command = "sprintpack verify \(file)\(against.map { " --against \($0)" } ?? "")"
+        let command = Shell.command(
+            ["sprintpack", "verify", file] + Shell.option("--against", against) + Shell.option("--variant", variant) + Shell.option("--html", html))
         let report = verification.report(environment: Version.environment, command: command, encodePNG: ParityReport.png)
         return try report.deliver(common, html: html, inputs: [packed.identity] + (checkpoint?.inputIdentities ?? []))
     }

@@ -43,6 +43,11 @@ extension ParityReport {
                     }))
             if failed.count > shown.count, !failed.isEmpty { lines.append("  ... and \(failed.count - shown.count) more") }
         }
+        for advice in advice where !advice.rules.isEmpty {
+            lines.append("\(advice.title), as lines of a rule file:")
+            lines += advice.ruleText.split(separator: "\n").map { "  \($0)" }
+            lines.append("  # \(advice.summary)")
+        }
         return lines.joined(separator: "\n")
     }
 }

@@ -6,7 +6,7 @@ package import Tensors
 /// Weights are loaded for each call and let go. Token matrices are `[tokens, channels]`, maps `[channels, h, w]`, as traces have them.
 package struct ModelParts: Sendable {
     package let configuration: SanaSprintConfiguration
-    private let loader: WeightLoader
+    let loader: WeightLoader
 
     package init(_ configuration: SanaSprintConfiguration, from source: any WeightSource) {
         self.configuration = configuration

@@ -1,0 +1,104 @@
+import Conversion
+import Inference
+import PackedFiles
+import Parity
+import Tensors
+
+/// The models that an ablation runs: the checkpoint's, the file's, and all between them.
+struct AblationModels {
+    let configuration: SanaSprintConfiguration
+    let packed: PackedWeights
+    /// The checkpoint's weights in float32, with the file's fusions, so that layers can be exchanged.
+    let fused: CheckpointWeights
+
+    var exact: ModelParts { parts(fused) }
+    var layers: Int { configuration.transformer.layers }
+    func parts(_ weights: any WeightSource) -> ModelParts { ModelParts(configuration, from: weights) }
+
+    /// The file's weights with some layers as a rule for 16 bits would keep them.
+    func keeping(_ entries: [TensorEntry]) -> KeptWeights {
+        KeptWeights(file: packed, checkpoint: fused, kept: Dictionary(uniqueKeysWithValues: entries.map { ($0.name, $0.keptScheme) }))
+    }
+
+    /// What the blocks are told besides their tokens.
+    struct Conditions {
+        let embedding: Tensor
+        let modulation: Tensor
+        /// By draw.
+        let captions: [Tensor]
+
+        init(_ parts: ModelParts, _ time: Double, _ guidance: Double, _ features: [Tensor]) throws(InferenceError) {
+            let loaded = try parts.residentConditioning()
+            (embedding, modulation) = try loaded.embed(time: time, guidance: guidance)
+            var captions: [Tensor] = []
+            for rows in features { captions.append(try loaded.caption(rows)) }
+            self.captions = captions
+        }
+    }
+
+    /// The token grid.
+    struct Grid {
+        let height: Int
+        let width: Int
+
+        /// Runs a block on the tokens of each draw in place.
+        func advance(_ tokens: inout [Tensor], _ block: ModelParts.ResidentBlock, _ conditions: Conditions) throws(InferenceError) {
+            for draw in tokens.indices {
+                let keyValues = try block.keyValues(of: conditions.captions[draw])
+                try block.apply(&tokens[draw], modulation: conditions.modulation, keyValues: keyValues, height: height, width: width)
+            }
+        }
+
+        /// What a block makes of the tokens of each draw.
+        func advanced(_ tokens: [Tensor], _ block: ModelParts.ResidentBlock, _ conditions: Conditions) throws(InferenceError) -> [Tensor] {
+            var copies: [Tensor] = []
+            for x in tokens { copies.append(try wrap { () throws(AllocationError) in try x.copy() }) }
+            try advance(&copies, block, conditions)
+            return copies
+        }
+    }
+
+    func grid(_ latents: Tensor) -> Grid {
+        let patch = configuration.transformer.patch
+        return Grid(height: latents.shape[1] / patch, width: latents.shape[2] / patch)
+    }
+
+    func tokens(_ parts: ModelParts, _ inputs: [Tensor]) throws(InferenceError) -> [Tensor] {
+        var result: [Tensor] = []
+        for latents in inputs { result.append(try parts.patchEmbedding(latents)) }
+        return result
+    }
+
+    /// The velocity of the last block's tokens.
+    func finish(_ parts: ModelParts, _ x: Tensor, _ conditions: Conditions, _ input: Tensor) throws(InferenceError) -> Tensor {
+        try parts.output(try parts.outputNorm(x, embedding: conditions.embedding), height: input.shape[1], width: input.shape[2])
+    }
+
+    /// The pictures of latents, `[imageChannels, height, width]`.
+    func pictures(_ vae: AutoencoderConfiguration, _ weights: any WeightSource, _ latents: [Tensor]) throws(InferenceError) -> [Tensor] {
+        let decoder = AutoencoderDecoder(vae, from: weights)
+        var result: [Tensor] = []
+        for input in latents { result.append(try decoder.decode(input)) }
+        return result
+    }
+
+    /// ||other - reference||² / ||reference||².
+    static func error(_ reference: Tensor, _ other: Tensor) -> Double {
+        let distance = Metrics(reference: reference, other: other).relativeL2
+        return distance * distance
+    }
+}
+
+/// Where in the transformer a weight acts.
+enum TransformerPlace: Equatable {
+    case conditioning, patch, block(Int), end
+}
+
+extension TensorEntry {
+    var place: TransformerPlace {
+        let blocks = "dit.blocks."
+        if name.hasPrefix(blocks), let index = Int(name.dropFirst(blocks.count).prefix { $0 != "." }) { return .block(index) }
+        if name.hasPrefix("dit.out.") { return .end }
+        return name.hasPrefix("dit.patch.") ? .patch : .conditioning
+    }
+}

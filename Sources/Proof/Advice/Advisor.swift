@@ -1,0 +1,94 @@
+package import Checkpoints
+import Conversion
+import Inference
+package import PackedFiles
+package import Parity
+import Tensors
+
+/// Which layers of a quantized file are best kept in 16 bits, by leaving each in turn out of the quantization.
+///
+/// The transformer's layers are judged by the velocity of single steps, with inputs identical to the checkpoint's; those of the autoencoder's
+/// decoder, which the velocity does not know of, by the picture of the checkpoint's latents.
+package struct Advisor {
+    /// How much is measured.
+    package struct Options: Sendable {
+        /// Layers to advise.
+        package var places = 3
+        package var steps = 2
+        /// Draws between two looks at which layers still have a chance.
+        package var drawsPerRound = 16
+        /// After so many rounds a close race is left undecided.
+        package var mostRounds = 3
+        /// The largest side of the latents; the model's own where that is smaller.
+        package var mostSide = 8
+        /// The most layers that are all left out in turn; of more, those that an estimate finds to matter.
+        package var mostCandidates = 40
+        /// Draws of the estimate, and of the decoder's pictures.
+        package var screeningDraws = 2
+        package var pictures = 4
+
+        package init() {}
+    }
+
+    package private(set) var advice: [Advice] = []
+
+    package init(
+        _ file: PackedFile, _ checkpoint: Checkpoint, _ options: Options = Options(), progress: (String) -> Void = { _ in }
+    ) throws(ProofError) {
+        let fused: CheckpointWeights
+        do throws(ConversionError) {
+            let parts: Set<Component> = [.transformer, .vaeDecoder, .vaeEncoder, .textEncoder]
+            let components = ComponentSelection.listed(file.directory.components.compactMap { Component(rawValue: $0.name) }.filter(parts.contains))
+            fused = try CheckpointWeights(checkpoint, fusions: Fusions(names: file.directory.fusions), components: components)
+        } catch { throw .conversion(error) }
+        do throws(InferenceError) {
+            let packed = try InferenceError.loading { () throws(WeightError) in try PackedWeights(file) }
+            let pipeline = try SanaSprintPipeline(weights: packed)
+            let models = AblationModels(configuration: pipeline.configuration, packed: packed, fused: fused)
+            func candidates(_ component: Component) -> [TensorEntry] {
+                file.directory.tensors.filter { $0.component == component.rawValue && $0.isQuantized }
+            }
+            let (layers, convolutions) = (candidates(.transformer), candidates(.vaeDecoder))
+            guard !layers.isEmpty || !convolutions.isEmpty else { return }
+            var ablation = try TransformerAblation(models, options, pipeline)
+            if !layers.isEmpty { advice.append(try ablation.advise(layers, progress)) }
+            guard let vae = models.configuration.vae, !convolutions.isEmpty else { return }
+            let latents = try ablation.latents(options.pictures)
+            advice.append(try DecoderAblation(models: models, vae: vae, places: options.places).advise(convolutions, latents, progress))
+        } catch { throw .inference(error) }
+    }
+}
+
+extension AblationModels {
+    /// The advice of a race over candidates.
+    /// - Parameters:
+    ///   - rest: the candidates that were not in the race, by their estimate.
+    ///   - sqnr: of the file as it is, by draw.
+    ///   - together: what the best gain together, by draw.
+    func advice(
+        _ title: String, method: String, judgedBy: String, _ candidates: [TensorEntry], _ race: LeaveOneOut, rest: [TensorEntry] = [], sqnr: [Double],
+        together: [Double]
+    ) throws(InferenceError) -> Advice {
+        var layers: [Advice.Layer] = []
+        for (place, index) in race.ranking.enumerated() {
+            let entry = candidates[index]
+            let keep = place < race.places ? Advice.Keep(rule: "\(entry.name) \(entry.keptScheme.rawValue)", addedBytes: try addedBytes(entry)) : nil
+            layers.append(
+                Advice.Layer(
+                    name: entry.name, gain: race.mean(index), standardError: race.standardError(index), draws: race.gains[index].count, keep: keep))
+        }
+        let sum = layers.reduce(0) { $0 + ($1.keep?.addedBytes ?? 0) }
+        let joint = LeaveOneOut.statistics(together)
+        return Advice(
+            title: title, method: method, judgedBy: judgedBy, sqnr: LeaveOneOut.statistics(sqnr).mean, layers: layers, others: rest.map(\.name),
+            together: Advice.Together(gain: joint.mean, standardError: joint.standardError, addedBytes: sum),
+            margin: race.margin.map { Advice.Margin(lead: $0.mean, standardError: $0.standardError, isDistinct: race.isDecided) })
+    }
+
+    /// By how much the planes of the file grow when the tensor is kept.
+    private func addedBytes(_ entry: TensorEntry) throws(InferenceError) -> Int {
+        let stored = try InferenceError.loading { () throws(WeightError) in try KeptWeights.stored(entry.name, entry.keptScheme, fused) }
+        let kept = try wrap { () throws(AllocationError) in try PlaneEntry.storedByteCount(of: stored) }
+        return kept - Int(entry.planes.reduce(0 as UInt64) { $0 + $1.section.storedByteCount })
+    }
+}

@@ -1,0 +1,61 @@
+import Conversion
+import Inference
+import PackedFiles
+import StrictJSON
+import Tensors
+
+/// A packed file's weights, but for some that are what a rule for 16 bits would store of the checkpoint.
+struct KeptWeights: WeightSource {
+    let file: PackedWeights
+    /// The checkpoint's, with the file's fusions.
+    let checkpoint: CheckpointWeights
+    /// The type of each tensor that is kept.
+    let kept: [String: Scheme]
+
+    var fusions: Fusions { file.fusions }
+    var frozenSchedule: FrozenSchedule? { file.frozenSchedule }
+    func configuration(_ name: String) throws(WeightError) -> JSONValue { try file.configuration(name) }
+    func tokenizer() throws(WeightError) -> [UInt8] { try file.tokenizer() }
+    func contains(_ name: String) -> Bool { file.contains(name) }
+
+    func weight(_ name: String) throws(WeightError) -> StoredWeight {
+        guard let scheme = kept[name] else { return try file.weight(name) }
+        return .plain(try Self.stored(name, scheme, checkpoint))
+    }
+
+    /// A tensor of the checkpoint in a 16-bit type.
+    static func stored(_ name: String, _ scheme: Scheme, _ checkpoint: CheckpointWeights) throws(WeightError) -> EncodedTensor {
+        guard case .plain(let source) = try checkpoint.weight(name) else { return try refuse(name) }
+        do throws(PackedFileError) { return try scheme.encode(source, subject: name)[0] } catch {
+            if case .memory(let error) = error { throw .memory(error) }
+            throw .unreadable(name: name, reason: "\(error)")
+        }
+    }
+
+    private static func refuse(_ name: String) throws(WeightError) -> EncodedTensor {
+        throw .unreadable(name: name, reason: "expected floating-point values in the checkpoint")
+    }
+}
+
+extension TensorEntry {
+    /// The 16-bit type in which a rule keeps the tensor with the least loss: the sources' own where they have one, else bfloat16, whose range is
+    /// float32's.
+    var keptScheme: Scheme { sources.allSatisfy { $0.dtype == .f16 } ? .f16 : .bf16 }
+
+    /// Whether the tensor is stored in fewer than 16 bits.
+    var isQuantized: Bool { scheme == .int8PerChannel }
+}
+
+/// The checkpoint's weights, but for one that is the file's.
+struct QuantizedWeights: WeightSource {
+    /// With the file's fusions.
+    let checkpoint: CheckpointWeights
+    let file: PackedWeights
+    let quantized: String
+
+    var fusions: Fusions { checkpoint.fusions }
+    func configuration(_ name: String) throws(WeightError) -> JSONValue { try checkpoint.configuration(name) }
+    func tokenizer() throws(WeightError) -> [UInt8] { try checkpoint.tokenizer() }
+    func contains(_ name: String) -> Bool { checkpoint.contains(name) }
+    func weight(_ name: String) throws(WeightError) -> StoredWeight { name == quantized ? try file.weight(name) : try checkpoint.weight(name) }
+}
