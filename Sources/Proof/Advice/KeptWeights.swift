@@ -43,7 +43,7 @@ extension TensorEntry {
     var keptScheme: Scheme { sources.allSatisfy { $0.dtype == .f16 } ? .f16 : .bf16 }
 
     /// Whether the tensor is stored in fewer than 16 bits.
-    var isQuantized: Bool { scheme == .int8PerChannel }
+    var isQuantized: Bool { scheme.isQuantized }
 }
 
 /// The checkpoint's weights, but for one that is the file's.

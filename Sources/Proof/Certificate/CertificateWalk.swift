@@ -38,7 +38,7 @@ struct CertificateWalk {
         let (c, parts, side) = (pipeline.configuration.transformer, pipeline.parts, CertificateInputs.side)
         let features = try values.rows(inputs.features, columns: c.captionChannels)
         let latents = try values.tensor("input.latents", [c.channels, side * c.patch, side * c.patch])
-        let own = try parts.timing(time: inputs.flowTime, guidance: inputs.guidance)
+        let own = try parts.residentConditioning().embed(time: inputs.flowTime, guidance: inputs.guidance)
         try take("dit.time_embed", [own.embedding])
         try take("dit.modulation", [own.modulation])
         try each("dit.caption", .transformer, features) { try parts.caption($0) }
@@ -50,7 +50,7 @@ struct CertificateWalk {
         var states = try copies(latents, .transformer).map { try parts.patchEmbedding($0) }
         for index in 0..<c.layers {
             progress("dit.block.\(index)")
-            let block = try parts.block(index)
+            let block = try parts.residentBlock(index)
             let input = try values.tensor(index == 0 ? "dit.patch_embed" : "dit.block.\(index - 1)", [side * side, c.width])
             try each("dit.block.\(index)", .transformer, input) { try block($0, modulation: modulation, caption: caption, height: side, width: side) }
             states = try states.map { try block($0, modulation: own.modulation, caption: ownCaption, height: side, width: side) }

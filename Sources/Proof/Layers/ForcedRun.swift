@@ -32,7 +32,7 @@ struct ForcedRun {
         var states: [FreeState] = []
         for step in 0..<steps { if let state = try freeState(step, parts, patch) { states.append(state) } }
         for index in 0..<pipeline.configuration.transformer.layers {
-            let block = try parts.block(index)
+            let block = try parts.residentBlock(index)
             for place in states.indices {
                 let (state, name) = (states[place], "dit.step\(states[place].step).")
                 let (height, width) = (state.height / patch, state.width / patch)
@@ -68,7 +68,7 @@ struct ForcedRun {
         let name = "dit.step\(step)."
         let latents = try wrap { () throws(AllocationError) in try reference.unbatched(name + "input") }
         guard let latents, let time = reference[name + "timestep"]?.doubles.first else { return nil }
-        let (embedding, modulation) = try parts.timing(time: time, guidance: guidance)
+        let (embedding, modulation) = try parts.residentConditioning().embed(time: time, guidance: guidance)
         return FreeState(
             step: step, height: latents.shape[1], width: latents.shape[2], embedding: embedding, modulation: modulation, x: try parts.patchEmbedding(latents))
     }

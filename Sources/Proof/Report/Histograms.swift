@@ -61,11 +61,7 @@ enum Histograms {
 
     private static func values(_ stored: StoredWeight) throws(WeightError) -> Tensor {
         do throws(AllocationError) {
-            switch stored {
-            case .plain(let tensor): return try tensor.widened()
-            case .int8PerChannel(let values, let scales, _):
-                return try Scheme.int8PerChannel.decode([values, EncodedTensor(scales)], shape: values.shape)
-            }
+            return try stored.widened()
         } catch { throw .memory(error) }
     }
 }

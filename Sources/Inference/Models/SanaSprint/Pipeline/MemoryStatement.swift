@@ -46,7 +46,7 @@ package struct WeightSummary: Sendable {
         let padded = shape.columns * ((shape.rows + 31) / 32 * 32)
         if multipliesIntegers { return padded + 16 * shape.rows }
         switch role {
-        case .linear, .textLinear, .sensitiveLinear: return compute == .bfloat16 ? 2 * padded : planeBytes
+        case .linear, .gatedLinear, .textLinear, .sensitiveLinear: return compute == .bfloat16 ? 2 * padded : planeBytes
         case .embedding: return 0
         // Of nine taps Winograd's algorithm makes sixteen.
         case .convolution where shape.rank == 4: return padded / 9 * 16 * MemoryLayout<Float>.stride

@@ -82,45 +82,9 @@ package struct ModelParts: Sendable {
         return try wrap { () throws(AllocationError) in try projection(try Patches.unfold(latents, size: transformer.patch)) }
     }
 
-    /// The embedding `[1, width]` of time and guidance and its projection `[6, width]`, from networks or from the tables of a frozen schedule.
-    /// - Parameter guidance: as the user states it.
-    package func timing(time: Double, guidance: Double) throws(InferenceError) -> (embedding: Tensor, modulation: Tensor) {
-        let conditioning = try loading { () throws(WeightError) in try TransformerConditioning(loader, transformer) }
-        return try conditioning.embed(time: time, guidance: guidance)
-    }
-
-    /// A block whose weights are in memory, to be run several times.
-    package struct Block: Sendable {
-        fileprivate let block: TransformerBlock
-        fileprivate let projection: PromptProjection
-        fileprivate let channels: Int
-
-        /// The block's output for tokens `x`.
-        /// - Parameters:
-        ///   - modulation: `[1, 6 width]` or `[6, width]`.
-        ///   - caption: the tokens of the prompt that the block attends to.
-        ///   - height, width: of the token grid.
-        package func callAsFunction(_ x: Tensor, modulation: Tensor, caption: Tensor, height: Int, width: Int) throws(InferenceError) -> Tensor {
-            try InferenceError.wrap { () throws(AllocationError) in
-                var result = try x.copy()
-                let rows = modulation.reshaped([6, channels])
-                try block.apply(&result, modulation: rows, keyValues: try projection(caption), height: height, width: width)
-                return result
-            }
-        }
-    }
-
-    package func block(_ index: Int) throws(InferenceError) -> Block {
-        try loading { () throws(WeightError) in
-            Block(
-                block: try TransformerBlock(loader, index, transformer), projection: try PromptProjection(loader, index, transformer),
-                channels: transformer.width)
-        }
-    }
-
-    /// One block, loaded for this call; see `Block` for the parameters.
+    /// One block, loaded for this call; see `ResidentBlock` for the parameters.
     package func block(_ index: Int, _ x: Tensor, modulation: Tensor, caption: Tensor, height: Int, width: Int) throws(InferenceError) -> Tensor {
-        try block(index)(x, modulation: modulation, caption: caption, height: height, width: width)
+        try residentBlock(index)(x, modulation: modulation, caption: caption, height: height, width: width)
     }
 
     /// The last norm, modulated by the embedding of time and guidance.

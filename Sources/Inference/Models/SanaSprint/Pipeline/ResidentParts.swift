@@ -4,10 +4,11 @@ extension ModelParts {
     /// One block of the transformer with its weights in memory, for whoever runs many inputs through it before the next is loaded.
     package struct ResidentBlock: Sendable {
         fileprivate let block: TransformerBlock
+        fileprivate let projection: PromptProjection
 
         /// Keys and values of a prompt's projected tokens, `[tokens, 2 * crossWidth]`.
         package func keyValues(of caption: Tensor) throws(InferenceError) -> Tensor {
-            try InferenceError.wrap { () throws(AllocationError) in try block.keyValues(of: caption) }
+            try InferenceError.wrap { () throws(AllocationError) in try projection(caption) }
         }
 
         /// Runs the block on `x` [height * width, channels] in place.
@@ -16,6 +17,18 @@ extension ModelParts {
             do throws(AllocationError) {
                 try block.apply(&x, modulation: modulation, keyValues: keyValues, height: height, width: width)
             } catch { throw .memory(error) }
+        }
+
+        /// The block's output for tokens `x`.
+        /// - Parameters:
+        ///   - modulation: `[1, 6 width]` or `[6, width]`.
+        ///   - caption: the tokens of the prompt that the block attends to.
+        ///   - height, width: of the token grid.
+        package func callAsFunction(_ x: Tensor, modulation: Tensor, caption: Tensor, height: Int, width: Int) throws(InferenceError) -> Tensor {
+            let keyValues = try keyValues(of: caption)
+            var result = try InferenceError.wrap { () throws(AllocationError) in try x.copy() }
+            try apply(&result, modulation: modulation.reshaped([6, x.columns]), keyValues: keyValues, height: height, width: width)
+            return result
         }
     }
 
@@ -38,7 +51,11 @@ extension ModelParts {
     /// - Parameter built: the layers that need not be loaded, and where those go that are.
     package func residentBlock(_ index: Int, _ built: BuiltLayers? = nil) throws(InferenceError) -> ResidentBlock {
         let loader = WeightLoader(source: loader.source, built: built)
-        return ResidentBlock(block: try InferenceError.loading { () throws(WeightError) in try TransformerBlock(loader, index, configuration.transformer) })
+        return try InferenceError.loading { () throws(WeightError) in
+            ResidentBlock(
+                block: try TransformerBlock(loader, index, configuration.transformer),
+                projection: try PromptProjection(loader, index, configuration.transformer))
+        }
     }
 
     /// Loads what the blocks are told of time, guidance and prompt.
