@@ -71,6 +71,6 @@ let package = Package(
         tests("ConversionTests", ["Conversion", "Inference", "PackedFiles", "Checkpoints", "Safetensors", "Tensors", "Files", "StrictJSON"]),
         tests("ParityTests", ["Parity", "Safetensors", "Tensors", "Files", "StrictJSON"]),
         tests("ProofTests", ["Proof", "Parity", "Conversion", "Inference", "PackedFiles", "Checkpoints", "Safetensors", "Tensors", "Files", "StrictJSON"]),
-        tests("CommandTests", ["sprintpack", "Safetensors", "Tensors", "Files", "StrictJSON"], exclude: ["Figures"]),
+        tests("CommandTests", ["sprintpack", "Parity", "Safetensors", "Tensors", "Files", "StrictJSON"], exclude: ["Figures"]),
     ]
 )

@@ -14,7 +14,10 @@ extension Advice {
         }
         parts.append(BarChart(title: "\(title): what each gains", bars: bars).svg)
         let rows = layers.enumerated().map { place, layer in
-            ["\(place + 1)", layer.name, Decimal.fixed(layer.gain, digits: 3), Decimal.fixed(layer.standardError, digits: 3), "\(layer.draws)", layer.keep.map { "\($0.addedBytes)" } ?? ""]
+            [
+                "\(place + 1)", layer.name, Decimal.fixed(layer.gain, digits: 3), Decimal.fixed(layer.standardError, digits: 3), "\(layer.draws)",
+                layer.keep.map { "\($0.addedBytes)" } ?? "",
+            ]
         }
         let columns = ["Place", "Layer", "Gain dB", "Standard error", "Draws", "Added bytes"]
         parts.append(HTML.folded("All \(layers.count) layers that were tried", HTML.table(columns, rows.map { HTML.Row($0) }, numbersFrom: 2)))

@@ -44,7 +44,8 @@ struct BarChart {
         let figure = "<text class=\"figure\" x=\"\(n(figureStart))\" y=\"\(base)\">\(HTML.escaped(bar.figure))</text>"
         guard bar.value.isFinite else { return label + figure }
         let (from, to) = (min(x(0), x(bar.value)), max(x(0), x(bar.value)))
-        let body = "<rect class=\"\(bar.isMarked ? "marked" : "bar")\" x=\"\(n(from))\" y=\"\(n(top + 3))\" width=\"\(n(max(1, to - from)))\" height=\"\(n(row - 7))\"/>"
+        let kind = bar.isMarked ? "marked" : "bar"
+        let body = "<rect class=\"\(kind)\" x=\"\(n(from))\" y=\"\(n(top + 3))\" width=\"\(n(max(1, to - from)))\" height=\"\(n(row - 7))\"/>"
         guard let spread = bar.spread, spread.isFinite else { return label + body + figure }
         let (low, high, middle) = (x(bar.value - spread), x(bar.value + spread), top + row / 2 - 0.5)
         let path = "M\(n(low)) \(n(middle))H\(n(high))M\(n(low)) \(n(middle - 4))v8M\(n(high)) \(n(middle - 4))v8"

@@ -31,8 +31,8 @@ extension ParityReport {
     }
 
     private var rungsTable: String {
-        let rows = rungs.map { HTML.Row([$0.id, $0.claim, $0.measure, $0.gate, $0.margin, $0.passed ? "OK" : "FAIL", $0.reason], passed: $0.passed) }
-        return HTML.table(["", "Claim", "Measured", "Gate", "Margin", "", "Why this gate"], rows)
+        let rows = rungs.map { HTML.Row([$0.id, $0.passed ? "OK" : "FAIL", $0.claim, $0.measure, $0.gate, $0.margin, $0.reason], passed: $0.passed) }
+        return HTML.table(["", "", "Claim", "Measured", "Gate", "Margin", "Why this gate"], rows)
     }
 
     private var histogramGrid: String {
@@ -77,7 +77,7 @@ extension ReportTable {
                 }
             ).svg
         }
-        return (chart ?? "") + HTML.table(columns, rows.map { HTML.Row($0) }, numbersFrom: bars?.labels ?? .max)
+        return (chart ?? "") + HTML.table(columns, rows.map { HTML.Row($0) }, numbersFrom: bars?.figures ?? .max)
     }
 }
 

@@ -92,8 +92,12 @@ package struct ReportTable: Sendable, Equatable {
         package let labels: Int
         package let column: Int
         package let unit: String
+        /// The first column of figures; words before it.
+        package let figures: Int
 
-        package init(labels: Int, column: Int, unit: String) { (self.labels, self.column, self.unit) = (labels, column, unit) }
+        package init(labels: Int, column: Int, unit: String, figures: Int) {
+            (self.labels, self.column, self.unit, self.figures) = (labels, column, unit, figures)
+        }
     }
 
     package let title: String

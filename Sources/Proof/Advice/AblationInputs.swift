@@ -21,7 +21,7 @@ struct AblationInputs {
     private var known: [String: Tensor] = [:]
 
     /// Captions as the model is asked for them; further draws take them again with other noise.
-    private static let prompts = [
+    static let prompts = [
         "a large red circle on a blue background", "a lighthouse on a cliff at dusk, oil painting", "portrait of an old fisherman, soft light",
         "a small yellow star on the left on a black background", "two cats asleep on a wooden chair", "a city street in the rain at night",
         "a green heart, white background", "a bowl of fruit on a table",

@@ -24,12 +24,14 @@ package struct Advisor {
         /// The most layers that are all left out in turn; of more, those that an estimate finds to matter.
         package var mostCandidates = 40
         /// Draws of the estimate, and of the decoder's pictures.
-        package var screeningDraws = 2
+        package var screeningDraws = 1
         package var pictures = 4
 
         package init() {}
     }
 
+    /// The prompts of the draws: draw i has prompt i modulo their number, and the noise of seed i.
+    package static var prompts: [String] { AblationInputs.prompts }
     package private(set) var advice: [Advice] = []
 
     package init(

@@ -33,11 +33,15 @@ struct TransformerAblation {
         let wave = VelocityWave(models: models, packed: models.packed, guidance: inputs.guidance)
         var race = LeaveOneOut(candidates: candidates.count, places: options.places)
         var (draws, baseline): ([AblationInputs.Draw], [Double]) = ([], [])
+        // Of the first round, by step, by draw.
+        var velocities = inputs.flows.map { _ in [Tensor]() }
+        let drawsPerRound = drawsPerRound
         for round in 0..<options.mostRounds {
             progress("what each of \(race.running.count) layers of the transformer gains in 16 bits, round \(round + 1)")
-            for _ in 0..<options.drawsPerRound { draws.append(try inputs.draw(draws.count)) }
-            for group in groups(of: Array(draws.suffix(options.drawsPerRound)), race.running.count) {
-                let (steps, latents) = try walk(wave, group, race.running.map { candidates[$0] })
+            for _ in 0..<drawsPerRound { draws.append(try inputs.draw(draws.count)) }
+            for group in groups(of: Array(draws.suffix(drawsPerRound)), race.running.count) {
+                let (steps, latents, seen) = try walk(wave, group, race.running.map { candidates[$0] })
+                if round == 0 { velocities = zip(velocities, seen).map { $0 + $1 } }
                 for steps in steps {
                     race.add(steps: steps)
                     baseline.append(Self.sqnr(steps))
@@ -50,16 +54,23 @@ struct TransformerAblation {
         progress("what the advised layers gain together")
         let best = race.ranking.prefix(race.places).map { candidates[$0] }
         let joint = VelocityWave(models: models, packed: models.keeping(best), guidance: inputs.guidance)
-        let (steps, _) = try walk(joint, Array(draws.prefix(options.drawsPerRound)), [])
+        let (steps, _, _) = try walk(joint, Array(draws.prefix(drawsPerRound)), [], known: velocities)
         let together = steps.enumerated().map { draw, steps in Self.sqnr(steps) - baseline[draw] }
         return try models.advice(
             "Layers of the transformer to keep in 16 bits", method: method(order.rest.count), judgedBy: "velocity", candidates, race, rest: order.rest,
             sqnr: baseline, together: together)
     }
 
+    /// Fewer where each is the work of seconds.
+    private var drawsPerRound: Int {
+        let transformer = models.configuration.transformer
+        let isLarge = transformer.layers * transformer.width * transformer.width > 1 << 24
+        return isLarge ? max(2, options.drawsPerRound / 4) : options.drawsPerRound
+    }
+
     private func method(_ rest: Int) -> String {
         let steps = inputs.flows.count == 1 ? "the one step" : "all \(inputs.flows.count) steps"
-        let estimated = rest == 0 ? "" : " \(rest) layers were not tried, since each of them alone moves the checkpoint's velocity much less, as an estimate says."
+        let estimated = rest == 0 ? "" : " \(rest) layers were not tried, since by an estimate each of them alone moves the velocity much less."
         return
             "Each layer in turn was taken from the checkpoint in 16 bits, with float arithmetic, and everything else left as in the file: by so much the error "
             + "of the velocity falls. Single steps on inputs identical to the checkpoint's, \(steps) of each draw, latents of "
@@ -77,7 +88,9 @@ struct TransformerAblation {
 
     // MARK: - Which layers to try
 
-    private mutating func screened(_ layers: [TensorEntry], _ progress: (String) -> Void) throws(InferenceError) -> (tried: [TensorEntry], rest: [TensorEntry]) {
+    private mutating func screened(
+        _ layers: [TensorEntry], _ progress: (String) -> Void
+    ) throws(InferenceError) -> (tried: [TensorEntry], rest: [TensorEntry]) {
         guard layers.count > options.mostCandidates else { return (layers, []) }
         progress("which of \(layers.count) layers of the transformer matter")
         var draws: [AblationInputs.Draw] = []
@@ -103,15 +116,18 @@ struct TransformerAblation {
     /// Takes draws through all steps on the checkpoint's own way.
     /// - Returns: by draw, the error powers of its steps, and the checkpoint's final latents.
     private func walk(
-        _ wave: VelocityWave, _ draws: [AblationInputs.Draw], _ candidates: [TensorEntry]
-    ) throws(InferenceError) -> (steps: [Steps], latents: [Tensor]) {
+        _ wave: VelocityWave, _ draws: [AblationInputs.Draw], _ candidates: [TensorEntry], known: [[Tensor]]? = nil
+    ) throws(InferenceError) -> (steps: [Steps], latents: [Tensor], velocities: [[Tensor]]) {
         var steps = draws.map { _ in Steps() }
+        // By step, by draw.
+        var velocities: [[Tensor]] = []
         let latents = try walk(draws) { time, seen, features throws(InferenceError) in
-            let results = try wave.run(time: time, inputs: seen, features: features, candidates: candidates)
+            let results = try wave.run(time: time, inputs: seen, features: features, candidates: candidates, known: known?[velocities.count])
+            velocities.append(results.map(\.velocity))
             for (draw, result) in results.enumerated() { steps[draw].append((result.error, result.kept)) }
             return results.map(\.velocity)
         }
-        return (steps, latents)
+        return (steps, latents, velocities)
     }
 
     /// - Parameter step: gives the checkpoint's velocities at a flow time.

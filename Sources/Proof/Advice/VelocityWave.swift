@@ -6,7 +6,7 @@ import Tensors
 /// One step of the transformer for many models at once: the checkpoint's, the file's, and the file's with one layer of the checkpoint's for
 /// each candidate.
 ///
-/// All of them go through a block before the next is loaded, so that every weight is read once and one block is in memory. A model with a kept
+/// All of the file's go through a block before the next is loaded, so that every weight is read once and one block is in memory. A model with a kept
 /// layer is the file's up to that layer: it sets out from the file's tokens there.
 struct VelocityWave {
     let models: AblationModels
@@ -38,12 +38,15 @@ struct VelocityWave {
     /// - Parameters:
     ///   - inputs: by draw, what the network sees at flow time `time`, `[channels, side, side]`.
     ///   - features: by draw.
-    func run(time: Double, inputs: [Tensor], features: [Tensor], candidates: [TensorEntry]) throws(InferenceError) -> [Result] {
-        let (exact, file) = (models.exact, models.parts(packed))
+    ///   - known: by draw, the checkpoint's velocities where they have been computed before.
+    func run(
+        time: Double, inputs: [Tensor], features: [Tensor], candidates: [TensorEntry], known: [Tensor]? = nil
+    ) throws(InferenceError) -> [Result] {
+        let file = models.parts(packed)
         let grid = models.grid(inputs[0])
-        let right = try AblationModels.Conditions(exact, time, guidance, features)
         let told = try AblationModels.Conditions(file, time, guidance, features)
-        var (reference, own) = (try models.tokens(exact, inputs), try models.tokens(file, inputs))
+        let velocities = try known ?? expected(time, inputs, features)
+        var own = try models.tokens(file, inputs)
         var streams: [Stream] = []
         for (index, entry) in candidates.enumerated() where [.conditioning, .patch].contains(entry.place) {
             let kept = models.parts(models.keeping([entry]))
@@ -53,7 +56,6 @@ struct VelocityWave {
             }
         }
         for layer in 0..<models.layers {
-            try grid.advance(&reference, exact.residentBlock(layer), right)
             let built = BuiltLayers()
             let block = try file.residentBlock(layer, built)
             var born: [Stream] = []
@@ -67,7 +69,7 @@ struct VelocityWave {
         }
         var results: [Result] = []
         for draw in inputs.indices {
-            let velocity = try models.finish(exact, reference[draw], right, inputs[draw])
+            let velocity = velocities[draw]
             let error = AblationModels.error(velocity, try models.finish(file, own[draw], told, inputs[draw]))
             results.append(Result(velocity: velocity, error: error, kept: [Double](repeating: error, count: candidates.count)))
         }
@@ -83,6 +85,17 @@ struct VelocityWave {
             }
         }
         return results
+    }
+
+    /// The checkpoint's velocities.
+    private func expected(_ time: Double, _ inputs: [Tensor], _ features: [Tensor]) throws(InferenceError) -> [Tensor] {
+        let (exact, grid) = (models.exact, models.grid(inputs[0]))
+        let told = try AblationModels.Conditions(exact, time, guidance, features)
+        var tokens = try models.tokens(exact, inputs)
+        for layer in 0..<models.layers { try grid.advance(&tokens, exact.residentBlock(layer), told) }
+        var result: [Tensor] = []
+        for draw in inputs.indices { result.append(try models.finish(exact, tokens[draw], told, inputs[draw])) }
+        return result
     }
 
     /// Runs a block of the file on all streams that are past their kept layer.

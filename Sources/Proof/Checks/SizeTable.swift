@@ -21,9 +21,11 @@ extension ReportTable {
             }
         }
         let rows = sums.map { sum in
-            sum.key + ["\(sum.tensors)", "\(sum.elements)", "\(sum.source)", "\(sum.stored)", Decimal.fixed(8 * Double(sum.stored) / Double(max(1, sum.elements)), digits: 2)]
+            let bits = 8 * Double(sum.stored) / Double(max(1, sum.elements))
+            return sum.key + ["\(sum.tensors)", "\(sum.elements)", "\(sum.source)", "\(sum.stored)", Decimal.fixed(bits, digits: 2)]
         }
-        return ReportTable(title: "Sizes", columns: ["Component", "Scheme", "Tensors", "Elements", "Source bytes", "Stored bytes", "Bits per element"], rows: rows,
-            topic: .sizes, bars: .init(labels: 2, column: 5, unit: "bytes"))
+        return ReportTable(
+            title: "Sizes", columns: ["Component", "Scheme", "Tensors", "Elements", "Source bytes", "Stored bytes", "Bits per element"], rows: rows,
+            topic: .sizes, bars: .init(labels: 2, column: 5, unit: "bytes", figures: 2))
     }
 }

@@ -126,6 +126,6 @@ struct TensorChecks {
         return ReportTable(
             title: "Weights furthest from their source (\(exact) of \(errors.count) tensors are exact)",
             columns: ["Tensor", "Scheme", "SQNR dB", "Rel L2", "Max abs"], rows: rows, topic: .worst,
-            bars: .init(labels: 1, column: 3, unit: "rel L2"))
+            bars: .init(labels: 1, column: 3, unit: "rel L2", figures: 2))
     }
 }

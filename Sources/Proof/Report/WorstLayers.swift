@@ -8,14 +8,14 @@ extension [ReportTable] {
         guard !worst.isEmpty else { return [] }
         let rows = worst.map { title, result in
             [
-                result.name, Decimal.short(result.metrics.relativeL2), result.metrics.sqnr.map { Decimal.fixed($0, digits: 1) } ?? "exact",
-                result.margin.map { "\(Decimal.short($0))x" } ?? "", title,
+                result.name, title, Decimal.short(result.metrics.relativeL2), result.metrics.sqnr.map { Decimal.fixed($0, digits: 1) } ?? "exact",
+                result.margin.map { "\(Decimal.short($0))x" } ?? "",
             ]
         }
         return [
             ReportTable(
-                title: "Layers furthest from the checkpoint's", columns: ["Probe", "Rel L2", "SQNR dB", "Margin", "Series"], rows: rows, topic: .worst,
-                bars: .init(labels: 1, column: 1, unit: "rel L2"))
+                title: "Layers furthest from the checkpoint's", columns: ["Probe", "Series", "Rel L2", "SQNR dB", "Margin"], rows: rows, topic: .worst,
+                bars: .init(labels: 1, column: 2, unit: "rel L2", figures: 2))
         ]
     }
 }

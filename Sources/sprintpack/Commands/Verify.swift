@@ -15,6 +15,7 @@ struct Verify: Verb {
 
             With --against: the SHA-256 of every source tensor, every packed tensor derived again, the ladder from the
             quantizer to single operations in float64, and both models run layer by layer. What differs is told with its cause where one fits.
+            Where nothing does, and layers are quantized, it advises which of them to keep in 16 bits.
             """)
 
     @Argument(help: ArgumentHelp("The packed file.", valueName: "file.sprint"))

@@ -1,0 +1,136 @@
+import Checkpoints
+import Conversion
+import Foundation
+import Inference
+import PackedFiles
+import Parity
+import Proof
+import Tensors
+import TestKit
+import Testing
+
+/// The advice against leave-one-out by another way: a file for each layer, converted with a rule that keeps it, and whole velocities.
+@Suite struct AdviceTests {
+    private static let draws = 4
+    private static let steps = 2
+
+    private static func options(_ change: (inout Advisor.Options) -> Void = { _ in }) -> Advisor.Options {
+        var options = Advisor.Options()
+        (options.drawsPerRound, options.mostRounds, options.steps) = (draws, 1, steps)
+        // The models' own size, as a trace of the whole pipeline has it.
+        options.mostSide = 64
+        change(&options)
+        return options
+    }
+
+    private let folder: TemporaryFolder
+
+    init() throws { folder = try TemporaryFolder() }
+
+    @Test("the advised layers are those that ablation by rule files finds", arguments: ["tiny-sprint", "mini"])
+    func agreesWithRuleFiles(name: String) throws {
+        let checkpoint = try Checkpoint.open(Fixtures.path(name))
+        let file = try convert(checkpoint, rules: "")
+        let advice = try #require(try Advisor(file, checkpoint, Self.options()).advice.first)
+        #expect(advice.judgedBy == "velocity" && advice.others.isEmpty)
+        let gains = try self.gains(of: file, checkpoint)
+        #expect(Set(advice.layers.map(\.name)) == Set(gains.keys) && advice.advised.count == 3)
+        for layer in advice.layers where layer.draws == Self.draws {
+            let gain = try #require(gains[layer.name])
+            #expect(abs(layer.gain - gain) < 0.05, "\(layer.name)")
+        }
+        let third = gains.values.sorted(by: >)[2]
+        for layer in advice.advised { #expect(try #require(gains[layer.name]) > third - 0.05, "\(layer.name)") }
+
+        // What it says of its cost and of all three together holds for a file of these rules.
+        let kept = try convert(checkpoint, rules: advice.ruleText)
+        let together = try #require(advice.together)
+        #expect(Self.storedBytes(kept) - Self.storedBytes(file) == together.addedBytes)
+        let (own, better) = (try sqnr(file, file, checkpoint), try sqnr(kept, file, checkpoint))
+        let gain = zip(better, own).reduce(0) { $0 + $1.0 - $1.1 } / Double(own.count)
+        #expect(abs(together.gain - gain) < 0.05)
+    }
+
+    @Test("an estimate leaves the layers that matter", arguments: ["tiny-sprint", "mini"])
+    func estimate(name: String) throws {
+        let checkpoint = try Checkpoint.open(Fixtures.path(name))
+        let file = try convert(checkpoint, rules: "")
+        let all = try #require(try Advisor(file, checkpoint, Self.options()).advice.first)
+        let some = try #require(try Advisor(file, checkpoint, Self.options { $0.mostCandidates = 0 }).advice.first)
+        #expect(some.layers.count + some.others.count == all.layers.count && !some.others.isEmpty)
+        // The first is clear in both checkpoints.
+        #expect(some.layers.first?.name == all.layers.first?.name)
+        for layer in all.advised where layer.gain > 3 * layer.standardError { #expect(some.layers.contains { $0.name == layer.name }, "\(layer.name)") }
+    }
+
+    @Test func theDecoderIsJudgedByThePicture() throws {
+        let checkpoint = try Checkpoint.open(ProofFixture.checkpointPath)
+        let advice = try Advisor(ProofFixture.file(.int8), checkpoint, Self.options()).advice
+        #expect(advice.map(\.judgedBy) == ["velocity", "picture"])
+        let decoder = try #require(advice.last)
+        #expect(decoder.advised.count == 3 && decoder.layers.allSatisfy { $0.name.hasPrefix("vae.dec.") })
+        #expect(try #require(decoder.together).gain > decoder.layers[0].gain)
+    }
+
+    @Test func aFileWithoutQuantizedLayersNeedsNoAdvice() throws {
+        #expect(try Advisor(ProofFixture.file(.bf16), Checkpoint.open(ProofFixture.checkpointPath)).advice.isEmpty)
+    }
+
+    // MARK: - The other way
+
+    private func convert(_ checkpoint: Checkpoint, rules: String) throws -> PackedFile {
+        let path = folder.file("\(UInt64.random(in: 0 ... .max)).sprint")
+        let options = ConversionOptions(.int8, rules: try RuleFile(Array(rules.utf8)), components: .all)
+        _ = try Converter.run(try ConversionPlan(checkpoint, options), output: path, tool: "advice tests")
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        return try PackedFile.open(path)
+    }
+
+    private static func storedBytes(_ file: PackedFile) -> Int {
+        file.directory.tensors.reduce(0) { $0 + $1.planes.reduce(0) { $0 + Int($1.section.storedByteCount) } }
+    }
+
+    private func gains(of file: PackedFile, _ checkpoint: Checkpoint) throws -> [String: Double] {
+        let own = try sqnr(file, file, checkpoint)
+        var gains: [String: Double] = [:]
+        for entry in file.directory.tensors where entry.component == "transformer" && entry.scheme == .int8PerChannel {
+            let kept = try sqnr(try convert(checkpoint, rules: "\(entry.name) bf16"), file, checkpoint)
+            gains[entry.name] = zip(kept, own).reduce(0) { $0 + $1.0 - $1.1 } / Double(own.count)
+        }
+        return gains
+    }
+
+    /// Signal to noise of every step's velocity, on the inputs of the checkpoint's own run.
+    /// - Parameter prompts: the file whose text encoder reads the prompts.
+    private func sqnr(_ file: PackedFile, _ prompts: PackedFile, _ checkpoint: Checkpoint) throws -> [Double] {
+        let transformer = try SanaSprintPipeline(weights: PackedWeights(file)).transformer()
+        let reader = try SanaSprintPipeline(weights: PackedWeights(prompts))
+        let exact = try SanaSprintPipeline(weights: CheckpointWeights(checkpoint, components: .standard))
+        var result: [Double] = []
+        for draw in 0..<Self.draws {
+            var request = GenerationRequest(prompt: Advisor.prompts[draw % Advisor.prompts.count], noise: .seed(UInt64(draw)))
+            let features = try reader.promptFeatures(request)
+            request.promptFeatures = PromptFeatures(features, mask: [Int32](repeating: 1, count: features.rows))
+            request.timesteps = .steps(Self.steps)
+            let trace = Collector()
+            _ = try exact.generate(request, probes: trace)
+            let prompt = try transformer.prompt(features)
+            for step in 0..<Self.steps {
+                func probe(_ name: String) throws -> Tensor {
+                    let value = try #require(trace.values["dit.step\(step).\(name)"]).widened()
+                    return value.reshaped(Shape(value.shape.extents.count > 1 ? Array(value.shape.extents.dropFirst()) : value.shape.extents))
+                }
+                let time = Double(try probe("timestep").elements[0])
+                let velocity = try transformer.velocity(try probe("input"), time: time, guidance: Double(request.guidance), prompt: prompt)
+                result.append(try #require(Metrics(reference: try probe("output"), other: velocity).sqnr))
+            }
+        }
+        return result
+    }
+
+    private final class Collector: ProbeSink {
+        var values: [String: EncodedTensor] = [:]
+        func wants(_ name: String) -> Bool { name.hasPrefix("dit.step") }
+        func record(_ name: String, _ value: EncodedTensor) { values[name] = value }
+    }
+}
