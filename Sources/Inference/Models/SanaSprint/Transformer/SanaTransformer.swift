@@ -34,14 +34,14 @@ package final class SanaTransformer: Sendable {
     package struct Prompt: Sendable {
         /// Projected features of the kept tokens, `[tokens, width]`.
         let caption: Tensor
-        let keyValues: [Tensor]
+        let keyValues: [PackedKeyValues]
     }
 
     /// - Parameter features: of the prompt's tokens, without padding, `[tokens, captionChannels]`.
     package func prompt(_ features: Tensor) throws(InferenceError) -> Prompt {
         try InferenceError.wrap { () throws(AllocationError) in
             let caption = try conditioning.caption(features)
-            var keyValues: [Tensor] = []
+            var keyValues: [PackedKeyValues] = []
             for block in blocks { keyValues.append(try block.keyValues(of: caption)) }
             return Prompt(caption: caption, keyValues: keyValues)
         }
@@ -61,9 +61,12 @@ package final class SanaTransformer: Sendable {
             try probes.record("modulation", modulation, as: [1, modulation.count])
             var x = try patchEmbedding(try Patches.unfold(latents, size: configuration.patch))
             try probes.recordTokens("patch_embed", x)
-            for (index, block) in blocks.enumerated() {
-                try block.apply(&x, modulation: modulation, keyValues: prompt.keyValues[index], height: height, width: width)
-                try probes.recordTokens("block.\(index)", x)
+            // Every block asks for buffers of the same sizes.
+            try Memory.recycling { () throws(AllocationError) in
+                for (index, block) in blocks.enumerated() {
+                    try block.apply(&x, modulation: modulation, keyValues: prompt.keyValues[index], height: height, width: width)
+                    try probes.recordTokens("block.\(index)", x)
+                }
             }
             x = try finalNorm(x, embedding)
             try probes.recordTokens("norm_out", x)

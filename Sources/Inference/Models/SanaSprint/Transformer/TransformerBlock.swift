@@ -45,15 +45,15 @@ struct TransformerBlock: Sendable {
         feedForward = try GatedConvolution(loader, name + "ff.", channels: width, hidden: c.hidden, norm: false)
     }
 
-    /// Keys and values of the prompt, `[tokens, 2 * crossWidth]`: they depend on the prompt alone and serve every step.
-    func keyValues(of caption: Tensor) throws(AllocationError) -> Tensor {
+    /// Keys and values of the prompt: they depend on the prompt alone and serve every step.
+    func keyValues(of caption: Tensor) throws(AllocationError) -> PackedKeyValues {
         var result = try crossKeyValues(caption)
         crossKeyNorm?.apply(&result, column: 0)
-        return result
+        return try PackedKeyValues(result, heads: configuration.crossHeads, headDimension: configuration.crossHeadDimension)
     }
 
     /// Runs the block on `x` [height * width, channels] in place.
-    func apply(_ x: inout Tensor, modulation: Tensor, keyValues: Tensor, height: Int, width: Int) throws(AllocationError) {
+    func apply(_ x: inout Tensor, modulation: Tensor, keyValues: PackedKeyValues, height: Int, width: Int) throws(AllocationError) {
         // Rows: shift, scale and gate of self-attention, then of the FFN.
         let rows = try table.adding(modulation)
         let epsilon = configuration.normEpsilon
@@ -89,13 +89,9 @@ struct TransformerBlock: Sendable {
     }
 
     /// Attention to the prompt, before the output projection.
-    private func crossAttention(_ x: Tensor, _ keyValues: Tensor) throws(AllocationError) -> Tensor {
+    private func crossAttention(_ x: Tensor, _ keyValues: PackedKeyValues) throws(AllocationError) -> Tensor {
         var queries = try crossQuery(x)
         crossQueryNorm?.apply(&queries, column: 0)
-        let attention = SoftmaxAttention(
-            heads: configuration.crossHeads, keyValueHeads: configuration.crossHeads, headDimension: configuration.crossHeadDimension,
-            scale: 1 / Double(configuration.crossHeadDimension).squareRoot())
-        return try attention(
-            .init(matrix: queries, column: 0), .init(matrix: keyValues, column: 0), .init(matrix: keyValues, column: configuration.crossWidth))
+        return try keyValues.attend(queries)
     }
 }
