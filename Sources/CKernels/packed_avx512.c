@@ -81,6 +81,13 @@ TILE(tile_s8, CK_TARGET_AVX512, dot_s8, ck_i16x)
 TILE(tile_bf16, CK_TARGET_AVX512_BF16, dot_bf16, ck_f16x)
 TILE(tile_f32, CK_TARGET_AVX512, dot_f32, ck_f16x)
 
+CK_TARGET_AVX512 void ck_packed_tile_f32_avx512(const float *a, const float *w, size_t k, void *sums) {
+    for (size_t i = 0; i < k; i += chain) {
+        const void *rows = a + i * ck_tile_rows, *panel = w + i * ck_panel;
+        tile_f32(rows, panel, ck_least(chain, k - i), sums);
+    }
+}
+
 // A tile's place: its rows and channels, and how many of them there are.
 typedef struct { size_t row, rows, c0, channels; } place;
 
@@ -145,9 +152,7 @@ block(const ck_product *p, size_t c0, size_t c1, size_t at, size_t units, bool l
             } else if (p->type == CK_PACKED_BF16) {
                 tile_bf16(a, w, units, sums);
             } else {
-                for (size_t u = 0; u < units; u += chain) {
-                    tile_f32(a + u * ck_tile_rows, w + u * ck_panel, ck_least(chain, units - u), sums);
-                }
+                ck_packed_tile_f32_avx512((const float *)(const void *)a, (const float *)(const void *)w, units, sums);
             }
             if (last) { finish(p, &here, sums); } else { keep(p, &here, sums); }
         }

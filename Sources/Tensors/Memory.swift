@@ -62,13 +62,21 @@ package enum Memory {
     }
 
     @unsafe static func allocate(_ byteCount: Int) throws(AllocationError) -> UnsafeMutableRawPointer {
+        if let idle = Idle.take(byteCount) { return unsafe idle.address }
+        if let fresh = unsafe reserve(byteCount) { return unsafe fresh }
+        // What is kept for the next use may be what is missing.
+        if Idle.release(), let fresh = unsafe reserve(byteCount) { return unsafe fresh }
+        throw .refused(byteCount: byteCount, inUse: inUse)
+    }
+
+    @unsafe private static func reserve(_ byteCount: Int) -> UnsafeMutableRawPointer? {
         let (_, total) = used.add(byteCount, ordering: .relaxed)
         var pointer: UnsafeMutableRawPointer?
         let isHuge = byteCount >= hugeBytes
         let alignment = isHuge ? hugePage : alignment
         guard total <= limit, unsafe posix_memalign(&pointer, alignment, max(byteCount, alignment)) == 0, let pointer = unsafe pointer else {
             used.subtract(byteCount, ordering: .relaxed)
-            throw .refused(byteCount: byteCount, inUse: inUse)
+            return nil
         }
         _ = highest.max(total, ordering: .relaxed)
         // Advice only: where the system has no huge pages, nothing is lost.
@@ -77,7 +85,82 @@ package enum Memory {
     }
 
     @unsafe static func free(_ pointer: UnsafeMutableRawPointer, byteCount: Int) {
+        if unsafe Idle.keep(IdleBlock(pointer, byteCount)) { return }
         unsafe Glibc.free(pointer)
         used.subtract(byteCount, ordering: .relaxed)
+    }
+
+    /// Runs `body` and keeps the blocks that are freed meanwhile, by whomever, for buffers of the same size; at the end they go back to the system.
+    ///
+    /// For loops whose buffers have the same sizes in every turn: the system would take back and clear their pages each time, which costs more
+    /// than filling them. Blocks that are kept count as in use, and make way where memory runs short.
+    package static func recycling<Value, Failure: Error>(_ body: () throws(Failure) -> Value) throws(Failure) -> Value {
+        Idle.begin()
+        defer { Idle.end() }
+        return try body()
+    }
+
+    /// A block that nobody uses at the moment.
+    @safe fileprivate struct IdleBlock: @unchecked Sendable {
+        @unsafe let address: UnsafeMutableRawPointer
+        let byteCount: Int
+
+        init(_ address: UnsafeMutableRawPointer, _ byteCount: Int) {
+            unsafe self.address = unsafe address
+            self.byteCount = byteCount
+        }
+    }
+
+    /// The blocks kept by `recycling`.
+    private enum Idle {
+        private struct State: Sendable {
+            var scopes = 0
+            var blocks: [IdleBlock] = []
+        }
+        private static let state = Mutex(State())
+        /// The C library keeps smaller blocks itself.
+        private static let leastBytes = 64 << 10
+
+        static func begin() { state.withLock { $0.scopes += 1 } }
+
+        static func end() {
+            if state.withLock({ state in
+                state.scopes -= 1
+                return state.scopes == 0
+            }) {
+                release()
+            }
+        }
+
+        static func take(_ byteCount: Int) -> IdleBlock? {
+            guard byteCount >= leastBytes else { return nil }
+            return state.withLock { state in
+                state.blocks.lastIndex { $0.byteCount == byteCount }.map { state.blocks.remove(at: $0) }
+            }
+        }
+
+        /// Takes a block back; false where it is not to be kept.
+        static func keep(_ block: IdleBlock) -> Bool {
+            guard block.byteCount >= leastBytes else { return false }
+            return state.withLock { state in
+                guard state.scopes > 0 else { return false }
+                state.blocks.append(block)
+                return true
+            }
+        }
+
+        /// Gives all blocks back to the system; false where there are none.
+        @discardableResult static func release() -> Bool {
+            let blocks = state.withLock { state in
+                let blocks = state.blocks
+                state.blocks = []
+                return blocks
+            }
+            for block in blocks {
+                unsafe Glibc.free(block.address)
+                used.subtract(block.byteCount, ordering: .relaxed)
+            }
+            return !blocks.isEmpty
+        }
     }
 }

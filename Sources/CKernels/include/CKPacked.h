@@ -63,6 +63,24 @@ typedef struct {
 /// double else. Threads best split channels, at multiples of the panel, or rows, at multiples of 12.
 void ck_packed_product(int isa, const ck_product *p);
 
+// ---- Cross-attention (cross_attention.c, cross_attention_avx512.c)
+
+/// Bytes of the packed keys and values of so many heads.
+size_t ck_cross_attention_bytes(size_t tokens, size_t d, size_t heads);
+/// Bytes of scratch that `ck_cross_attention` needs, whatever the number of heads and queries.
+size_t ck_cross_attention_scratch(size_t tokens, size_t d);
+/// Packs keys f32 [tokens, heads * d] (ldk) and values (ldv). `packed` needs an alignment of 4, better 64.
+void ck_pack_cross_attention(
+    const void *k, size_t ldk, const void *v, size_t ldv, void *packed, size_t tokens, size_t d, size_t heads);
+/// Heads [h0, h1) of out f32 [m, heads * d] (ldo) = softmax(scale * q k^T) v, q f32 [m, heads * d] (ldq), for tokens >= 1.
+///
+/// Scores are never written for more than 32 queries. Products are summed in float32; exponentials are computed in float32
+/// with AVX-512, in double else. With s = scale * (sum over i of |q[i] k[i]|) at its largest, an output is within
+/// (2 * s * (d + 2) + tokens + 16) * 2^-24 * (sum over tokens of p |v|) of the exact one, p being the exact probabilities.
+void ck_cross_attention(
+    int isa, const void *q, size_t ldq, const void *packed, void *out, size_t ldo, void *scratch, size_t m, size_t tokens, size_t d,
+    size_t h0, size_t h1, double scale);
+
 // ---- The gated unit of the mix-FFN (depthwise_glu.c)
 
 /// y [h*w, c] (ldy) = depthwise(a) * silu(depthwise(g)): 3x3 convolutions with zero padding over maps a and g [h, w, c] whose

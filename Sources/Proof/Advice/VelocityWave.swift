@@ -45,7 +45,8 @@ struct VelocityWave {
         let file = models.parts(packed)
         let grid = models.grid(inputs[0])
         let told = try AblationModels.Conditions(file, time, guidance, features)
-        let velocities = try known ?? expected(time, inputs, features)
+        let velocities: [Tensor]
+        if let known { velocities = known } else { velocities = try expected(time, inputs, features) }
         var own = try models.tokens(file, inputs)
         var streams: [Stream] = []
         for (index, entry) in candidates.enumerated() where [.conditioning, .patch].contains(entry.place) {
@@ -102,7 +103,7 @@ struct VelocityWave {
     private func advance(
         _ streams: inout [Stream], _ block: ModelParts.ResidentBlock, _ told: AblationModels.Conditions, _ grid: AblationModels.Grid
     ) throws(InferenceError) {
-        var shared: [Tensor] = []
+        var shared: [PackedKeyValues] = []
         for caption in told.captions { shared.append(try block.keyValues(of: caption)) }
         for index in streams.indices {
             let draw = streams[index].draw

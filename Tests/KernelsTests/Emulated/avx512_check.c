@@ -127,8 +127,27 @@ static void check_packed(int type, size_t m, size_t n, size_t k) {
     free(x); free(w); free(bias); free(gate); free(sw); free(bytes);
 }
 
+// Cross-attention, which must be near the plain path.
+static void check_cross(size_t m, size_t tokens, size_t d) {
+    size_t bytes = ck_cross_attention_bytes(tokens, d, 1);
+    float *q = some_floats(m * d), *kv = some_floats(tokens * 2 * d), *packed = need(bytes), *scratch = need(ck_cross_attention_scratch(tokens, d));
+    float *y[2] = {need(m * d * 4), need(m * d * 4)};
+    ck_pack_cross_attention(kv, 2 * d, kv + d, 2 * d, packed, tokens, d, 1);
+    for (int i = 0; i < 2; i++) {
+        ck_cross_attention(i ? CK_ISA_AVX512 : CK_ISA_PLAIN, q, d, packed, y[i], d, scratch, m, tokens, d, 0, 1, 0.25);
+    }
+    for (size_t j = 0; j < m * d; j++) {
+        if (!(fabsf(y[0][j] - y[1][j]) <= 1e-5f)) {
+            printf("FAIL cross-attention %zux%zux%zu: element %zu is %g, expected %g\n", m, tokens, d, j, (double)y[1][j], (double)y[0][j]);
+            exit(1);
+        }
+    }
+    free(q); free(kv); free(packed); free(scratch); free(y[0]); free(y[1]);
+}
+
 int main(void) {
     size_t shapes = 0;
+    check_cross(1, 1, 1), check_cross(33, 13, 17), check_cross(70, 37, 40), shapes += 3;
     static const size_t packed[][3] = {{1, 1, 1}, {12, 32, 4}, {13, 33, 5}, {25, 70, 163}, {5, 40, 1447}, {3, 7, 5801}};
     for (int type = CK_PACKED_S8; type <= CK_PACKED_F32; type++) {
         for (size_t i = 0; i < sizeof packed / sizeof *packed; i++, shapes++) { check_packed(type, packed[i][0], packed[i][1], packed[i][2]); }

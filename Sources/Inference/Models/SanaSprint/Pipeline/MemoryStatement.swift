@@ -136,7 +136,8 @@ private struct WorkingMemory {
         let idle = min(poolBytes, weights("text.layers.00.").reduce(0) { $0 + $1.planeBytes })
         let own = blocks.filter { !$0.name.contains(".cross.k") && !$0.name.contains(".cross.v") }
         let kept = keepsBlocks ? loaded(own) + max(idle, staging(blocks)) : max(idle, largestPassing("dit.blocks.", c.layers))
-        let keyValues = floats(tokens * 2 * c.crossWidth * (c.layers + 1))
+        // Packed in panels of 32 tokens.
+        let keyValues = floats((tokens + 31) / 32 * 32 * 2 * c.crossWidth * (c.layers + 1))
         let rows = height * width / (c.patch * c.patch)
         // The stream; its packed norm, q, k, v, their attention packed and sums of its output; or both halves' product, packed, and sums.
         let activations = floats(rows * (c.width + max(7 * c.width, 2 * c.hidden + 3 * c.width)))

@@ -6,14 +6,14 @@ extension ModelParts {
         fileprivate let block: TransformerBlock
         fileprivate let projection: PromptProjection
 
-        /// Keys and values of a prompt's projected tokens, `[tokens, 2 * crossWidth]`.
-        package func keyValues(of caption: Tensor) throws(InferenceError) -> Tensor {
+        /// Keys and values of a prompt's projected tokens.
+        package func keyValues(of caption: Tensor) throws(InferenceError) -> PackedKeyValues {
             try InferenceError.wrap { () throws(AllocationError) in try projection(caption) }
         }
 
         /// Runs the block on `x` [height * width, channels] in place.
         /// - Parameter modulation: `[6, width]`.
-        package func apply(_ x: inout Tensor, modulation: Tensor, keyValues: Tensor, height: Int, width: Int) throws(InferenceError) {
+        package func apply(_ x: inout Tensor, modulation: Tensor, keyValues: PackedKeyValues, height: Int, width: Int) throws(InferenceError) {
             do throws(AllocationError) {
                 try block.apply(&x, modulation: modulation, keyValues: keyValues, height: height, width: width)
             } catch { throw .memory(error) }

@@ -40,18 +40,18 @@ package final class SanaTransformer: Sendable {
     package struct Prompt: Sendable {
         /// Projected features of the kept tokens, `[tokens, width]`.
         let caption: Tensor
-        let keyValues: [Tensor]
+        let keyValues: [PackedKeyValues]
     }
 
     /// - Parameter features: of the prompt's tokens, without padding, `[tokens, captionChannels]`.
     package func prompt(_ features: Tensor) throws(InferenceError) -> Prompt {
         let caption = try InferenceError.wrap { () throws(AllocationError) in try conditioning.caption(features) }
-        var keyValues: [Tensor] = []
+        var keyValues: [PackedKeyValues] = []
         for index in 0..<configuration.layers { keyValues.append(try self.keyValues(index, of: caption)) }
         return Prompt(caption: caption, keyValues: keyValues)
     }
 
-    private func keyValues(_ index: Int, of caption: Tensor) throws(InferenceError) -> Tensor {
+    private func keyValues(_ index: Int, of caption: Tensor) throws(InferenceError) -> PackedKeyValues {
         let projection = try InferenceError.loading { () throws(WeightError) in try PromptProjection(loader.passing, index, configuration) }
         return try InferenceError.wrap { () throws(AllocationError) in try projection(caption) }
     }
@@ -77,11 +77,14 @@ package final class SanaTransformer: Sendable {
             try probes.recordTokens("patch_embed", x)
             return x
         }
-        for index in 0..<configuration.layers {
-            let block = try block(index)
-            try InferenceError.wrap { () throws(AllocationError) in
-                try block.apply(&x, modulation: modulation, keyValues: prompt.keyValues[index], height: height, width: width)
-                try probes.recordTokens("block.\(index)", x)
+        // Every block asks for buffers of the same sizes.
+        try Memory.recycling { () throws(InferenceError) in
+            for index in 0..<configuration.layers {
+                let block = try block(index)
+                try InferenceError.wrap { () throws(AllocationError) in
+                    try block.apply(&x, modulation: modulation, keyValues: prompt.keyValues[index], height: height, width: width)
+                    try probes.recordTokens("block.\(index)", x)
+                }
             }
         }
         return try InferenceError.wrap { () throws(AllocationError) in

@@ -41,7 +41,7 @@ struct TransformerBlock: Sendable {
     }
 
     /// Runs the block on `x` [height * width, channels] in place.
-    func apply(_ x: inout Tensor, modulation: Tensor, keyValues: Tensor, height: Int, width: Int) throws(AllocationError) {
+    func apply(_ x: inout Tensor, modulation: Tensor, keyValues: PackedKeyValues, height: Int, width: Int) throws(AllocationError) {
         // Rows: shift, scale and gate of self-attention, then of the FFN.
         let rows = try table.adding(modulation)
         let epsilon = configuration.normEpsilon
@@ -77,14 +77,10 @@ struct TransformerBlock: Sendable {
     }
 
     /// Attention to the prompt, before the output projection.
-    private func crossAttention(_ x: Tensor, _ keyValues: Tensor) throws(AllocationError) -> Tensor {
+    private func crossAttention(_ x: Tensor, _ keyValues: PackedKeyValues) throws(AllocationError) -> Tensor {
         var queries = try crossQuery(x)
         crossQueryNorm?.apply(&queries, column: 0)
-        let attention = SoftmaxAttention(
-            heads: configuration.crossHeads, keyValueHeads: configuration.crossHeads, headDimension: configuration.crossHeadDimension,
-            scale: 1 / Double(configuration.crossHeadDimension).squareRoot())
-        return try attention(
-            .init(matrix: queries, column: 0), .init(matrix: keyValues, column: 0), .init(matrix: keyValues, column: configuration.crossWidth))
+        return try keyValues.attend(queries)
     }
 }
 
@@ -92,6 +88,8 @@ struct TransformerBlock: Sendable {
 struct PromptProjection: Sendable {
     private let projections: LinearGroup
     private let keyNorm: RMSNorm?
+    private let heads: Int
+    private let headDimension: Int
 
     init(_ loader: WeightLoader, _ index: Int, _ c: TransformerConfiguration) throws(WeightError) {
         let name = "dit.blocks.\(SanaSprintWeights.number(index)).cross."
@@ -99,12 +97,13 @@ struct PromptProjection: Sendable {
             name, fused: loader.source.fusions.contains(.crossKeyValue) ? "kv" : nil, [("k", c.crossWidth), ("v", c.crossWidth)], inputs: c.width,
             bias: true)
         keyNorm = c.queryKeyNorm ? try loader.norm(name + "k_norm", c.crossWidth, epsilon: TransformerBlock.queryKeyEpsilon) : nil
+        (heads, headDimension) = (c.crossHeads, c.crossHeadDimension)
     }
 
-    /// `[tokens, width]` to `[tokens, 2 * crossWidth]`.
-    func callAsFunction(_ caption: Tensor) throws(AllocationError) -> Tensor {
+    /// - Parameter caption: `[tokens, width]`.
+    func callAsFunction(_ caption: Tensor) throws(AllocationError) -> PackedKeyValues {
         var result = try projections(caption)
         keyNorm?.apply(&result, column: 0)
-        return result
+        return try PackedKeyValues(result, heads: heads, headDimension: headDimension)
     }
 }
