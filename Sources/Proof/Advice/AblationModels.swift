@@ -13,6 +13,11 @@ struct AblationModels {
 
     var exact: ModelParts { parts(fused) }
     var layers: Int { configuration.transformer.layers }
+    /// Whether a run of it is the work of seconds.
+    var isLarge: Bool {
+        let transformer = configuration.transformer
+        return transformer.layers * transformer.width * transformer.width > 1 << 24
+    }
     func parts(_ weights: any WeightSource) -> ModelParts { ModelParts(configuration, from: weights) }
 
     /// The file's weights with some layers as a rule for 16 bits would keep them.

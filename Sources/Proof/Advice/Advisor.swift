@@ -55,7 +55,7 @@ package struct Advisor {
             var ablation = try TransformerAblation(models, options, pipeline)
             if !layers.isEmpty { advice.append(try ablation.advise(layers, progress)) }
             guard let vae = models.configuration.vae, !convolutions.isEmpty else { return }
-            let latents = try ablation.latents(options.pictures)
+            let latents = try ablation.latents(models.isLarge ? max(2, options.pictures / 2) : options.pictures)
             advice.append(try DecoderAblation(models: models, vae: vae, places: options.places).advise(convolutions, latents, progress))
         } catch { throw .inference(error) }
     }

@@ -36,7 +36,7 @@ struct TransformerAblation {
         // Of the first round, by step, by draw.
         var velocities = inputs.flows.map { _ in [Tensor]() }
         let drawsPerRound = drawsPerRound
-        for round in 0..<options.mostRounds {
+        for round in 0..<mostRounds {
             progress("what each of \(race.running.count) layers of the transformer gains in 16 bits, round \(round + 1)")
             for _ in 0..<drawsPerRound { draws.append(try inputs.draw(draws.count)) }
             for group in groups(of: Array(draws.suffix(drawsPerRound)), race.running.count) {
@@ -62,15 +62,15 @@ struct TransformerAblation {
     }
 
     /// Fewer where each is the work of seconds.
-    private var drawsPerRound: Int {
-        let transformer = models.configuration.transformer
-        let isLarge = transformer.layers * transformer.width * transformer.width > 1 << 24
-        return isLarge ? max(2, options.drawsPerRound / 4) : options.drawsPerRound
-    }
+    private var drawsPerRound: Int { models.isLarge ? max(2, options.drawsPerRound / 4) : options.drawsPerRound }
+    private var mostRounds: Int { models.isLarge ? min(2, options.mostRounds) : options.mostRounds }
 
     private func method(_ rest: Int) -> String {
         let steps = inputs.flows.count == 1 ? "the one step" : "all \(inputs.flows.count) steps"
-        let estimated = rest == 0 ? "" : " \(rest) layers were not tried, since by an estimate each of them alone moves the velocity much less."
+        let estimated =
+            rest == 0
+            ? ""
+            : " \(rest) layers were not tried, since by an estimate, which does not see how errors of several layers add up or cancel, each of them alone moves the velocity much less."
         return
             "Each layer in turn was taken from the checkpoint in 16 bits, with float arithmetic, and everything else left as in the file: by so much the error "
             + "of the velocity falls. Single steps on inputs identical to the checkpoint's, \(steps) of each draw, latents of "

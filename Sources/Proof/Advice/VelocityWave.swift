@@ -45,8 +45,7 @@ struct VelocityWave {
         let file = models.parts(packed)
         let grid = models.grid(inputs[0])
         let told = try AblationModels.Conditions(file, time, guidance, features)
-        let velocities: [Tensor]
-        if let known { velocities = known } else { velocities = try expected(time, inputs, features) }
+        let velocities = if let known { known } else { try expected(time, inputs, features) }
         var own = try models.tokens(file, inputs)
         var streams: [Stream] = []
         for (index, entry) in candidates.enumerated() where [.conditioning, .patch].contains(entry.place) {
