@@ -25,8 +25,9 @@ package struct MemoryStatement: Sendable, Equatable {
 
     /// The program, its libraries and the directory of the file.
     static let processBytes = 22 << 20
-    /// glibc gives the end of its heap back when it has 64 MiB, and OpenBLAS keeps a buffer for each thread.
-    static let mostKeptFree = 96 << 20
+    /// glibc keeps holes between buffers of up to 32 MiB, and gives the end of its heap back when that has 64 MiB; OpenBLAS keeps a buffer for
+    /// each thread.
+    static let mostKeptFree = 160 << 20
     /// Each thread's room for the frames it reads.
     static let threadBytes = 5 << 19
 }
