@@ -15,7 +15,7 @@ package struct MemoryStatement: Sendable, Equatable {
         /// With the process, and with what the system's allocator keeps of the buffers that have come and gone.
         package var byteCount: Int {
             let used = weightBytes + workingBytes
-            return MemoryStatement.processBytes + used + min(MemoryStatement.mostKeptFree, used / 4)
+            return MemoryStatement.processBytes + used + min(MemoryStatement.mostKeptFree, used * 3 / 10)
         }
     }
 
@@ -24,11 +24,12 @@ package struct MemoryStatement: Sendable, Equatable {
     package var byteCount: Int { stages.map(\.byteCount).max() ?? Self.processBytes }
 
     /// The program, its libraries and the directory of the file.
-    static let processBytes = 32 << 20
-    /// glibc gives the end of its heap back when it has 64 MiB, and OpenBLAS keeps a buffer for each thread.
-    static let mostKeptFree = 96 << 20
-    /// Each thread's room for the frames it reads, and its stack.
-    static let threadBytes = 4 << 20
+    static let processBytes = 22 << 20
+    /// glibc keeps holes between buffers of up to 32 MiB, and gives the end of its heap back when that has 64 MiB; OpenBLAS keeps a buffer for
+    /// each thread.
+    static let mostKeptFree = 160 << 20
+    /// Each thread's room for the frames it reads.
+    static let threadBytes = 5 << 19
 }
 
 /// One weight as a source describes it without reading it.
