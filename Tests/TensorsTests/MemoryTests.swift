@@ -15,7 +15,8 @@ import Testing
                 precondition(Memory.inUse == before + 4 << 20, "a block that is kept counts as in use")
                 try Memory.recycling { () throws(AllocationError) in _ = try address(1 << 21) }
                 precondition(Memory.inUse == before + 12 << 20, "the outer loop goes on")
-                precondition(try address(1 << 20) == first && Memory.inUse == before + 12 << 20)
+                let second = try address(1 << 20)
+                precondition(second == first && Memory.inUse == before + 12 << 20)
             }
             precondition(Memory.inUse == before)
             _ = try address(1 << 20)
