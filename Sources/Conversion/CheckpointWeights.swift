@@ -2,6 +2,7 @@ package import Checkpoints
 package import Inference
 import PackedFiles
 package import StrictJSON
+import Synchronization
 import Tensors
 
 /// A checkpoint's weights as the runtime wants them: packed names and shapes, float32, nothing quantized.
@@ -40,17 +41,34 @@ package struct CheckpointWeights: WeightSource {
         let result: EncodedTensor
         do throws(AllocationError) { result = try EncodedTensor(dtype: .f32, shape: tensor.row.shape) } catch { throw .memory(error) }
         do throws(ConversionError) {
-            let rows = try TensorRows(tensor, checkpoint)
-            var position = 0
-            try rows.forEachChunk(rows: max(1, WorkingSet.mostElements / max(1, tensor.row.shape.columns))) { chunk throws(ConversionError) in
-                let values = EncodedTensor(try rows.values(chunk, for: .f32))
-                let target = unsafe UnsafeMutableRawBufferPointer(rebasing: result.buffer.mutableBytes[position...])
-                unsafe target.copyMemory(from: values.bytes)
-                position += values.buffer.byteCount
+            let rows = try TensorRows(tensor, checkpoint, blocks: BlockPool(limit: Parallel.threads * Self.pieceElements * MemoryLayout<Double>.stride))
+            let columns = tensor.row.shape.columns
+            var first = 0
+            let pieces = rows.pieces(rows: max(1, Self.pieceElements / max(1, columns))).map { piece in
+                defer { first += piece.rows.count }
+                return (first: first, index: piece.index, rows: piece.rows)
             }
+            let target = unsafe SharedPointer(result.buffer.mutableBytes.baseAddress!.assumingMemoryBound(to: Float.self))
+            let failure = Mutex<ConversionError?>(nil)
+            Parallel.forEach(pieces.count) { range in
+                for piece in pieces[range] {
+                    do throws(ConversionError) {
+                        let chunk = try rows.read(piece.rows, ofSource: piece.index)
+                        let values = try rows.values(chunk, for: .f32)
+                        withExtendedLifetime(values) {
+                            unsafe (target.pointer + piece.first * columns).update(from: values.pointer, count: values.count)
+                        }
+                    } catch { failure.withLock { $0 = $0 ?? error } }
+                }
+            }
+            if let error = failure.withLock({ $0 }) { throw error }
         } catch { throw .unreadable(name: name, reason: "\(error)") }
         return .plain(result)
     }
+
+    /// Elements that one thread reads at a time.
+    private static let pieceElements = 1 << 18
+
     /// Some rows of one weight in float32: of the checkpoint's tensor no others are read.
     package func rows(_ indices: [Int], of name: String) throws(WeightError) -> StoredWeight {
         guard let tensor = tensors[ExactString(name)] else { throw .missing(name: name, source: checkpoint.path) }

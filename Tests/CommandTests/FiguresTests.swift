@@ -4,22 +4,25 @@ import StrictJSON
 import TestKit
 import Testing
 
+/// The script that computes figures again, and the Python that runs it.
+private enum FiguresScript {
+    private static let python = ProcessInfo.processInfo.environment["SPRINTPACK_PYTHON"]
+    private static let path = Paths.join(Paths.parent(of: #filePath), "Figures/figures.py")
+    /// `make test` installs what the script needs and names the Python: there, the test fails and is not skipped where something is missing.
+    static let isWanted: Bool = python != nil || (try? run("--help").status) == 0
+
+    static func run(_ arguments: String...) throws -> ChildProcess.Result { try ChildProcess.run([python ?? "python3", path] + arguments) }
+}
+
 /// The figures of a report against numpy, and those of the page against the report.
 @Suite struct FiguresTests {
-    private static let python = ProcessInfo.processInfo.environment["SPRINTPACK_PYTHON"]
-    private static let script = Paths.join(Paths.parent(of: #filePath), "Figures/figures.py")
-    /// `make test` installs what the script needs and names the Python: there, this test fails and is not skipped where something is missing.
-    static let isWanted = python != nil || (try? figures("--help").status) == 0
-
-    private static func figures(_ arguments: String...) throws -> ChildProcess.Result { try ChildProcess.run([python ?? "python3", script] + arguments) }
-
-    @Test("figures are those that numpy computes from the exported tensors, and the page shows no others", .enabled(if: isWanted))
+    @Test("figures are those that numpy computes from the exported tensors, and the page shows no others", .enabled(if: FiguresScript.isWanted))
     func figures() throws {
         let shop = try Workshop()
         let (checkpoint, file, export) = (shop.path("float32"), shop.path("int8.sprint"), shop.path("exported"))
         let (json, page) = (shop.path("report.json"), shop.path("report.html"))
         // With sources in float32 an export rounds nothing off.
-        let widened = try Self.figures("widen", Workshop.tiny, checkpoint)
+        let widened = try FiguresScript.run("widen", Workshop.tiny, checkpoint)
         #expect(widened.status == 0, "\(widened.errors)")
         #expect(try Tool.run(["convert", checkpoint, "-o", file, "--components", "all", "-q"]).status == 0)
         #expect(try Tool.run(["export", file, "-o", export, "-q"]).status == 0)
@@ -27,7 +30,7 @@ import Testing
         #expect(verified.status == 0, "\(verified.errors)")
         try OutputFile.write(Array(verified.output.utf8), to: json, replace: false)
 
-        func check() throws -> ChildProcess.Result { try Self.figures("check", json, page, file, checkpoint, export) }
+        func check() throws -> ChildProcess.Result { try FiguresScript.run("check", json, page, file, checkpoint, export) }
         let result = try check()
         #expect(result.status == 0, "\(result.output)\(result.errors)")
         let compared = try #require(result.output.split(separator: " ").first.flatMap { Int($0) })

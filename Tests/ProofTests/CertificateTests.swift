@@ -34,7 +34,7 @@ import Testing
     }
 
     /// The same content with other attachments.
-    private func attached(_ file: PackedFile, _ change: (inout [Converter.Attachment]) -> Void) throws -> PackedFile {
+    private func attached(_ file: PackedFile, _ change: @escaping (inout [Converter.Attachment]) -> Void) throws -> PackedFile {
         try ProofFixture.rewrite(file, to: folder.file("attached.sprint"), attachments: { _, attachments in change(&attachments) })
     }
 
@@ -95,10 +95,16 @@ import Testing
     func changedElement(preset: Preset) throws {
         let file = try forged(preset) { entry, planes in
             guard entry.name == "dit.blocks.01.cross.out.weight" else { return }
-            var elements = try planes[0].widened().elements
+            let elements = try planes[0].widened().elements
             let largest = try #require(elements.indices.max { abs(elements[$0]) < abs(elements[$1]) })
-            elements[largest] = -elements[largest]
-            planes[0] = try Tensor(planes[0].shape, elements).narrowed(to: planes[0].dtype)
+            let copy = try ProofFixture.copy(planes[0])
+            let bytes = unsafe copy.buffer.mutableBytes
+            if copy.dtype == .i8 {
+                unsafe bytes[largest] = 0 &- bytes[largest]
+            } else {
+                unsafe bytes[2 * largest + 1] ^= 0x80
+            }
+            planes[0] = copy
         }
         let findings = try Verification(file).findings
         #expect(findings.first?.subject == "dit.blocks.01" && Set(findings.map(\.subject)).isSubset(of: ["dit.blocks.01", "dit"]), "\(findings)")

@@ -82,11 +82,6 @@ struct TensorRows: Sendable {
         return try read(row - first..<row - first + 1, ofSource: index)
     }
 
-    /// Calls `body` with the rows of all sources in order, at most `count` at once.
-    func forEachChunk(rows count: Int, _ body: (Chunk) throws(ConversionError) -> Void) throws(ConversionError) {
-        for piece in pieces(rows: count) { try body(try read(piece.rows, ofSource: piece.index)) }
-    }
-
     /// The sources with the digests of their bytes: first those that are concatenated, in order, then the row scales.
     func sourceRecords(_ digests: [String]) -> [SourceRecord] {
         zip(tensor.sources, digests).map { source, digest in
