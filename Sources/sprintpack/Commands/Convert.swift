@@ -166,7 +166,8 @@ extension ConversionPlan {
         let files = ByteCount.text(blobs.reduce(0) { $0 + UInt64($1.bytes.count) })
         let fusions = options.fusions.isEmpty ? "none" : options.fusions.names.joined(separator: ", ")
         let cache = prefixCache.map { "\nprefix cache: \($0.tokens) tokens of the instruction, \(ByteCount.text($0.byteCount)), computed at the end" } ?? ""
-        return Table.text(rows, right: [2, 3, 4]) + cache + frozen
+        let certificate = components.contains(.certificate) ? "\ncertificate: what proves the layers again without the checkpoint, computed at the end" : ""
+        return Table.text(rows, right: [2, 3, 4]) + cache + certificate + frozen
             + "\n\(blobs.count) small files, \(files); fusions: \(fusions); memory needed: \(ByteCount.text(UInt64(memoryNeeded)))\nsizes are before compression"
     }
 }

@@ -13,6 +13,9 @@ struct Verify: Verb {
               sprintpack verify sana.sprint
               sprintpack verify sana.sprint --against sana-1.6b-diffusers --html r.html
 
+            Alone: every byte, and what the file's certificate says of its layers,
+            computed again (Formats/certificate.md).
+
             With --against: the SHA-256 of every source tensor, every packed tensor derived again, the ladder from the
             quantizer to single operations in float64, and both models run layer by layer. What differs is told with its cause where one fits.
             Where nothing does, and layers are quantized, it advises which of them to keep in 16 bits.
