@@ -56,7 +56,11 @@ package enum Converter {
         if plan.components.contains(.prefixCache) {
             attachments = try wrapping(ConversionError.prefixCache) { () throws(InferenceError) in try PrefixCache.attachments(of: sealed) }
         }
-        if let certify { attachments += try certify(sealed) }
+        if let certify {
+            attachments += try certify(sealed)
+            // It has read the sources once more.
+            try wrapping(ConversionError.checkpoint) { () throws(CheckpointError) in try plan.checkpoint.checkUnchanged() }
+        }
         return try wrapping(ConversionError.packedFile) { () throws(PackedFileError) in try writer.finish(attachments: attachments) }
     }
 }
