@@ -179,7 +179,9 @@ private struct WorkingMemory {
         let first = stages.last { $0.kind == .efficientViT } == nil ? stages.count - 1 : stages.lastIndex { $0.kind == .residual } ?? 0
         let input = pixels >> (2 * (first + 1)) * (first + 1 < stages.count ? stages[first + 1].channels : c.latentChannels)
         let stream = floats(input) + floats(3 * c.imageChannels * pixels) + rings + threads * MemoryStatement.threadBytes
+        // The picture in bytes, its rows as PNG filters them, the compressed file and its copies on the way.
+        let file = 10 * pixels
         return .init(
-            name: "autoencoder's decoder", weightBytes: residual + staging(weights("vae.dec.")), workingBytes: max(most, stream) + tokenizerBytes)
+            name: "autoencoder's decoder", weightBytes: residual + staging(weights("vae.dec.")), workingBytes: max(most, stream) + file + tokenizerBytes)
     }
 }
