@@ -22,7 +22,7 @@ import Testing
     private func planes(_ stored: StoredWeight) -> [[UInt8]] {
         switch stored {
         case .plain(let tensor): [bytes(tensor)]
-        case .int8PerChannel(let values, let scales, _): [bytes(values), bytes(EncodedTensor(scales))]
+        case .int8PerChannel(let values, let scales, _), .int8Rotated(let values, let scales, _): [bytes(values), bytes(EncodedTensor(scales))]
         }
     }
 
