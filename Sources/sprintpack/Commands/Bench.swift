@@ -10,7 +10,7 @@ struct Bench: Verb {
     static let configuration = CommandConfiguration(
         abstract: "Time the stages and layers of a .sprint file.",
         discussion: """
-            A file without a text encoder is timed with 300 made-up prompt features.
+            A file without a text encoder is timed with the made-up features of 20 tokens.
 
             EXAMPLES:
               sprintpack bench sana.sprint --layers
@@ -128,9 +128,9 @@ struct Bench: Verb {
         return zip(marks, ends).map { ($0.0, $1 - $0.1) }
     }
 
-    /// Features as an encoder might give them; what they hold does not matter to the time.
+    /// Features as an encoder might give them for a prompt of usual length; what they hold does not matter to the time.
     private static func features(channels: Int) throws -> PromptFeatures {
         var generator = TorchGenerator(seed: 0)
-        return PromptFeatures(try Tensor([300, channels], generator.randn(300 * channels)), mask: Array(repeating: 1, count: 300))
+        return PromptFeatures(try Tensor([20, channels], generator.randn(20 * channels)), mask: Array(repeating: 1, count: 20))
     }
 }

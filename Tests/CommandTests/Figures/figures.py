@@ -168,15 +168,16 @@ def check(report, page, file, checkpoint, export):
     sums = {}
     for tensor in file.directory["tensors"]:
         activations = f" ({tensor['activations']})" if "activations" in tensor else ""
-        total = sums.setdefault((tensor["component"], tensor["scheme"] + activations), [0, 0, 0])
+        total = sums.setdefault((tensor["component"], tensor["scheme"] + activations), [0, 0, 0, 0])
+        source = sum(int(numpy.prod(part["shape"], dtype="i8")) * reader.SIZES[part["dtype"]] for part in tensor["sources"])
         stored = sum(frame[0] for plane in tensor["planes"] for frame in plane["frames"])
-        for index, value in enumerate((1, int(numpy.prod(tensor["shape"], dtype="i8")), stored)):
+        for index, value in enumerate((1, int(numpy.prod(tensor["shape"], dtype="i8")), source, stored)):
             total[index] += value
     result.equal("rows of sizes", len(tables["Sizes"]["rows"]), len(sums))
-    for component, scheme, count, elements, stored, bits in tables["Sizes"]["rows"]:
+    for component, scheme, count, elements, source, stored, bits in tables["Sizes"]["rows"]:
         expected = sums[component, scheme]
-        result.equal(f"sizes of {component} {scheme}", [int(count), int(elements), int(stored)], expected)
-        result.near(f"bits of {component} {scheme}", bits, 8 * expected[2] / expected[1])
+        result.equal(f"sizes of {component} {scheme}", [int(count), int(elements), int(source), int(stored)], expected)
+        result.near(f"bits of {component} {scheme}", bits, 8 * expected[3] / expected[1])
 
     # The page: cell by cell what the JSON says.
     for table in report["tables"]:
@@ -195,7 +196,7 @@ def check(report, page, file, checkpoint, export):
             result.equal(what + ": ulp", row[6], str(metrics["max_ulp"]))
             result.equal(what + ": margin", row[8], "" if probe["margin"] is None else f"{probe['margin']:.3g}x")
     rungs = [row for row in page.rows["The ladder"] if row]
-    keys = ("id", "claim", "measure", "gate", "margin", "passed", "reason")
+    keys = ("id", "passed", "claim", "measure", "gate", "margin", "reason")
     words = {True: "OK", False: "FAIL"}
     result.equal("page: rungs", rungs, [[words.get(rung[key], rung[key]) if key == "passed" else rung[key] for key in keys] for rung in report["rungs"]])
 

@@ -93,7 +93,7 @@ import Testing
     private func gains(of file: PackedFile, _ checkpoint: Checkpoint) throws -> [String: Double] {
         let own = try sqnr(file, file, checkpoint)
         var gains: [String: Double] = [:]
-        for entry in file.directory.tensors where entry.component == "transformer" && entry.scheme == .int8PerChannel {
+        for entry in file.directory.tensors where entry.component == "transformer" && entry.scheme.isQuantized {
             let kept = try sqnr(try convert(checkpoint, rules: "\(entry.name) bf16"), file, checkpoint)
             gains[entry.name] = zip(kept, own).reduce(0) { $0 + $1.0 - $1.1 } / Double(own.count)
         }
