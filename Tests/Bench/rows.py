@@ -9,6 +9,8 @@ from work import Peer, Row
 
 SIZE = 1024
 BLOCKS = "transformer,vae-decoder,tokenizer"
+# All that draws from a prompt, without the certificate, which takes longer than the rest.
+DRAWING = BLOCKS + ",text-encoder,prefix-cache"
 
 
 def ratio(name, unit, ours, theirs, peer_name, goal, floor=None, note=""):
@@ -123,7 +125,7 @@ def inputs(bench, size):
 
 def text(bench):
     checkpoint = bench.checkpoint("full")
-    file = bench.packed("full", "int8")
+    file = bench.packed("full", "int8", "--components", DRAWING)
     floor = operations.text_bytes(checkpoint) / bench.machine["read_gb_per_s"] / 1e9
     ours, theirs, _ = bench.against(lambda: bench.stage("text encoder", file, 256), Peer("text", "torch-bf16", checkpoint, 0))
     yield ratio("text, 20-token prompt", "s", ours, theirs, "transformers bf16", 0.3, floor)
@@ -131,7 +133,7 @@ def text(bench):
 
 def picture(bench):
     checkpoint = bench.checkpoint("full")
-    file = bench.packed("full", "int8")
+    file = bench.packed("full", "int8", "--components", DRAWING)
     command = [bench.binary, "generate", file, "--prompt", "a large red circle on a blue background", "--steps", "1", "--seed", "0",
                "--width", SIZE, "--height", SIZE, "-o", bench.cache / "ours.png", "--force", "--quiet"]
     peaks = []
