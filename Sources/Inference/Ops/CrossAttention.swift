@@ -1,5 +1,5 @@
 import CKernels
-import Tensors
+package import Tensors
 
 /// Keys and values of a prompt in the order in which attention reads them: packed once, they serve every step.
 package struct PackedKeyValues: Sendable {
@@ -9,7 +9,7 @@ package struct PackedKeyValues: Sendable {
     private let packed: Buffer
 
     /// - Parameter keyValues: `[tokens, 2 * heads * headDimension]`, all keys before all values; at least one token.
-    init(_ keyValues: Tensor, heads: Int, headDimension: Int) throws(AllocationError) {
+    package init(_ keyValues: Tensor, heads: Int, headDimension: Int) throws(AllocationError) {
         let width = heads * headDimension
         precondition(keyValues.rows > 0 && keyValues.columns == 2 * width)
         let packed = try Buffer(byteCount: ck_cross_attention_bytes(keyValues.rows, headDimension, heads), zeroed: false)
@@ -23,7 +23,7 @@ package struct PackedKeyValues: Sendable {
     private static let rowsPerItem = 256
 
     /// softmax(q k^T / sqrt(headDimension)) v for queries `[rows, heads * headDimension]`, in the same shape.
-    func attend(_ queries: Tensor) throws(AllocationError) -> Tensor {
+    package func attend(_ queries: Tensor) throws(AllocationError) -> Tensor {
         let (rows, width) = (queries.rows, heads * headDimension)
         precondition(queries.columns == width)
         var output = try Tensor([rows, width], zeroed: false)

@@ -98,5 +98,13 @@ struct OperatorRung: LadderRung {
             }
             measured.add(name, expected: expected, found: found)
         }
+        let prompt = try numbers.tensor([17, 2 * width])
+        let (queries, keyValues) = (try numbers.tensor([tokens, width]), Matrix64(prompt))
+        let crossed = Formulas64.heads(heads, dimension, rows: tokens) { _, c in
+            Formulas64.softmaxAttention(
+                Matrix64(queries).slice(c), keyValues.slice(c), keyValues.slice(c.lowerBound + width..<c.upperBound + width),
+                scale: 1 / Double(dimension).squareRoot())
+        }
+        measured.add("cross-attention", expected: crossed, found: try PackedKeyValues(prompt, heads: heads, headDimension: dimension).attend(queries))
     }
 }
