@@ -10,19 +10,8 @@ import Synchronization
     package let limit: Int
 
     private struct Idle: Sendable {
-        var blocks: [Block] = []
+        var blocks: [MemoryBlock] = []
         var byteCount = 0
-    }
-
-    /// Memory that nobody uses.
-    @safe private struct Block: @unchecked Sendable {
-        @unsafe let address: UnsafeMutableRawPointer
-        let byteCount: Int
-
-        init(_ address: UnsafeMutableRawPointer, _ byteCount: Int) {
-            unsafe self.address = unsafe address
-            self.byteCount = byteCount
-        }
     }
 
     /// - Parameter limit: bytes that may be idle.
@@ -32,11 +21,11 @@ import Synchronization
 
     /// Gives what is idle back to the system.
     package func drain() {
-        let blocks = idle.withLock { idle -> [Block] in
+        let blocks = idle.withLock { idle -> [MemoryBlock] in
             defer { idle = Idle() }
             return idle.blocks
         }
-        for block in blocks { unsafe Memory.free(block.address, byteCount: block.byteCount) }
+        for block in blocks { Memory.free(block) }
     }
 
     /// The size of the block for so many bytes.
@@ -47,27 +36,26 @@ import Synchronization
     }
 
     /// A block of at least so many bytes.
-    @unsafe func take(_ byteCount: Int) throws(AllocationError) -> UnsafeMutableRawPointer {
+    func take(_ byteCount: Int) throws(AllocationError) -> MemoryBlock {
         let size = Self.blockByteCount(byteCount)
-        let block = idle.withLock { idle -> Block? in
-            guard let index = idle.blocks.lastIndex(where: { $0.byteCount == size }) else { return nil }
+        let block = idle.withLock { idle -> MemoryBlock? in
+            guard let index = idle.blocks.lastIndex(where: { $0.byteCount >= size && $0.byteCount < 2 * size }) else { return nil }
             idle.byteCount -= size
             return idle.blocks.remove(at: index)
         }
-        if let block { return unsafe block.address }
-        return unsafe try Memory.allocate(size)
+        if let block { return block }
+        return try Memory.allocate(size)
     }
 
     /// Takes a block back.
-    @unsafe func giveBack(_ address: UnsafeMutableRawPointer, byteCount: Int) {
-        let size = Self.blockByteCount(byteCount)
-        let block = unsafe Block(address, size)
+    func giveBack(_ block: MemoryBlock) {
+        let size = block.byteCount
         let isKept = idle.withLock { idle in
             guard idle.byteCount + size <= limit else { return false }
             idle.blocks.append(block)
             idle.byteCount += size
             return true
         }
-        if !isKept { unsafe Memory.free(address, byteCount: size) }
+        if !isKept { Memory.free(block) }
     }
 }

@@ -3,41 +3,36 @@
 /// Sharing is for reading: what writes asks for a unique owner first (`Tensor`), or has just made the buffer.
 @safe package final class Buffer: @unchecked Sendable {  // read by many threads, written by its one owner or through `Parallel`
     package let byteCount: Int
-    private let address: UnsafeMutableRawPointer
+    private let block: MemoryBlock
     /// Where the block goes back to.
     private let pool: BlockPool?
 
     /// A block of `byteCount` bytes, zero where `zeroed`, else of unknown content.
     package init(byteCount: Int, zeroed: Bool = true) throws(AllocationError) {
         precondition(byteCount >= 0)
-        unsafe address = try Memory.allocate(byteCount)
+        block = try Memory.allocate(byteCount)
         self.byteCount = byteCount
         pool = nil
-        if zeroed { unsafe address.initializeMemory(as: UInt8.self, repeating: 0, count: byteCount) }
+        if zeroed { unsafe block.address.initializeMemory(as: UInt8.self, repeating: 0, count: byteCount) }
     }
 
     /// A block of unknown content out of a pool, or of its own where there is none.
     package init(byteCount: Int, from pool: BlockPool?) throws(AllocationError) {
         precondition(byteCount >= 0)
-        unsafe address = try Self.allocate(byteCount, from: pool)
+        if let pool { block = try pool.take(byteCount) } else { block = try Memory.allocate(byteCount) }
         self.byteCount = byteCount
         self.pool = pool
-    }
-
-    @unsafe private static func allocate(_ byteCount: Int, from pool: BlockPool?) throws(AllocationError) -> UnsafeMutableRawPointer {
-        guard let pool else { return unsafe try Memory.allocate(byteCount) }
-        return unsafe try pool.take(byteCount)
     }
 
     /// Ends the process: a tensor that shares its buffer was written, which is a bug of the caller.
     @inline(never) static func refuseSharedWrite() -> Buffer { preconditionFailure("a shared tensor is written") }
 
     deinit {
-        if let pool { unsafe pool.giveBack(address, byteCount: byteCount) } else { unsafe Memory.free(address, byteCount: byteCount) }
+        if let pool { pool.giveBack(block) } else { Memory.free(block) }
     }
 
     /// The bytes; valid while the buffer lives.
-    @unsafe package var bytes: UnsafeRawBufferPointer { unsafe UnsafeRawBufferPointer(start: address, count: byteCount) }
+    @unsafe package var bytes: UnsafeRawBufferPointer { unsafe UnsafeRawBufferPointer(start: block.address, count: byteCount) }
     /// The bytes, to write; valid while the buffer lives. The caller sees to it that nobody else reads or writes them.
-    @unsafe package var mutableBytes: UnsafeMutableRawBufferPointer { unsafe UnsafeMutableRawBufferPointer(start: address, count: byteCount) }
+    @unsafe package var mutableBytes: UnsafeMutableRawBufferPointer { unsafe UnsafeMutableRawBufferPointer(start: block.address, count: byteCount) }
 }

@@ -14,15 +14,24 @@ package enum AllocationError: Error, Sendable, Equatable, CustomStringConvertibl
 }
 
 /// The one source of large buffers: counts what is in use, and fails with an error instead of ending the process.
+///
+/// What a buffer leaves behind is kept for the next one that it fits: the pages of fresh memory, which the system finds and clears one by one,
+/// cost more than the arithmetic that fills them. Kept blocks never raise the peak: with what is in use they stay below the most that was ever in
+/// use at once, and they make way where memory runs short.
 package enum Memory {
     private static let used = Atomic<Int>(0)
     private static let highest = Atomic<Int>(0)
+    /// The highest peak of all.
+    private static let ceiling = Atomic<Int>(0)
     private static let bound = Atomic<Int>(.max)
+    private static let idle = Mutex(IdleBlocks())
 
     /// Bytes in use by buffers of this allocator.
     package static var inUse: Int { used.load(ordering: .relaxed) }
-    /// The most bytes that were ever in use at once.
+    /// The most bytes that were in use at once since the peak was restarted.
     package static var peak: Int { highest.load(ordering: .relaxed) }
+    /// Bytes that are kept for buffers to come.
+    package static var kept: Int { idle.withLock { $0.byteCount } }
 
     /// The most that was ever resident of the process, everything counted; nil where the system does not say.
     ///
@@ -47,120 +56,42 @@ package enum Memory {
         set { bound.store(newValue, ordering: .relaxed) }
     }
 
-    /// Cache lines and the widest vectors are 64 bytes.
-    static let alignment = 64
-    /// From here on memory is asked for in huge pages: fresh tensors of that size otherwise cost more in page faults than in arithmetic.
-    private static let hugeBytes = 4 << 20
-    private static let hugePage = 2 << 20
-
     /// Throws where the system would not give so many bytes in one piece now. Nothing is kept.
     package static func check(available byteCount: Int) throws(AllocationError) {
         guard byteCount > 0 else { return }
-        let place = unsafe mmap(nil, byteCount, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
-        guard byteCount <= limit - inUse, let place = unsafe place, unsafe place != MAP_FAILED else { throw .refused(byteCount: byteCount, inUse: inUse) }
-        unsafe munmap(place, byteCount)
+        trim(to: 0)
+        guard byteCount <= limit - inUse, let size = MemoryBlock.size(for: byteCount), let block = MemoryBlock(fresh: size) else { throw .refused(byteCount: byteCount, inUse: inUse) }
+        block.release()
     }
 
-    @unsafe static func allocate(_ byteCount: Int) throws(AllocationError) -> UnsafeMutableRawPointer {
-        if let idle = Idle.take(byteCount) { return unsafe idle.address }
-        if let fresh = unsafe reserve(byteCount) { return unsafe fresh }
-        // What is kept for the next use may be what is missing.
-        if Idle.release(), let fresh = unsafe reserve(byteCount) { return unsafe fresh }
-        throw .refused(byteCount: byteCount, inUse: inUse)
-    }
-
-    @unsafe private static func reserve(_ byteCount: Int) -> UnsafeMutableRawPointer? {
-        let (_, total) = used.add(byteCount, ordering: .relaxed)
-        var pointer: UnsafeMutableRawPointer?
-        let isHuge = byteCount >= hugeBytes
-        let alignment = isHuge ? hugePage : alignment
-        guard total <= limit, unsafe posix_memalign(&pointer, alignment, max(byteCount, alignment)) == 0, let pointer = unsafe pointer else {
-            used.subtract(byteCount, ordering: .relaxed)
-            return nil
+    /// A block of at least so many bytes, aligned to cache lines.
+    static func allocate(_ byteCount: Int) throws(AllocationError) -> MemoryBlock {
+        guard byteCount <= limit - inUse, let block = idle.withLock({ $0.take(byteCount) }) ?? fresh(byteCount) else {
+            throw .refused(byteCount: byteCount, inUse: inUse)
         }
+        let total = used.add(block.byteCount, ordering: .relaxed).newValue
         _ = highest.max(total, ordering: .relaxed)
-        // Advice only: where the system has no huge pages, nothing is lost.
-        if isHuge { unsafe madvise(pointer, byteCount / hugePage * hugePage, MADV_HUGEPAGE) }
-        return unsafe pointer
+        _ = ceiling.max(total, ordering: .relaxed)
+        return block
     }
 
-    @unsafe static func free(_ pointer: UnsafeMutableRawPointer, byteCount: Int) {
-        if unsafe Idle.keep(IdleBlock(pointer, byteCount)) { return }
-        unsafe Glibc.free(pointer)
-        used.subtract(byteCount, ordering: .relaxed)
+    private static func fresh(_ byteCount: Int) -> MemoryBlock? {
+        guard let size = MemoryBlock.size(for: byteCount) else { return nil }
+        trim(to: min(ceiling.load(ordering: .relaxed), limit) - inUse - size)
+        if let block = MemoryBlock(fresh: size) { return block }
+        // What is kept may be what is missing.
+        trim(to: 0)
+        return MemoryBlock(fresh: size)
     }
 
-    /// Runs `body` and keeps the blocks that are freed meanwhile, by whomever, for buffers of the same size; at the end they go back to the system.
-    ///
-    /// For loops whose buffers have the same sizes in every turn: the system would take back and clear their pages each time, which costs more
-    /// than filling them. Blocks that are kept count as in use, and make way where memory runs short.
-    package static func recycling<Value, Failure: Error>(_ body: () throws(Failure) -> Value) throws(Failure) -> Value {
-        Idle.begin()
-        defer { Idle.end() }
-        return try body()
+    static func free(_ block: MemoryBlock) {
+        used.subtract(block.byteCount, ordering: .relaxed)
+        guard block.isMapped else { return block.release() }
+        idle.withLock { $0.add(block) }
     }
 
-    /// A block that nobody uses at the moment.
-    @safe fileprivate struct IdleBlock: @unchecked Sendable {
-        @unsafe let address: UnsafeMutableRawPointer
-        let byteCount: Int
-
-        init(_ address: UnsafeMutableRawPointer, _ byteCount: Int) {
-            unsafe self.address = unsafe address
-            self.byteCount = byteCount
-        }
-    }
-
-    /// The blocks kept by `recycling`.
-    private enum Idle {
-        private struct State: Sendable {
-            var scopes = 0
-            var blocks: [IdleBlock] = []
-        }
-        private static let state = Mutex(State())
-        /// The C library keeps smaller blocks itself.
-        private static let leastBytes = 64 << 10
-
-        static func begin() { state.withLock { $0.scopes += 1 } }
-
-        static func end() {
-            if state.withLock({ state in
-                state.scopes -= 1
-                return state.scopes == 0
-            }) {
-                release()
-            }
-        }
-
-        static func take(_ byteCount: Int) -> IdleBlock? {
-            guard byteCount >= leastBytes else { return nil }
-            return state.withLock { state in
-                state.blocks.lastIndex { $0.byteCount == byteCount }.map { state.blocks.remove(at: $0) }
-            }
-        }
-
-        /// Takes a block back; false where it is not to be kept.
-        static func keep(_ block: IdleBlock) -> Bool {
-            guard block.byteCount >= leastBytes else { return false }
-            return state.withLock { state in
-                guard state.scopes > 0 else { return false }
-                state.blocks.append(block)
-                return true
-            }
-        }
-
-        /// Gives all blocks back to the system; false where there are none.
-        @discardableResult static func release() -> Bool {
-            let blocks = state.withLock { state in
-                let blocks = state.blocks
-                state.blocks = []
-                return blocks
-            }
-            for block in blocks {
-                unsafe Glibc.free(block.address)
-                used.subtract(block.byteCount, ordering: .relaxed)
-            }
-            return !blocks.isEmpty
-        }
+    /// Gives kept blocks back to the system until at most so many bytes are left.
+    private static func trim(to byteCount: Int) {
+        for block in idle.withLock({ $0.trim(to: byteCount) }) { block.release() }
     }
 }

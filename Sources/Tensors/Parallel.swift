@@ -22,7 +22,7 @@ package enum Parallel {
 
     /// Calls `body` with disjoint ranges that cover `0 ..< count`, each a multiple of `grain` long but the last.
     ///
-    /// The ranges do not depend on the number of threads, so that results do not either; at most 64 of them keep the overhead small.
+    /// The ranges do not depend on the number of threads, so that results do not either; at most 128 of them keep the overhead small.
     package static func forEach(_ count: Int, grain: Int = 1, _ body: @Sendable (Range<Int>) -> Void) {
         forEachWorker(count, grain: grain) { _, range in body(range) }
     }
@@ -41,7 +41,7 @@ package enum Parallel {
         precondition(grain > 0)
         guard count > 0 else { return }
         let grains = (count + grain - 1) / grain
-        let chunks = min(grains, 64)
+        let chunks = min(grains, 128)
         @Sendable func range(_ chunk: Int) -> Range<Int> {
             min(count, chunk * grains / chunks * grain)..<min(count, (chunk + 1) * grains / chunks * grain)
         }

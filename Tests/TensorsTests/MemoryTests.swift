@@ -1,36 +1,59 @@
 import Tensors
 import Testing
 
+/// Each in a process of its own: other tests allocate too, and a kept block goes to whoever asks first.
 @Suite struct MemoryTests {
-    /// In a process of its own: other tests allocate too, and a kept block goes to whoever asks first.
-    @Test func recyclingKeepsBlocksAndThenGivesThemBack() async {
+    @Test func aBlockServesTheNextBufferThatItFits() async {
         await #expect(processExitsWith: .success) {
-            let before = Memory.inUse
             let address = { (count: Int) throws(AllocationError) -> UInt in
                 let tensor = try Tensor([count], zeroed: false)
                 return unsafe UInt(bitPattern: tensor.pointer)
             }
-            try Memory.recycling {
-                let first = try address(1 << 20)
-                precondition(Memory.inUse == before + 4 << 20, "a block that is kept counts as in use")
-                try Memory.recycling { () throws(AllocationError) in _ = try address(1 << 21) }
-                precondition(Memory.inUse == before + 12 << 20, "the outer loop goes on")
-                let second = try address(1 << 20)
-                precondition(second == first && Memory.inUse == before + 12 << 20)
-            }
+            let before = Memory.inUse
+            let first = try address(1 << 20)
+            precondition(Memory.inUse == before && Memory.kept == 4 << 20, "a block that is kept is not in use")
+            let (same, nearly, far) = (try address(1 << 20), try address(7 << 17), try address(3 << 18))
+            precondition(same == first && nearly == first, "an eighth smaller is near enough")
+            precondition(far != first, "a block much too large does not serve")
             precondition(Memory.inUse == before)
-            _ = try address(1 << 20)
-            precondition(Memory.inUse == before && Memory.peak == before + 12 << 20)
+        }
+    }
+
+    /// What was in use at once at most is all that ever stays with the process.
+    @Test func keptBlocksDoNotRaiseThePeak() async {
+        await #expect(processExitsWith: .success) {
+            var generator = SystemRandomNumberGenerator()
+            var held: [Buffer] = []
+            for _ in 0..<2000 {
+                if Bool.random(using: &generator), !held.isEmpty {
+                    held.remove(at: .random(in: held.indices, using: &generator))
+                } else if held.count < 8 {
+                    let buffer = try Buffer(byteCount: .random(in: 1...3 << 20, using: &generator), zeroed: false)
+                    unsafe buffer.mutableBytes.initializeMemory(as: UInt8.self, repeating: 1)
+                    held.append(buffer)
+                }
+                precondition(Memory.inUse + Memory.kept <= Memory.peak)
+                precondition(Memory.inUse >= held.reduce(0) { $0 + $1.byteCount })
+            }
+            precondition(Memory.kept > 0)
         }
     }
 
     @Test func keptBlocksMakeWayWhereMemoryRunsShort() async {
         await #expect(processExitsWith: .success) {
             Memory.limit = Memory.inUse + 6 << 20
-            try Memory.recycling {
-                _ = try Tensor([1 << 20], zeroed: false).count
-                _ = try Tensor([(1 << 20) + 16], zeroed: false).count
-            }
+            for count in [1 << 20, 3 << 19, 1 << 20] { _ = try Tensor([count], zeroed: false).count }
+            precondition(Memory.kept <= 6 << 20)
+            do {
+                _ = try Tensor([2 << 20])
+                preconditionFailure("more than the limit was given")
+            } catch {}
+        }
+    }
+
+    @Test func aSizeThatNoMachineHasIsRefused() {
+        for count in [Int.max, Int.max - 4096, 1 << 62] {
+            #expect(throws: AllocationError.self) { try Buffer(byteCount: count, zeroed: false) }
         }
     }
 }

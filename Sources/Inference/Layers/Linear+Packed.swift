@@ -87,10 +87,10 @@ extension Linear {
 
     /// The panels of some outputs of a weight, as int8 or rounded to bfloat16.
     static func panels(
-        of stored: StoredWeight, _ channels: Range<Int>, as type: PackedType, from pool: BlockPool? = nil
+        of stored: StoredWeight, _ channels: Range<Int>, as type: PackedType
     ) throws(AllocationError) -> Buffer {
         let (outputs, inputs, first) = (channels.count, stored.shape.columns, channels.lowerBound)
-        let buffer = try Buffer(byteCount: ck_packed_weight_bytes(type.code, outputs, inputs), from: pool)
+        let buffer = try Buffer(byteCount: ck_packed_weight_bytes(type.code, outputs, inputs), zeroed: false)
         if let values = stored.codes, type.isInteger {
             Parallel.forEach(outputs, grain: ck_packed_panel()) { range in
                 let target = unsafe buffer.mutableBytes.baseAddress! + ck_packed_weight_bytes(type.code, range.lowerBound, inputs)

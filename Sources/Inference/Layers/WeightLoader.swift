@@ -5,21 +5,13 @@ package struct WeightLoader: Sendable {
     let source: any WeightSource
     /// How linears with weights of 16 or 32 bits compute.
     let compute: Compute
-    /// Of the layers that are made.
-    let lifetime: WeightLifetime
 
     /// Where linears are taken from that another model has, and kept for others.
     let built: BuiltLayers?
 
-    package init(source: any WeightSource, compute: Compute = .float32, _ lifetime: WeightLifetime = .kept, built: BuiltLayers? = nil) {
-        (self.source, self.compute, self.lifetime, self.built) = (source, compute, lifetime, built)
+    package init(source: any WeightSource, compute: Compute = .float32, built: BuiltLayers? = nil) {
+        (self.source, self.compute, self.built) = (source, compute, built)
     }
-
-    /// The same loader for layers that are let go soon: they lie where those before them lay.
-    var passing: WeightLoader { WeightLoader(source: source, compute: compute, .passing, built: built) }
-
-    /// Where memory for packed weights comes from.
-    private var pool: BlockPool? { lifetime == .passing ? source.pool : nil }
 
     /// A weight that computes in float32 whatever it is stored as: norms, biases, tables, depthwise kernels.
     func tensor(_ name: String, _ shape: Shape) throws(WeightError) -> Tensor {
@@ -46,7 +38,7 @@ package struct WeightLoader: Sendable {
         let (stored, bias) = (try weight(name + ".weight", [outputs, inputs]), try tensor(name + ".bias", [outputs]))
         let half = outputs / 2
         func part(_ channels: Range<Int>) throws(AllocationError) -> Linear {
-            try Linear(stored, channels, bias: try bias.rows(channels).reshaped([channels.count]), compute: compute, from: pool)
+            try Linear(stored, channels, bias: try bias.rows(channels).reshaped([channels.count]), compute: compute)
         }
         do throws(AllocationError) { return [try part(0..<half), try part(half..<outputs)] } catch { throw .memory(error) }
     }
@@ -83,7 +75,7 @@ package struct WeightLoader: Sendable {
     }
 
     /// The stored weight, of the given shape and a type that can be computed with.
-    func weight(_ name: String, _ shape: Shape) throws(WeightError) -> StoredWeight { try checked(try source.weight(name, lifetime), name, shape) }
+    func weight(_ name: String, _ shape: Shape) throws(WeightError) -> StoredWeight { try checked(try source.weight(name), name, shape) }
 
     /// Some rows of a stored weight of the given shape, ascending, each once.
     func rows(_ indices: [Int], of name: String, _ shape: Shape) throws(WeightError) -> StoredWeight {
@@ -110,7 +102,7 @@ package struct WeightLoader: Sendable {
     }
 
     private func layer(_ stored: StoredWeight, bias: Tensor?) throws(WeightError) -> Linear {
-        do throws(AllocationError) { return try Linear(stored, bias: bias, compute: compute, from: pool) } catch { throw .memory(error) }
+        do throws(AllocationError) { return try Linear(stored, bias: bias, compute: compute) } catch { throw .memory(error) }
     }
 }
 

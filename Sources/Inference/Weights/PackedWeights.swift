@@ -1,21 +1,16 @@
 package import PackedFiles
 package import StrictJSON
-package import Tensors
+import Tensors
 
 /// A packed file's weights. The file is all that is needed: configurations and tokenizer come from it too.
 package struct PackedWeights: WeightSource {
     package let fusions: Fusions
     package let frozenSchedule: FrozenSchedule?
-    package let pool: BlockPool?
     private let file: PackedFile
-
-    /// What a layer or two of a large model take. Fresh memory instead costs more than decoding into it: the system clears each page.
-    private static let idleBytes = 256 << 20
 
     /// Checks that the file has exactly the weights that its configuration calls for, each in the shape and layout the table says.
     package init(_ file: PackedFile) throws(WeightError) {
         self.file = file
-        pool = BlockPool(limit: Self.idleBytes)
         fusions = Fusions(names: file.directory.fusions)
         do throws(InferenceError) { frozenSchedule = try FrozenSchedule(policy: file.directory.policy) } catch {
             throw .configuration("\(file.path): policy: \(error)")
@@ -88,14 +83,8 @@ package struct PackedWeights: WeightSource {
 
     package func contains(_ name: String) -> Bool { file.entry(name) != nil }
 
-    package func weight(_ name: String) throws(WeightError) -> StoredWeight { try weight(name, .kept) }
-
-    /// Integer products read weights in an order of their own, so that what the file holds is passing in any case.
-    package func weight(_ name: String, _ lifetime: WeightLifetime) throws(WeightError) -> StoredWeight {
-        try read(name) { entry throws(PackedFileError) in
-            let passes = lifetime == .passing || entry.activations == ActivationScheme.int8PerToken.rawValue
-            return try file.planes(of: entry, from: passes ? pool : nil)
-        }
+    package func weight(_ name: String) throws(WeightError) -> StoredWeight {
+        try read(name) { entry throws(PackedFileError) in try file.planes(of: entry) }
     }
 
     /// Reads and decodes the frames alone that hold some of the rows.

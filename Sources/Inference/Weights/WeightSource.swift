@@ -19,10 +19,6 @@ package protocol WeightSource: Sendable {
     func rows(_ indices: [Int], of name: String) throws(WeightError) -> StoredWeight
     /// Reads one weight, whole, as it is stored.
     func weight(_ name: String) throws(WeightError) -> StoredWeight
-    /// The same; a weight that passes may lie in memory of `pool`.
-    func weight(_ name: String, _ lifetime: WeightLifetime) throws(WeightError) -> StoredWeight
-    /// Memory that serves one weight after the other; nil where each gets its own.
-    var pool: BlockPool? { get }
     /// All weights, described without being read; empty where the source states none.
     var summaries: [WeightSummary] { get }
     /// Bytes of `tokenizer.json`.
@@ -34,17 +30,7 @@ package protocol WeightSource: Sendable {
     var frozenSchedule: FrozenSchedule? { get }
 }
 
-/// How long a weight is needed.
-package enum WeightLifetime: Sendable {
-    /// As long as the model.
-    case kept
-    /// While one layer runs, or until it is packed.
-    case passing
-}
-
 extension WeightSource {
-    package func weight(_ name: String, _ lifetime: WeightLifetime) throws(WeightError) -> StoredWeight { try weight(name) }
-    package var pool: BlockPool? { nil }
     package var summaries: [WeightSummary] { [] }
     package var tokenizerByteCount: Int { 0 }
     package func promptPrefix() throws(WeightError) -> PromptPrefix? { nil }

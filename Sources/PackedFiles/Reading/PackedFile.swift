@@ -59,16 +59,14 @@ package final class PackedFile: Sendable {
     package func entry(_ name: String) -> TensorEntry? { tensors[ExactString(name)].map { directory.tensors[$0] } }
 
     /// The planes of a tensor of this file, decoded from their codecs; each frame is checked against its checksum first.
-    /// - Parameter pool: where memory for large planes comes from; each has its own where it is nil.
-    package func planes(of entry: TensorEntry, from pool: BlockPool? = nil) throws(PackedFileError) -> [EncodedTensor] {
+    package func planes(of entry: TensorEntry) throws(PackedFileError) -> [EncodedTensor] {
         guard let own = self.entry(entry.name), own == entry else {
             throw .refused(.noSuchTensor, subject: path, expected: "the tensor \(entry.name)", found: "none like it")
         }
         var planes: [EncodedTensor] = []
         for plane in own.planes {
             let encoded: EncodedTensor
-            let blocks = plane.section.contentByteCount >= Limits.frameBytes ? pool : nil
-            do throws(AllocationError) { encoded = try EncodedTensor(dtype: plane.dtype, shape: plane.shape, from: blocks) } catch { throw .memory(error) }
+            do throws(AllocationError) { encoded = try EncodedTensor(dtype: plane.dtype, shape: plane.shape) } catch { throw .memory(error) }
             unsafe try read(plane.section, "tensor \(entry.name), plane \(plane.name)", into: encoded.buffer.mutableBytes)
             planes.append(encoded)
         }

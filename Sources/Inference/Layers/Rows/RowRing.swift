@@ -25,19 +25,19 @@ struct RowRing: Sendable {
     init(height: Int, width: Int, channels: Int, batch: Int, quantizes: Bool) throws(AllocationError) {
         (self.height, self.width, self.channels) = (height, width, channels)
         capacity = min(height, batch + Self.history)
-        floats = try Buffer(byteCount: capacity * (width + 2) * channels * MemoryLayout<Float>.stride)
+        floats = try Buffer(byteCount: capacity * (width + 2) * channels * MemoryLayout<Float>.stride, zeroed: false)
         pixelBytes = ck_conv_i8_pixel_bytes(isa, channels)
-        guard quantizes else {
-            quantized = nil
-            return
-        }
-        quantized = (
-            try Buffer(byteCount: capacity * (width + 2) * pixelBytes, zeroed: false),
-            try Buffer(byteCount: capacity * (width + 2) * MemoryLayout<Float>.stride, zeroed: false)
-        )
+        quantized =
+            quantizes
+            ? (
+                try Buffer(byteCount: capacity * (width + 2) * pixelBytes, zeroed: false),
+                try Buffer(byteCount: capacity * (width + 2) * MemoryLayout<Float>.stride, zeroed: false)
+            ) : nil
         for row in 0..<capacity {
-            seal(row, -1..<0)
-            seal(row, width..<width + 1)
+            for column in [-1, width] {
+                unsafe pixel(row, column).update(repeating: 0, count: channels)
+                seal(row, column..<column + 1)
+            }
         }
     }
 

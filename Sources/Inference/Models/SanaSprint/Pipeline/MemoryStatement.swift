@@ -80,7 +80,6 @@ extension SanaSprintPipeline {
 /// The stages' needs. What a layer holds at once stands beside each sum.
 private struct WorkingMemory {
     private let summaries: [WeightSummary]
-    private let poolBytes: Int
     private let compute: Compute
     private let configuration: SanaSprintConfiguration
     private let tokenizerBytes: Int
@@ -91,7 +90,6 @@ private struct WorkingMemory {
 
     init(weights: any WeightSource, compute: Compute, configuration: SanaSprintConfiguration) {
         summaries = weights.summaries
-        poolBytes = weights.pool?.limit ?? 0
         // Its text, read and copied, and the tables of pieces and merges that are made of it.
         tokenizerBytes = 4 * weights.tokenizerByteCount
         self.compute = compute
@@ -132,18 +130,16 @@ private struct WorkingMemory {
     func transformer(height: Int, width: Int, steps: Int, keepsBlocks: Bool) -> MemoryStatement.Stage {
         let c = configuration.transformer
         let (blocks, all) = (weights("dit.blocks."), weights("dit."))
-        // Blocks pass through the memory that the text encoder's layers have left. Keys and values of the prompt are kept in place of the
-        // weights that compute them.
-        let idle = min(poolBytes, weights("text.layers.00.").reduce(0) { $0 + $1.planeBytes })
+        // Keys and values of the prompt are kept in place of the weights that compute them.
         let own = blocks.filter { !$0.name.contains(".cross.k") && !$0.name.contains(".cross.v") }
-        let kept = keepsBlocks ? loaded(own) + max(idle, staging(blocks)) : max(idle, largestPassing("dit.blocks.", c.layers))
+        let kept = keepsBlocks ? loaded(own) + staging(blocks) : largestPassing("dit.blocks.", c.layers)
         // Packed in panels of 32 tokens.
         let keyValues = floats((tokens + 31) / 32 * 32 * 2 * c.crossWidth * (c.layers + 1))
         let rows = height * width / (c.patch * c.patch)
         // The stream; its packed norm, q, k, v, their attention packed and sums of its output; or both halves' product, packed, and sums.
         let activations = floats(rows * (c.width + max(7 * c.width, 2 * c.hidden + 3 * c.width)))
         let latents = floats(c.channels * height * width) * (steps + 8)
-        let scratch = threads * (floats(rows * 64) + floats(256 * max(c.hidden, c.width)) + MemoryStatement.threadBytes)
+        let scratch = threads * (floats(rows * 80) + floats(256 * max(c.hidden, c.width)) + MemoryStatement.threadBytes)
         return .init(
             name: "transformer", weightBytes: loaded(all) - loaded(blocks) + kept,
             workingBytes: activations + latents + keyValues + scratch + tokenizerBytes)
@@ -172,7 +168,7 @@ private struct WorkingMemory {
             let attention = 3 + (scales > 0 ? 6 : 0) + 1 + scales
             let gated = 2 * SanaSprintWeights.gluExpansion + 2
             let map = floats(pixels * stage.channels * (1 + max(attention, gated)))
-            let scratch = threads * (floats(pixels * 64) + floats(256 * SanaSprintWeights.gluExpansion * stage.channels))
+            let scratch = threads * (floats(pixels * 80) + floats(256 * SanaSprintWeights.gluExpansion * stage.channels))
             most = max(most, map + scratch + weights.map { $0.loadedBytes(compute) }.reduce(0, +) / max(1, stage.blocks) + staging(weights))
         }
         // The last map of the attention stages, the picture twice, and all rows between.

@@ -89,8 +89,6 @@ package final class SanaSprintPipeline: Sendable {
         let features = try promptFeatures(request, probes, progress)
         let severalSteps = request.keepsTransformer || sampler.steps > 1
         let latents = try sample(sampler, severalSteps, features, probes, progress)
-        // The autoencoder has few weights and large maps.
-        weights.pool?.drain()
         progress?(.decoding)
         let picture = try decode(latents, decoder, probes)
         if probes != nil, has(.vaeEncoder) {

@@ -10,7 +10,7 @@ package struct Gemma2Encoder: Sendable {
 
     package init(_ configuration: TextEncoderConfiguration, from source: any WeightSource) {
         self.configuration = configuration
-        loader = WeightLoader(source: source, .passing)
+        loader = WeightLoader(source: source)
     }
 
     /// Hidden states `[tokens, width]` of token ids.

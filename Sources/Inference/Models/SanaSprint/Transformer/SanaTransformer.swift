@@ -52,13 +52,13 @@ package final class SanaTransformer: Sendable {
     }
 
     private func keyValues(_ index: Int, of caption: Tensor) throws(InferenceError) -> PackedKeyValues {
-        let projection = try InferenceError.loading { () throws(WeightError) in try PromptProjection(loader.passing, index, configuration) }
+        let projection = try InferenceError.loading { () throws(WeightError) in try PromptProjection(loader, index, configuration) }
         return try InferenceError.wrap { () throws(AllocationError) in try projection(caption) }
     }
 
     private func block(_ index: Int) throws(InferenceError) -> TransformerBlock {
         if let blocks { return blocks[index] }
-        return try InferenceError.loading { () throws(WeightError) in try TransformerBlock(loader.passing, index, configuration) }
+        return try InferenceError.loading { () throws(WeightError) in try TransformerBlock(loader, index, configuration) }
     }
 
     /// The velocity at `latents` [c, h, w] and flow time `time` in [0, 1], as `[c, h, w]`.
@@ -77,14 +77,11 @@ package final class SanaTransformer: Sendable {
             try probes.recordTokens("patch_embed", x)
             return x
         }
-        // Every block asks for buffers of the same sizes.
-        try Memory.recycling { () throws(InferenceError) in
-            for index in 0..<configuration.layers {
-                let block = try block(index)
-                try InferenceError.wrap { () throws(AllocationError) in
-                    try block.apply(&x, modulation: modulation, keyValues: prompt.keyValues[index], height: height, width: width)
-                    try probes.recordTokens("block.\(index)", x)
-                }
+        for index in 0..<configuration.layers {
+            let block = try block(index)
+            try InferenceError.wrap { () throws(AllocationError) in
+                try block.apply(&x, modulation: modulation, keyValues: prompt.keyValues[index], height: height, width: width)
+                try probes.recordTokens("block.\(index)", x)
             }
         }
         return try InferenceError.wrap { () throws(AllocationError) in
