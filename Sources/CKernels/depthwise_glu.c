@@ -1,10 +1,10 @@
-// The gated unit of the mix-FFN: two 3x3 depthwise convolutions and their gate, in one pass over a few channels.
+// The gated unit of the mix-FFN: two 3x3 depthwise convolutions and their gate, in one pass over a few channels of a few rows.
 #include "kernel_math.h"
 #include "vectors16.h"
 
 typedef struct {
     const float *a, *g, *wa, *wg, *ba, *bg;
-    size_t ldu, ldw, h, w, c;
+    size_t ldu, ldw, h, w, c, row0, row1;
 } maps;
 
 // Index of the pixel under tap (ky, kx) centred on (row, col), or a negative number outside the map.
@@ -14,7 +14,7 @@ CK_INLINE ptrdiff_t under(const maps *m, size_t row, size_t col, size_t ky, size
 }
 
 CK_INLINE void glu_body(const maps *m, float *y, size_t ldy) {
-    for (size_t row = 0; row < m->h; row++) {
+    for (size_t row = m->row0; row < m->row1; row++) {
         for (size_t col = 0; col < m->w; col++) {
             for (size_t c = 0; c < m->c; c++) {
                 double a = (double)m->ba[c], g = (double)m->bg[c];
@@ -32,48 +32,91 @@ CK_INLINE void glu_body(const maps *m, float *y, size_t ldy) {
 CK_VARIANTS(glu, (const maps *m, float *y, size_t ldy), (m, y, ldy))
 
 #if CK_X86
-// 16 channels of one row of pixels, of which `count` exist. The 18 weight vectors stay in registers.
-CK_INLINE_AVX512 void glu_row(const maps *m, float *y, size_t ldy, size_t row, size_t c, size_t count) {
-    ck_f16x wa[9], wg[9];
+enum { strip = 64, ahead = 8 };  // pixels worked on at a time; pixels between the request for a line of y and its use
+
+// One of the two maps, 16 channels of it, of which `count` exist.
+typedef struct {
+    const float *x;
+    ck_f16x taps[9], bias;
+    size_t count;
+} channels16;
+
+CK_INLINE_AVX512 void load_channels(const maps *m, const float *x, const float *taps, const float *bias, size_t c, channels16 *s) {
+    s->x = x + c;
+    s->count = m->c - c < 16 ? m->c - c : 16;
+    for (size_t tap = 0; tap < 9; tap++) { s->taps[tap] = ck_load16_part(taps + tap * m->ldw + c, s->count); }
+    s->bias = ck_load16_part(bias + c, s->count);
+}
+
+// Pixels [from, to) of a row, of which all have the same neighbours. What a tap finds outside the map is the pixel itself, with a weight of zero.
+CK_INLINE_AVX512 void
+convolve(const maps *m, const channels16 *s, size_t row, size_t from, size_t to, bool left, bool right, ck_f16x *out) {
+    ck_f16x taps[9];
     for (size_t tap = 0; tap < 9; tap++) {
-        wa[tap] = ck_load16_part(m->wa + tap * m->ldw + c, count);
-        wg[tap] = ck_load16_part(m->wg + tap * m->ldw + c, count);
+        size_t ky = tap / 3, kx = tap % 3;
+        bool exists = row + ky >= 1 && row + ky <= m->h && (left || kx > 0) && (right || kx < 2);
+        taps[tap] = exists ? s->taps[tap] : (ck_f16x){0};
     }
-    ck_f16x ba = ck_load16_part(m->ba + c, count), bg = ck_load16_part(m->bg + c, count);
-    bool inside = row > 0 && row + 1 < m->h;
-    for (size_t col = 0; col < m->w; col++) {
-        ck_f16x a = ba, g = bg;
-        if (inside && col > 0 && col + 1 < m->w && count == 16) {
-            const float *pa = m->a + ((row - 1) * m->w + col - 1) * m->ldu + c, *pg = m->g + ((row - 1) * m->w + col - 1) * m->ldu + c;
+    const float *middle = s->x + (row * m->w + from) * m->ldu;
+    const float *rows[3] = {row > 0 ? middle - m->w * m->ldu : middle, middle, row + 1 < m->h ? middle + m->w * m->ldu : middle};
+    const ptrdiff_t ld = (ptrdiff_t)m->ldu, before = left ? -ld : 0, after = right ? ld : 0;
+    for (size_t col = from; col < to; col++, out++) {
+        ck_f16x sum = s->bias;
+        if (s->count >= 16) {
             _Pragma("clang loop unroll(full)")
-            for (size_t tap = 0; tap < 9; tap++) {
-                size_t at = (tap / 3 * m->w + tap % 3) * m->ldu;
-                a = ck_fma16(ck_load16(pa + at), wa[tap], a);
-                g = ck_fma16(ck_load16(pg + at), wg[tap], g);
+            for (size_t ky = 0; ky < 3; ky++) {
+                sum = ck_fma16(ck_load16(rows[ky] + before), taps[3 * ky], sum);
+                sum = ck_fma16(ck_load16(rows[ky]), taps[3 * ky + 1], sum);
+                sum = ck_fma16(ck_load16(rows[ky] + after), taps[3 * ky + 2], sum);
+                rows[ky] += ld;
             }
         } else {
-            for (size_t tap = 0; tap < 9; tap++) {
-                ptrdiff_t at = under(m, row, col, tap / 3, tap % 3);
-                if (at < 0) { continue; }
-                a = ck_fma16(ck_load16_part(m->a + (size_t)at * m->ldu + c, count), wa[tap], a);
-                g = ck_fma16(ck_load16_part(m->g + (size_t)at * m->ldu + c, count), wg[tap], g);
+            for (size_t ky = 0; ky < 3; ky++) {
+                sum = ck_fma16(ck_load16_part(rows[ky] + before, s->count), taps[3 * ky], sum);
+                sum = ck_fma16(ck_load16_part(rows[ky], s->count), taps[3 * ky + 1], sum);
+                sum = ck_fma16(ck_load16_part(rows[ky] + after, s->count), taps[3 * ky + 2], sum);
+                rows[ky] += ld;
             }
         }
-        ck_store16_part(y + (row * m->w + col) * ldy + c, a * ck_silu16(g), count);
+        *out = sum;
     }
 }
 
+// Pixels [from, to) of a row, of which any may lie at the edge.
+CK_TARGET_AVX512 static void convolve_strip(const maps *m, const channels16 *s, size_t row, size_t from, size_t to, ck_f16x *out) {
+    size_t first = from == 0 ? 1 : from, last = to == m->w && to > first ? to - 1 : to;
+    if (from < first) { convolve(m, s, row, 0, 1, false, m->w > 1, out); }
+    convolve(m, s, row, first, last, true, true, out + (first - from));
+    if (last < to) { convolve(m, s, row, last, to, true, false, out + (last - from)); }
+}
+
+// The two maps one after the other, so that the taps of either stay in registers.
 CK_TARGET_AVX512 static void glu_avx512(const maps *m, float *y, size_t ldy) {
     for (size_t c = 0; c < m->c; c += 16) {
-        for (size_t row = 0; row < m->h; row++) { glu_row(m, y, ldy, row, c, m->c - c < 16 ? m->c - c : 16); }
+        channels16 a, g;
+        load_channels(m, m->a, m->wa, m->ba, c, &a);
+        load_channels(m, m->g, m->wg, m->bg, c, &g);
+        for (size_t row = m->row0; row < m->row1; row++) {
+            for (size_t from = 0; from < m->w; from += strip) {
+                size_t to = m->w - from < strip ? m->w : from + strip;
+                ck_f16x values[strip], gates[strip];
+                convolve_strip(m, &a, row, from, to, values);
+                convolve_strip(m, &g, row, from, to, gates);
+                float *out = y + (row * m->w + from) * ldy + c;
+                for (size_t i = 0; i < to - from; i++, out += ldy) {
+                    __builtin_prefetch(out + ahead * ldy, 1);  // the pixels of y lie far apart
+                    ck_store16_part(out, values[i] * ck_silu16(gates[i]), a.count);
+                }
+            }
+        }
     }
 }
 #endif
 
 void ck_depthwise_glu(
     int isa, const void *a, const void *g, size_t ldu, const void *wa, const void *wg, size_t ldw, const void *ba, const void *bg,
-    void *y, size_t ldy, size_t h, size_t w, size_t c) {
-    maps m = {a, g, wa, wg, ba, bg, ldu, ldw, h, w, c};
+    void *y, size_t ldy, size_t h, size_t w, size_t c, size_t row0, size_t row1) {
+    maps m = {a, g, wa, wg, ba, bg, ldu, ldw, h, w, c, row0, row1};
 #if CK_X86
     if (isa >= CK_ISA_AVX512) {
         glu_avx512(&m, y, ldy);

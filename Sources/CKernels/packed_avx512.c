@@ -91,16 +91,27 @@ CK_TARGET_AVX512 void ck_packed_tile_f32_avx512(const float *a, const float *w, 
 // A tile's place: its rows and channels, and how many of them there are.
 typedef struct { size_t row, rows, c0, channels; } place;
 
+// Asks for the lines that a tile is going to write, which lie far apart: they come while it is computed.
+CK_TARGET_AVX512 static void prefetch(const ck_product *p, const place *at) {
+    char *to = (char *)(p->residual ? p->residual : p->y);
+    size_t ld = p->residual ? p->ldr : p->ldy;
+    for (size_t r = 0; r < at->rows; r++) {
+        char *row = to + ((at->row + r) * ld + at->c0) * sizeof(float);
+        __builtin_prefetch(row, 1);
+        __builtin_prefetch(row + 64, 1);
+    }
+}
+
 // Sums of the blocks of k before this one, or what sums start from.
 CK_TARGET_AVX512 static void start(const ck_product *p, const place *at, const uint8_t *corrections, bool first, ck_i16x sums[ck_tile_rows][2]) {
-    for (size_t r = 0; r < ck_tile_rows; r++) {
-        if (first) {
-            ck_i16x zero = {0};
-            sums[r][0] = sums[r][1] = zero;
-            if (corrections) { memcpy(sums[r], corrections, sizeof sums[r]); }
-        } else if (r < at->rows) {
-            memcpy(sums[r], (const float *)p->y + (at->row + r) * p->ldy + at->c0, at->channels * 4);
-        }
+    if (first) {
+        ck_i16x from[2] = {{0}};
+        if (corrections) { memcpy(from, corrections, sizeof from); }
+        for (size_t r = 0; r < ck_tile_rows; r++) { sums[r][0] = from[0]; sums[r][1] = from[1]; }
+        return;
+    }
+    for (size_t r = 0; r < at->rows; r++) {
+        memcpy(sums[r], (const float *)p->y + (at->row + r) * p->ldy + at->c0, at->channels * 4);
     }
 }
 
@@ -111,28 +122,42 @@ CK_TARGET_AVX512 static void keep(const ck_product *p, const place *at, ck_i16x 
 }
 
 // Turns complete sums into outputs, 16 channels at a time.
-CK_TARGET_AVX512 static void finish(const ck_product *p, const place *at, ck_i16x sums[ck_tile_rows][2]) {
+CK_INLINE_AVX512 void finish_as(const ck_product *p, const place *at, ck_i16x sums[ck_tile_rows][2], const bool s8, const bool silu, const bool adds) {
     for (size_t half = 0; half < 2 && half * 16 < at->channels; half++) {
         size_t count = ck_least(16, at->channels - half * 16), n = at->c0 + half * 16;
         ck_f16x zero = {0}, bias = p->bias ? ck_load16_part((const float *)p->bias + n, count) : zero;
-        ck_f16x sw = p->type == CK_PACKED_S8 ? ck_load16_part((const float *)p->sw + n, count) : zero;
-        ck_f16x gate = p->gate ? ck_load16_part((const float *)p->gate + n, count) : ck_splat16(1.0f);
+        ck_f16x sw = s8 ? ck_load16_part((const float *)p->sw + n, count) : zero;
+        ck_f16x gate = adds && p->gate ? ck_load16_part((const float *)p->gate + n, count) : ck_splat16(1.0f);
         for (size_t r = 0; r < at->rows; r++) {
             size_t row = at->row + r;
             ck_f16x y;
-            if (p->type == CK_PACKED_S8) {
+            if (s8) {
                 y = ck_fma16(ck_splat16(((const float *)p->sx)[row]) * sw, __builtin_convertvector(sums[r][half], ck_f16x), bias);
             } else {
                 y = (ck_f16x)sums[r][half] + bias;
             }
-            if (p->silu) { y = ck_silu16(y); }
-            if (p->residual) {
+            if (silu) { y = ck_silu16(y); }
+            if (adds) {
                 float *to = (float *)p->residual + row * p->ldr + n;
                 ck_store16_part(to, ck_fma16(gate, y, ck_load16_part(to, count)), count);
             } else {
                 ck_store16_part((float *)p->y + row * p->ldy + n, y, count);
             }
         }
+    }
+}
+
+// A loop for each case, without branches.
+CK_TARGET_AVX512 static void finish(const ck_product *p, const place *at, ck_i16x sums[ck_tile_rows][2]) {
+    bool s8 = p->type == CK_PACKED_S8, silu = p->silu, adds = p->residual;
+    if (s8 && adds && !silu) {
+        finish_as(p, at, sums, true, false, true);
+    } else if (s8 && !adds && silu) {
+        finish_as(p, at, sums, true, true, false);
+    } else if (s8 && !adds) {
+        finish_as(p, at, sums, true, false, false);
+    } else {
+        finish_as(p, at, sums, s8, silu, adds);
     }
 }
 
@@ -146,6 +171,7 @@ block(const ck_product *p, size_t c0, size_t c1, size_t at, size_t units, bool l
             const int32_t *w = (const int32_t *)(const void *)(panel + ck_panel_head(p->type)) + at * ck_panel;
             place here = {row, ck_least(ck_tile_rows, p->m - row), c, ck_least(ck_panel, c1 - c)};
             ck_i16x sums[ck_tile_rows][2];
+            if (last) { prefetch(p, &here); }
             start(p, &here, p->type == CK_PACKED_S8 ? panel : NULL, at == 0, sums);
             if (p->type == CK_PACKED_S8) {
                 tile_s8(a, w, units, sums);

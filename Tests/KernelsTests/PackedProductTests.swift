@@ -108,7 +108,7 @@ import Testing
 
     @Test(arguments: InstructionSet.supported) func gatedDepthwiseIsNearFloat64(set: InstructionSet) {
         var random = SplitMix64(seed: 45)
-        for (h, w, c) in [(1, 1, 1), (3, 4, 16), (5, 3, 33), (2, 7, 20), (1, 5, 32), (6, 6, 48)] {
+        for (h, w, c) in [(1, 1, 1), (3, 4, 16), (5, 3, 33), (2, 7, 20), (1, 5, 32), (6, 6, 48), (3, 131, 17)] {
             let ld = 2 * c + 3
             let u = random.floats(h * w * ld, range: 2)
             let (weights, biases) = (random.floats(9 * 2 * c, range: 1), random.floats(2 * c, range: 1))
@@ -116,9 +116,11 @@ import Testing
             unsafe u.withUnsafeBufferPointer { u in
                 unsafe weights.withUnsafeBufferPointer { weights in
                     unsafe biases.withUnsafeBufferPointer { biases in
-                        unsafe ck_depthwise_glu(
-                            set.code, u.baseAddress!, u.baseAddress! + c, ld, weights.baseAddress!, weights.baseAddress! + c, 2 * c, biases.baseAddress!,
-                            biases.baseAddress! + c, &y, c, h, w, c)
+                        for rows in [0..<h / 2, h / 2..<h] {
+                            unsafe ck_depthwise_glu(
+                                set.code, u.baseAddress!, u.baseAddress! + c, ld, weights.baseAddress!, weights.baseAddress! + c, 2 * c, biases.baseAddress!,
+                                biases.baseAddress! + c, &y, c, h, w, c, rows.lowerBound, rows.upperBound)
+                        }
                     }
                 }
             }

@@ -84,11 +84,12 @@ void ck_cross_attention(
 // ---- The gated unit of the mix-FFN (depthwise_glu.c)
 
 /// y [h*w, c] (ldy) = depthwise(a) * silu(depthwise(g)): 3x3 convolutions with zero padding over maps a and g [h, w, c] whose
-/// pixels are ldu elements apart. Weights f32 [9, c] tap-major with rows ldw apart, biases f32 [c].
+/// pixels are ldu elements apart; rows [row0, row1) of y, from the rows of a and g around them. Weights f32 [9, c] tap-major with rows ldw
+/// apart, biases f32 [c].
 ///
 /// Computed in float32 with AVX-512 (each convolution within 10 * 2^-24 * (sum of |x * w|), silu within 3 ulp), in double else.
 void ck_depthwise_glu(
     int isa, const void *a, const void *g, size_t ldu, const void *wa, const void *wg, size_t ldw, const void *ba, const void *bg,
-    void *y, size_t ldy, size_t h, size_t w, size_t c);
+    void *y, size_t ldy, size_t h, size_t w, size_t c, size_t row0, size_t row1);
 
 #endif

@@ -56,6 +56,12 @@ void ck_dequantize_rows_s8(int isa, const void *q, const void *s, void *y, size_
 void ck_w8_rows_linear(
     int isa, const void *x, size_t ldx, const void *w, const void *s, const void *bias, void *y, size_t ldy, size_t m, size_t n, size_t k);
 
+// ---- One row times a matrix (row_product.c)
+
+/// y f32 [n] = x f32 [k] * (w f32 [n, k])^T, added to what y holds where `adds`. Products and sums are double, in one order for every
+/// instruction set, and rounded once.
+void ck_row_product(int isa, const void *x, const void *w, void *y, size_t n, size_t k, bool adds);
+
 // ---- Weights to int8, and the distance of stored values from their source (distance.c)
 
 /// y f32 [m, k] (ldy) = x f32 [m, k] (ldx) times the normalized Hadamard matrix of 32, block by block; in place where both are one.

@@ -58,7 +58,9 @@ package struct GatedConvolution: Sendable {
     }
 
     private func expanded(_ rows: PackedRows, height: Int, width: Int) throws(AllocationError) -> Tensor {
-        let (hidden, panel, stride) = (value.outputs, ck_packed_panel(), 2 * ck_packed_panel())
+        let (hidden, panel) = (value.outputs, ck_packed_panel())
+        // An odd number of cache lines, so that neighbours do not fall into the same few sets of the first-level cache.
+        let stride = 2 * panel + 16
         var result = try Tensor([height, width, hidden], zeroed: false)
         let target = unsafe SharedPointer(result.mutablePointer)
         let mapBytes = rows.count * stride * MemoryLayout<Float>.stride
@@ -69,15 +71,19 @@ package struct GatedConvolution: Sendable {
                 let channels = start..<min(start + panel, range.upperBound)
                 let values = unsafe value.panels(channels, scratch: scratch + mapBytes)
                 let gates = unsafe gate.panels(channels, scratch: scratch + mapBytes + value.scratchBytes(channels: panel))
+                let (a, b) = unsafe (depthwise.taps(from: start), depthwise.taps(from: hidden + start))
+                var gated = 0
                 for row in Swift.stride(from: 0, to: rows.count, by: Self.band) {
                     let band = row..<min(row + Self.band, rows.count)
                     unsafe value.multiply(rows, band, values, channels, to: map + row * stride, stride: stride, .init(silu: true))
                     unsafe gate.multiply(rows, band, gates, channels, to: map + row * stride + panel, stride: stride, .init(silu: true))
+                    // Rows of pixels whose neighbours are there, while they are in the first-level cache.
+                    let ready = band.upperBound == rows.count ? height : max(gated, band.upperBound / width - 1)
+                    unsafe ck_depthwise_glu(
+                        isa, map, map + panel, stride, a.weight, b.weight, depthwise.channels, a.bias, b.bias, target.pointer + start, hidden, height, width,
+                        channels.count, gated, ready)
+                    gated = ready
                 }
-                let (a, b) = unsafe (depthwise.taps(from: start), depthwise.taps(from: hidden + start))
-                unsafe ck_depthwise_glu(
-                    isa, map, map + panel, stride, a.weight, b.weight, depthwise.channels, a.bias, b.bias, target.pointer + start, hidden, height, width,
-                    channels.count)
             }
         }
         return result

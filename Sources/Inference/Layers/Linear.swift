@@ -31,14 +31,13 @@ package struct Linear: Sendable {
 
     /// - Parameters:
     ///   - stored: rows are outputs; all further axes together are inputs. Floating point of 16 bits or more, or int8.
-    ///   - pool: where memory for packed weights comes from.
-    package init(_ stored: StoredWeight, bias: Tensor? = nil, compute: Compute = .float32, from pool: BlockPool? = nil) throws(AllocationError) {
-        try self.init(stored, 0..<stored.shape.rows, bias: bias, compute: compute, from: pool)
+    package init(_ stored: StoredWeight, bias: Tensor? = nil, compute: Compute = .float32) throws(AllocationError) {
+        try self.init(stored, 0..<stored.shape.rows, bias: bias, compute: compute)
     }
 
     /// The linear of some of the outputs of a weight.
     init(
-        _ whole: StoredWeight, _ channels: Range<Int>, bias: Tensor?, compute: Compute = .float32, from pool: BlockPool? = nil
+        _ whole: StoredWeight, _ channels: Range<Int>, bias: Tensor?, compute: Compute = .float32
     ) throws(AllocationError) {
         let (outputs, inputs) = (channels.count, whole.shape.columns)
         precondition(bias.map { $0.count == outputs } ?? true)
@@ -47,13 +46,13 @@ package struct Linear: Sendable {
         self.bias = bias
         switch whole {
         case .int8PerChannel(_, let scales, .int8PerToken) where Self.prefersPackedProducts:
-            weight = .packed(.int8, try Self.panels(of: whole, channels, as: .int8, from: pool), try scales.rows(channels))
+            weight = .packed(.int8, try Self.panels(of: whole, channels, as: .int8), try scales.rows(channels))
             return
         case .int8Rotated(_, let scales, .int8PerToken) where Self.prefersPackedProducts:
-            weight = .packed(.rotatedInt8, try Self.panels(of: whole, channels, as: .rotatedInt8, from: pool), try scales.rows(channels))
+            weight = .packed(.rotatedInt8, try Self.panels(of: whole, channels, as: .rotatedInt8), try scales.rows(channels))
             return
         case _ where compute == .bfloat16 && !whole.multipliesIntegers:
-            weight = .packed(.bfloat16, try Self.panels(of: whole, channels, as: .bfloat16, from: pool), nil)
+            weight = .packed(.bfloat16, try Self.panels(of: whole, channels, as: .bfloat16), nil)
             return
         default: break
         }
@@ -130,12 +129,8 @@ package struct Linear: Sendable {
         }
         let (source, factors, target) = unsafe (SharedPointer(reading: x), SharedPointer(reading: weight), SharedPointer(y))
         Parallel.forEach(outputs, grain: 16) { range in
-            for output in range {
-                let row = unsafe factors.pointer + output * inputs
-                var sum = unsafe beta == 0 ? 0 : Double(target.pointer[output])
-                for input in 0..<inputs { unsafe sum += Double(source.pointer[input]) * Double(row[input]) }
-                unsafe target.pointer[output] = Float(sum)
-            }
+            let row = unsafe factors.pointer + range.lowerBound * inputs
+            unsafe ck_row_product(isa, source.pointer, row, target.pointer + range.lowerBound, range.count, inputs, beta != 0)
         }
     }
 
