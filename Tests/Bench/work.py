@@ -102,10 +102,14 @@ class Bench:
             raise SystemExit(f"sprintpack {' '.join(map(str, arguments))} failed:\n{result.stdout}\n{result.stderr}")
         return json.loads(result.stdout)
 
-    def stage(self, stage, file, size, *options):
+    def stage(self, stage, file, size, *options, steps=1):
         """Seconds of one stage of `sprintpack bench`."""
-        answer = self.sprintpack("bench", file, "--width", size, "--height", size, "--steps", 1, "--runs", 1, *options)
+        answer = self.sprintpack("bench", file, "--width", size, "--height", size, "--steps", steps, "--runs", 1, *options)
         return answer["stages"][stage]["median"]
+
+    def step(self, file, size, *options):
+        """Seconds of a step of the transformer when the first one has warmed up, as the peers are."""
+        return self.stage("each step after the first", file, size, *options, steps=3)
 
     def against(self, ours, peer):
         """Medians of runs in turn: ours, the peer's, ours, ...; and the peer's resident size."""

@@ -107,12 +107,14 @@ struct Bench: Verb {
         case text = "text encoder"
         case load = "load transformer"
         case sample = "all steps"
+        case later = "each step after the first"
         case decode = "decode picture"
     }
 
     /// Seconds of each stage of one run. The text encoder and the decoder load their weights as they go.
     private func measure(_ packed: PackedFile, _ pipeline: SanaSprintPipeline?, _ request: GenerationRequest, _ clock: LayerClock) throws -> [(Stage, Double)] {
         var marks: [(Stage, Double)] = [(.unpack, ProgressBar.now())]
+        var later: Double?
         for tensor in packed.directory.tensors { _ = try packed.planes(of: tensor) }
         _ = try pipeline?.generate(request, probes: layers ? clock : nil) { stage in
             clock.restart()
@@ -120,12 +122,15 @@ struct Bench: Verb {
             case .readingPrompt: marks.append((.text, ProgressBar.now()))
             case .loadingTransformer: marks.append((.load, ProgressBar.now()))
             case .step(1, _): marks.append((.sample, ProgressBar.now()))
+            case .step(2, _): later = ProgressBar.now()
             case .decoding: marks.append((.decode, ProgressBar.now()))
             case .promptCut, .prefixCacheNotUsed, .step, .encoding: break
             }
         }
         let ends = marks.dropFirst().map(\.1) + [ProgressBar.now()]
-        return zip(marks, ends).map { ($0.0, $1 - $0.1) }
+        var times = zip(marks, ends).map { ($0.0, $1 - $0.1) }
+        if let later, let end = marks.last { times.append((.later, (end.1 - later) / Double(steps - 1))) }
+        return times
     }
 
     /// Features as an encoder might give them for a prompt of usual length; what they hold does not matter to the time.
