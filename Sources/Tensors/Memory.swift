@@ -60,7 +60,9 @@ package enum Memory {
     package static func check(available byteCount: Int) throws(AllocationError) {
         guard byteCount > 0 else { return }
         trim(to: 0)
-        guard byteCount <= limit - inUse, let size = MemoryBlock.size(for: byteCount), let block = MemoryBlock(fresh: size) else { throw .refused(byteCount: byteCount, inUse: inUse) }
+        guard byteCount <= limit - inUse, let size = MemoryBlock.size(for: byteCount), let block = MemoryBlock(fresh: size) else {
+            throw .refused(byteCount: byteCount, inUse: inUse)
+        }
         block.release()
     }
 
