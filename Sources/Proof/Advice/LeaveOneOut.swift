@@ -1,8 +1,10 @@
+import Inference
 import Parity
 
 /// What leaving one quantized layer out of the quantization gains, layer by layer, over several draws of inputs.
 ///
-/// A layer that is clearly not among the best needs no further draw: what decides is between those about the last place.
+/// Successive elimination: a layer that is clearly not among the best needs no further draw, what decides is between those about the last place.
+/// All are measured on the same inputs and held against each other draw by draw, since most of what a draw does it does to all of them.
 struct LeaveOneOut {
     /// By candidate, by draw: by how many dB the error falls.
     private(set) var gains: [[Double]]
@@ -24,8 +26,33 @@ struct LeaveOneOut {
     /// Relative error powers below are float32's own.
     private static let leastError = 1e-14
 
-    /// Takes one draw: the file's error power, and that of each running candidate in their order, each over the same steps.
-    mutating func add(steps: [(error: Double, kept: [Double])]) {
+    /// The error powers of one draw, by step: the file's, and that of each running candidate in their order.
+    typealias Steps = [(error: Double, kept: [Double])]
+
+    /// Measures until the last place is decided, or `most` draws are taken.
+    ///
+    /// The second look has twice the draws of the first, and so on: while there are many candidates each has few draws.
+    /// - Parameter measure: gives what some draws do, for the candidates that are running.
+    mutating func run(
+        first: Int, most: Int, _ measure: (_ draws: Range<Int>, _ running: [Int]) throws(InferenceError) -> [Steps]
+    ) throws(InferenceError) {
+        var count = 0
+        while true {
+            let draws = count..<min(max(1, first, 2 * count), max(1, most))
+            for steps in try measure(draws, running) { add(steps: steps) }
+            count = draws.upperBound
+            if isDecided || count >= most { return }
+            giveUpHopeless()
+        }
+    }
+
+    /// How it goes about it, for the report.
+    static let method =
+        "All layers start; after each round those are given up that the last place leads by more than \(Int(hopeless)) standard errors, and the rest is measured "
+        + "on as many draws again, until it leads all by \(Int(certain)) or the most draws are taken."
+
+    /// Takes one draw.
+    mutating func add(steps: Steps) {
         for (place, candidate) in running.enumerated() {
             let decibels = steps.map { Self.sqnr($0.kept[place]) - Self.sqnr($0.error) }
             gains[candidate].append(decibels.reduce(0, +) / Double(steps.count))
@@ -62,22 +89,26 @@ struct LeaveOneOut {
         return places > 0 && order.count > places ? lead(order[places - 1], over: order[places]) : nil
     }
 
-    /// Whether the last place and the next are told apart.
-    var isDecided: Bool {
-        guard let margin else { return true }
-        return margin.mean > 0 && margin.mean >= Self.certain * margin.standardError
-    }
+    /// Whether the last place is told apart from all that follow.
+    var isDecided: Bool { behind.allSatisfy { $0.distance >= Self.certain } }
 
     /// Gives up the candidates that are far behind the last place.
     mutating func giveUpHopeless() {
-        let order = ranking
-        guard order.count > places + 1 else { return }
-        let last = order[places - 1]
-        let (kept, doubtful) = (Set(order.prefix(places + 1)), running)
-        running = doubtful.filter { candidate in
-            guard !kept.contains(candidate) else { return true }
-            let lead = lead(last, over: candidate)
-            return !(lead.standardError.isFinite && lead.mean > Self.hopeless * lead.standardError)
+        let hopeless = Set(behind.dropFirst().filter { $0.distance > Self.hopeless }.map(\.candidate))
+        running.removeAll { hopeless.contains($0) }
+    }
+
+    /// The running candidates that are not among the best, best first, and by how many standard errors the last place leads them.
+    ///
+    /// A standard error of few draws may be small by chance: it counts for no less than what is usual among these candidates.
+    private var behind: [(candidate: Int, distance: Double)] {
+        let others = ranking.prefix(running.count).dropFirst(places)
+        guard places > 0, !others.isEmpty else { return [] }
+        let leads = others.map { lead(ranking[places - 1], over: $0) }
+        let usual = Self.mean(leads.map { $0.standardError * $0.standardError }).squareRoot()
+        return zip(others, leads).map { other, lead in
+            let error = max(lead.standardError, usual)
+            return (other, lead.mean > 0 && error.isFinite ? lead.mean / error : 0)
         }
     }
 
