@@ -1,19 +1,18 @@
-import Inference
 import Parity
 
 /// What leaving one quantized layer out of the quantization gains, layer by layer, over several draws of inputs.
 ///
 /// Successive elimination: a layer that is clearly not among the best needs no further draw, what decides is between those about the last place.
 /// All are measured on the same inputs and held against each other draw by draw, since most of what a draw does it does to all of them.
-struct LeaveOneOut {
+package struct LeaveOneOut {
     /// By candidate, by draw: by how many dB the error falls.
-    private(set) var gains: [[Double]]
+    package private(set) var gains: [[Double]]
     /// The candidates that still have a chance, by index.
-    private(set) var running: [Int]
+    package private(set) var running: [Int]
     /// How many layers are wanted.
-    let places: Int
+    package let places: Int
 
-    init(candidates: Int, places: Int) {
+    package init(candidates: Int, places: Int) {
         gains = [[Double]](repeating: [], count: candidates)
         running = Array(0..<candidates)
         self.places = min(places, candidates)
@@ -27,15 +26,15 @@ struct LeaveOneOut {
     private static let leastError = 1e-14
 
     /// The error powers of one draw, by step: the file's, and that of each running candidate in their order.
-    typealias Steps = [(error: Double, kept: [Double])]
+    package typealias Steps = [(error: Double, kept: [Double])]
 
     /// Measures until the last place is decided, or `most` draws are taken.
     ///
     /// The second look has twice the draws of the first, and so on: while there are many candidates each has few draws.
     /// - Parameter measure: gives what some draws do, for the candidates that are running.
-    mutating func run(
-        first: Int, most: Int, _ measure: (_ draws: Range<Int>, _ running: [Int]) throws(InferenceError) -> [Steps]
-    ) throws(InferenceError) {
+    package mutating func run<Failure: Error>(
+        first: Int, most: Int, _ measure: (_ draws: Range<Int>, _ running: [Int]) throws(Failure) -> [Steps]
+    ) throws(Failure) {
         var count = 0
         while true {
             let draws = count..<min(max(1, first, 2 * count), max(1, most))
@@ -66,7 +65,7 @@ struct LeaveOneOut {
     static func statistics(_ values: [Double]) -> (mean: Double, standardError: Double) { (mean(values), standardError(values)) }
 
     /// All candidates, best first. Those that were given up follow those that were not.
-    var ranking: [Int] {
+    package var ranking: [Int] {
         let behind = gains.indices.filter { !running.contains($0) }
         func sorted(_ list: [Int]) -> [Int] { list.sorted { (mean($0), $1) > (mean($1), $0) } }
         return sorted(running) + sorted(behind)
@@ -84,13 +83,13 @@ struct LeaveOneOut {
     }
 
     /// The lead of the last place over the next; nil where there is no next.
-    var margin: (mean: Double, standardError: Double)? {
+    package var margin: (mean: Double, standardError: Double)? {
         let order = ranking
         return places > 0 && order.count > places ? lead(order[places - 1], over: order[places]) : nil
     }
 
     /// Whether the last place is told apart from all that follow.
-    var isDecided: Bool { behind.allSatisfy { $0.distance >= Self.certain } }
+    package var isDecided: Bool { behind.allSatisfy { $0.distance >= Self.certain } }
 
     /// Gives up the candidates that are far behind the last place.
     mutating func giveUpHopeless() {

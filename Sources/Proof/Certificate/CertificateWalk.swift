@@ -22,6 +22,17 @@ struct CertificateWalk {
         if pipeline.has(.vaeEncoder) { try encoder(progress) }
     }
 
+    /// How often `run` reports progress.
+    static func steps(_ pipeline: SanaSprintPipeline) -> Int {
+        let c = pipeline.configuration
+        var count = 0
+        if pipeline.has(.textEncoder) { count += c.text?.layers ?? 0 }
+        if pipeline.has(.transformer) { count += c.transformer.layers }
+        if pipeline.has(.vaeDecoder) { count += 1 + (c.vae?.decoder.stages.count { $0.blocks > 0 } ?? 0) }
+        if pipeline.has(.vaeEncoder) { count += 1 }
+        return count
+    }
+
     private func text(_ progress: (String) -> Void) throws {
         guard let c = pipeline.configuration.text else { return }
         let (parts, encoder, shape) = (pipeline.parts, try pipeline.textEncoder(), Shape([inputs.ids.count, c.width]))
