@@ -15,21 +15,27 @@ package struct Advisor {
         /// Layers to advise.
         package var places = 3
         package var steps = 2
-        /// Draws before the first look at which layers still have a chance; before each further look there are twice as many.
-        package var firstDraws = 4
+        /// Draws before the first look at which layers still have a chance; before each further look there are four times as many.
+        package var firstDraws = 2
         /// After so many draws a close race is left undecided.
-        package var mostDraws = 64
+        package var mostDraws = 32
+        /// The most products of a number with a weight that a round takes, whatever the size of the model: a minute or so of two cores.
+        package var roundProducts = 5e12
         /// The number of the first draw: others are other inputs.
         package var firstDraw = 0
         /// The largest side of the latents; the model's own where that is smaller.
         package var mostSide = 8
         /// The same of the decoder's pictures.
-        package var firstPictures = 4
-        package var mostPictures = 64
+        package var firstPictures = 2
+        package var mostPictures = 32
         /// The largest side of the latents that the decoder is given.
         package var mostPictureSide = 4
 
         package init() {}
+
+        /// How many draws, all candidates' together, a round may take.
+        /// - Parameter products: of one draw of one candidate.
+        func work(_ products: Double) -> Int { Int(min(1e9, roundProducts / products)) }
     }
 
     /// The prompts of the draws: draw i has prompt i modulo their number, and the noise of seed i.
@@ -87,7 +93,7 @@ extension AblationModels {
         return Advice(
             title: title, method: method, judgedBy: judgedBy, sqnr: LeaveOneOut.statistics(sqnr).mean, layers: layers,
             together: Advice.Together(gain: joint.mean, standardError: joint.standardError, addedBytes: sum),
-            margin: race.margin.map { Advice.Margin(lead: $0.mean, standardError: $0.standardError, isDistinct: race.isDecided) })
+            margin: race.margin.map { Advice.Margin(lead: $0.mean, standardError: $0.standardError, isDistinct: race.isDecided && !race.isCut) })
     }
 
     /// By how much the planes of the file grow when the tensor is kept.

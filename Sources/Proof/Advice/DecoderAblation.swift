@@ -9,6 +9,9 @@ struct DecoderAblation {
     let vae: AutoencoderConfiguration
     let options: Advisor.Options
 
+    /// For each pixel of the latents: a weight of a later stage meets hundreds of pixels, but most weights are in the first.
+    private static let productsPerWeight = 25.0
+
     /// - Parameter latents: the checkpoint's of some draws, of unit variance and all of one shape.
     /// - Precondition: at least one candidate.
     func advise(
@@ -16,7 +19,10 @@ struct DecoderAblation {
     ) throws(InferenceError) -> Advice {
         var race = LeaveOneOut(candidates: candidates.count, places: options.places)
         var (inputs, expected, own): ([Tensor], [Tensor], [Double]) = ([], [], [])
-        try race.run(first: options.firstPictures, most: options.mostPictures) { draws, running throws(InferenceError) in
+        let pixels = Double(options.mostPictureSide * options.mostPictureSide)
+        let products = Self.productsPerWeight * pixels * candidates.reduce(0) { $0 + Double($1.shape.elementCount) }
+        let work = options.work(products)
+        try race.run(first: options.firstPictures, most: options.mostPictures, work: work) { draws, running throws(InferenceError) in
             progress("what each of \(running.count) layers of the decoder gains in 16 bits, after \(draws.lowerBound) draws")
             var fresh: [Tensor] = []
             for latent in try latents(draws) { fresh.append(try wrap { () throws(AllocationError) in try latent.scaled(by: 1 / vae.scalingFactor) }) }

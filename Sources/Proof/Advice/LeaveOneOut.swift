@@ -9,6 +9,8 @@ package struct LeaveOneOut {
     package private(set) var gains: [[Double]]
     /// The candidates that still have a chance, by index.
     package private(set) var running: [Int]
+    /// Whether some were given up that were not clearly behind, since the work for all of them was too much.
+    package private(set) var isCut = false
     /// How many layers are wanted.
     package let places: Int
 
@@ -20,6 +22,8 @@ package struct LeaveOneOut {
 
     /// Standard errors apart at which two layers count as told apart.
     static let certain = 3.0
+    /// With fewer draws nothing is decided: a standard error of two or three says little.
+    static let fewest = 8
     /// Standard errors behind the last place at which a layer is given up.
     static let hopeless = 5.0
     /// Relative error powers below are float32's own.
@@ -30,25 +34,30 @@ package struct LeaveOneOut {
 
     /// Measures until the last place is decided, or `most` draws are taken.
     ///
-    /// The second look has twice the draws of the first, and so on: while there are many candidates each has few draws.
-    /// - Parameter measure: gives what some draws do, for the candidates that are running.
+    /// The second look has four times the draws of the first, and so on: while there are many candidates each has few draws.
+    /// - Parameters:
+    ///   - work: the most draws of a round, all candidates' together; the first round has one of each in any case, and the best go on in any case.
+    ///   - measure: gives what some draws do, for the candidates that are running.
     package mutating func run<Failure: Error>(
-        first: Int, most: Int, _ measure: (_ draws: Range<Int>, _ running: [Int]) throws(Failure) -> [Steps]
+        first: Int, most: Int, work: Int = .max, _ measure: (_ draws: Range<Int>, _ running: [Int]) throws(Failure) -> [Steps]
     ) throws(Failure) {
         var count = 0
         while true {
-            let draws = count..<min(max(1, first, 2 * count), max(1, most))
+            let affordable = max(1, min(first, work / max(1, running.count)))
+            let draws = count..<min(count == 0 ? affordable : 4 * count, max(1, most))
             for steps in try measure(draws, running) { add(steps: steps) }
             count = draws.upperBound
-            if isDecided || count >= most { return }
+            if count >= most || isDecided && count >= Self.fewest { return }
             giveUpHopeless()
+            goOn(with: max(places + 1, work / (min(4 * count, most) - count)))
         }
     }
 
     /// How it goes about it, for the report.
     static let method =
         "All layers start; after each round those are given up that the last place leads by more than \(Int(hopeless)) standard errors, and the rest is measured "
-        + "on as many draws again, until it leads all by \(Int(certain)) or the most draws are taken."
+        + "on four times the draws, until the last place leads all that follow by \(Int(certain)) or the most draws are taken. "
+        + "Where these are more layers than there is work for, only the best go on, and the last place counts as undecided."
 
     /// Takes one draw.
     mutating func add(steps: Steps) {
@@ -90,6 +99,13 @@ package struct LeaveOneOut {
 
     /// Whether the last place is told apart from all that follow.
     package var isDecided: Bool { behind.allSatisfy { $0.distance >= Self.certain } }
+
+    /// Gives up all but the best, however close the others are.
+    private mutating func goOn(with count: Int) {
+        guard count < running.count else { return }
+        running = ranking.prefix(count).sorted()
+        isCut = true
+    }
 
     /// Gives up the candidates that are far behind the last place.
     mutating func giveUpHopeless() {

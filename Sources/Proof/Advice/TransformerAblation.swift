@@ -29,7 +29,10 @@ struct TransformerAblation {
         var (draws, baseline): ([AblationInputs.Draw], [Double]) = ([], [])
         // By step, by draw.
         var velocities = inputs.flows.map { _ in [Tensor]() }
-        try race.run(first: options.firstDraws, most: options.mostDraws) { fresh, running throws(InferenceError) in
+        let tokens = inputs.side * inputs.side / (models.configuration.transformer.patch * models.configuration.transformer.patch)
+        // A model with a kept layer sets out there: half of the blocks, on average.
+        let products = Double(inputs.flows.count * tokens) * layers.reduce(0) { $0 + Double($1.shape.elementCount) } / 2
+        try race.run(first: options.firstDraws, most: options.mostDraws, work: options.work(products)) { fresh, running throws(InferenceError) in
             progress("what each of \(running.count) layers of the transformer gains in 16 bits, after \(fresh.lowerBound) draws")
             for index in fresh { draws.append(try inputs.draw(options.firstDraw + index)) }
             var measured: [LeaveOneOut.Steps] = []

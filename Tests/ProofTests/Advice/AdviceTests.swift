@@ -66,8 +66,9 @@ import Testing
         (options.firstDraw, options.firstDraws, options.mostDraws) = (1000, 32, 32)
         let all = try #require(try Advisor(file, checkpoint, options).advice.first)
         #expect(all.layers.count >= (name == "deep" ? 48 : 28) && all.layers.allSatisfy { $0.draws == 32 })
-        // Most have been given up on the way.
-        #expect(advice.layers.count == all.layers.count && 2 * advice.layers.count { $0.draws < advice.layers[0].draws } > all.layers.count)
+        #expect(advice.layers.count == all.layers.count)
+        // Of many layers most have been given up on the way.
+        if name == "deep" { #expect(2 * advice.layers.count { $0.draws < advice.layers[0].draws } > all.layers.count) }
         let third = all.layers[2]
         for layer in advice.advised {
             let found = try #require(all.layers.first { $0.name == layer.name })
