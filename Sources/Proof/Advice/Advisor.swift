@@ -18,16 +18,16 @@ package struct Advisor {
         /// Draws before the first look at which layers still have a chance; before each further look there are four times as many.
         package var firstDraws = 2
         /// After so many draws a close race is left undecided.
-        package var mostDraws = 32
-        /// The most products of a number with a weight that a round takes, whatever the size of the model: a minute or so of two cores.
-        package var roundProducts = 5e12
+        package var mostDraws = 16
+        /// The most products of a number with a weight that a round after the first takes, whatever the size of the model: a minute of two cores.
+        package var roundProducts = 8e12
         /// The number of the first draw: others are other inputs.
         package var firstDraw = 0
         /// The largest side of the latents; the model's own where that is smaller.
         package var mostSide = 8
         /// The same of the decoder's pictures.
         package var firstPictures = 2
-        package var mostPictures = 32
+        package var mostPictures = 16
         /// The largest side of the latents that the decoder is given.
         package var mostPictureSide = 4
 

@@ -36,15 +36,14 @@ package struct LeaveOneOut {
     ///
     /// The second look has four times the draws of the first, and so on: while there are many candidates each has few draws.
     /// - Parameters:
-    ///   - work: the most draws of a round, all candidates' together; the first round has one of each in any case, and the best go on in any case.
+    ///   - work: the most draws of a round after the first, all candidates' together; the best and the next go on in any case.
     ///   - measure: gives what some draws do, for the candidates that are running.
     package mutating func run<Failure: Error>(
         first: Int, most: Int, work: Int = .max, _ measure: (_ draws: Range<Int>, _ running: [Int]) throws(Failure) -> [Steps]
     ) throws(Failure) {
         var count = 0
         while true {
-            let affordable = max(1, min(first, work / max(1, running.count)))
-            let draws = count..<min(count == 0 ? affordable : 4 * count, max(1, most))
+            let draws = count..<min(max(1, first, 4 * count), max(1, most))
             for steps in try measure(draws, running) { add(steps: steps) }
             count = draws.upperBound
             if count >= most || isDecided && count >= Self.fewest { return }
