@@ -27,7 +27,8 @@ package enum ConversionError: Error, Sendable, Equatable, CustomStringConvertibl
     case component(String, message: String)
     case rulesNotUTF8
     case rule(line: Int, message: String)
-    /// The memory bound is below what one row of the largest tensor takes.
+    /// The memory bound is below what one row of the largest tensor takes, or what computing a part does that can be left out: then `tensor` is the
+    /// part's name, and all else fits.
     case memoryBound(needed: Int, bound: Int, tensor: String)
     case nonfinite(tensor: String, value: Float, index: Int)
     /// A NaN or infinity that is allowed, but that the scheme cannot hold.
@@ -61,6 +62,7 @@ package enum ConversionError: Error, Sendable, Equatable, CustomStringConvertibl
         case .rule(let line, let message): "rules, line \(line): \(message)"
         case .memoryBound(let needed, let bound, let tensor):
             "\(tensor): expected a memory bound of at least \(needed) bytes, found \(bound); raise --max-memory"
+                + (Component(rawValue: tensor)?.isAttachment == true ? ", or list components without it (--components)" : "")
         case .nonfinite(let tensor, let value, let index):
             "\(tensor): expected finite values, found \(value) at element \(index); repair the checkpoint, or pass --allow-nonfinite to keep it"
         case .unquantizable(let tensor, let value, let index, let scheme):

@@ -19,7 +19,7 @@ struct ConversionPipeline {
     private var underWay: [Step] = []
     private var encoding = 0
     private var hashing: [Pending<Void>] = []
-    private var done: UInt64 = 0
+    private var done: UInt64
 
     private enum Step {
         case begin(TensorWork)
@@ -34,6 +34,8 @@ struct ConversionPipeline {
         self.workingSet = workingSet
         blocks = BlockPool(limit: workingSet.idleByteCount)
         self.progress = progress
+        // The tables of a frozen schedule have been written before.
+        done = plan.computedTensors.reduce(0) { $0 + $1.sourceByteCount }
     }
 
     /// Converts all tensors; the writer may still hold the last of them when this returns.

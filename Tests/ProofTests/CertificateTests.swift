@@ -71,6 +71,13 @@ import Testing
         }
     }
 
+    @Test func makingItReportsEveryStep() throws {
+        var steps: [[Int]] = []
+        let checkpoint = try Checkpoint.open(ProofFixture.checkpointPath)
+        _ = try Certificate.make(of: ProofFixture.file(.int8), from: checkpoint, tool: "tests") { steps.append([$0, $1]) }
+        #expect(steps.map { $0[0] } == Array(1...steps.count) && steps.allSatisfy { $0[1] == steps.count })
+    }
+
     @Test("a changed tensor is found without the checkpoint, in its layer and no other", arguments: [Preset.int8, .bf16])
     func changedTensors(preset: Preset) throws {
         let changes: [(tensor: String, place: String, whole: String)] = [

@@ -31,6 +31,15 @@ package struct ConversionPlan: Sendable {
         prefixCache = components.contains(.prefixCache) ? try PrefixCache.Estimate(checkpoint, resolution.configuration, tensors) : nil
         blobs = Self.blobs(of: checkpoint, components: components)
         let workingSet = WorkingSet(bound: options.memoryBound, threads: Parallel.threads)
+        if options.frozenSchedule != nil, !components.contains(.transformer) {
+            throw .component(Component.transformer.rawValue, message: "is not packed, and a frozen schedule is a part of it; leave out --freeze-steps")
+        }
+        let computed = tensors.filter { $0.row.role == .schedule }
+        let scheduleMemory = computed.isEmpty ? 0 : workingSet.fixedByteCount + ScheduleTensors.memory(computed)
+        guard scheduleMemory <= options.memoryBound else {
+            throw .memoryBound(needed: scheduleMemory, bound: options.memoryBound, tensor: ScheduleTables.modulationName)
+        }
+        let streamMemory = try workingSet.needed(tensors.filter { $0.row.role != .schedule })
         // The writer keeps its frames while the cache is computed from the file that it has just completed.
         let cacheMemory = (prefixCache?.memory ?? 0) + workingSet.fixedByteCount
         guard cacheMemory <= options.memoryBound else {
@@ -40,15 +49,7 @@ package struct ConversionPlan: Sendable {
         guard certificateMemory <= options.memoryBound else {
             throw .memoryBound(needed: certificateMemory, bound: options.memoryBound, tensor: Component.certificate.rawValue)
         }
-        if options.frozenSchedule != nil, !components.contains(.transformer) {
-            throw .component(Component.transformer.rawValue, message: "is not packed, and a frozen schedule is a part of it; leave out --freeze-steps")
-        }
-        let computed = tensors.filter { $0.row.role == .schedule }
-        let scheduleMemory = computed.isEmpty ? 0 : workingSet.fixedByteCount + ScheduleTensors.memory(computed)
-        guard scheduleMemory <= options.memoryBound else {
-            throw .memoryBound(needed: scheduleMemory, bound: options.memoryBound, tensor: ScheduleTables.modulationName)
-        }
-        memoryNeeded = max(try workingSet.needed(tensors.filter { $0.row.role != .schedule }), cacheMemory, scheduleMemory, certificateMemory)
+        memoryNeeded = max(streamMemory, cacheMemory, scheduleMemory, certificateMemory)
     }
 
     /// Bytes in use while the layers of the checkpoint run, one at a time: the largest one's weights in float32, and of one weight what it is read

@@ -17,13 +17,21 @@ package struct Depthwise: Sendable {
 
     /// x [h, w, channels] to the same shape.
     package func callAsFunction(_ x: Tensor) throws(AllocationError) -> Tensor {
-        let (height, width, channels) = (x.shape[0], x.shape[1], x.shape[2])
-        precondition(channels == weight.columns)
+        try self(x, maps: 1, height: x.shape[0], width: x.shape[1])
+    }
+
+    /// Maps `x` of `height` x `width` pixels one below the other, to the same shape.
+    func callAsFunction(_ x: Tensor, maps: Int, height: Int, width: Int) throws(AllocationError) -> Tensor {
+        precondition(x.count == maps * height * width * channels)
         var result = try Tensor(x.shape, zeroed: false)
         let (source, target) = unsafe (SharedPointer(reading: x.pointer), SharedPointer(result.mutablePointer))
-        Parallel.forEach(height) { range in
-            unsafe ck_depthwise(
-                isa, source.pointer, weight.pointer, bias?.pointer, target.pointer, height, width, channels, kernel, range.lowerBound, range.upperBound)
+        Parallel.forEach(maps * height) { range in
+            for row in range {
+                let offset = row / height * height * width * channels
+                unsafe ck_depthwise(
+                    isa, source.pointer + offset, weight.pointer, bias?.pointer, target.pointer + offset, height, width, channels, kernel, row % height,
+                    row % height + 1)
+            }
         }
         return result
     }

@@ -33,35 +33,40 @@ package struct GatedConvolution: Sendable {
 
     /// x [h, w, channels] to the same shape.
     package func callAsFunction(_ x: Tensor) throws(AllocationError) -> Tensor {
-        let result = try project(try expanded(x))
+        try self(x, maps: 1, height: x.shape[0], width: x.shape[1])
+    }
+
+    /// Maps `x` of `height` x `width` tokens one below the other, to the same shape.
+    func callAsFunction(_ x: Tensor, maps: Int, height: Int, width: Int) throws(AllocationError) -> Tensor {
+        let result = try project(try expanded(x, maps, height, width)).reshaped(x.shape)
         return try norm?(result) ?? result
     }
 
-    /// residual [h * w, channels] += gate * (the FFN of rows packed as `rowType` says).
-    func add(_ rows: PackedRows, height: Int, width: Int, to residual: inout Tensor, gate: Tensor) throws(AllocationError) {
-        try project.add(try expanded(rows, height: height, width: width), to: &residual, gate: gate)
+    /// residual [maps * h * w, channels] += gate * (the FFN of rows packed as `rowType` says).
+    func add(_ rows: PackedRows, maps: Int, height: Int, width: Int, to residual: inout Tensor, gate: Tensor) throws(AllocationError) {
+        try project.add(try expanded(rows, maps, height, width), to: &residual, gate: gate)
     }
 
     /// How rows are to be packed for `add`; nil where the fusion does not apply.
     var rowType: PackedType? { fused ? value.rowType : nil }
 
-    private func expanded(_ x: Tensor) throws(AllocationError) -> Tensor {
-        let (height, width) = (x.shape[0], x.shape[1])
+    private func expanded(_ x: Tensor, _ maps: Int, _ height: Int, _ width: Int) throws(AllocationError) -> Tensor {
         if let rowType {
-            let rows = try unsafe PackedRows(x.pointer, rows: height * width, columns: value.inputs, as: rowType)
+            let rows = try unsafe PackedRows(x.pointer, rows: maps * height * width, columns: value.inputs, as: rowType)
             withExtendedLifetime(x) {}
-            return try expanded(rows, height: height, width: width)
+            return try expanded(rows, maps, height, width)
         }
-        var hidden = try LinearGroup([value, gate])(x.reshaped([height * width, value.inputs]))
+        var hidden = try LinearGroup([value, gate])(x.reshaped([maps * height * width, value.inputs]))
         Activation.silu.apply(&hidden)
-        return try GatedUnit.silu(try depthwise(hidden.reshaped([height, width, hidden.columns])))
+        return try GatedUnit.silu(try depthwise(hidden, maps: maps, height: height, width: width))
     }
 
-    private func expanded(_ rows: PackedRows, height: Int, width: Int) throws(AllocationError) -> Tensor {
+    private func expanded(_ rows: PackedRows, _ maps: Int, _ height: Int, _ width: Int) throws(AllocationError) -> Tensor {
         let (hidden, panel) = (value.outputs, ck_packed_panel())
         // An odd number of cache lines, so that neighbours do not fall into the same few sets of the first-level cache.
         let stride = 2 * panel + 16
-        var result = try Tensor([height, width, hidden], zeroed: false)
+        precondition(rows.count == maps * height * width)
+        var result = try Tensor([rows.count, hidden], zeroed: false)
         let target = unsafe SharedPointer(result.mutablePointer)
         let mapBytes = rows.count * stride * MemoryLayout<Float>.stride
         let scratchBytes = mapBytes + 2 * value.scratchBytes(channels: panel)
@@ -78,11 +83,16 @@ package struct GatedConvolution: Sendable {
                     unsafe value.multiply(rows, band, values, channels, to: map + row * stride, stride: stride, .init(silu: true))
                     unsafe gate.multiply(rows, band, gates, channels, to: map + row * stride + panel, stride: stride, .init(silu: true))
                     // Rows of pixels whose neighbours are there, while they are in the first-level cache.
-                    let ready = band.upperBound == rows.count ? height : max(gated, band.upperBound / width - 1)
-                    unsafe ck_depthwise_glu(
-                        isa, map, map + panel, stride, a.weight, b.weight, depthwise.channels, a.bias, b.bias, target.pointer + start, hidden, height, width,
-                        channels.count, gated, ready)
-                    gated = ready
+                    let ready = band.upperBound == rows.count ? maps * height : max(gated, band.upperBound / width - 1)
+                    while gated < ready {
+                        let first = gated / height * height
+                        let end = min(ready, first + height)
+                        let own = unsafe map + first * width * stride
+                        unsafe ck_depthwise_glu(
+                            isa, own, own + panel, stride, a.weight, b.weight, depthwise.channels, a.bias, b.bias,
+                            target.pointer + first * width * hidden + start, hidden, height, width, channels.count, gated - first, end - first)
+                        gated = end
+                    }
                 }
             }
         }

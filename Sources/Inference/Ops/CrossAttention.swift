@@ -23,20 +23,27 @@ package struct PackedKeyValues: Sendable {
     private static let rowsPerItem = 256
 
     /// softmax(q k^T / sqrt(headDimension)) v for queries `[rows, heads * headDimension]`, in the same shape.
-    package func attend(_ queries: Tensor) throws(AllocationError) -> Tensor {
-        let (rows, width) = (queries.rows, heads * headDimension)
-        precondition(queries.columns == width)
-        var output = try Tensor([rows, width], zeroed: false)
+    package func attend(_ queries: Tensor) throws(AllocationError) -> Tensor { try Self.attend(queries, to: [self]) }
+
+    /// The same for equally many rows of queries for each of several prompts, one below the other.
+    /// - Precondition: at least one prompt; all are of one model.
+    package static func attend(_ queries: Tensor, to prompts: [PackedKeyValues]) throws(AllocationError) -> Tensor {
+        let (heads, headDimension) = (prompts[0].heads, prompts[0].headDimension)
+        let (rows, width) = (queries.rows / prompts.count, heads * headDimension)
+        precondition(queries.columns == width && rows * prompts.count == queries.rows)
+        var output = try Tensor([queries.rows, width], zeroed: false)
         let (source, target) = unsafe (SharedPointer(reading: queries.pointer), SharedPointer(output.mutablePointer))
-        let parts = (rows + Self.rowsPerItem - 1) / Self.rowsPerItem
+        let parts = (rows + rowsPerItem - 1) / rowsPerItem
+        let scratchBytes = prompts.reduce(0) { max($0, ck_cross_attention_scratch($1.tokens, headDimension)) }
         let scale = 1 / Double(headDimension).squareRoot()
         // A head's keys and values stay in the cache while its queries pass.
-        try unsafe Parallel.forEach(heads * parts, scratchBytes: ck_cross_attention_scratch(tokens, headDimension)) { range, scratch in
+        try unsafe Parallel.forEach(prompts.count * heads * parts, scratchBytes: scratchBytes) { range, scratch in
             for item in range {
-                let (head, start) = (item / parts, item % parts * Self.rowsPerItem)
+                let (number, head, part) = (item / (heads * parts), item / parts % heads, item % parts)
+                let (prompt, first) = (prompts[number], number * rows + part * rowsPerItem)
                 unsafe ck_cross_attention(
-                    isa, source.pointer + start * width, width, packed.bytes.baseAddress!, target.pointer + start * width, width, scratch,
-                    min(Self.rowsPerItem, rows - start), tokens, headDimension, head, head + 1, scale)
+                    isa, source.pointer + first * width, width, prompt.packed.bytes.baseAddress!, target.pointer + first * width, width, scratch,
+                    min(rowsPerItem, rows - part * rowsPerItem), prompt.tokens, headDimension, head, head + 1, scale)
             }
         }
         withExtendedLifetime((queries, output)) {}

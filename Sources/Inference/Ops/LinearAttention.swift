@@ -32,17 +32,22 @@ package enum LinearAttention {
     }
 
     /// Attends over the tokens of `qkv` [tokens, 3 * width], into the columns of `output` from `column` on.
-    package static func apply(_ qkv: Tensor, _ layout: Layout, into output: inout Tensor, column: Int = 0) {
+    /// - Parameter maps: so many maps of equally many tokens lie one below the other, each of which attends to itself.
+    package static func apply(_ qkv: Tensor, _ layout: Layout, into output: inout Tensor, column: Int = 0, maps: Int = 1) {
         let width = layout.heads * layout.headDimension
         precondition(qkv.columns == 3 * width && output.rows == qkv.rows && column + width <= output.columns)
-        let (tokens, stride, outputStride) = (qkv.rows, qkv.columns, output.columns)
+        precondition(qkv.rows % maps == 0)
+        let (tokens, stride, outputStride) = (qkv.rows / maps, qkv.columns, output.columns)
         let (source, target) = unsafe (SharedPointer(reading: qkv.pointer), SharedPointer(output.mutablePointer + column))
-        Parallel.forEach(layout.heads) { range in
-            let queries = unsafe source.pointer
-            let done = unsafe ck_linear_attention_f32(
-                isa, queries, stride, queries + layout.keyColumn, stride, queries + layout.valueColumn, stride, target.pointer, outputStride, tokens,
-                layout.headDimension, layout.headStride, range.lowerBound, range.upperBound, true, 1e-15)
-            precondition(done, "head dimensions are bounded by the configuration")
+        Parallel.forEach(maps * layout.heads) { range in
+            for item in range {
+                let (map, head) = (item / layout.heads, item % layout.heads)
+                let queries = unsafe source.pointer + map * tokens * stride
+                let done = unsafe ck_linear_attention_f32(
+                    isa, queries, stride, queries + layout.keyColumn, stride, queries + layout.valueColumn, stride,
+                    target.pointer + map * tokens * outputStride, outputStride, tokens, layout.headDimension, layout.headStride, head, head + 1, true, 1e-15)
+                precondition(done, "head dimensions are bounded by the configuration")
+            }
         }
     }
 }

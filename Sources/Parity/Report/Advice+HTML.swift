@@ -20,8 +20,7 @@ extension Advice {
             ]
         }
         let columns = ["Place", "Layer", "Gain dB", "Standard error", "Draws", "Added bytes"]
-        parts.append(HTML.folded("All \(layers.count) layers that were tried", HTML.table(columns, rows.map { HTML.Row($0) }, numbersFrom: 2)))
-        if !others.isEmpty { parts.append(HTML.folded("The \(others.count) layers that were not", HTML.list(others))) }
+        parts.append(HTML.folded("All \(layers.count) layers", HTML.table(columns, rows.map { HTML.Row($0) }, numbersFrom: 2)))
         return parts.joined()
     }
 

@@ -9,8 +9,6 @@ package struct Advice: Sendable {
     package let sqnr: Double
     /// The quantized layers of the part that were left out in turn, best to keep first.
     package let layers: [Layer]
-    /// Those that were not, since an estimate found them to matter less; it orders them.
-    package let others: [String]
     /// All advised layers kept at once: measured, not summed. Nil where none is advised.
     package let together: Together?
     /// The lead of the last advised layer over the next, in dB; nil where there is no next.
@@ -61,14 +59,13 @@ package struct Advice: Sendable {
     }
 
     package init(
-        title: String, method: String, judgedBy: String, sqnr: Double, layers: [Layer], others: [String] = [], together: Together?, margin: Margin?
+        title: String, method: String, judgedBy: String, sqnr: Double, layers: [Layer], together: Together?, margin: Margin?
     ) {
         self.title = title
         self.method = method
         self.judgedBy = judgedBy
         self.sqnr = sqnr
         self.layers = layers
-        self.others = others
         self.together = together
         self.margin = margin
     }

@@ -5,7 +5,7 @@ extension Advice {
         [
             "title": .string(title), "method": .string(method), "judged_by": .string(judgedBy), "sqnr_db": .finite(sqnr),
             "rules": .array(rules.map { .string($0) }), "layers": .array(layers.map(\.json)),
-            "others": .array(others.map { .string($0) }), "together": together?.json ?? .null,
+            "together": together?.json ?? .null,
             "margin": margin?.json ?? .null,
         ]
     }

@@ -1,4 +1,4 @@
-/// Figures as horizontal bars of inline SVG, each with its label before and its figure behind it.
+/// Figures as horizontal bars of inline SVG, each with its label and its figure before it: where a screen is narrow, the ends of bars are out of sight.
 struct BarChart {
     struct Bar {
         let label: String
@@ -22,13 +22,13 @@ struct BarChart {
         let finite = bars.filter(\.value.isFinite)
         let reach = finite.map { abs($0.value) + ($0.spread.flatMap { $0.isFinite ? $0 : nil } ?? 0) }.max() ?? 0
         guard reach > 0 else { return "" }
-        let left = min(300, 12 + characterWidth * Double(bars.map(\.label.count).max() ?? 0))
-        let right = 12 + characterWidth * Double(bars.map(\.figure.count).max() ?? 0)
+        let labels = min(300, 12 + characterWidth * Double(bars.map(\.label.count).max() ?? 0))
+        let left = labels + 12 + characterWidth * Double(bars.map(\.figure.count).max() ?? 0)
         // Negative values grow to the left of the same base.
         let least = min(0, finite.map { $0.value - ($0.spread ?? 0) }.filter(\.isFinite).min() ?? 0)
         let most = max(0, finite.map { $0.value + ($0.spread ?? 0) }.filter(\.isFinite).max() ?? 0)
-        func x(_ value: Double) -> Double { left + (width - left - right) * (value - least) / max(most - least, .leastNormalMagnitude) }
-        let lines = bars.enumerated().map { index, bar in line(bar, top: 4 + row * Double(index), labelEnd: left - 8, figureStart: width - right + 8, x) }
+        func x(_ value: Double) -> Double { left + (width - left - 8) * (value - least) / max(most - least, .leastNormalMagnitude) }
+        let lines = bars.enumerated().map { index, bar in line(bar, top: 4 + row * Double(index), labelEnd: labels - 8, figureEnd: left - 8, x) }
         let height = 8 + row * Double(bars.count)
         return """
             <figure class="chart bars"><svg viewBox="0 0 \(n(width)) \(n(height))" role="img" aria-label="\(HTML.escaped(title))">
@@ -38,10 +38,10 @@ struct BarChart {
             """
     }
 
-    private func line(_ bar: Bar, top: Double, labelEnd: Double, figureStart: Double, _ x: (Double) -> Double) -> String {
+    private func line(_ bar: Bar, top: Double, labelEnd: Double, figureEnd: Double, _ x: (Double) -> Double) -> String {
         let base = n(top + row - 6)
         let label = "<text class=\"axis\" text-anchor=\"end\" x=\"\(n(labelEnd))\" y=\"\(base)\">\(HTML.escaped(bar.label))</text>"
-        let figure = "<text class=\"figure\" x=\"\(n(figureStart))\" y=\"\(base)\">\(HTML.escaped(bar.figure))</text>"
+        let figure = "<text class=\"figure\" text-anchor=\"end\" x=\"\(n(figureEnd))\" y=\"\(base)\">\(HTML.escaped(bar.figure))</text>"
         guard bar.value.isFinite else { return label + figure }
         let (from, to) = (min(x(0), x(bar.value)), max(x(0), x(bar.value)))
         let kind = bar.isMarked ? "marked" : "bar"

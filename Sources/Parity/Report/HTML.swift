@@ -36,7 +36,8 @@ enum HTML {
     static func list(_ items: [String]) -> String { "<ul>" + items.map { "<li>\(escaped($0))</li>" }.joined() + "</ul>" }
 
     /// A table in a box of its own that scrolls sideways on narrow screens; columns from `numbersFrom` on are aligned right.
-    static func table(_ columns: [String], _ rows: [Row], numbersFrom: Int = .max) -> String {
+    /// - Parameter stacks: whether narrow screens show the cells of a row one below the other instead; for the ladder, whose columns `style` names.
+    static func table(_ columns: [String], _ rows: [Row], numbersFrom: Int = .max, stacks: Bool = false) -> String {
         func cell(_ tag: String, _ index: Int, _ text: String) -> String {
             // Sentences wrap, names and figures do not.
             let kind = index >= numbersFrom ? " class=\"n\"" : text.utf8.count > 40 ? " class=\"t\"" : ""
@@ -48,7 +49,8 @@ enum HTML {
             let title = row.hint.map { " title=\"\(escaped($0))\"" } ?? ""
             return "<tr class=\"\(classes)\"\(title)>" + row.cells.enumerated().map { cell("td", $0.offset, $0.element) }.joined() + "</tr>"
         }
-        return "<div class=\"wide\"><table><thead><tr>\(head)</tr></thead><tbody>\n\(body.joined(separator: "\n"))</tbody></table></div>"
+        let box = stacks ? "wide stacked" : "wide"
+        return "<div class=\"\(box)\"><table><thead><tr>\(head)</tr></thead><tbody>\n\(body.joined(separator: "\n"))</tbody></table></div>"
     }
 
     /// Something that is out of sight until it is asked for; printed pages show it.
@@ -98,5 +100,8 @@ enum HTML {
         .figure { fill: var(--text); font-size: 12px; font-variant-numeric: tabular-nums; } .bars { max-width: 860px; } .bars svg { min-width: 560px; } .key.area { height: 10px; border: 0; background: var(--fill); margin-left: 16px; }
         .histograms { display: grid; grid-template-columns: repeat(auto-fill, minmax(290px, 1fr)); gap: 8px 20px; } .histogram { margin: 0; } .histogram svg { min-width: 0; } .histogram figcaption { overflow-wrap: anywhere; }
         summary { color: var(--soft); cursor: pointer; }
+        @media screen and (max-width: 600px) { .stacked thead { display: none; } .stacked table, .stacked tbody, .stacked tr, .stacked td { display: block; } .stacked tr { padding: 6px 8px; border-bottom: 1px solid var(--line); }
+          .stacked td { border: 0; padding: 0; white-space: normal; overflow-wrap: anywhere; color: var(--soft); } .stacked td:nth-child(-n+2) { display: inline-block; margin-right: 8px; } .stacked td:nth-child(3) { color: var(--text); font-weight: 600; } .stacked tr.bad td { color: var(--bad); }
+          .stacked td:nth-child(5)::before { content: "Gate: "; } .stacked td:nth-child(6)::before { content: "Margin: "; } .stacked td:nth-child(7)::before { content: "Why: "; } }
         """
 }

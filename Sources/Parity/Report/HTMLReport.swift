@@ -32,7 +32,7 @@ extension ParityReport {
 
     private var rungsTable: String {
         let rows = rungs.map { HTML.Row([$0.id, $0.passed ? "OK" : "FAIL", $0.claim, $0.measure, $0.gate, $0.margin, $0.reason], passed: $0.passed) }
-        return HTML.table(["", "", "Claim", "Measured", "Gate", "Margin", "Why this gate"], rows)
+        return HTML.table(["", "", "Claim", "Measured", "Gate", "Margin", "Why this gate"], rows, stacks: true)
     }
 
     private var histogramGrid: String {

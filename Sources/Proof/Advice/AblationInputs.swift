@@ -55,11 +55,11 @@ struct AblationInputs {
             features = encoded
         } else if pipeline.has(.textEncoder) {
             features = try pipeline.promptFeatures(GenerationRequest(prompt: prompt))
+            known[prompt] = features
         } else {
-            var numbers = TestNumbers(seed: UInt64(1000 + index % Self.prompts.count))
+            var numbers = TestNumbers(seed: UInt64(1000 + index))
             features = try wrap { () throws(AllocationError) in try numbers.tensor([Self.tokens, transformer.captionChannels]) }
         }
-        known[prompt] = features
         return try wrap { () throws(AllocationError) in
             var noises: [Tensor] = []
             for _ in 0...flows.count { noises.append(try Tensor(shape, generator.randn(shape.elementCount))) }

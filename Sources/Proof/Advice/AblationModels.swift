@@ -13,11 +13,6 @@ struct AblationModels {
 
     var exact: ModelParts { parts(fused) }
     var layers: Int { configuration.transformer.layers }
-    /// Whether a run of it is the work of seconds.
-    var isLarge: Bool {
-        let transformer = configuration.transformer
-        return transformer.layers * transformer.width * transformer.width > 1 << 24
-    }
     func parts(_ weights: any WeightSource) -> ModelParts { ModelParts(configuration, from: weights) }
 
     /// The file's weights with some layers as a rule for 16 bits would keep them.
@@ -46,20 +41,23 @@ struct AblationModels {
         let height: Int
         let width: Int
 
-        /// Runs a block on the tokens of each draw in place.
-        func advance(_ tokens: inout [Tensor], _ block: ModelParts.ResidentBlock, _ conditions: Conditions) throws(InferenceError) {
-            for draw in tokens.indices {
-                let keyValues = try block.keyValues(of: conditions.captions[draw])
-                try block.apply(&tokens[draw], modulation: conditions.modulation, keyValues: keyValues, height: height, width: width)
-            }
+        /// Runs a block on tokens in place.
+        /// - Parameter draws: of which draw each of them is.
+        func advance(
+            _ tokens: inout [Tensor], of draws: [Int], _ block: ModelParts.ResidentBlock, _ conditions: Conditions
+        ) throws(InferenceError) {
+            guard !tokens.isEmpty else { return }
+            var known: [Int: PackedKeyValues] = [:]
+            for draw in Set(draws) { known[draw] = try block.keyValues(of: conditions.captions[draw]) }
+            let keyValues = draws.compactMap { known[$0] }
+            try block.apply(&tokens, modulation: conditions.modulation, keyValues: keyValues, height: height, width: width)
         }
 
         /// What a block makes of the tokens of each draw.
         func advanced(_ tokens: [Tensor], _ block: ModelParts.ResidentBlock, _ conditions: Conditions) throws(InferenceError) -> [Tensor] {
-            var copies: [Tensor] = []
-            for x in tokens { copies.append(try wrap { () throws(AllocationError) in try x.copy() }) }
-            try advance(&copies, block, conditions)
-            return copies
+            var result = tokens
+            try advance(&result, of: Array(tokens.indices), block, conditions)
+            return result
         }
     }
 
@@ -81,10 +79,7 @@ struct AblationModels {
 
     /// The pictures of latents, `[imageChannels, height, width]`.
     func pictures(_ vae: AutoencoderConfiguration, _ weights: any WeightSource, _ latents: [Tensor]) throws(InferenceError) -> [Tensor] {
-        let decoder = AutoencoderDecoder(vae, from: weights)
-        var result: [Tensor] = []
-        for input in latents { result.append(try decoder.decode(input)) }
-        return result
+        try AutoencoderDecoder(vae, from: weights).decode(latents)
     }
 
     /// ||other - reference||² / ||reference||².

@@ -15,19 +15,27 @@ package struct Advisor {
         /// Layers to advise.
         package var places = 3
         package var steps = 2
-        /// Draws between two looks at which layers still have a chance.
-        package var drawsPerRound = 16
-        /// After so many rounds a close race is left undecided.
-        package var mostRounds = 3
+        /// Draws before the first look at which layers still have a chance; before each further look there are four times as many.
+        package var firstDraws = 2
+        /// After so many draws a close race is left undecided.
+        package var mostDraws = 16
+        /// The most products of a number with a weight that a round after the first takes, whatever the size of the model: a minute of two cores.
+        package var roundProducts = 8e12
+        /// The number of the first draw: others are other inputs.
+        package var firstDraw = 0
         /// The largest side of the latents; the model's own where that is smaller.
         package var mostSide = 8
-        /// The most layers that are all left out in turn; of more, those that an estimate finds to matter.
-        package var mostCandidates = 40
-        /// Draws of the estimate, and of the decoder's pictures.
-        package var screeningDraws = 1
-        package var pictures = 4
+        /// The same of the decoder's pictures.
+        package var firstPictures = 2
+        package var mostPictures = 16
+        /// The largest side of the latents that the decoder is given.
+        package var mostPictureSide = 4
 
         package init() {}
+
+        /// How many draws, all candidates' together, a round may take.
+        /// - Parameter products: of one draw of one candidate.
+        func work(_ products: Double) -> Int { Int(min(1e9, roundProducts / products)) }
     }
 
     /// The prompts of the draws: draw i has prompt i modulo their number, and the noise of seed i.
@@ -55,8 +63,11 @@ package struct Advisor {
             var ablation = try TransformerAblation(models, options, pipeline)
             if !layers.isEmpty { advice.append(try ablation.advise(layers, progress)) }
             guard let vae = models.configuration.vae, !convolutions.isEmpty else { return }
-            let latents = try ablation.latents(models.isLarge ? max(2, options.pictures / 2) : options.pictures)
-            advice.append(try DecoderAblation(models: models, vae: vae, places: options.places).advise(convolutions, latents, progress))
+            let decoder = DecoderAblation(models: models, vae: vae, options: options)
+            advice.append(
+                try decoder.advise(convolutions, progress) { draws throws(InferenceError) in
+                    try ablation.corners(draws, side: options.mostPictureSide)
+                })
         } catch { throw .inference(error) }
     }
 }
@@ -64,12 +75,10 @@ package struct Advisor {
 extension AblationModels {
     /// The advice of a race over candidates.
     /// - Parameters:
-    ///   - rest: the candidates that were not in the race, by their estimate.
     ///   - sqnr: of the file as it is, by draw.
     ///   - together: what the best gain together, by draw.
     func advice(
-        _ title: String, method: String, judgedBy: String, _ candidates: [TensorEntry], _ race: LeaveOneOut, rest: [TensorEntry] = [], sqnr: [Double],
-        together: [Double]
+        _ title: String, method: String, judgedBy: String, _ candidates: [TensorEntry], _ race: LeaveOneOut, sqnr: [Double], together: [Double]
     ) throws(InferenceError) -> Advice {
         var layers: [Advice.Layer] = []
         for (place, index) in race.ranking.enumerated() {
@@ -82,9 +91,9 @@ extension AblationModels {
         let sum = layers.reduce(0) { $0 + ($1.keep?.addedBytes ?? 0) }
         let joint = LeaveOneOut.statistics(together)
         return Advice(
-            title: title, method: method, judgedBy: judgedBy, sqnr: LeaveOneOut.statistics(sqnr).mean, layers: layers, others: rest.map(\.name),
+            title: title, method: method, judgedBy: judgedBy, sqnr: LeaveOneOut.statistics(sqnr).mean, layers: layers,
             together: Advice.Together(gain: joint.mean, standardError: joint.standardError, addedBytes: sum),
-            margin: race.margin.map { Advice.Margin(lead: $0.mean, standardError: $0.standardError, isDistinct: race.isDecided) })
+            margin: race.margin.map { Advice.Margin(lead: $0.mean, standardError: $0.standardError, isDistinct: race.isDecided && !race.isCut) })
     }
 
     /// By how much the planes of the file grow when the tensor is kept.

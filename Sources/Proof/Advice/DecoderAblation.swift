@@ -7,28 +7,42 @@ import Tensors
 struct DecoderAblation {
     let models: AblationModels
     let vae: AutoencoderConfiguration
-    let places: Int
+    let options: Advisor.Options
 
-    /// - Parameter latents: the checkpoint's, of unit variance; at least one.
-    func advise(_ candidates: [TensorEntry], _ latents: [Tensor], _ progress: (String) -> Void) throws(InferenceError) -> Advice {
-        progress("what each of \(candidates.count) layers of the decoder gains in 16 bits")
-        var inputs: [Tensor] = []
-        for latent in latents { inputs.append(try wrap { () throws(AllocationError) in try latent.scaled(by: 1 / vae.scalingFactor) }) }
-        let expected = try models.pictures(vae, models.fused, inputs)
-        func errors(_ weights: any WeightSource) throws(InferenceError) -> [Double] {
-            zip(expected, try models.pictures(vae, weights, inputs)).map(AblationModels.error)
+    /// For each pixel of the latents: a weight of a later stage meets hundreds of pixels, but most weights are in the first.
+    private static let productsPerWeight = 25.0
+
+    /// - Parameter latents: the checkpoint's of some draws, of unit variance and all of one shape.
+    /// - Precondition: at least one candidate.
+    func advise(
+        _ candidates: [TensorEntry], _ progress: (String) -> Void, latents: (Range<Int>) throws(InferenceError) -> [Tensor]
+    ) throws(InferenceError) -> Advice {
+        var race = LeaveOneOut(candidates: candidates.count, places: options.places)
+        var (inputs, expected, own): ([Tensor], [Tensor], [Double]) = ([], [], [])
+        let pixels = Double(options.mostPictureSide * options.mostPictureSide)
+        let products = Self.productsPerWeight * pixels * candidates.reduce(0) { $0 + Double($1.shape.elementCount) }
+        let work = options.work(products)
+        try race.run(first: options.firstPictures, most: options.mostPictures, work: work) { draws, running throws(InferenceError) in
+            progress("what each of \(running.count) layers of the decoder gains in 16 bits, after \(draws.lowerBound) draws")
+            var fresh: [Tensor] = []
+            for latent in try latents(draws) { fresh.append(try wrap { () throws(AllocationError) in try latent.scaled(by: 1 / vae.scalingFactor) }) }
+            let pictures = try models.pictures(vae, models.fused, fresh)
+            func errors(_ weights: any WeightSource) throws(InferenceError) -> [Double] {
+                zip(pictures, try models.pictures(vae, weights, fresh)).map(AblationModels.error)
+            }
+            let base = try errors(models.packed)
+            var kept = [[Double]](repeating: [], count: fresh.count)
+            for candidate in running {
+                for (draw, error) in try errors(models.keeping([candidates[candidate]])).enumerated() { kept[draw].append(error) }
+            }
+            (inputs, expected, own) = (inputs + fresh, expected + pictures, own + base)
+            return zip(base, kept).map { [($0, $1)] }
         }
-        let own = try errors(models.packed)
-        var kept = [[Double]](repeating: [], count: inputs.count)
-        for entry in candidates {
-            for (draw, error) in try errors(models.keeping([entry])).enumerated() { kept[draw].append(error) }
-        }
-        var race = LeaveOneOut(candidates: candidates.count, places: places)
-        for draw in inputs.indices { race.add(steps: [(own[draw], kept[draw])]) }
-        let together = try errors(models.keeping(race.ranking.prefix(race.places).map { candidates[$0] }))
+        let best = models.keeping(race.ranking.prefix(race.places).map { candidates[$0] })
+        let together = zip(expected, try models.pictures(vae, best, inputs)).map(AblationModels.error)
         let method =
             "Each layer in turn was taken from the checkpoint in 16 bits and everything else left as in the file: by so much the error of the decoded picture "
-            + "falls. Both decoders were given the checkpoint's final latents of \(latents[0].shape[1]) x \(latents[0].shape[2])."
+            + "falls. Both decoders were given the checkpoint's final latents, \(inputs[0].shape[1]) x \(inputs[0].shape[2]) of a draw. \(LeaveOneOut.method)"
         return try models.advice(
             "Layers of the decoder to keep in 16 bits", method: method, judgedBy: "picture", candidates, race, sqnr: own.map(LeaveOneOut.sqnr),
             together: zip(together, own).map { LeaveOneOut.sqnr($0) - LeaveOneOut.sqnr($1) })

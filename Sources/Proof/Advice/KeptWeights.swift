@@ -45,17 +45,3 @@ extension TensorEntry {
     /// Whether the tensor is stored in fewer than 16 bits.
     var isQuantized: Bool { scheme.isQuantized }
 }
-
-/// The checkpoint's weights, but for one that is the file's.
-struct QuantizedWeights: WeightSource {
-    /// With the file's fusions.
-    let checkpoint: CheckpointWeights
-    let file: PackedWeights
-    let quantized: String
-
-    var fusions: Fusions { checkpoint.fusions }
-    func configuration(_ name: String) throws(WeightError) -> JSONValue { try checkpoint.configuration(name) }
-    func tokenizer() throws(WeightError) -> [UInt8] { try checkpoint.tokenizer() }
-    func contains(_ name: String) -> Bool { checkpoint.contains(name) }
-    func weight(_ name: String) throws(WeightError) -> StoredWeight { name == quantized ? try file.weight(name) : try checkpoint.weight(name) }
-}

@@ -2,16 +2,19 @@ import Parity
 
 /// What leaving one quantized layer out of the quantization gains, layer by layer, over several draws of inputs.
 ///
-/// A layer that is clearly not among the best needs no further draw: what decides is between those about the last place.
-struct LeaveOneOut {
+/// Successive elimination: a layer that is clearly not among the best needs no further draw, what decides is between those about the last place.
+/// All are measured on the same inputs and held against each other draw by draw, since most of what a draw does it does to all of them.
+package struct LeaveOneOut {
     /// By candidate, by draw: by how many dB the error falls.
-    private(set) var gains: [[Double]]
+    package private(set) var gains: [[Double]]
     /// The candidates that still have a chance, by index.
-    private(set) var running: [Int]
+    package private(set) var running: [Int]
+    /// Whether some were given up that were not clearly behind, since the work for all of them was too much.
+    package private(set) var isCut = false
     /// How many layers are wanted.
-    let places: Int
+    package let places: Int
 
-    init(candidates: Int, places: Int) {
+    package init(candidates: Int, places: Int) {
         gains = [[Double]](repeating: [], count: candidates)
         running = Array(0..<candidates)
         self.places = min(places, candidates)
@@ -19,13 +22,44 @@ struct LeaveOneOut {
 
     /// Standard errors apart at which two layers count as told apart.
     static let certain = 3.0
+    /// With fewer draws nothing is decided: a standard error of two or three says little.
+    static let fewest = 8
     /// Standard errors behind the last place at which a layer is given up.
     static let hopeless = 5.0
     /// Relative error powers below are float32's own.
     private static let leastError = 1e-14
 
-    /// Takes one draw: the file's error power, and that of each running candidate in their order, each over the same steps.
-    mutating func add(steps: [(error: Double, kept: [Double])]) {
+    /// The error powers of one draw, by step: the file's, and that of each running candidate in their order.
+    package typealias Steps = [(error: Double, kept: [Double])]
+
+    /// Measures until the last place is decided, or `most` draws are taken.
+    ///
+    /// The second look has four times the draws of the first, and so on: while there are many candidates each has few draws.
+    /// - Parameters:
+    ///   - work: the most draws of a round after the first, all candidates' together; the best and the next go on in any case.
+    ///   - measure: gives what some draws do, for the candidates that are running.
+    package mutating func run<Failure: Error>(
+        first: Int, most: Int, work: Int = .max, _ measure: (_ draws: Range<Int>, _ running: [Int]) throws(Failure) -> [Steps]
+    ) throws(Failure) {
+        var count = 0
+        while true {
+            let draws = count..<min(max(1, first, 4 * count), max(1, most))
+            for steps in try measure(draws, running) { add(steps: steps) }
+            count = draws.upperBound
+            if count >= most || isDecided && count >= Self.fewest { return }
+            giveUpHopeless()
+            goOn(with: max(places + 1, work / (min(4 * count, most) - count)))
+        }
+    }
+
+    /// How it goes about it, for the report.
+    static let method =
+        "All layers start; after each round those are given up that the last place leads by more than \(Int(hopeless)) standard errors, and the rest is measured "
+        + "on four times the draws, until the last place leads all that follow by \(Int(certain)) or the most draws are taken. "
+        + "Where these are more layers than there is work for, only the best go on, and the last place counts as undecided."
+
+    /// Takes one draw.
+    mutating func add(steps: Steps) {
         for (place, candidate) in running.enumerated() {
             let decibels = steps.map { Self.sqnr($0.kept[place]) - Self.sqnr($0.error) }
             gains[candidate].append(decibels.reduce(0, +) / Double(steps.count))
@@ -39,7 +73,7 @@ struct LeaveOneOut {
     static func statistics(_ values: [Double]) -> (mean: Double, standardError: Double) { (mean(values), standardError(values)) }
 
     /// All candidates, best first. Those that were given up follow those that were not.
-    var ranking: [Int] {
+    package var ranking: [Int] {
         let behind = gains.indices.filter { !running.contains($0) }
         func sorted(_ list: [Int]) -> [Int] { list.sorted { (mean($0), $1) > (mean($1), $0) } }
         return sorted(running) + sorted(behind)
@@ -57,27 +91,38 @@ struct LeaveOneOut {
     }
 
     /// The lead of the last place over the next; nil where there is no next.
-    var margin: (mean: Double, standardError: Double)? {
+    package var margin: (mean: Double, standardError: Double)? {
         let order = ranking
         return places > 0 && order.count > places ? lead(order[places - 1], over: order[places]) : nil
     }
 
-    /// Whether the last place and the next are told apart.
-    var isDecided: Bool {
-        guard let margin else { return true }
-        return margin.mean > 0 && margin.mean >= Self.certain * margin.standardError
+    /// Whether the last place is told apart from all that follow.
+    package var isDecided: Bool { behind.allSatisfy { $0.distance >= Self.certain } }
+
+    /// Gives up all but the best, however close the others are.
+    private mutating func goOn(with count: Int) {
+        guard count < running.count else { return }
+        running = ranking.prefix(count).sorted()
+        isCut = true
     }
 
     /// Gives up the candidates that are far behind the last place.
     mutating func giveUpHopeless() {
-        let order = ranking
-        guard order.count > places + 1 else { return }
-        let last = order[places - 1]
-        let (kept, doubtful) = (Set(order.prefix(places + 1)), running)
-        running = doubtful.filter { candidate in
-            guard !kept.contains(candidate) else { return true }
-            let lead = lead(last, over: candidate)
-            return !(lead.standardError.isFinite && lead.mean > Self.hopeless * lead.standardError)
+        let hopeless = Set(behind.dropFirst().filter { $0.distance > Self.hopeless }.map(\.candidate))
+        running.removeAll { hopeless.contains($0) }
+    }
+
+    /// The running candidates that are not among the best, best first, and by how many standard errors the last place leads them.
+    ///
+    /// A standard error of few draws may be small by chance: it counts for no less than what is usual among these candidates.
+    private var behind: [(candidate: Int, distance: Double)] {
+        let others = ranking.prefix(running.count).dropFirst(places)
+        guard places > 0, !others.isEmpty else { return [] }
+        let leads = others.map { lead(ranking[places - 1], over: $0) }
+        let usual = Self.mean(leads.map { $0.standardError * $0.standardError }).squareRoot()
+        return zip(others, leads).map { other, lead in
+            let error = max(lead.standardError, usual)
+            return (other, lead.mean > 0 && error.isFinite ? lead.mean / error : 0)
         }
     }
 

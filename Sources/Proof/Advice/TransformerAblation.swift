@@ -13,10 +13,6 @@ struct TransformerAblation {
 
     /// Streams of tokens that are held at once, in bytes.
     private static let streamBytes = 384 << 20
-    /// By how much smaller than the last advised layer's an estimated error may be for its layer to be tried.
-    private static let reach = 0.3
-    /// The fewest and the most layers that are tried after an estimate.
-    private static let tried = (fewest: 6, most: 16)
 
     init(_ models: AblationModels, _ options: Advisor.Options, _ pipeline: SanaSprintPipeline) throws(InferenceError) {
         self.models = models
@@ -28,97 +24,73 @@ struct TransformerAblation {
 
     /// - Precondition: at least one candidate.
     mutating func advise(_ layers: [TensorEntry], _ progress: (String) -> Void) throws(InferenceError) -> Advice {
-        let order = try screened(layers, progress)
-        let candidates = order.tried
         let wave = VelocityWave(models: models, packed: models.packed, guidance: inputs.guidance)
-        var race = LeaveOneOut(candidates: candidates.count, places: options.places)
+        var race = LeaveOneOut(candidates: layers.count, places: options.places)
         var (draws, baseline): ([AblationInputs.Draw], [Double]) = ([], [])
-        // Of the first round, by step, by draw.
+        // By step, by draw.
         var velocities = inputs.flows.map { _ in [Tensor]() }
-        let drawsPerRound = drawsPerRound
-        for round in 0..<mostRounds {
-            progress("what each of \(race.running.count) layers of the transformer gains in 16 bits, round \(round + 1)")
-            for _ in 0..<drawsPerRound { draws.append(try inputs.draw(draws.count)) }
-            for group in groups(of: Array(draws.suffix(drawsPerRound)), race.running.count) {
-                let (steps, latents, seen) = try walk(wave, group, race.running.map { candidates[$0] })
-                if round == 0 { velocities = zip(velocities, seen).map { $0 + $1 } }
-                for steps in steps {
-                    race.add(steps: steps)
-                    baseline.append(Self.sqnr(steps))
-                }
+        let tokens = inputs.side * inputs.side / (models.configuration.transformer.patch * models.configuration.transformer.patch)
+        // A model with a kept layer sets out there: half of the blocks, on average.
+        let products = Double(inputs.flows.count * tokens) * layers.reduce(0) { $0 + Double($1.shape.elementCount) } / 2
+        try race.run(first: options.firstDraws, most: options.mostDraws, work: options.work(products)) { fresh, running throws(InferenceError) in
+            progress("what each of \(running.count) layers of the transformer gains in 16 bits, after \(fresh.lowerBound) draws")
+            for index in fresh { draws.append(try inputs.draw(options.firstDraw + index)) }
+            var measured: [LeaveOneOut.Steps] = []
+            for group in groups(of: Array(draws[fresh]), running.count) {
+                let (steps, latents, seen) = try walk(wave, group, running.map { layers[$0] })
+                velocities = zip(velocities, seen).map { $0 + $1 }
+                measured += steps
                 ends += latents
             }
-            race.giveUpHopeless()
-            if race.isDecided { break }
+            baseline += measured.map(Self.sqnr)
+            return measured
         }
         progress("what the advised layers gain together")
-        let best = race.ranking.prefix(race.places).map { candidates[$0] }
+        let best = race.ranking.prefix(race.places).map { layers[$0] }
         let joint = VelocityWave(models: models, packed: models.keeping(best), guidance: inputs.guidance)
-        let (steps, _, _) = try walk(joint, Array(draws.prefix(drawsPerRound)), [], known: velocities)
-        let together = steps.enumerated().map { draw, steps in Self.sqnr(steps) - baseline[draw] }
+        var together: [Double] = []
+        for group in groups(of: draws, 0) {
+            let known = velocities.map { Array($0[together.count..<together.count + group.count]) }
+            for steps in try walk(joint, group, [], known: known).steps { together.append(Self.sqnr(steps) - baseline[together.count]) }
+        }
         return try models.advice(
-            "Layers of the transformer to keep in 16 bits", method: method(order.rest.count), judgedBy: "velocity", candidates, race, rest: order.rest,
-            sqnr: baseline, together: together)
+            "Layers of the transformer to keep in 16 bits", method: method, judgedBy: "velocity", layers, race, sqnr: baseline, together: together)
     }
 
-    /// Fewer where each is the work of seconds.
-    private var drawsPerRound: Int { models.isLarge ? max(2, options.drawsPerRound / 4) : options.drawsPerRound }
-    private var mostRounds: Int { models.isLarge ? min(2, options.mostRounds) : options.mostRounds }
-
-    private func method(_ rest: Int) -> String {
+    private var method: String {
         let steps = inputs.flows.count == 1 ? "the one step" : "all \(inputs.flows.count) steps"
-        let estimated =
-            rest == 0
-            ? ""
-            : " \(rest) layers were not tried, since by an estimate, which does not see how errors of several layers add up or cancel, each of them alone moves the velocity much less."
         return
             "Each layer in turn was taken from the checkpoint in 16 bits, with float arithmetic, and everything else left as in the file: by so much the error "
             + "of the velocity falls. Single steps on inputs identical to the checkpoint's, \(steps) of each draw, latents of "
-            + "\(inputs.side) x \(inputs.side); a draw is a prompt with noise of its own. Layers that were clearly behind were given up early.\(estimated)"
+            + "\(inputs.side) x \(inputs.side); a draw is a prompt with noise of its own. \(LeaveOneOut.method)"
     }
 
-    /// The checkpoint's final latents of some draws.
-    mutating func latents(_ count: Int) throws(InferenceError) -> [Tensor] {
-        guard ends.count < count else { return Array(ends.prefix(count)) }
-        var draws: [AblationInputs.Draw] = []
-        for index in 0..<count { draws.append(try inputs.draw(index)) }
-        ends = try walk(VelocityWave(models: models, packed: models.packed, guidance: inputs.guidance), draws, []).latents
-        return ends
-    }
-
-    // MARK: - Which layers to try
-
-    private mutating func screened(
-        _ layers: [TensorEntry], _ progress: (String) -> Void
-    ) throws(InferenceError) -> (tried: [TensorEntry], rest: [TensorEntry]) {
-        guard layers.count > options.mostCandidates else { return (layers, []) }
-        progress("which of \(layers.count) layers of the transformer matter")
-        var draws: [AblationInputs.Draw] = []
-        for index in 0..<options.screeningDraws { draws.append(try inputs.draw(index)) }
-        let screen = LayerScreen(models: models, guidance: inputs.guidance)
-        var sums = [Double](repeating: 0, count: layers.count)
-        _ = try walk(draws) { time, seen, features throws(InferenceError) in
-            let step = try screen.run(time: time, inputs: seen, features: features, candidates: layers)
-            for (index, power) in step.powers.enumerated() { sums[index] += power }
-            return step.velocities
+    /// Corners of the checkpoint's final latents, `[channels, side, side]` of unit variance: of each draw as many as it has.
+    mutating func corners(_ range: Range<Int>, side: Int) throws(InferenceError) -> [Tensor] {
+        let size = min(side, inputs.side)
+        let across = inputs.side / size
+        let missing = ends.count..<max(ends.count, (range.upperBound - 1) / (across * across) + 1)
+        if !missing.isEmpty {
+            var draws: [AblationInputs.Draw] = []
+            for index in missing { draws.append(try inputs.draw(options.firstDraw + index)) }
+            ends += try walk(VelocityWave(models: models, packed: models.packed, guidance: inputs.guidance), draws, []).latents
         }
-        let order = layers.indices.sorted { (sums[$0], $1) > (sums[$1], $0) }
-        let last = sums[order[min(options.places, order.count) - 1]]
-        let matter = order.prefix { sums[$0] >= Self.reach * last }.count
-        let count = min(order.count, max(Self.tried.fewest, min(Self.tried.most, matter)))
-        return (order.prefix(count).map { layers[$0] }, order.dropFirst(count).map { layers[$0] })
+        return try range.map { index throws(InferenceError) in
+            let (draw, corner) = (index / (across * across), index % (across * across))
+            return try wrap { () throws(AllocationError) in
+                try ends[draw].part(row: corner / across * size, column: corner % across * size, side: size)
+            }
+        }
     }
 
     // MARK: - Steps
-
-    private typealias Steps = [(error: Double, kept: [Double])]
 
     /// Takes draws through all steps on the checkpoint's own way.
     /// - Returns: by draw, the error powers of its steps, and the checkpoint's final latents.
     private func walk(
         _ wave: VelocityWave, _ draws: [AblationInputs.Draw], _ candidates: [TensorEntry], known: [[Tensor]]? = nil
-    ) throws(InferenceError) -> (steps: [Steps], latents: [Tensor], velocities: [[Tensor]]) {
-        var steps = draws.map { _ in Steps() }
+    ) throws(InferenceError) -> (steps: [LeaveOneOut.Steps], latents: [Tensor], velocities: [[Tensor]]) {
+        var steps = draws.map { _ in LeaveOneOut.Steps() }
         // By step, by draw.
         var velocities: [[Tensor]] = []
         let latents = try walk(draws) { time, seen, features throws(InferenceError) in
@@ -159,7 +131,7 @@ struct TransformerAblation {
         return stride(from: 0, to: draws.count, by: size).map { Array(draws[$0..<min($0 + size, draws.count)]) }
     }
 
-    private static func sqnr(_ steps: Steps) -> Double { LeaveOneOut.statistics(steps.map { LeaveOneOut.sqnr($0.error) }).mean }
+    private static func sqnr(_ steps: LeaveOneOut.Steps) -> Double { LeaveOneOut.statistics(steps.map { LeaveOneOut.sqnr($0.error) }).mean }
 }
 
 extension Tensor {
@@ -168,6 +140,18 @@ extension Tensor {
         var result = try copy()
         var elements = result.mutableSpan
         for index in elements.indices { elements[index] = Float(Double(elements[index]) * factor) }
+        return result
+    }
+
+    /// A square of a map `[channels, h, w]`.
+    fileprivate func part(row: Int, column: Int, side: Int) throws(AllocationError) -> Tensor {
+        let (channels, height, width) = (shape[0], shape[1], shape[2])
+        var result = try Tensor([channels, side, side], zeroed: false)
+        var elements = result.mutableSpan
+        for index in elements.indices {
+            let (channel, y, x) = (index / (side * side), index / side % side, index % side)
+            elements[index] = span[(channel * height + row + y) * width + column + x]
+        }
         return result
     }
 }

@@ -6,8 +6,8 @@ import Tensors
 /// One step of the transformer for many models at once: the checkpoint's, the file's, and the file's with one layer of the checkpoint's for
 /// each candidate.
 ///
-/// All of the file's go through a block before the next is loaded, so that every weight is read once and one block is in memory. A model with a kept
-/// layer is the file's up to that layer: it sets out from the file's tokens there.
+/// All of the file's go through a block before the next is loaded, many in one product, so that every weight is read once and one block is in
+/// memory. A model with a kept layer is the file's up to that layer: it sets out from the file's tokens there.
 struct VelocityWave {
     let models: AblationModels
     /// The file's weights, or those with some layers kept.
@@ -24,13 +24,20 @@ struct VelocityWave {
         var kept: [Double]
     }
 
-    /// The tokens of one draw on their way through the file's model with one layer kept.
-    private struct Stream {
-        let candidate: Int
-        let draw: Int
-        var x: Tensor
-        /// Its own where the kept layer is before the blocks.
-        var conditions: AblationModels.Conditions?
+    /// Tokens on their way through the file's model, each for one draw with one layer kept, which lies behind them.
+    private struct Streams {
+        var candidates: [Int] = []
+        var draws: [Int] = []
+        var tokens: [Tensor] = []
+
+        /// Sets out with the tokens of all draws.
+        mutating func add(_ candidate: Int, _ tokens: [Tensor]) {
+            for (draw, x) in tokens.enumerated() {
+                candidates.append(candidate)
+                draws.append(draw)
+                self.tokens.append(x)
+            }
+        }
     }
 
     /// Runs one step of all draws.
@@ -47,25 +54,29 @@ struct VelocityWave {
         let told = try AblationModels.Conditions(file, time, guidance, features)
         let velocities = if let known { known } else { try expected(time, inputs, features) }
         var own = try models.tokens(file, inputs)
-        var streams: [Stream] = []
-        for (index, entry) in candidates.enumerated() where [.conditioning, .patch].contains(entry.place) {
+        var streams = Streams()
+        // Those that are told something else on their way, since the kept layer computes what all blocks are told.
+        var others: [(streams: Streams, told: AblationModels.Conditions)] = []
+        for (index, entry) in candidates.enumerated() {
             let kept = models.parts(models.keeping([entry]))
-            let conditions = entry.place == .conditioning ? try AblationModels.Conditions(kept, time, guidance, features) : nil
-            for (draw, x) in try models.tokens(kept, inputs).enumerated() {
-                streams.append(Stream(candidate: index, draw: draw, x: x, conditions: conditions))
+            switch entry.place {
+            case .patch: streams.add(index, try models.tokens(kept, inputs))
+            case .conditioning:
+                others.append((Streams(), try AblationModels.Conditions(kept, time, guidance, features)))
+                others[others.count - 1].streams.add(index, own)
+            case .block, .end: break
             }
         }
         for layer in 0..<models.layers {
             let built = BuiltLayers()
             let block = try file.residentBlock(layer, built)
-            var born: [Stream] = []
+            try grid.advance(&streams.tokens, of: streams.draws, block, told)
+            for index in others.indices { try grid.advance(&others[index].streams.tokens, of: others[index].streams.draws, block, others[index].told) }
             for (index, entry) in candidates.enumerated() where entry.place == .block(layer) {
                 let kept = try models.parts(models.keeping([entry])).residentBlock(layer, built.except([entry.name]))
-                for (draw, x) in try grid.advanced(own, kept, told).enumerated() { born.append(Stream(candidate: index, draw: draw, x: x)) }
+                streams.add(index, try grid.advanced(own, kept, told))
             }
-            try advance(&streams, block, told, grid)
-            try grid.advance(&own, block, told)
-            streams += born
+            own = try grid.advanced(own, block, told)
         }
         var results: [Result] = []
         for draw in inputs.indices {
@@ -73,16 +84,19 @@ struct VelocityWave {
             let error = AblationModels.error(velocity, try models.finish(file, own[draw], told, inputs[draw]))
             results.append(Result(velocity: velocity, error: error, kept: [Double](repeating: error, count: candidates.count)))
         }
-        for stream in streams {
-            let velocity = try models.finish(file, stream.x, stream.conditions ?? told, inputs[stream.draw])
-            results[stream.draw].kept[stream.candidate] = AblationModels.error(results[stream.draw].velocity, velocity)
-        }
-        for (index, entry) in candidates.enumerated() where entry.place == .end {
-            let kept = models.parts(models.keeping([entry]))
-            for draw in inputs.indices {
-                let velocity = try models.finish(kept, own[draw], told, inputs[draw])
-                results[draw].kept[index] = AblationModels.error(results[draw].velocity, velocity)
+        func finish(_ streams: Streams, _ parts: ModelParts, _ told: AblationModels.Conditions) throws(InferenceError) {
+            for (index, x) in streams.tokens.enumerated() {
+                let draw = streams.draws[index]
+                let velocity = try models.finish(parts, x, told, inputs[draw])
+                results[draw].kept[streams.candidates[index]] = AblationModels.error(results[draw].velocity, velocity)
             }
+        }
+        try finish(streams, file, told)
+        for other in others { try finish(other.streams, file, other.told) }
+        for (index, entry) in candidates.enumerated() where entry.place == .end {
+            var last = Streams()
+            last.add(index, own)
+            try finish(last, models.parts(models.keeping([entry])), told)
         }
         return results
     }
@@ -92,24 +106,9 @@ struct VelocityWave {
         let (exact, grid) = (models.exact, models.grid(inputs[0]))
         let told = try AblationModels.Conditions(exact, time, guidance, features)
         var tokens = try models.tokens(exact, inputs)
-        for layer in 0..<models.layers { try grid.advance(&tokens, exact.residentBlock(layer), told) }
+        for layer in 0..<models.layers { tokens = try grid.advanced(tokens, exact.residentBlock(layer), told) }
         var result: [Tensor] = []
         for draw in inputs.indices { result.append(try models.finish(exact, tokens[draw], told, inputs[draw])) }
         return result
-    }
-
-    /// Runs a block of the file on all streams that are past their kept layer.
-    private func advance(
-        _ streams: inout [Stream], _ block: ModelParts.ResidentBlock, _ told: AblationModels.Conditions, _ grid: AblationModels.Grid
-    ) throws(InferenceError) {
-        var shared: [PackedKeyValues] = []
-        for caption in told.captions { shared.append(try block.keyValues(of: caption)) }
-        for index in streams.indices {
-            let draw = streams[index].draw
-            let conditions = streams[index].conditions
-            let keyValues = if let conditions { try block.keyValues(of: conditions.captions[draw]) } else { shared[draw] }
-            try block.apply(
-                &streams[index].x, modulation: (conditions ?? told).modulation, keyValues: keyValues, height: grid.height, width: grid.width)
-        }
     }
 }

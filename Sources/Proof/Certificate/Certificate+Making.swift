@@ -9,9 +9,11 @@ import Tensors
 extension Certificate {
     /// Runs the checkpoint's layers, the same with honest noise in their weights, and the file's, one layer in memory at a time.
     ///
-    /// - Parameter file: made from the checkpoint; its content is complete.
+    /// - Parameters:
+    ///   - file: made from the checkpoint; its content is complete.
+    ///   - progress: is told how many of all steps have begun.
     package static func make(
-        of file: PackedFile, from checkpoint: Checkpoint, tool: String, progress: (String) -> Void = { _ in }
+        of file: PackedFile, from checkpoint: Checkpoint, tool: String, progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
     ) throws(ProofError) -> Certificate {
         do { return try made(file, checkpoint, tool, progress) } catch let error as ProofError { throw error } catch let error as InferenceError {
             throw .inference(error)
@@ -20,13 +22,19 @@ extension Certificate {
         }
     }
 
-    private static func made(_ file: PackedFile, _ checkpoint: Checkpoint, _ tool: String, _ progress: (String) -> Void) throws -> Certificate {
+    private static func made(_ file: PackedFile, _ checkpoint: Checkpoint, _ tool: String, _ progress: (Int, Int) -> Void) throws -> Certificate {
         let weights = try PackedWeights(file)
         let values = CertificateValues()
         let exact = try SanaSprintPipeline(weights: CheckpointWeights(checkpoint, fusions: .lossless, components: selection(file)))
         let inputs = try CertificateInputs(
             exact, hasTokenizer: file.directory.components.contains { $0.name == Component.tokenizer.rawValue }, frozen: weights.frozenSchedule, into: values)
-        try reference(exact, inputs, into: values, progress)
+        let total = 3 * CertificateWalk.steps(exact)
+        var done = 0
+        func advance(_: String) {
+            done += 1
+            progress(done, total)
+        }
+        try reference(exact, inputs, into: values, advance)
 
         var limits: [ExactString: Double] = [:]
         let noisy = PerturbedWeights(
@@ -34,7 +42,7 @@ extension Certificate {
         try CertificateWalk(pipeline: SanaSprintPipeline(weights: noisy), inputs: inputs, values: values, draws: { _ in 0 }) { name, outputs in
             guard let expected = values[name] else { return }
             limits[ExactString(name)] = HonestGate.limit(predicted: Metrics(reference: expected, other: outputs[0]))
-        }.run(progress)
+        }.run(advance)
 
         var probes: [Probe] = []
         var outputs: [ExactString: Tensor] = [:]
@@ -45,7 +53,7 @@ extension Certificate {
                 Probe(
                     name: name, honest: limits[ExactString(name)] ?? HonestGate.floor, repeated: max(HonestGate.floor, 4 * spread),
                     fingerprint: Fingerprint.of(found[0])))
-        }.run(progress)
+        }.run(advance)
         let judged = CertificateJudgement(probes, values, outputs)
         return Certificate(
             contentHash: file.contentHash, tool: tool, inputs: inputs, values: values, probes: probes,

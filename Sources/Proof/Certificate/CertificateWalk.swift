@@ -22,6 +22,17 @@ struct CertificateWalk {
         if pipeline.has(.vaeEncoder) { try encoder(progress) }
     }
 
+    /// How often `run` reports progress.
+    static func steps(_ pipeline: SanaSprintPipeline) -> Int {
+        let c = pipeline.configuration
+        var count = 0
+        if pipeline.has(.textEncoder) { count += c.text?.layers ?? 0 }
+        if pipeline.has(.transformer) { count += c.transformer.layers }
+        if pipeline.has(.vaeDecoder) { count += 1 + (c.vae?.decoder.stages.count { $0.blocks > 0 } ?? 0) }
+        if pipeline.has(.vaeEncoder) { count += 1 }
+        return count
+    }
+
     private func text(_ progress: (String) -> Void) throws {
         guard let c = pipeline.configuration.text else { return }
         let (parts, encoder, shape) = (pipeline.parts, try pipeline.textEncoder(), Shape([inputs.ids.count, c.width]))
@@ -29,23 +40,24 @@ struct CertificateWalk {
         for index in 0..<c.layers {
             progress("text.layer.\(index)")
             let input = try values.tensor(index == 0 ? "text.embed" : "text.layer.\(index - 1)", shape)
-            try each("text.layer.\(index)", .textEncoder, input) { try encoder.layer(index, $0) }
+            try each("text.layer.\(index)", .textEncoder, input) { inputs in try inputs.map { try encoder.layer(index, $0) } }
         }
-        try each("text.norm", .textEncoder, try values.tensor("text.layer.\(c.layers - 1)", shape)) { try parts.textNorm($0) }
+        try each("text.norm", .textEncoder, try values.tensor("text.layer.\(c.layers - 1)", shape)) { inputs in try inputs.map { try parts.textNorm($0) } }
     }
 
     private func transformer(_ progress: (String) -> Void) throws {
         let (c, parts, side) = (pipeline.configuration.transformer, pipeline.parts, CertificateInputs.side)
         let features = try values.rows(inputs.features, columns: c.captionChannels)
         let latents = try values.tensor("input.latents", [c.channels, side * c.patch, side * c.patch])
-        let own = try parts.residentConditioning().embed(time: inputs.flowTime, guidance: inputs.guidance)
+        let conditioning = try parts.residentConditioning()
+        let own = try conditioning.embed(time: inputs.flowTime, guidance: inputs.guidance)
         try take("dit.time_embed", [own.embedding])
         try take("dit.modulation", [own.modulation])
-        try each("dit.caption", .transformer, features) { try parts.caption($0) }
-        try each("dit.patch_embed", .transformer, latents) { try parts.patchEmbedding($0) }
+        try each("dit.caption", .transformer, features) { inputs in try inputs.map { try conditioning.caption($0) } }
+        try each("dit.patch_embed", .transformer, latents) { inputs in try inputs.map { try parts.patchEmbedding($0) } }
         let caption = try values.tensor("dit.caption", [features.rows, c.width])
         let (embedding, modulation) = (try values.tensor("dit.time_embed", [1, c.width]), try values.tensor("dit.modulation", [6, c.width]))
-        let ownCaption = try parts.caption(features)
+        let ownCaption = try conditioning.caption(features)
         // The whole transformer on its own, on its way through the blocks.
         var states = try copies(latents, .transformer).map { try parts.patchEmbedding($0) }
         for index in 0..<c.layers {
@@ -53,12 +65,12 @@ struct CertificateWalk {
             let block = try parts.residentBlock(index)
             let input = try values.tensor(index == 0 ? "dit.patch_embed" : "dit.block.\(index - 1)", [side * side, c.width])
             try each("dit.block.\(index)", .transformer, input) { try block($0, modulation: modulation, caption: caption, height: side, width: side) }
-            states = try states.map { try block($0, modulation: own.modulation, caption: ownCaption, height: side, width: side) }
+            states = try block(states, modulation: own.modulation, caption: ownCaption, height: side, width: side)
         }
         let last = try values.tensor("dit.block.\(c.layers - 1)", [side * side, c.width])
-        try each("dit.norm_out", .transformer, last) { try parts.outputNorm($0, embedding: embedding) }
+        try each("dit.norm_out", .transformer, last) { inputs in try inputs.map { try parts.outputNorm($0, embedding: embedding) } }
         func velocity(_ x: Tensor) throws -> Tensor { try parts.output(x, height: side * c.patch, width: side * c.patch) }
-        try each("dit.output", .transformer, try values.tensor("dit.norm_out", [side * side, c.width])) { try velocity($0) }
+        try each("dit.output", .transformer, try values.tensor("dit.norm_out", [side * side, c.width])) { try $0.map { try velocity($0) } }
         try take("dit.velocity", try states.map { try velocity(try parts.outputNorm($0, embedding: own.embedding)) })
     }
 
@@ -66,7 +78,7 @@ struct CertificateWalk {
         guard let c = pipeline.configuration.vae else { return }
         let (parts, side, stages) = (pipeline.parts, CertificateInputs.mapSide, c.decoder.stages)
         let latents = try values.tensor("input.vae", [c.latentChannels, side, side])
-        try each("vae.dec.conv_in", .vaeDecoder, latents) { try parts.decoderInput($0) }
+        try each("vae.dec.conv_in", .vaeDecoder, latents) { inputs in try inputs.map { try parts.decoderInput($0) } }
         let opened = try values.tensor("vae.dec.conv_in", [stages[stages.count - 1].channels, side, side])
         var input = try parts.withShortcut(opened, latents: latents)
         for index in stages.indices.reversed() where stages[index].blocks > 0 {
@@ -84,11 +96,14 @@ struct CertificateWalk {
         guard let c = pipeline.configuration.vae else { return }
         progress("vae.enc.latents")
         let (encoder, side) = (try pipeline.encoder(), CertificateInputs.side * c.compression)
-        try each("vae.enc.latents", .vaeEncoder, try values.tensor("input.picture", [c.imageChannels, side, side])) { try encoder.encode($0) }
+        try each("vae.enc.latents", .vaeEncoder, try values.tensor("input.picture", [c.imageChannels, side, side])) { inputs in
+            try inputs.map { try encoder.encode($0) }
+        }
     }
 
-    private func each(_ name: String, _ component: Component, _ input: Tensor, _ body: (Tensor) throws -> Tensor) throws {
-        try take(name, try copies(input, component).map { try body($0) })
+    /// - Parameter body: runs the step on the input and its copies, with weights that are loaded once.
+    private func each(_ name: String, _ component: Component, _ input: Tensor, _ body: ([Tensor]) throws -> [Tensor]) throws {
+        try take(name, try body(try copies(input, component)))
     }
 
     /// The input, and as many copies with noise as are wanted.

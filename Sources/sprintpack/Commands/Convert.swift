@@ -115,9 +115,12 @@ extension Convert {
             bar.update(progress.done, of: progress.total)
         } certify: { file throws(ConversionError) in
             bar.finish()
-            let began = ProgressBar.now()
+            let (began, steps) = (ProgressBar.now(), common.progress("certify", unit: .steps))
             let certificate: Certificate
-            do throws(ProofError) { certificate = try Certificate.make(of: file, from: source, tool: Version.tool) } catch { throw .certificate("\(error)") }
+            do throws(ProofError) {
+                certificate = try Certificate.make(of: file, from: source, tool: Version.tool) { steps.update(UInt64($0), of: UInt64($1)) }
+            } catch { throw .certificate("\(error)") }
+            steps.finish()
             let attachments = certificate.attachments
             certified = (certificate.probeCount, attachments.reduce(0) { $0 + $1.bytes.count }, ProgressBar.now() - began, certificate.passed)
             return attachments

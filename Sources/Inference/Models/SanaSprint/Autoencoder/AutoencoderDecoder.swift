@@ -21,35 +21,50 @@ package struct AutoencoderDecoder: Sendable {
     ///
     /// - Parameter latents: as the autoencoder made them, which is the transformer's divided by the scaling factor.
     package func decode(_ latents: Tensor, probes sink: (any ProbeSink)? = nil) throws(InferenceError) -> Tensor {
-        let probes = Probes(sink: sink, prefix: "vae.dec.")
-        var x = try open(latents, probes)
+        try decode([latents], Probes(sink: sink, prefix: "vae.dec."))[0]
+    }
+
+    /// The pictures of several latents: weights are loaded once for all of them.
+    package func decode(_ latents: [Tensor]) throws(InferenceError) -> [Tensor] { try decode(latents, Probes(sink: nil, prefix: "")) }
+
+    private func decode(_ latents: [Tensor], _ probes: Probes) throws(InferenceError) -> [Tensor] {
+        var maps = try open(latents, probes)
         var pending: [RowOperation] = []
         for index in configuration.decoder.stages.indices.reversed() {
-            try run(index, &x, &pending)
+            try run(index, &maps, &pending)
             guard probes.listens("stage.\(index)") else { continue }
-            try flush(&pending, &x)
-            try InferenceError.wrap { () throws(AllocationError) in try probes.recordMap("stage.\(index)", x) }
+            try flush(&pending, &maps)
+            for map in maps { try InferenceError.wrap { () throws(AllocationError) in try probes.recordMap("stage.\(index)", map) } }
         }
         pending += try InferenceError.loading { () throws(WeightError) in try closing() }
-        try flush(&pending, &x)
-        return try InferenceError.wrap { () throws(AllocationError) in try ImageLayout.channelsFirst(x) }
+        try flush(&pending, &maps)
+        return try Self.each(maps) { map throws(AllocationError) in try ImageLayout.channelsFirst(map) }
     }
 
     /// One stage alone, from a given map `[channels, h, w]`, as traces have it.
-    package func stage(_ index: Int, _ x: Tensor) throws(InferenceError) -> Tensor {
-        var map = try InferenceError.wrap { () throws(AllocationError) in try ImageLayout.channelsLast(x) }
+    package func stage(_ index: Int, _ x: Tensor) throws(InferenceError) -> Tensor { try stage(index, [x])[0] }
+
+    /// One stage alone, from several maps.
+    package func stage(_ index: Int, _ x: [Tensor]) throws(InferenceError) -> [Tensor] {
+        var maps = try Self.each(x) { map throws(AllocationError) in try ImageLayout.channelsLast(map) }
         var pending: [RowOperation] = []
-        try run(index, &map, &pending)
-        try flush(&pending, &map)
-        return try InferenceError.wrap { () throws(AllocationError) in try ImageLayout.channelsFirst(map) }
+        try run(index, &maps, &pending)
+        try flush(&pending, &maps)
+        return try Self.each(maps) { map throws(AllocationError) in try ImageLayout.channelsFirst(map) }
     }
 
-    private func open(_ latents: Tensor, _ probes: Probes) throws(InferenceError) -> Tensor {
+    private static func each(_ maps: [Tensor], _ body: (Tensor) throws(AllocationError) -> Tensor) throws(InferenceError) -> [Tensor] {
+        var result: [Tensor] = []
+        for map in maps { result.append(try InferenceError.wrap { () throws(AllocationError) in try body(map) }) }
+        return result
+    }
+
+    private func open(_ latents: [Tensor], _ probes: Probes) throws(InferenceError) -> [Tensor] {
         let deepest = configuration.decoder.stages[configuration.decoder.stages.count - 1].channels
         let convolution = try InferenceError.loading { () throws(WeightError) in
             try loader.convolution("vae.dec.conv_in", deepest, configuration.latentChannels)
         }
-        return try InferenceError.wrap { () throws(AllocationError) in
+        return try Self.each(latents) { latents throws(AllocationError) in
             try probes.record("input", latents.batched)
             let input = try ImageLayout.channelsLast(latents)
             var x = try convolution(input)
@@ -59,8 +74,8 @@ package struct AutoencoderDecoder: Sendable {
         }
     }
 
-    /// Runs a stage on a map `[h, w, channels]` in place, or adds what it does to the operations that are still to be done.
-    private func run(_ index: Int, _ x: inout Tensor, _ pending: inout [RowOperation]) throws(InferenceError) {
+    /// Runs a stage on maps `[h, w, channels]` in place, or adds what it does to the operations that are still to be done.
+    private func run(_ index: Int, _ maps: inout [Tensor], _ pending: inout [RowOperation]) throws(InferenceError) {
         let stages = configuration.decoder.stages
         let stage = stages[index]
         guard stage.blocks > 0 else { return }
@@ -77,11 +92,11 @@ package struct AutoencoderDecoder: Sendable {
             case .residual:
                 pending.append(try InferenceError.loading { () throws(WeightError) in try ResidualBlock.operation(loader, name, stage, winograd: winograd) })
             case .efficientViT:
-                try flush(&pending, &x)
+                try flush(&pending, &maps)
                 let layer = try InferenceError.loading { () throws(WeightError) in
                     try EfficientViTBlock(loader, name, stage, headDimension: configuration.headDimension)
                 }
-                try InferenceError.wrap { () throws(AllocationError) in try layer.apply(&x) }
+                for map in maps.indices { try InferenceError.wrap { () throws(AllocationError) in try layer.apply(&maps[map]) } }
             }
         }
     }
@@ -102,9 +117,10 @@ package struct AutoencoderDecoder: Sendable {
             : .shuffling(try loader.convolution(name, 4 * outputs, inputs, winograd: winograd), shortcut: shortcut)
     }
 
-    private func flush(_ pending: inout [RowOperation], _ x: inout Tensor) throws(InferenceError) {
+    private func flush(_ pending: inout [RowOperation], _ maps: inout [Tensor]) throws(InferenceError) {
         guard !pending.isEmpty else { return }
-        x = try InferenceError.wrap { () throws(AllocationError) in try RowChain.apply(pending, to: x) }
+        let operations = pending
+        maps = try Self.each(maps) { map throws(AllocationError) in try RowChain.apply(operations, to: map) }
         pending = []
     }
 }

@@ -125,8 +125,11 @@ package struct ModelParts: Sendable {
         }
     }
 
-    package func decoderStage(_ index: Int, _ x: Tensor) throws(InferenceError) -> Tensor {
-        try AutoencoderDecoder(try autoencoder("run the decoder"), from: loader.source).stage(index, x)
+    package func decoderStage(_ index: Int, _ x: Tensor) throws(InferenceError) -> Tensor { try decoderStage(index, [x])[0] }
+
+    /// The same for several maps, with weights that are loaded once.
+    package func decoderStage(_ index: Int, _ maps: [Tensor]) throws(InferenceError) -> [Tensor] {
+        try AutoencoderDecoder(try autoencoder("run the decoder"), from: loader.source).stage(index, maps)
     }
 
     /// The picture of the highest stage's map; nil where the last convolution also doubles the picture, which is no step of its own.
@@ -145,7 +148,10 @@ package struct ModelParts: Sendable {
     }
 
     /// The picture of latents, by the whole decoder.
-    package func decode(_ latents: Tensor) throws(InferenceError) -> Tensor {
+    package func decode(_ latents: Tensor) throws(InferenceError) -> Tensor { try decode([latents])[0] }
+
+    /// The same for several latents, with weights that are loaded once.
+    package func decode(_ latents: [Tensor]) throws(InferenceError) -> [Tensor] {
         try AutoencoderDecoder(try autoencoder("run the decoder"), from: loader.source).decode(latents)
     }
 

@@ -11,11 +11,26 @@ extension ModelParts {
             try InferenceError.wrap { () throws(AllocationError) in try projection(caption) }
         }
 
-        /// Runs the block on `x` [height * width, channels] in place.
-        /// - Parameter modulation: `[6, width]`.
-        package func apply(_ x: inout Tensor, modulation: Tensor, keyValues: PackedKeyValues, height: Int, width: Int) throws(InferenceError) {
+        /// Rows that products take at once: enough that reading the weights is a small part of their work.
+        private static let rowsAtOnce = 1024
+
+        /// Runs the block on maps of tokens, each `[height * width, channels]`, in place: many of them in one product.
+        /// - Parameters:
+        ///   - modulation: `[6, width]`.
+        ///   - keyValues: of each map's prompt.
+        package func apply(_ maps: inout [Tensor], modulation: Tensor, keyValues: [PackedKeyValues], height: Int, width: Int) throws(InferenceError) {
+            let tokens = height * width
             do throws(AllocationError) {
-                try block.apply(&x, modulation: modulation, keyValues: keyValues, height: height, width: width)
+                var start = 0
+                while start < maps.count {
+                    // A power of two: buffers have few sizes, and can be used again.
+                    let count = max(1, min(Self.rowsAtOnce / tokens, maps.count - start)).highestBit
+                    let range = start..<start + count
+                    defer { start += count }
+                    var x = try Tensor(stacking: maps[range])
+                    try block.apply(&x, modulation: modulation, keyValues: Array(keyValues[range]), height: height, width: width)
+                    for index in range { maps[index] = try x.rows((index - start) * tokens..<(index - start + 1) * tokens) }
+                }
             } catch { throw .memory(error) }
         }
 
@@ -25,10 +40,16 @@ extension ModelParts {
         ///   - caption: the tokens of the prompt that the block attends to.
         ///   - height, width: of the token grid.
         package func callAsFunction(_ x: Tensor, modulation: Tensor, caption: Tensor, height: Int, width: Int) throws(InferenceError) -> Tensor {
-            let keyValues = try keyValues(of: caption)
-            var result = try InferenceError.wrap { () throws(AllocationError) in try x.copy() }
-            try apply(&result, modulation: modulation.reshaped([6, x.columns]), keyValues: keyValues, height: height, width: width)
-            return result
+            try self([x], modulation: modulation, caption: caption, height: height, width: width)[0]
+        }
+
+        /// The same for several maps of tokens that attend to one caption.
+        package func callAsFunction(_ x: [Tensor], modulation: Tensor, caption: Tensor, height: Int, width: Int) throws(InferenceError) -> [Tensor] {
+            var maps = x
+            let modulation = modulation.reshaped([6, modulation.count / 6])
+            let keyValues = [PackedKeyValues](repeating: try keyValues(of: caption), count: x.count)
+            try apply(&maps, modulation: modulation, keyValues: keyValues, height: height, width: width)
+            return maps
         }
     }
 
@@ -62,4 +83,24 @@ extension ModelParts {
     package func residentConditioning() throws(InferenceError) -> ResidentConditioning {
         ResidentConditioning(network: try InferenceError.loading { () throws(WeightError) in try TransformerConditioning(loader, configuration.transformer) })
     }
+}
+
+extension Tensor {
+    /// Matrices of equal width one below the other: a copy.
+    fileprivate init(stacking parts: ArraySlice<Tensor>) throws(AllocationError) {
+        let columns = parts.first?.columns ?? 0
+        try self.init([parts.reduce(0) { $0 + $1.rows }, columns], zeroed: false)
+        var element = 0
+        for part in parts {
+            precondition(part.columns == columns)
+            unsafe (mutablePointer + element).update(from: part.pointer, count: part.count)
+            element += part.count
+        }
+    }
+}
+
+extension Int {
+    /// The largest power of two that is not larger.
+    /// - Precondition: positive.
+    fileprivate var highestBit: Int { 1 << (Int.bitWidth - 1 - leadingZeroBitCount) }
 }

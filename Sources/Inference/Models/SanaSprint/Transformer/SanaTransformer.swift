@@ -80,7 +80,7 @@ package final class SanaTransformer: Sendable {
         for index in 0..<configuration.layers {
             let block = try block(index)
             try InferenceError.wrap { () throws(AllocationError) in
-                try block.apply(&x, modulation: modulation, keyValues: prompt.keyValues[index], height: height, width: width)
+                try block.apply(&x, modulation: modulation, keyValues: [prompt.keyValues[index]], height: height, width: width)
                 try probes.recordTokens("block.\(index)", x)
             }
         }

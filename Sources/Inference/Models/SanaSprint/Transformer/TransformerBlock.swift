@@ -40,8 +40,9 @@ struct TransformerBlock: Sendable {
         feedForward = try GatedConvolution(loader, name + "ff.", channels: width, hidden: c.hidden, norm: false)
     }
 
-    /// Runs the block on `x` [height * width, channels] in place.
-    func apply(_ x: inout Tensor, modulation: Tensor, keyValues: PackedKeyValues, height: Int, width: Int) throws(AllocationError) {
+    /// Runs the block on `x` [maps * height * width, channels] in place: one map of tokens below the other, for each of `keyValues` one.
+    func apply(_ x: inout Tensor, modulation: Tensor, keyValues: [PackedKeyValues], height: Int, width: Int) throws(AllocationError) {
+        precondition(x.rows == keyValues.count * height * width)
         // Rows: shift, scale and gate of self-attention, then of the FFN.
         let rows = try table.adding(modulation)
         let epsilon = configuration.normEpsilon
@@ -53,34 +54,35 @@ struct TransformerBlock: Sendable {
             } else {
                 try selfProjections(try ModulatedLayerNorm.apply(x, scale: scale, shift: shift, epsilon: epsilon))
             }
-        try selfOutput.add(try selfAttention(&projected), to: &x, gate: try rows.row(2))
+        try selfOutput.add(try selfAttention(&projected, maps: keyValues.count), to: &x, gate: try rows.row(2))
 
         try crossOutput.add(try crossAttention(x, keyValues), to: &x)
 
         let (ffShift, ffScale) = (try rows.row(3), try rows.row(4))
         if let type = feedForward.rowType {
             let normed = try PackedRows(x, scale: ffScale, shift: ffShift, epsilon: epsilon, as: type)
-            try feedForward.add(normed, height: height, width: width, to: &x, gate: try rows.row(5))
+            try feedForward.add(normed, maps: keyValues.count, height: height, width: width, to: &x, gate: try rows.row(5))
         } else {
             let normed = try ModulatedLayerNorm.apply(x, scale: ffScale, shift: ffShift, epsilon: epsilon)
-            x.add(try feedForward(normed.reshaped([height, width, configuration.width])), gate: try rows.row(5))
+            x.add(try feedForward(normed, maps: keyValues.count, height: height, width: width), gate: try rows.row(5))
         }
     }
 
-    /// Attention over the tokens of `projected` [tokens, 3 * width], which it norms in place, before the output projection.
-    private func selfAttention(_ projected: inout Tensor) throws(AllocationError) -> Tensor {
+    /// Attention over the tokens of each map of `projected` [tokens, 3 * width], which it norms in place, before the output projection.
+    private func selfAttention(_ projected: inout Tensor, maps: Int) throws(AllocationError) -> Tensor {
         selfQueryNorm?.apply(&projected, column: 0)
         selfKeyNorm?.apply(&projected, column: configuration.width)
         var attended = try Tensor([projected.rows, configuration.width], zeroed: false)
-        LinearAttention.apply(projected, .blocks(heads: configuration.heads, headDimension: configuration.headDimension), into: &attended)
+        let layout = LinearAttention.Layout.blocks(heads: configuration.heads, headDimension: configuration.headDimension)
+        LinearAttention.apply(projected, layout, into: &attended, maps: maps)
         return attended
     }
 
-    /// Attention to the prompt, before the output projection.
-    private func crossAttention(_ x: Tensor, _ keyValues: PackedKeyValues) throws(AllocationError) -> Tensor {
+    /// Attention of each map to its prompt, before the output projection.
+    private func crossAttention(_ x: Tensor, _ keyValues: [PackedKeyValues]) throws(AllocationError) -> Tensor {
         var queries = try crossQuery(x)
         crossQueryNorm?.apply(&queries, column: 0)
-        return try keyValues.attend(queries)
+        return try PackedKeyValues.attend(queries, to: keyValues)
     }
 }
 
