@@ -72,6 +72,15 @@ void ck_distance_rows(int isa, const void *decoded, const void *source, void *su
 /// ck_quantize_rows_s8 of x f32 [m, k] (dense), and in the same pass ck_distance_rows of q * s from x.
 void ck_quantize_rows_s8_distance(int isa, const void *x, void *q, void *s, void *sums, size_t m, size_t k);
 
+// ---- SHA-256 (sha256.c)
+
+/// Whether this CPU computes SHA-256 itself. Where it does not, the kernels below end the process: a library does it there.
+bool ck_sha256_supported(void);
+/// Takes `blocks` blocks of 64 bytes into the eight words of a state (FIPS 180-4), in native byte order.
+void ck_sha256(uint32_t *state, const void *x, size_t blocks);
+/// The same of two states with blocks of their own, in little more time than one takes. The states must not be one.
+void ck_sha256_pair(uint32_t *first, const void *x, uint32_t *second, const void *y, size_t blocks);
+
 // ---- int8 linear layers, W8A8 (gemm_i8.c, gemm_i8_avx2.c, gemm_i8_avx512.c)
 //
 // Weights s8 [n, k] (one row per output channel, as in a checkpoint) are packed once for an instruction set. The packed

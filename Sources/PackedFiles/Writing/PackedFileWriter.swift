@@ -12,6 +12,8 @@ package final class PackedFileWriter {
     package private(set) var directory: Directory
     private let output: OutputFile
     private let sections: SectionWriter
+    /// What is hashed together with the planes: the caller's streams belong here too.
+    package let hashing: HashingStreams
     private let allowNonfinite: Bool
     private var open: OpenTensor?
     /// The header of a file whose content is complete; what is still to come are attachments.
@@ -43,7 +45,8 @@ package final class PackedFileWriter {
         self.output = output
         self.directory = directory
         self.allowNonfinite = allowNonfinite
-        sections = SectionWriter(output, pool, slots: frames ?? Self.usualFrames(threads: pool.threads))
+        hashing = HashingStreams(pool)
+        sections = SectionWriter(output, pool, hashing, slots: frames ?? Self.usualFrames(threads: pool.threads))
         do throws(FileError) { try output.write([UInt8](repeating: 0, count: PackedHeader.byteCount)) } catch { throw .file(error) }
     }
 

@@ -8,6 +8,7 @@ import Tensors
 final class SectionWriter {
     private let output: OutputFile
     private let pool: WorkPool
+    private let streams: HashingStreams
     private let mostSlots: Int
     private var slotCount = 0
     private var freeSlots: [FrameSlot] = []
@@ -31,11 +32,12 @@ final class SectionWriter {
     private var offset: UInt64 = 0
     private var frames: [Section.Frame] = []
 
-    init(_ output: OutputFile, _ pool: WorkPool, slots: Int) {
+    init(_ output: OutputFile, _ pool: WorkPool, _ streams: HashingStreams, slots: Int) {
         self.output = output
         self.pool = pool
         mostSlots = max(1, slots)
-        digest = OrderedDigest(pool)
+        self.streams = streams
+        digest = OrderedDigest(streams)
     }
 
     /// Starts a section for elements of so many bytes at the next aligned position.
@@ -43,7 +45,7 @@ final class SectionWriter {
         self.elementByteCount = elementByteCount
         self.kind = kind
         codec = nil
-        digest = OrderedDigest(pool)
+        digest = OrderedDigest(streams)
         queue.append(.begin)
     }
 
