@@ -3,7 +3,7 @@
 // The rounds of one stream wait for each other, half the time of the unit that computes them. Those of a second stream fill the gaps.
 #include "internal.h"
 
-#if CK_X86
+#if CK_X86 && !defined(CK_EMULATE_AVX512)
 #include <immintrin.h>
 
 #define TARGET_SHA __attribute__((target("sha,sse4.1,ssse3")))
