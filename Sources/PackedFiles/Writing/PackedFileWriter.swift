@@ -89,7 +89,7 @@ package final class PackedFileWriter {
         guard var tensor = open else { preconditionFailure("no tensor is begun") }
         open = nil
         try tensor.take(planes)
-        unsafe try sections.append(planes[0].bytes)
+        try sections.append(planes[0].buffer)
         open = tensor
     }
 
@@ -108,7 +108,7 @@ package final class PackedFileWriter {
         for (index, plane) in tensor.planes.enumerated() {
             if index > 0 {
                 sections.begin(elementByteCount: plane.dtype.byteCount, .planes(of: plane.dtype))
-                for part in tensor.held[index] { unsafe try sections.append(part.bytes) }
+                for part in tensor.held[index] { try sections.append(part.buffer) }
             }
             try sections.end { [unowned self] section in
                 entries.append(PlaneEntry(name: plane.name, dtype: plane.dtype, shape: plane.shape, section: section))
@@ -181,11 +181,10 @@ package final class PackedFileWriter {
             throw .refused(.invalidName, subject: "\(output.path): blob", expected: "a relative path of plain names", found: problem)
         }
         sections.begin(elementByteCount: 1, .text)
-        var failure: PackedFileError?
-        unsafe bytes.withUnsafeBytes { buffer in
-            do throws(PackedFileError) { unsafe try sections.append(buffer) } catch { failure = error }
-        }
-        if let failure { throw failure }
+        let buffer: Buffer
+        do throws(AllocationError) { buffer = try Buffer(byteCount: bytes.count, zeroed: false) } catch { throw .memory(error) }
+        unsafe buffer.mutableBytes.copyBytes(from: bytes)
+        try sections.append(buffer)
         try sections.end { body(BlobEntry(name: name, section: $0)) }
     }
 
