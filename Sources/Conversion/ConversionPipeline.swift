@@ -20,6 +20,7 @@ struct ConversionPipeline {
     private var encoding = 0
     private var hashing: [Pending<Void>] = []
     private var done: UInt64
+    private let total: UInt64
 
     private enum Step {
         case begin(TensorWork)
@@ -36,6 +37,7 @@ struct ConversionPipeline {
         self.progress = progress
         // The tables of a frozen schedule have been written before.
         done = plan.computedTensors.reduce(0) { $0 + $1.sourceByteCount }
+        total = plan.sourceByteCount
     }
 
     /// Converts all tensors; the writer may still hold the last of them when this returns.
@@ -43,7 +45,7 @@ struct ConversionPipeline {
         for tensor in plan.streamedTensors {
             let share = try workingSet.share(tensor)
             try makeRoom(for: share.pieces)
-            let work = TensorWork(try TensorRows(tensor, plan.checkpoint, blocks: blocks), pool)
+            let work = TensorWork(try TensorRows(tensor, plan.checkpoint, blocks: blocks), writer.hashing)
             underWay.append(.begin(work))
             let encoder = RowEncoder(rows: work.rows, allowsNonfinite: plan.options.allowsNonfinite)
             for piece in work.rows.pieces(rows: share.rows) {
@@ -74,7 +76,7 @@ struct ConversionPipeline {
     private mutating func takeNext() throws(ConversionError) {
         switch underWay.removeFirst() {
         case .begin(let work):
-            progress(Converter.Progress(done: done, total: plan.sourceByteCount, tensor: work.tensor.name))
+            progress(Converter.Progress(done: done, total: total, tensor: work.tensor.name))
             try wrapping(ConversionError.packedFile) { () throws(PackedFileError) in try writer.beginTensor(work.tensor.description) }
         case .rows(let work, let encoded):
             let rows: RowEncoder.Encoded = try encoded.wait().get()
@@ -93,7 +95,7 @@ struct ConversionPipeline {
 
     private mutating func advance(_ bytes: UInt64, _ work: TensorWork) {
         done += bytes
-        progress(Converter.Progress(done: done, total: plan.sourceByteCount, tensor: work.tensor.name))
+        progress(Converter.Progress(done: done, total: total, tensor: work.tensor.name))
     }
 }
 
@@ -105,9 +107,9 @@ private final class TensorWork {
     private let digests: [OrderedDigest]
     var tensor: PlannedTensor { rows.tensor }
 
-    init(_ rows: TensorRows, _ pool: WorkPool) {
+    init(_ rows: TensorRows, _ streams: HashingStreams) {
         self.rows = rows
-        digests = rows.isVerbatim ? [] : rows.tensor.sources.map { _ in OrderedDigest(pool) }
+        digests = rows.isVerbatim ? [] : rows.tensor.sources.map { _ in OrderedDigest(streams) }
     }
 
     /// Hashes the bytes of a chunk, those before it being given already; nil where the writer does it.

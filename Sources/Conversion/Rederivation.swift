@@ -80,7 +80,8 @@ package struct Rederivation: Sendable {
         }
         let rows = try TensorRows(tensor, checkpoint)
         var comparison = TensorComparison(entry.scheme, columns: tensor.row.shape.columns)
-        let digests = rows.tensor.sources.map { _ in OrderedDigest(pool) }
+        let streams = HashingStreams(pool)
+        let digests = rows.tensor.sources.map { _ in OrderedDigest(streams) }
         var waiting: [Pending<Result<RowComparison, ConversionError>>] = []
         var hashing: [Pending<Void>] = []
         func takeNext() throws(ConversionError) {

@@ -28,8 +28,17 @@ import Glibc
             unsafe changed.deallocate()
         }
 
-        func add(_ work: @escaping Work) {
-            locked { queue.append(work) }
+        func add(_ work: @escaping Work, urgent: Bool = false) {
+            locked {
+                if !urgent {
+                    queue.append(work)
+                } else if next > 0 {
+                    next -= 1
+                    queue[next] = work
+                } else {
+                    queue.insert(work, at: 0)
+                }
+            }
         }
 
         func close() {
@@ -117,9 +126,10 @@ import Glibc
     }
 
     /// Queues work and gives its result to come.
-    package func submit<Value: Sendable>(_ work: @escaping @Sendable () -> Value) -> Pending<Value> {
+    /// - Parameter urgent: whether it is done before all that is queued.
+    package func submit<Value: Sendable>(urgent: Bool = false, _ work: @escaping @Sendable () -> Value) -> Pending<Value> {
         let pending = Pending<Value>(self)
-        shared.add { [pending] in pending.complete(work()) }
+        shared.add({ [pending] in pending.complete(work()) }, urgent: urgent)
         return pending
     }
 

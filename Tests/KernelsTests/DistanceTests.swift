@@ -34,6 +34,37 @@ import Testing
         }
     }
 
+    /// bf16 numbers straight from a checkpoint, against their widened selves: subnormal ones, rows of zeros and both ends of the range included.
+    @Test(arguments: InstructionSet.supported) func encodesBF16AsIfWidened(_ set: InstructionSet) {
+        var random = SplitMix64(seed: 4)
+        for columns in Array(1...67) + [127, 128, 129, 255, 1000] {
+            var x = random.floats(4 * columns, range: 0.2).map { UInt16(truncatingIfNeeded: $0.bitPattern >> 16) }
+            for index in columns..<2 * columns { x[index] = UInt16.random(in: 0...0x7F, using: &random) | (index.isMultiple(of: 3) ? 0x8000 : 0) }
+            for index in 2 * columns..<3 * columns { x[index] = index.isMultiple(of: 2) ? 0 : 0x8000 }
+            x[3 * columns] = 0xFF7F
+            let widened = x.map { Float(bitPattern: UInt32($0) << 16) }
+            let expected = encode(.plain, widened, rows: 4, columns: columns)
+            var found = Rows(
+                q: [Int8](repeating: 99, count: 4 * columns + 1), s: [Float](repeating: -1, count: 5), sums: [Double](repeating: -1, count: 13))
+            let done = unsafe ck_quantize_rows_bf16_s8_distance(set.code, x, &found.q, &found.s, &found.sums, 4, columns)
+            #expect(done == 4 && found == expected, "\(columns)")
+        }
+    }
+
+    @Test(arguments: InstructionSet.supported) func stopsAtRowsThatAreNotFinite(_ set: InstructionSet) {
+        for columns in [1, 16, 17, 128, 200] {
+            for bits: UInt16 in [0x7F80, 0xFF80, 0x7FC0, 0xFF81] {
+                for column in Set([0, columns / 2, columns - 1]) {
+                    var x = [UInt16](repeating: 0x3F80, count: 3 * columns)
+                    x[columns + column] = bits
+                    var q = [Int8](repeating: 0, count: 3 * columns), s = [Float](repeating: 0, count: 3), sums = [Double](repeating: 0, count: 9)
+                    let done = unsafe ck_quantize_rows_bf16_s8_distance(set.code, x, &q, &s, &sums, 3, columns)
+                    #expect(done == 1, "\(columns), \(column)")
+                }
+            }
+        }
+    }
+
     @Test(arguments: InstructionSet.supported) func sumsAreThoseOfFloat64(_ set: InstructionSet) {
         var random = SplitMix64(seed: 5)
         for columns in [1, 15, 16, 17, 33, 2240] {

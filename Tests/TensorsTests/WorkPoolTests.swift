@@ -16,6 +16,17 @@ import Testing
         #expect(results[7].wait() == 49 && runs.load(ordering: .relaxed) == 1000)
     }
 
+    /// With one thread nothing runs before somebody waits: urgent work then comes first, the last one of it before the others.
+    @Test func urgentWorkComesBeforeWhatIsQueued() {
+        let pool = WorkPool(threads: 1)
+        let order = Mutex<[Int]>([])
+        let usual = (0..<3).map { index in pool.submit { order.withLock { $0.append(index) } } }
+        usual[0].wait()
+        let urgent = (10..<12).map { index in pool.submit(urgent: true) { order.withLock { $0.append(index) } } }
+        for work in usual + urgent { work.wait() }
+        #expect(order.withLock { $0 } == [0, 11, 10, 1, 2])
+    }
+
     /// What a work holds is let go with it, however many wait behind it.
     @Test func doneWorkIsLetGo() {
         final class Witness: Sendable {}

@@ -77,6 +77,26 @@ void ck_distance_rows(int isa, const void *decoded, const void *source, void *su
 
 /// ck_quantize_rows_s8 of x f32 [m, k] (dense), and in the same pass ck_distance_rows of q * s from x.
 void ck_quantize_rows_s8_distance(int isa, const void *x, void *q, void *s, void *sums, size_t m, size_t k);
+/// The same of x bf16 [m, k] (dense), as if it were widened first, up to the first row that has a NaN or an infinity: gives its index, or m.
+size_t ck_quantize_rows_bf16_s8_distance(int isa, const void *x, void *q, void *s, void *sums, size_t m, size_t k);
+
+// ---- SHA-256 (sha256.c)
+
+/// Whether this CPU computes SHA-256 itself. Where it does not, the kernels below end the process: a library does it there.
+bool ck_sha256_supported(void);
+/// Takes `blocks` blocks of 64 bytes into the eight words of a state (FIPS 180-4), in native byte order.
+void ck_sha256(uint32_t *state, const void *x, size_t blocks);
+/// The same of two states with blocks of their own, in little more time than one takes. The states must not be one.
+void ck_sha256_pair(uint32_t *first, const void *x, uint32_t *second, const void *y, size_t blocks);
+
+// ---- An entropy code for weights (huffman.c, huffman_avx512.c)
+
+/// Compresses x u8 [n], n up to 2^32 - 1, into one zstd frame (RFC 8878) of literals that are coded by a Huffman code for each block of
+/// 128 KiB, without a search for repetitions. Gives its length; or 0 where a code cannot be described, which zstd itself has to try then.
+///
+/// `out` has room for ZSTD_compressBound(n) bytes, `scratch` for ck_huffman_scratch() ones. n >= 4096, so that it suffices.
+size_t ck_huffman_frame(int isa, const void *x, size_t n, void *out, void *scratch);
+size_t ck_huffman_scratch(void);
 
 // ---- int8 linear layers, W8A8 (gemm_i8.c, gemm_i8_avx2.c, gemm_i8_avx512.c)
 //

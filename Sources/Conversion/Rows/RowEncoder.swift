@@ -25,14 +25,16 @@ struct RowEncoder: Sendable {
     /// The planes of the chunk's rows.
     func encode(_ chunk: TensorRows.Chunk) throws(ConversionError) -> Encoded {
         let scheme = rows.tensor.storage.scheme
-        if let (index, value) = ElementScan.nonfinite(chunk.stored), !allowsNonfinite || scheme.isQuantized {
-            throw allowsNonfinite
-                ? .unquantizable(tensor: chunk.source.name, value: value, index: chunk.sourceIndex(index), scheme: scheme)
-                : .nonfinite(tensor: chunk.source.name, value: value, index: chunk.sourceIndex(index))
-        }
-        if rows.passesThrough(chunk.source) { return Encoded(chunk: chunk, planes: [try rows.laidOut(chunk.stored)], distances: []) }
         let shape = rows.packedShape(chunk.rows.count)
+        if rows.passesThrough(chunk.source) {
+            try checkFinite(chunk)
+            return Encoded(chunk: chunk, planes: [try rows.laidOut(chunk.stored)], distances: [])
+        }
         let planes = try wrapping(ConversionError.packedFile) { () throws(PackedFileError) in try scheme.allocate(shape, from: rows.blocks) }
+        if rows.areEncodedAsStored(chunk.source), let distances = scheme.encodeStored(chunk.stored.reshaped(shape), into: planes, at: 0) {
+            return Encoded(chunk: chunk, planes: planes, distances: distances)
+        }
+        try checkFinite(chunk)
         var distances: [RowDistance] = []
         distances.reserveCapacity(chunk.rows.count)
         let group = max(1, Self.groupElements / max(1, shape.columns))
@@ -45,5 +47,13 @@ struct RowEncoder: Sendable {
             }
         }
         return Encoded(chunk: chunk, planes: planes, distances: distances)
+    }
+
+    private func checkFinite(_ chunk: TensorRows.Chunk) throws(ConversionError) {
+        let scheme = rows.tensor.storage.scheme
+        guard let (index, value) = ElementScan.nonfinite(chunk.stored), !allowsNonfinite || scheme.isQuantized else { return }
+        throw allowsNonfinite
+            ? .unquantizable(tensor: chunk.source.name, value: value, index: chunk.sourceIndex(index), scheme: scheme)
+            : .nonfinite(tensor: chunk.source.name, value: value, index: chunk.sourceIndex(index))
     }
 }

@@ -95,6 +95,9 @@ struct TensorRows: Sendable {
     /// Whether the stored bytes of `source` are the packed ones up to their order.
     func passesThrough(_ source: PlannedSource) -> Bool { source.rowScale == nil && source.dtype == tensor.storage.scheme.dtype }
 
+    /// Whether the rows that are encoded are those of `source` as they are stored, but for their type.
+    func areEncodedAsStored(_ source: PlannedSource) -> Bool { source.rowScale == nil && tensor.row.layout == .same }
+
     /// Whether the packed values are the bytes of the one source as they are.
     var isVerbatim: Bool { tensor.sources.count == 1 && tensor.row.layout == .same && passesThrough(tensor.sources[0]) }
 

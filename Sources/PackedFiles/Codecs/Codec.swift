@@ -23,7 +23,7 @@ struct FrameEncoder: Sendable {
     private let high: Buffer
     private let low: Buffer
 
-    static let byteCount = Zstd.bound(Limits.frameBytes) + Limits.frameBytes / 2 * 3
+    static let byteCount = Zstd.bound(Limits.frameBytes) + Limits.frameBytes / 2 * 3 + ZstdCompressor.scratchByteCount
 
     init() throws(AllocationError) {
         compressor = try ZstdCompressor()

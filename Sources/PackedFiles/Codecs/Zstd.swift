@@ -1,3 +1,4 @@
+internal import CKernels
 internal import CZstd
 import Tensors
 
@@ -71,8 +72,8 @@ struct FrameProblem: Error, Sendable, Equatable {
     enum Kind {
         /// Text, with its repetitions: level 1. So are float32 planes of 16-bit weights, half of whose bytes are zeros.
         case text
-        /// Weights, whose values are independent: an entropy code for each block of 128 KiB and no search for repetitions. It ends 1 to 3% above
-        /// the order-0 entropy, closer than level 1, which finds repetitions that cost more than they save.
+        /// Weights, whose values are independent: an entropy code for each block of 128 KiB (ck_huffman_frame) and no search for repetitions. It
+        /// ends 1 to 3% above the order-0 entropy, closer than level 1, which finds repetitions that cost more than they save.
         case weights
 
         /// Of planes of a type.
@@ -82,7 +83,11 @@ struct FrameProblem: Error, Sendable, Equatable {
     /// What is shorter is compressed as text: a table of codes would be most of it.
     private static let fewestWeights = 4096
 
+    private let scratch: Buffer
+    static var scratchByteCount: Int { ck_huffman_scratch() }
+
     init() throws(AllocationError) {
+        scratch = try Buffer(byteCount: Self.scratchByteCount, zeroed: false)
         guard let context = unsafe ZSTD_createCCtx() else { throw .refused(byteCount: Zstd.bound(0), inUse: Memory.inUse) }
         unsafe self.context = context
     }
@@ -95,11 +100,16 @@ struct FrameProblem: Error, Sendable, Equatable {
         _ source: UnsafeRawBufferPointer, _ kind: Kind, into target: UnsafeMutableRawBufferPointer
     ) throws(AllocationError) -> Int {
         guard kind == .weights, source.count >= Self.fewestWeights else { return unsafe try run(source, .text, into: target) }
-        let count = unsafe try run(source, .weights, into: target)
+        let count = unsafe try code(source, into: target)
         // No code is shorter than a bit: what comes near it, mostly zeros, has repetitions that are worth a search.
         guard count < source.count / 4 else { return count }
         let searched = unsafe try run(source, .text, into: target)
-        return searched < count ? searched : unsafe try run(source, .weights, into: target)
+        return searched < count ? searched : unsafe try code(source, into: target)
+    }
+
+    @unsafe private func code(_ source: UnsafeRawBufferPointer, into target: UnsafeMutableRawBufferPointer) throws(AllocationError) -> Int {
+        let count = unsafe ck_huffman_frame(ck_isa_best(), source.baseAddress, source.count, target.baseAddress, scratch.mutableBytes.baseAddress)
+        return count > 0 ? count : unsafe try run(source, .weights, into: target)
     }
 
     @unsafe private func run(_ source: UnsafeRawBufferPointer, _ kind: Kind, into target: UnsafeMutableRawBufferPointer) throws(AllocationError) -> Int {

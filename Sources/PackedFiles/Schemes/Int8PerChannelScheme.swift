@@ -23,6 +23,18 @@ enum Int8PerChannelScheme: SchemeDefinition {
         }
     }
 
+    static func encodeStored(_ rows: EncodedTensor, into planes: [EncodedTensor], at row: Int) -> [RowDistance]? {
+        guard rows.dtype == .bf16 else { return nil }
+        let (count, columns) = (rows.shape.rows, rows.shape.columns)
+        let codes = unsafe planes[0].buffer.mutableBytes.baseAddress! + row * columns
+        let scales = unsafe planes[1].buffer.mutableBytes.baseAddress! + row * MemoryLayout<Float>.stride
+        var done = 0
+        let distances = unsafe RowDistance.rows(count) { sums in
+            done = unsafe ck_quantize_rows_bf16_s8_distance(ck_isa_best(), rows.bytes.baseAddress, codes, scales, sums, count, columns)
+        }
+        return done == count ? distances : nil
+    }
+
     static func decode(_ planes: [EncodedTensor], shape: Shape) throws(AllocationError) -> Tensor {
         var result = try Tensor(shape, zeroed: false)
         let columns = shape.columns

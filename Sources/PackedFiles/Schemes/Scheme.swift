@@ -53,6 +53,13 @@ package enum Scheme: String, Sendable, CaseIterable {
         return try definition.encode(values, into: planes, at: row, SchemeSubject(name: subject, firstElement: firstElement))
     }
 
+    /// Encodes rows as a checkpoint holds them, in one pass over them; `planes` and `row` as above.
+    /// - Returns: the distance of each row; nil where the scheme cannot do so with these elements, or one of them is no finite number.
+    package func encodeStored(_ rows: EncodedTensor, into planes: [EncodedTensor], at row: Int) -> [RowDistance]? {
+        precondition(row >= 0 && row + rows.shape.rows <= planes[0].shape.rows && rows.shape.columns == planes[0].shape.columns, "rows beyond their planes")
+        return definition.encodeStored(rows, into: planes, at: row)
+    }
+
     /// Planes of unknown content for a tensor of this shape.
     /// - Parameter pool: whose memory the first of them is in.
     package func allocate(_ shape: Shape, from pool: BlockPool? = nil) throws(PackedFileError) -> [EncodedTensor] {
@@ -105,6 +112,8 @@ protocol SchemeDefinition {
     static func planes(for shape: Shape) -> [PlaneSpecification]
     /// Encodes rows into their places in the planes, on this thread, and gives each row's distance from what was stored.
     static func encode(_ values: Tensor, into planes: [EncodedTensor], at row: Int, _ subject: SchemeSubject) throws(PackedFileError) -> [RowDistance]
+    /// The same of rows in the element type of their source; nil where that has to be widened first.
+    static func encodeStored(_ rows: EncodedTensor, into planes: [EncodedTensor], at row: Int) -> [RowDistance]?
     static func decode(_ planes: [EncodedTensor], shape: Shape) throws(AllocationError) -> Tensor
     static func checkBound(_ decoded: Tensor, _ planes: [EncodedTensor], source: Tensor) throws(AllocationError) -> BoundCheck
 }
@@ -112,6 +121,7 @@ protocol SchemeDefinition {
 extension SchemeDefinition {
     static func holds(_ shape: Shape) -> Bool { true }
     static func basis(of values: Tensor) throws(AllocationError) -> Tensor { values }
+    static func encodeStored(_ rows: EncodedTensor, into planes: [EncodedTensor], at row: Int) -> [RowDistance]? { nil }
 }
 
 /// A plane that a scheme prescribes.

@@ -12,6 +12,8 @@ package final class PackedFileWriter {
     package private(set) var directory: Directory
     private let output: OutputFile
     private let sections: SectionWriter
+    /// What is hashed together with the planes: the caller's streams belong here too.
+    package let hashing: HashingStreams
     private let allowNonfinite: Bool
     private var open: OpenTensor?
     /// The header of a file whose content is complete; what is still to come are attachments.
@@ -43,7 +45,8 @@ package final class PackedFileWriter {
         self.output = output
         self.directory = directory
         self.allowNonfinite = allowNonfinite
-        sections = SectionWriter(output, pool, slots: frames ?? Self.usualFrames(threads: pool.threads))
+        hashing = HashingStreams(pool)
+        sections = SectionWriter(output, pool, hashing, slots: frames ?? Self.usualFrames(threads: pool.threads))
         do throws(FileError) { try output.write([UInt8](repeating: 0, count: PackedHeader.byteCount)) } catch { throw .file(error) }
     }
 
@@ -86,7 +89,7 @@ package final class PackedFileWriter {
         guard var tensor = open else { preconditionFailure("no tensor is begun") }
         open = nil
         try tensor.take(planes)
-        unsafe try sections.append(planes[0].bytes)
+        try sections.append(planes[0].buffer)
         open = tensor
     }
 
@@ -105,7 +108,7 @@ package final class PackedFileWriter {
         for (index, plane) in tensor.planes.enumerated() {
             if index > 0 {
                 sections.begin(elementByteCount: plane.dtype.byteCount, .planes(of: plane.dtype))
-                for part in tensor.held[index] { unsafe try sections.append(part.bytes) }
+                for part in tensor.held[index] { try sections.append(part.buffer) }
             }
             try sections.end { [unowned self] section in
                 entries.append(PlaneEntry(name: plane.name, dtype: plane.dtype, shape: plane.shape, section: section))
@@ -178,11 +181,10 @@ package final class PackedFileWriter {
             throw .refused(.invalidName, subject: "\(output.path): blob", expected: "a relative path of plain names", found: problem)
         }
         sections.begin(elementByteCount: 1, .text)
-        var failure: PackedFileError?
-        unsafe bytes.withUnsafeBytes { buffer in
-            do throws(PackedFileError) { unsafe try sections.append(buffer) } catch { failure = error }
-        }
-        if let failure { throw failure }
+        let buffer: Buffer
+        do throws(AllocationError) { buffer = try Buffer(byteCount: bytes.count, zeroed: false) } catch { throw .memory(error) }
+        unsafe buffer.mutableBytes.copyBytes(from: bytes)
+        try sections.append(buffer)
         try sections.end { body(BlobEntry(name: name, section: $0)) }
     }
 

@@ -8,6 +8,7 @@ import Tensors
 final class SectionWriter {
     private let output: OutputFile
     private let pool: WorkPool
+    private let streams: HashingStreams
     private let mostSlots: Int
     private var slotCount = 0
     private var freeSlots: [FrameSlot] = []
@@ -16,7 +17,7 @@ final class SectionWriter {
     private var queue: [Item] = []
     private enum Item {
         case begin
-        case frame(FrameSlot, encoded: Pending<Result<EncodedFrame, AllocationError>>, hashed: Pending<Void>)
+        case frame(FrameSlot, [FramePart], encoded: Pending<Result<EncodedFrame, AllocationError>>, hashed: Pending<Void>)
         case end(Codec, OrderedDigest, (Section) throws(PackedFileError) -> Void)
     }
 
@@ -25,17 +26,21 @@ final class SectionWriter {
     private var kind = ZstdCompressor.Kind.weights
     private var codec: Codec?
     private var digest: OrderedDigest
-    private var open: (slot: FrameSlot, count: Int)?
+    /// What the next frame will hold, how many bytes that is, and when the last of them will be hashed.
+    private var open: [FramePart] = []
+    private var openCount = 0
+    private var hashed: Pending<Void>?
 
     // The section that is being written.
     private var offset: UInt64 = 0
     private var frames: [Section.Frame] = []
 
-    init(_ output: OutputFile, _ pool: WorkPool, slots: Int) {
+    init(_ output: OutputFile, _ pool: WorkPool, _ streams: HashingStreams, slots: Int) {
         self.output = output
         self.pool = pool
         mostSlots = max(1, slots)
-        digest = OrderedDigest(pool)
+        self.streams = streams
+        digest = OrderedDigest(streams)
     }
 
     /// Starts a section for elements of so many bytes at the next aligned position.
@@ -43,21 +48,20 @@ final class SectionWriter {
         self.elementByteCount = elementByteCount
         self.kind = kind
         codec = nil
-        digest = OrderedDigest(pool)
+        digest = OrderedDigest(streams)
         queue.append(.begin)
     }
 
-    @unsafe func append(_ bytes: UnsafeRawBufferPointer) throws(PackedFileError) {
+    /// Adds bytes of a buffer, which nobody changes any more.
+    func append(_ buffer: Buffer) throws(PackedFileError) {
         var done = 0
-        while done < bytes.count {
-            if open == nil { open = (try freeSlot(), 0) }
-            guard let (slot, filled) = open else { return }
-            let count = min(bytes.count - done, slot.content.byteCount - filled)
-            let piece = unsafe UnsafeRawBufferPointer(rebasing: bytes[done..<done + count])
-            unsafe UnsafeMutableRawBufferPointer(rebasing: slot.content.mutableBytes[filled...]).copyMemory(from: piece)
-            open = (slot, filled + count)
+        while done < buffer.byteCount {
+            let count = min(buffer.byteCount - done, Limits.frameBytes - openCount)
+            open.append(FramePart(buffer: buffer, range: done..<done + count))
+            hashed = digest.append(buffer, done..<done + count)
+            openCount += count
             done += count
-            if filled + count == slot.content.byteCount { try dispatch() }
+            if openCount == Limits.frameBytes { try dispatch() }
         }
     }
 
@@ -75,18 +79,21 @@ final class SectionWriter {
 
     /// Gives the open frame to the pool.
     private func dispatch() throws(PackedFileError) {
-        guard let (slot, count) = open else { return }
-        open = nil
+        guard let hashed else { return }
+        let parts = open
+        (open, openCount, self.hashed) = ([], 0, nil)
+        let slot = try freeSlot()
         let codec: Codec
         if let chosen = self.codec {
             codec = chosen
         } else {
-            do throws(AllocationError) { codec = try slot.chooseCodec(count, elementByteCount: elementByteCount, kind) } catch { throw .memory(error) }
+            do throws(AllocationError) { codec = try slot.chooseCodec(parts, elementByteCount: elementByteCount, kind) } catch { throw .memory(error) }
             self.codec = codec
         }
         let kind = kind
-        let encoded = pool.submit { slot.encode(count, codec, kind) }
-        queue.append(.frame(slot, encoded: encoded, hashed: digest.append(slot.content, 0..<count)))
+        // Before all that is queued: its bytes have just been made and may still lie in a cache.
+        let encoded = pool.submit(urgent: true) { slot.encode(parts, codec, kind) }
+        queue.append(.frame(slot, parts, encoded: encoded, hashed: hashed))
     }
 
     private func freeSlot() throws(PackedFileError) -> FrameSlot {
@@ -106,10 +113,14 @@ final class SectionWriter {
             do throws(FileError) { try output.pad(to: Limits.alignment) } catch { throw .file(error) }
             offset = output.position
             frames = []
-        case .frame(let slot, let encoded, let hashed):
+        case .frame(let slot, let parts, let encoded, let hashed):
             let frame: EncodedFrame
             do throws(AllocationError) { frame = try encoded.wait().get() } catch { throw .memory(error) }
-            do throws(FileError) { unsafe try output.write(frame.stored) } catch { throw .file(error) }
+            var failure: FileError?
+            withExtendedLifetime(parts) {
+                do throws(FileError) { unsafe try output.write(frame.stored) } catch { failure = error }
+            }
+            if let failure { throw .file(failure) }
             frames.append(frame.entry)
             hashed.wait()
             freeSlots.append(slot)

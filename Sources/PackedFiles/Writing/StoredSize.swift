@@ -8,12 +8,11 @@ extension PlaneEntry {
         var codec: Codec?
         var (sum, done) = (0, 0)
         while done < values.buffer.byteCount {
-            let count = min(values.buffer.byteCount - done, slot.content.byteCount)
-            let piece = unsafe UnsafeRawBufferPointer(rebasing: values.bytes[done..<done + count])
-            unsafe slot.content.mutableBytes.copyMemory(from: piece)
-            let chosen = if let codec { codec } else { try slot.chooseCodec(count, elementByteCount: values.dtype.byteCount, kind) }
-            sum += try slot.encode(count, chosen, kind).get().entry.storedByteCount
-            (codec, done) = (chosen, done + count)
+            let end = min(values.buffer.byteCount, done + Limits.frameBytes)
+            let parts = [FramePart(buffer: values.buffer, range: done..<end)]
+            let chosen = if let codec { codec } else { try slot.chooseCodec(parts, elementByteCount: values.dtype.byteCount, kind) }
+            sum += try slot.encode(parts, chosen, kind).get().entry.storedByteCount
+            (codec, done) = (chosen, end)
         }
         return sum
     }

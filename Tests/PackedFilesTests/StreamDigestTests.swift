@@ -1,0 +1,64 @@
+import Files
+import Tensors
+import TestKit
+import Testing
+
+@testable import PackedFiles
+
+/// SHA-256 as the writer computes it, against the library's.
+@Suite struct StreamDigestTests {
+    private static func bytes(_ count: Int, seed: UInt64) -> [UInt8] {
+        var random = SplitMix64(seed: seed)
+        return (0..<count).map { _ in UInt8.random(in: 0...255, using: &random) }
+    }
+
+    @Test(arguments: [true, false]) func isTheLibrarysAtEveryLength(kernels: Bool) {
+        for count in Array(0...300) + [4095, 4096, 4097] {
+            let bytes = Self.bytes(count, seed: UInt64(count))
+            var digest = StreamDigest(kernels: kernels)
+            unsafe bytes.withUnsafeBytes { unsafe digest.update($0) }
+            #expect(digest.digest() == SHA256Stream.digest(bytes), "\(count)")
+            #expect(digest.digest() == SHA256Stream.digest(bytes), "asking changes nothing")
+        }
+    }
+
+    /// Two streams side by side in pieces of every size, so that blocks begin and end everywhere, in one, in both and in neither.
+    @Test(arguments: [true, false]) func pairsAreTwoStreams(kernels: Bool) {
+        var random = SplitMix64(seed: 9)
+        for turn in 0..<60 {
+            var digests = [StreamDigest(kernels: kernels), StreamDigest(kernels: kernels)]
+            var all: [[UInt8]] = [[], []]
+            for _ in 0..<Int.random(in: 1...6, using: &random) {
+                let pieces = (0..<2).map { _ in Self.bytes(Int.random(in: 0...(turn.isMultiple(of: 2) ? 130 : 2000), using: &random), seed: random.next()) }
+                var (first, second) = (digests[0], digests[1])
+                unsafe pieces[0].withUnsafeBytes { x in
+                    unsafe pieces[1].withUnsafeBytes { y in unsafe StreamDigest.update(&first, x, &second, y) }
+                }
+                digests = [first, second]
+                for index in 0..<2 { all[index] += pieces[index] }
+            }
+            for index in 0..<2 { #expect(digests[index].digest() == SHA256Stream.digest(all[index])) }
+        }
+    }
+
+    /// Many streams on few and on many threads, their parts interleaved; every part is reported hashed, and each digest is its own bytes'.
+    @Test(arguments: [1, 2, 5]) func streamsKeepTheirOrder(threads: Int) throws {
+        let pool = WorkPool(threads: threads)
+        let streams = HashingStreams(pool)
+        var random = SplitMix64(seed: 11)
+        let digests = (0..<5).map { _ in OrderedDigest(streams) }
+        var contents: [[UInt8]] = Array(repeating: [], count: digests.count)
+        var parts: [Pending<Void>] = []
+        for _ in 0..<200 {
+            let index = Int.random(in: 0..<digests.count, using: &random)
+            let bytes = Self.bytes(Int.random(in: 0...300_000, using: &random) % (random.next() % 3 == 0 ? 300_001 : 1000), seed: random.next())
+            let buffer = try Buffer(byteCount: bytes.count + 7)
+            unsafe UnsafeMutableRawBufferPointer(rebasing: buffer.mutableBytes[7...]).copyBytes(from: bytes)
+            parts.append(digests[index].append(buffer, 7..<7 + bytes.count))
+            contents[index] += bytes
+        }
+        for (index, digest) in digests.enumerated() { #expect(digest.digest() == SHA256Stream.digest(contents[index])) }
+        for part in parts { part.wait() }
+        #expect(OrderedDigest(streams).digest() == SHA256Stream.digest([]))
+    }
+}
