@@ -16,15 +16,25 @@ import Testing
         #expect(results[7].wait() == 49 && runs.load(ordering: .relaxed) == 1000)
     }
 
+    private final class Order: Sendable {
+        let indices = Mutex<[Int]>([])
+    }
+
     /// With one thread nothing runs before somebody waits: urgent work then comes first, the last one of it before the others.
     @Test func urgentWorkComesBeforeWhatIsQueued() {
         let pool = WorkPool(threads: 1)
-        let order = Mutex<[Int]>([])
-        let usual = (0..<3).map { index in pool.submit { order.withLock { $0.append(index) } } }
-        usual[0].wait()
-        let urgent = (10..<12).map { index in pool.submit(urgent: true) { order.withLock { $0.append(index) } } }
-        for work in usual + urgent { work.wait() }
-        #expect(order.withLock { $0 } == [0, 11, 10, 1, 2])
+        let order = Order()
+        func note(_ index: Int) -> @Sendable () -> Int {
+            {
+                order.indices.withLock { $0.append(index) }
+                return index
+            }
+        }
+        let usual = (0..<3).map { pool.submit(note($0)) }
+        #expect(usual[0].wait() == 0)
+        let urgent = (10..<12).map { pool.submit(urgent: true, note($0)) }
+        for work in usual + urgent { _ = work.wait() }
+        #expect(order.indices.withLock { $0 } == [0, 11, 10, 1, 2])
     }
 
     /// What a work holds is let go with it, however many wait behind it.
