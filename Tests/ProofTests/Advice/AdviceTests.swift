@@ -67,8 +67,8 @@ import Testing
         let all = try #require(try Advisor(file, checkpoint, options).advice.first)
         #expect(all.layers.count >= (name == "deep" ? 48 : 28) && all.layers.allSatisfy { $0.draws == 32 })
         #expect(advice.layers.count == all.layers.count)
-        // Of many layers most have been given up on the way.
-        if name == "deep" { #expect(2 * advice.layers.count { $0.draws < advice.layers[0].draws } > all.layers.count) }
+        // Of many layers a good part is given up after two draws.
+        if name == "deep" { #expect(4 * advice.layers.count { $0.draws < advice.layers[0].draws } > all.layers.count) }
         let third = all.layers[2]
         for layer in advice.advised {
             let found = try #require(all.layers.first { $0.name == layer.name })

@@ -24,12 +24,12 @@ import Testing
         for (place, index) in best.enumerated() { gains[index] = 1.6 - 0.3 * Double(place) }
         var race = LeaveOneOut(candidates: gains.count, places: 3)
         var work = 0
-        race.run(first: 2, most: 32) { draws, running in
+        race.run(first: 2, most: 32, work: 240) { draws, running in
             work += draws.count * running.count
             return draws.map { _ in Self.draw(gains, noise: 0.3, running: running, &numbers) }
         }
-        #expect(race.isDecided && !race.isCut && Set(race.ranking.prefix(3)) == Set(best))
-        #expect(2 * work < 32 * 120)
+        #expect(Set(race.ranking.prefix(3)) == Set(best))
+        #expect(4 * work < 32 * 120)
     }
 
     @Test func aRoundTakesNoMoreWorkThanItMay() {
@@ -39,9 +39,9 @@ import Testing
         var rounds: [[Int]] = []
         race.run(first: 2, most: 32, work: 90) { draws, running in
             rounds.append([draws.count, running.count])
-            return draws.map { _ in Self.draw(gains, noise: 0.1, running: running, &numbers) }
+            return draws.map { _ in Self.draw(gains, noise: 0.4, running: running, &numbers) }
         }
-        #expect(rounds.first == [2, 60] && rounds.count == 3 && rounds.dropFirst().allSatisfy { $0[0] * $0[1] <= 90 || $0[1] == 4 })
+        #expect(rounds.first == [2, 60] && rounds.count >= 2 && rounds.dropFirst().allSatisfy { $0[0] * $0[1] <= 90 || $0[1] == 4 })
         #expect(race.isCut && Set(race.ranking.prefix(3)) == [57, 58, 59])
     }
 
