@@ -18,7 +18,7 @@ package struct Advisor {
         /// Draws before the first look at which layers still have a chance; before each further look there are four times as many.
         package var firstDraws = 2
         /// After so many draws a close race is left undecided.
-        package var mostDraws = 16
+        package var mostDraws = 64
         /// The most products of a number with a weight that a round after the first takes, whatever the size of the model: a minute of two cores.
         package var roundProducts = 8e12
         /// The number of the first draw: others are other inputs.
@@ -27,7 +27,7 @@ package struct Advisor {
         package var mostSide = 8
         /// The same of the decoder's pictures.
         package var firstPictures = 2
-        package var mostPictures = 16
+        package var mostPictures = 64
         /// The largest side of the latents that the decoder is given.
         package var mostPictureSide = 4
 
@@ -36,6 +36,9 @@ package struct Advisor {
         /// How many draws, all candidates' together, a round may take.
         /// - Parameter products: of one draw of one candidate.
         func work(_ products: Double) -> Int { Int(min(1e9, roundProducts / products)) }
+
+        /// How many draws a race takes at most. Each also runs the checkpoint's model and the file's, which costs as much as some candidates.
+        func draws(_ most: Int, work: Int) -> Int { min(most, max(16, work / 6)) }
     }
 
     /// The prompts of the draws: draw i has prompt i modulo their number, and the noise of seed i.

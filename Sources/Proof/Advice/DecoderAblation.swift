@@ -22,7 +22,7 @@ struct DecoderAblation {
         let pixels = Double(options.mostPictureSide * options.mostPictureSide)
         let products = Self.productsPerWeight * pixels * candidates.reduce(0) { $0 + Double($1.shape.elementCount) }
         let work = options.work(products)
-        try race.run(first: options.firstPictures, most: options.mostPictures, work: work) { draws, running throws(InferenceError) in
+        try race.run(first: options.firstPictures, most: options.draws(options.mostPictures, work: work), work: work) { draws, running throws(InferenceError) in
             progress("what each of \(running.count) layers of the decoder gains in 16 bits, after \(draws.lowerBound) draws")
             var fresh: [Tensor] = []
             for latent in try latents(draws) { fresh.append(try wrap { () throws(AllocationError) in try latent.scaled(by: 1 / vae.scalingFactor) }) }

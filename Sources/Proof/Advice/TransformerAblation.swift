@@ -32,7 +32,8 @@ struct TransformerAblation {
         let tokens = inputs.side * inputs.side / (models.configuration.transformer.patch * models.configuration.transformer.patch)
         // A model with a kept layer sets out there: half of the blocks, on average.
         let products = Double(inputs.flows.count * tokens) * layers.reduce(0) { $0 + Double($1.shape.elementCount) } / 2
-        try race.run(first: options.firstDraws, most: options.mostDraws, work: options.work(products)) { fresh, running throws(InferenceError) in
+        let work = options.work(products)
+        try race.run(first: options.firstDraws, most: options.draws(options.mostDraws, work: work), work: work) { fresh, running throws(InferenceError) in
             progress("what each of \(running.count) layers of the transformer gains in 16 bits, after \(fresh.lowerBound) draws")
             for index in fresh { draws.append(try inputs.draw(options.firstDraw + index)) }
             var measured: [LeaveOneOut.Steps] = []
