@@ -21,15 +21,13 @@ struct FrameEncoder: Sendable {
     private let compressor: ZstdCompressor
     private let stored: Buffer
     private let high: Buffer
-    private let low: Buffer
 
-    static let byteCount = Zstd.bound(Limits.frameBytes) + Limits.frameBytes / 2 * 3 + ZstdCompressor.scratchByteCount
+    static let byteCount = Zstd.bound(Limits.frameBytes) + Limits.frameBytes / 2 + ZstdCompressor.scratchByteCount
 
     init() throws(AllocationError) {
         compressor = try ZstdCompressor()
-        stored = try Buffer(byteCount: Zstd.bound(Limits.frameBytes) + Limits.frameBytes / 2, zeroed: false)
+        stored = try Buffer(byteCount: Zstd.bound(Limits.frameBytes), zeroed: false)
         high = try Buffer(byteCount: Limits.frameBytes / 2, zeroed: false)
-        low = try Buffer(byteCount: Limits.frameBytes / 2, zeroed: false)
     }
 
     /// Stores `content` with `codec` where that saves at least 1/32 of it, else as it is. The bytes are valid until the next call.
@@ -42,11 +40,14 @@ struct FrameEncoder: Sendable {
         case .zstd: count = unsafe try compressor.compress(content, kind, into: stored.mutableBytes)
         case .zstdSplit16:
             let half = content.count / 2
-            unsafe ck_split16(ck_isa_best(), content.baseAddress, high.mutableBytes.baseAddress, low.mutableBytes.baseAddress, half)
-            let compressed = unsafe try compressor.compress(UnsafeRawBufferPointer(rebasing: high.bytes[..<half]), kind, into: stored.mutableBytes)
+            // The low bytes wait behind the most that the high ones can become.
+            let room = Zstd.bound(half)
+            let low = unsafe UnsafeMutableRawBufferPointer(rebasing: stored.mutableBytes[room..<room + half])
+            unsafe ck_split16(ck_isa_best(), content.baseAddress, high.mutableBytes.baseAddress, low.baseAddress, half)
+            let target = unsafe UnsafeMutableRawBufferPointer(rebasing: stored.mutableBytes[..<room])
+            let compressed = unsafe try compressor.compress(UnsafeRawBufferPointer(rebasing: high.bytes[..<half]), kind, into: target)
             count = compressed + half
-            unsafe UnsafeMutableRawBufferPointer(rebasing: stored.mutableBytes[compressed..<count])
-                .copyMemory(from: UnsafeRawBufferPointer(rebasing: low.bytes[..<half]))
+            unsafe UnsafeMutableRawBufferPointer(rebasing: stored.mutableBytes[compressed..<count]).copyMemory(from: UnsafeRawBufferPointer(low))
         }
         return count + content.count / 32 < content.count ? unsafe UnsafeRawBufferPointer(rebasing: stored.bytes[..<count]) : unsafe content
     }
