@@ -40,7 +40,8 @@ import Synchronization
         let size = Self.blockByteCount(byteCount)
         let block = idle.withLock { idle -> MemoryBlock? in
             guard let index = idle.blocks.lastIndex(where: { $0.byteCount >= size && $0.byteCount < 2 * size }) else { return nil }
-            idle.byteCount -= size
+            // As much as `giveBack` added: the block may be larger than was asked for.
+            idle.byteCount -= idle.blocks[index].byteCount
             return idle.blocks.remove(at: index)
         }
         if let block { return block }
