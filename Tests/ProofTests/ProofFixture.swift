@@ -3,6 +3,7 @@ import Conversion
 import Files
 import PackedFiles
 import Proof
+import Safetensors
 import StrictJSON
 import Tensors
 import TestKit
@@ -33,6 +34,27 @@ enum ProofFixture {
     static func convert(_ checkpoint: String, _ preset: Preset, to path: String) throws -> String {
         try convert(ConversionPlan(Checkpoint.open(checkpoint), ConversionOptions(preset, components: .all)), to: path)
         return path
+    }
+
+    /// A copy of a checkpoint with other small files and other weights, one file of weights for each component.
+    static func copy(
+        _ checkpoint: Checkpoint, to path: String, file change: (_ path: String, _ bytes: [UInt8]) throws -> [UInt8] = { $1 },
+        weights: (_ component: String, _ tensors: [(String, EncodedTensor)]) throws -> [(String, EncodedTensor)]
+    ) throws -> Checkpoint {
+        try Paths.makeDirectory(path)
+        for file in checkpoint.smallFiles {
+            try Paths.makeDirectory(Paths.join(path, Paths.parent(of: file.path)))
+            try OutputFile.write(try change(file.path, file.bytes), to: Paths.join(path, file.path), replace: true)
+        }
+        for (folder, component) in checkpoint.components where !component.files.isEmpty {
+            let tensors = try weights(folder, component.tensorNames.map { ($0, try component.read($0)) })
+            let name = folder == "text_encoder" ? "model" : "diffusion_pytorch_model"
+            let writer = try SafetensorsWriter(
+                path: Paths.join(path, "\(folder)/\(name).safetensors"), replace: true, tensors: tensors.map { ($0.0, $0.1.dtype, $0.1.shape) })
+            for (_, tensor) in tensors { try writer.append(tensor) }
+            try writer.finish()
+        }
+        return try Checkpoint.open(path)
     }
 
     /// Carries out a plan, certificate and all.

@@ -1,6 +1,4 @@
 import Checkpoints
-import Files
-import Safetensors
 import StrictJSON
 import Tensors
 import TestKit
@@ -10,23 +8,10 @@ import Testing
 enum DeepCheckpoint {
     /// - Parameter layers: of the transformer.
     static func write(to path: String, layers: Int) throws -> Checkpoint {
-        let source = try Checkpoint.open(Fixtures.path("mini"))
-        try Paths.makeDirectory(path)
-        for file in source.smallFiles {
-            if file.path.contains("/") { try Paths.makeDirectory(Paths.join(path, Paths.parent(of: file.path))) }
-            let bytes = file.path == "transformer/config.json" ? try configuration(file.bytes, layers) : file.bytes
-            try OutputFile.write(bytes, to: Paths.join(path, file.path), replace: true)
-        }
-        for (folder, component) in source.components where !component.files.isEmpty {
-            var tensors = try component.tensorNames.map { ($0, try component.read($0)) }
-            if folder == "transformer" { tensors = try deepened(tensors, layers) }
-            let name = folder == "text_encoder" ? "model" : "diffusion_pytorch_model"
-            let writer = try SafetensorsWriter(
-                path: Paths.join(path, "\(folder)/\(name).safetensors"), replace: true, tensors: tensors.map { ($0.0, $0.1.dtype, $0.1.shape) })
-            for (_, tensor) in tensors { try writer.append(tensor) }
-            try writer.finish()
-        }
-        return try Checkpoint.open(path)
+        try ProofFixture.copy(
+            Checkpoint.open(Fixtures.path("mini")), to: path,
+            file: { name, bytes in name == "transformer/config.json" ? try configuration(bytes, layers) : bytes },
+            weights: { component, tensors in component == "transformer" ? try deepened(tensors, layers) : tensors })
     }
 
     private static func configuration(_ bytes: [UInt8], _ layers: Int) throws -> [UInt8] {

@@ -5,7 +5,6 @@ import Inference
 import PackedFiles
 import Parity
 import Proof
-import Safetensors
 import Tensors
 import TestKit
 import Testing
@@ -71,22 +70,6 @@ struct HonestConversion: Sendable, CustomTestStringConvertible {
 
     /// A copy of a checkpoint whose weights are stored in another type, one file for each component.
     private static func retyped(_ checkpoint: Checkpoint, _ type: DType, in path: String) throws -> Checkpoint {
-        try Paths.makeDirectory(path)
-        for file in checkpoint.smallFiles {
-            if let folder = file.path.split(separator: "/").dropLast().first, !Paths.isDirectory(Paths.join(path, String(folder))) {
-                try Paths.makeDirectory(Paths.join(path, String(folder)))
-            }
-            try OutputFile.write(file.bytes, to: Paths.join(path, file.path), replace: true)
-        }
-        for (folder, component) in checkpoint.components where !component.files.isEmpty {
-            var tensors: [(String, EncodedTensor)] = []
-            for name in component.tensorNames { tensors.append((name, try component.read(name).widened().narrowed(to: type))) }
-            let name = folder == "text_encoder" ? "model" : "diffusion_pytorch_model"
-            let writer = try SafetensorsWriter(
-                path: Paths.join(path, "\(folder)/\(name).safetensors"), replace: true, tensors: tensors.map { ($0.0, $0.1.dtype, $0.1.shape) })
-            for (_, tensor) in tensors { try writer.append(tensor) }
-            try writer.finish()
-        }
-        return try Checkpoint.open(path)
+        try ProofFixture.copy(checkpoint, to: path) { _, tensors in try tensors.map { ($0.0, try $0.1.widened().narrowed(to: type)) } }
     }
 }
