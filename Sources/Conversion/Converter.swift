@@ -33,6 +33,8 @@ package enum Converter {
         let file = try wrapping(ConversionError.file) { () throws(FileError) in
             try OutputFile(path: output, replace: replace, inputs: plan.checkpoint.inputIdentities)
         }
+        // What the machine cannot give is better refused now than when all weights have been converted.
+        try wrapping(ConversionError.memory) { () throws(AllocationError) in try Memory.check(available: plan.memoryNeeded) }
         let pool = WorkPool()
         let workingSet = WorkingSet(bound: plan.options.memoryBound, threads: pool.threads)
         let writer = try wrapping(ConversionError.packedFile) { () throws(PackedFileError) in

@@ -8,7 +8,8 @@ package enum AllocationError: Error, Sendable, Equatable, CustomStringConvertibl
     package var description: String {
         switch self {
         case .refused(let byteCount, let inUse):
-            "out of memory: \(byteCount) bytes more were refused with \(inUse) bytes in use; allow more memory or use a smaller picture or preset"
+            "out of memory: \(byteCount) bytes more were refused with \(inUse) bytes in use; allow more memory, or ask for less: "
+                + "a smaller picture, a smaller preset, fewer components"
         }
     }
 }
@@ -64,6 +65,15 @@ package enum Memory {
             throw .refused(byteCount: byteCount, inUse: inUse)
         }
         block.release()
+    }
+
+    /// Lets all threads share one heap of the C library for what is small. Each thread's own would take 64 MiB of the address space that
+    /// `ulimit -v` bounds. Advice only: another C library may not know of it.
+    package static func useOneHeap() {
+        typealias Option = @convention(c) (Int32, Int32) -> Int32
+        let arenaMax: Int32 = -8  // M_ARENA_MAX of glibc's malloc.h, which Swift's module of it leaves out
+        guard let mallopt = unsafe dlsym(nil, "mallopt") else { return }
+        _ = unsafe unsafeBitCast(mallopt, to: Option.self)(arenaMax, 1)
     }
 
     /// A block of at least so many bytes, aligned to cache lines.

@@ -1,10 +1,12 @@
 import ArgumentParser
 import Glibc
 import StrictJSON
+import Tensors
 
 /// The entry: decodes the arguments, runs the verb, prints its result and maps errors to exit codes.
 @main enum Program {
     static func main() {
+        Memory.useOneHeap()
         Interrupts.install()
         guard let arguments = decodedArguments() else {
             Console.say("sprintpack: error: an argument is not valid UTF-8; expected a prompt and paths in UTF-8, check the locale of the terminal or script")
