@@ -41,7 +41,7 @@ CK_TARGET_AVX512 static void score(const ck_cross_head *h, ck_f16x top[2]) {
     top[0] = top[1] = ck_splat16(-INFINITY);
     for (size_t t = 0; t < h->tokens; t += ck_tile_rows) {
         ck_i16x sums[ck_tile_rows][2] = {0};
-        ck_packed_tile_f32_avx512(h->keys + t * h->d, h->queries, h->d, sums);
+        ck_packed_tile_f32_avx512(h->keys + t * h->d, h->queries, h->d, h->tokens - t, sums);
         for (size_t r = 0; r < ck_least(ck_tile_rows, h->tokens - t); r++) {
             for (size_t half = 0; half < 2; half++) {
                 ck_f16x s = (ck_f16x)sums[r][half];
@@ -82,7 +82,7 @@ CK_TARGET_AVX512 void ck_cross_head_avx512(const ck_cross_head *h) {
         // The queries have done their part: the outputs take their place.
         for (size_t i = 0; i < h->d; i += ck_tile_rows) {
             ck_i16x sums[ck_tile_rows][2] = {0};
-            ck_packed_tile_f32_avx512(h->values + i * h->tokens, h->scores, h->tokens, sums);
+            ck_packed_tile_f32_avx512(h->values + i * h->tokens, h->scores, h->tokens, h->d - i, sums);
             for (size_t r = 0; r < ck_least(ck_tile_rows, h->d - i); r++) {
                 ck_store16(h->queries + (i + r) * ck_query_lanes, (ck_f16x)sums[r][0] * inverse[0]);
                 ck_store16(h->queries + (i + r) * ck_query_lanes + 16, (ck_f16x)sums[r][1] * inverse[1]);

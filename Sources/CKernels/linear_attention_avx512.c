@@ -27,13 +27,29 @@ CK_INLINE_AVX512 void load_rows(const float *x, size_t ld, size_t count, size_t 
     }
 }
 
+// A column of cache lines, `ld` floats apart, of the block of rows after this one.
+//
+// The rows of one head are short and far apart: each term of a product asks for one of them, so that they come one by one meanwhile.
+typedef struct {
+    const float *at;
+    size_t ld;
+} column;
+
+// Column n of x, d wide, or after those of x of y; then from the start again.
+CK_INLINE_AVX512 column next_column(size_t n, size_t d, const float *x, size_t ldx, const float *y, size_t ldy) {
+    size_t columns = (d + 15) / 16;
+    n %= 2 * columns;
+    return n < columns ? (column){x + 16 * n, ldx} : (column){y + 16 * (n - columns), ldy};
+}
+
 // out[r] = sum over t of factors[t * step + r * distance] * the 32 elements at vectors + t * ld.
 CK_INLINE_AVX512 void strip_product(
-    const float *factors, size_t step, size_t distance, const float *vectors, size_t ld, size_t terms, ck_f16x out[strip][2]) {
+    const float *factors, size_t step, size_t distance, const float *vectors, size_t ld, size_t terms, column next, ck_f16x out[strip][2]) {
     ck_f16x sum[strip][2];
     _Pragma("clang loop unroll(full)")
     for (int r = 0; r < strip; r++) { sum[r][0] = sum[r][1] = (ck_f16x){0}; }
     for (size_t t = 0; t < terms; t++) {
+        __builtin_prefetch(next.at + t % block * next.ld);
         ck_f16x v0 = ck_load16(vectors + t * ld), v1 = ck_load16(vectors + t * ld + 16);
         _Pragma("clang loop unroll(full)")
         for (int r = 0; r < strip; r++) {
@@ -69,10 +85,12 @@ CK_TARGET_AVX512 static void collect(head_state *s, const float *k, size_t ldk, 
         size_t count = t - row < block ? t - row : block;
         load_rows(k + row * ldk, ldk, count, s->d, s->width, relu, s->left);
         load_rows(v + row * ldv, ldv, count, s->d, s->width, false, s->right);
+        size_t more = row + 2 * block <= t, next = row + more * block, strips = 0;
         for (size_t i = 0; i < s->width; i += lane) {
             for (size_t j = 0; j < s->width; j += strip) {
                 ck_f16x out[strip][2];
-                strip_product(&s->left[0][j], max_d, 1, &s->right[0][i], max_d, block, out);
+                column ahead = next_column(strips++, s->d, k + next * ldk, more * ldk, v + next * ldv, more * ldv);
+                strip_product(&s->left[0][j], max_d, 1, &s->right[0][i], max_d, block, ahead, out);
                 for (size_t r = 0; r < strip; r++) {
                     add_doubles(s->sums + (j + r) * s->width + i, out[r][0]);
                     add_doubles(s->sums + (j + r) * s->width + i + 16, out[r][1]);
@@ -102,10 +120,12 @@ apply(head_state *s, const float *q, size_t ldq, float *out, size_t ldo, size_t 
             }
             factors[r] = (float)(1.0 / (total(&sum) + eps));
         }
+        size_t more = row + 2 * block <= t, next = row + more * block, strips = 0;
         for (size_t i = 0; i < s->d; i += lane) {
             for (size_t r0 = 0; r0 < count; r0 += strip) {
                 ck_f16x o[strip][2];
-                strip_product(s->left[r0], 1, max_d, s->matrix + i, s->width, s->d, o);
+                column ahead = next_column(strips++, s->d, q + next * ldq, more * ldq, out + next * ldo, more * ldo);
+                strip_product(s->left[r0], 1, max_d, s->matrix + i, s->width, s->d, ahead, o);
                 for (size_t r = 0; r < strip && r0 + r < count; r++) {
                     float *to = out + (row + r0 + r) * ldo + i;
                     ck_store16_part(to, o[r][0] * ck_splat16(factors[r0 + r]), s->d - i);

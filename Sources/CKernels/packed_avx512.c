@@ -50,12 +50,12 @@ CK_INLINE_AVX512 ck_i16x dot_f32(ck_i16x sum, ck_i16x x, ck_i16x w) {
     return (ck_i16x)ck_fma16((ck_f16x)x, (ck_f16x)w, (ck_f16x)sum);
 }
 
-// Adds `units` of k to the sums [12, 32] of a tile.
-#define TILE(name, target, dot, lanes)                                                                              \
+// Adds `units` of k to the sums [tile_rows, 32] of the first rows of a tile.
+#define TILE(name, target, dot, lanes, tile_rows)                                                            \
     target __attribute__((noinline)) static void name(const int32_t *a, const int32_t *w, size_t units, ck_i16x sums[ck_tile_rows][2]) { \
-        ck_i16x sum[ck_tile_rows][2];                                                                        \
+        ck_i16x sum[tile_rows][2];                                                                           \
         _Pragma("clang loop unroll(full)")                                                                   \
-        for (int r = 0; r < ck_tile_rows; r++) { sum[r][0] = sum[r][1] = (ck_i16x){0}; }                     \
+        for (int r = 0; r < tile_rows; r++) { sum[r][0] = sum[r][1] = (ck_i16x){0}; }                        \
         for (size_t u = 0; u < units; u++, a += ck_tile_rows, w += ck_panel) {                               \
             ck_i16x w0, w1;                                                                                  \
             memcpy(&w0, w, 64);                                                                              \
@@ -63,7 +63,7 @@ CK_INLINE_AVX512 ck_i16x dot_f32(ck_i16x sum, ck_i16x x, ck_i16x w) {
             __builtin_prefetch(w + ahead * ck_panel);                                                        \
             __builtin_prefetch(w + ahead * ck_panel + 16);                                                   \
             _Pragma("clang loop unroll(full)")                                                               \
-            for (int r = 0; r < ck_tile_rows; r++) {                                                         \
+            for (int r = 0; r < tile_rows; r++) {                                                            \
                 int32_t v = a[r];                                                                            \
                 ck_i16x x = {v, v, v, v, v, v, v, v, v, v, v, v, v, v, v, v};                                \
                 sum[r][0] = dot(sum[r][0], x, w0);                                                           \
@@ -71,20 +71,30 @@ CK_INLINE_AVX512 ck_i16x dot_f32(ck_i16x sum, ck_i16x x, ck_i16x w) {
             }                                                                                                \
         }                                                                                                    \
         _Pragma("clang loop unroll(full)")                                                                   \
-        for (int r = 0; r < ck_tile_rows; r++) {                                                             \
+        for (int r = 0; r < tile_rows; r++) {                                                                \
             sums[r][0] = (ck_i16x)((lanes)sums[r][0] + (lanes)sum[r][0]);                                    \
             sums[r][1] = (ck_i16x)((lanes)sums[r][1] + (lanes)sum[r][1]);                                    \
         }                                                                                                    \
     }
 
-TILE(tile_s8, CK_TARGET_AVX512, dot_s8, ck_i16x)
-TILE(tile_bf16, CK_TARGET_AVX512_BF16, dot_bf16, ck_f16x)
-TILE(tile_f32, CK_TARGET_AVX512, dot_f32, ck_f16x)
+// Where rows are left over, a third or two thirds of a tile do.
+enum { few = 4, several = 8 };
+#define TILES(name, target, dot, lanes)                                                                      \
+    TILE(name##_few, target, dot, lanes, few)                                                                \
+    TILE(name##_several, target, dot, lanes, several)                                                        \
+    TILE(name##_all, target, dot, lanes, ck_tile_rows)                                                       \
+    target static void name(const int32_t *a, const int32_t *w, size_t units, size_t rows, ck_i16x sums[ck_tile_rows][2]) { \
+        (rows > several ? name##_all : rows > few ? name##_several : name##_few)(a, w, units, sums);         \
+    }
 
-CK_TARGET_AVX512 void ck_packed_tile_f32_avx512(const float *a, const float *w, size_t k, void *sums) {
+TILES(tile_s8, CK_TARGET_AVX512, dot_s8, ck_i16x)
+TILES(tile_bf16, CK_TARGET_AVX512_BF16, dot_bf16, ck_f16x)
+TILES(tile_f32, CK_TARGET_AVX512, dot_f32, ck_f16x)
+
+CK_TARGET_AVX512 void ck_packed_tile_f32_avx512(const float *a, const float *w, size_t k, size_t rows, void *sums) {
     for (size_t i = 0; i < k; i += chain) {
-        const void *rows = a + i * ck_tile_rows, *panel = w + i * ck_panel;
-        tile_f32(rows, panel, ck_least(chain, k - i), sums);
+        const void *from = a + i * ck_tile_rows, *panel = w + i * ck_panel;
+        tile_f32(from, panel, ck_least(chain, k - i), rows, sums);
     }
 }
 
@@ -174,11 +184,11 @@ block(const ck_product *p, size_t c0, size_t c1, size_t at, size_t units, bool l
             if (last) { prefetch(p, &here); }
             start(p, &here, p->type == CK_PACKED_S8 ? panel : NULL, at == 0, sums);
             if (p->type == CK_PACKED_S8) {
-                tile_s8(a, w, units, sums);
+                tile_s8(a, w, units, here.rows, sums);
             } else if (p->type == CK_PACKED_BF16) {
-                tile_bf16(a, w, units, sums);
+                tile_bf16(a, w, units, here.rows, sums);
             } else {
-                ck_packed_tile_f32_avx512((const float *)(const void *)a, (const float *)(const void *)w, units, sums);
+                ck_packed_tile_f32_avx512((const float *)(const void *)a, (const float *)(const void *)w, units, here.rows, sums);
             }
             if (last) { finish(p, &here, sums); } else { keep(p, &here, sums); }
         }

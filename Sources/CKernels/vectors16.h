@@ -20,15 +20,27 @@ typedef double ck_d16x __attribute__((vector_size(128)));
 
 CK_INLINE_AVX512 ck_f16x ck_load16(const void *p) { ck_f16x v; memcpy(&v, p, sizeof v); return v; }
 CK_INLINE_AVX512 void ck_store16(void *p, ck_f16x v) { memcpy(p, &v, sizeof v); }
-/// The first `count` of 16 elements, with zeros after them.
+/// The first `count` of 16 elements, with zeros after them. Without a call, around which no vector would stay in a register.
 CK_INLINE_AVX512 ck_f16x ck_load16_part(const void *p, size_t count) {
     if (count >= 16) { return ck_load16(p); }
+#ifdef CK_EMULATE_AVX512
     ck_f16x v = {0};
     memcpy(&v, p, count * sizeof(float));
     return v;
+#else
+    return (ck_f16x)_mm512_maskz_loadu_ps((__mmask16)((1u << count) - 1), p);
+#endif
 }
 CK_INLINE_AVX512 void ck_store16_part(void *p, ck_f16x v, size_t count) {
-    if (count >= 16) { ck_store16(p, v); } else { memcpy(p, &v, count * sizeof(float)); }
+    if (count >= 16) {
+        ck_store16(p, v);
+    } else {
+#ifdef CK_EMULATE_AVX512
+        memcpy(p, &v, count * sizeof(float));
+#else
+        _mm512_mask_storeu_ps(p, (__mmask16)((1u << count) - 1), (__m512)v);
+#endif
+    }
 }
 CK_INLINE_AVX512 ck_f16x ck_splat16(float x) { return (ck_f16x){x, x, x, x, x, x, x, x, x, x, x, x, x, x, x, x}; }
 CK_INLINE_AVX512 ck_f16x ck_fma16(ck_f16x a, ck_f16x b, ck_f16x c) { return __builtin_elementwise_fma(a, b, c); }

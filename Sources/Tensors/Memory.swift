@@ -16,9 +16,9 @@ package enum AllocationError: Error, Sendable, Equatable, CustomStringConvertibl
 
 /// The one source of large buffers: counts what is in use, and fails with an error instead of ending the process.
 ///
-/// What a buffer leaves behind is kept for the next one that it fits: the pages of fresh memory, which the system finds and clears one by one,
-/// cost more than the arithmetic that fills them. Kept blocks never raise the peak: with what is in use they stay below the most that was ever in
-/// use at once, and they make way where memory runs short.
+/// What buffers leave behind is kept for the next ones, divided and joined as these want it: the pages of fresh memory, which the system finds and
+/// clears one by one, cost more than the arithmetic that fills them. Kept blocks never raise the peak: with what is in use they stay below the most
+/// that was ever in use at once, and they make way where memory runs short.
 package enum Memory {
     private static let used = Atomic<Int>(0)
     private static let highest = Atomic<Int>(0)

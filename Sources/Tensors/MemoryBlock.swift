@@ -9,7 +9,7 @@ import Glibc
     var isMapped: Bool { byteCount >= Self.leastMapped }
 
     /// Smaller ones are the C library's, which keeps them itself.
-    private static let leastMapped = 64 << 10
+    fileprivate static let leastMapped = 64 << 10
     /// Cache lines and the widest vectors are 64 bytes.
     private static let alignment = 64
     private static let page = 4 << 10
@@ -48,42 +48,66 @@ import Glibc
         unsafe address = unsafe place + before
     }
 
+    private init(at address: UnsafeMutableRawPointer, _ byteCount: Int) {
+        unsafe self.address = unsafe address
+        self.byteCount = byteCount
+    }
+
+    /// The first `byteCount` bytes of a mapped block, in whole pages, and what is left of it; all of it where the rest would be no block.
+    func divided(after byteCount: Int) -> (first: MemoryBlock, rest: MemoryBlock?) {
+        guard let size = Self.size(for: max(byteCount, Self.leastMapped)), size <= self.byteCount - Self.leastMapped else { return (self, nil) }
+        return unsafe (MemoryBlock(at: address, size), MemoryBlock(at: address + size, self.byteCount - size))
+    }
+
+    /// Both blocks in one, where the other begins at this one's end.
+    func joined(with next: MemoryBlock) -> MemoryBlock? {
+        unsafe address + byteCount == next.address ? MemoryBlock(at: address, byteCount + next.byteCount) : nil
+    }
+
     /// Gives the memory back to the system.
     func release() {
         if isMapped { unsafe munmap(address, byteCount) } else { unsafe Glibc.free(address) }
     }
 }
 
-/// Mapped blocks that nobody uses, the oldest first.
+/// Mapped blocks that nobody uses, the oldest first. Neighbours are one block.
 struct IdleBlocks: Sendable {
     private var blocks: [MemoryBlock] = []
     private(set) var byteCount = 0
 
     mutating func add(_ block: MemoryBlock) {
-        blocks.append(block)
         byteCount += block.byteCount
+        var block = block
+        for index in blocks.indices.reversed() {
+            guard let joined = block.joined(with: blocks[index]) ?? blocks[index].joined(with: block) else { continue }
+            block = joined
+            blocks.remove(at: index)
+        }
+        blocks.append(block)
     }
 
-    /// The smallest block that serves, if it is not much too large: a quarter. Of equal ones the newest, which may still be in a cache.
+    /// As much as is wanted of the smallest block that has it. Of equal ones the newest, which may still be in a cache.
     mutating func take(_ wanted: Int) -> MemoryBlock? {
+        guard wanted >= MemoryBlock.leastMapped else { return nil }
         var best: Int?
-        for (index, block) in blocks.enumerated() where block.byteCount >= wanted && block.byteCount - wanted <= wanted / 4 {
+        for (index, block) in blocks.enumerated() where block.byteCount >= wanted {
             if let known = best, blocks[known].byteCount < block.byteCount { continue }
             best = index
         }
-        guard let best else { return nil }
-        byteCount -= blocks[best].byteCount
-        return blocks.remove(at: best)
+        return best.map { take(wanted, from: $0) }
+    }
+
+    private mutating func take(_ wanted: Int, from index: Int) -> MemoryBlock {
+        let (block, rest) = blocks[index].divided(after: wanted)
+        if let rest { blocks[index] = rest } else { blocks.remove(at: index) }
+        byteCount -= block.byteCount
+        return block
     }
 
     /// Takes blocks out, the oldest first, until at most so many bytes are left.
     mutating func trim(to most: Int) -> [MemoryBlock] {
-        var count = 0
-        while byteCount > max(0, most) {
-            byteCount -= blocks[count].byteCount
-            count += 1
-        }
-        defer { blocks.removeFirst(count) }
-        return Array(blocks[..<count])
+        var result: [MemoryBlock] = []
+        while byteCount > max(0, most) { result.append(take(byteCount - max(0, most), from: 0)) }
+        return result
     }
 }

@@ -3,19 +3,31 @@ import Testing
 
 /// Each in a process of its own: other tests allocate too, and a kept block goes to whoever asks first.
 @Suite struct MemoryTests {
-    @Test func aBlockServesTheNextBufferThatItFits() async {
+    @Test func aBlockServesTheNextBuffersThatItFits() async {
         await #expect(processExitsWith: .success) {
-            let address = { (count: Int) throws(AllocationError) -> UInt in
-                let tensor = try Tensor([count], zeroed: false)
-                return unsafe UInt(bitPattern: tensor.pointer)
-            }
+            let address = { (tensor: Tensor) in unsafe UInt(bitPattern: tensor.pointer) }
             let before = Memory.inUse
-            let first = try address(1 << 20)
+            let first = address(try Tensor([1 << 20], zeroed: false))
             precondition(Memory.inUse == before && Memory.kept == 4 << 20, "a block that is kept is not in use")
-            let (same, nearly, far) = (try address(1 << 20), try address(7 << 17), try address(3 << 18))
-            precondition(same == first && nearly == first, "an eighth smaller is near enough")
-            precondition(far != first, "a block much too large does not serve")
-            precondition(Memory.inUse == before)
+            do {
+                let (most, rest) = (try Tensor([3 << 18], zeroed: false), try Tensor([1 << 18], zeroed: false))
+                precondition(address(most) == first && address(rest) == first + 3 << 20, "a block too large is divided")
+                precondition(Memory.inUse == before + 4 << 20 && Memory.kept == 0)
+                withExtendedLifetime((most, rest)) {}
+            }
+            precondition(address(try Tensor([1 << 20], zeroed: false)) == first, "what was divided is joined again")
+            precondition(Memory.inUse == before && Memory.kept == 4 << 20)
+        }
+    }
+
+    /// The C library's blocks and mapped ones never become each other.
+    @Test func smallRestsStayWithTheirBlock() async {
+        await #expect(processExitsWith: .success) {
+            let before = Memory.inUse
+            _ = try Tensor([32 << 10], zeroed: false).count
+            let (small, large) = (try Tensor([1 << 10], zeroed: false), try Tensor([24 << 10], zeroed: false))
+            precondition(Memory.kept == 0 && Memory.inUse == before + 4 << 10 + 128 << 10, "a rest below the least mapped size is not split off")
+            withExtendedLifetime((small, large)) {}
         }
     }
 

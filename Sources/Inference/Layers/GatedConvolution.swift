@@ -80,8 +80,8 @@ package struct GatedConvolution: Sendable {
                 var gated = 0
                 for row in Swift.stride(from: 0, to: rows.count, by: Self.band) {
                     let band = row..<min(row + Self.band, rows.count)
-                    unsafe value.multiply(rows, band, values, channels, to: map + row * stride, stride: stride, .init(silu: true))
-                    unsafe gate.multiply(rows, band, gates, channels, to: map + row * stride + panel, stride: stride, .init(silu: true))
+                    unsafe value.multiply(rows, band, values, channels, to: map, stride: stride, .init(silu: true))
+                    unsafe gate.multiply(rows, band, gates, channels, to: map + panel, stride: stride, .init(silu: true))
                     // Rows of pixels whose neighbours are there, while they are in the first-level cache.
                     let ready = band.upperBound == rows.count ? maps * height : max(gated, band.upperBound / width - 1)
                     while gated < ready {

@@ -22,12 +22,22 @@ extension Linear {
 
     /// Channels that one thread works on at a time.
     private static let group = 192
+    /// Up to so many channels threads share out the rows.
+    private static let fewChannels = 64
 
     /// Writes the outputs of packed rows to rows of `stride` elements; residual rows are as far apart.
     @unsafe func multiply(
         _ rows: PackedRows, to y: UnsafeMutablePointer<Float>, stride: Int, _ epilogue: Epilogue = unsafe Epilogue()
     ) throws(AllocationError) {
         let target = unsafe SharedPointer(y)
+        guard outputs > Self.fewChannels else {
+            let scratch = try Buffer(byteCount: scratchBytes(channels: outputs), zeroed: false)
+            let panels = unsafe SharedPointer(reading: panels(0..<outputs, scratch: scratch.mutableBytes.baseAddress!).assumingMemoryBound(to: UInt8.self))
+            Parallel.forEach(rows.count, grain: PackedRows.tile) { range in
+                unsafe multiply(rows, range, panels.pointer, 0..<outputs, to: target.pointer, stride: stride, epilogue)
+            }
+            return withExtendedLifetime(scratch) {}
+        }
         try unsafe Parallel.forEach(outputs, grain: ck_packed_panel(), scratchBytes: scratchBytes(channels: Self.group)) { range, scratch in
             for start in Swift.stride(from: range.lowerBound, to: range.upperBound, by: Self.group) {
                 let channels = start..<min(start + Self.group, range.upperBound)
@@ -37,7 +47,7 @@ extension Linear {
         }
     }
 
-    /// Some channels of some rows: `y` is where the first channel of the first row goes.
+    /// Some channels of some rows: `y` is where the first of these channels of row 0 goes.
     /// - Parameter range: starts at a multiple of `PackedRows.tile`.
     @unsafe func multiply(
         _ rows: PackedRows, _ range: Range<Int>, _ panels: UnsafeRawPointer, _ channels: Range<Int>, to y: UnsafeMutablePointer<Float>, stride: Int,
@@ -53,9 +63,10 @@ extension Linear {
         if case .packed(_, _, let scales?) = weight { unsafe product.sw = UnsafeRawPointer(scales.pointer + start) }
         if let bias { unsafe product.bias = UnsafeRawPointer(bias.pointer + start) }
         unsafe product.silu = epilogue.silu
-        unsafe product.y = UnsafeMutableRawPointer(y)
+        let first = range.lowerBound * stride
+        unsafe product.y = UnsafeMutableRawPointer(y + first)
         unsafe product.ldy = stride
-        if let residual = unsafe epilogue.residual { unsafe product.residual = UnsafeMutableRawPointer(residual + start) }
+        if let residual = unsafe epilogue.residual { unsafe product.residual = UnsafeMutableRawPointer(residual + first + start) }
         unsafe product.ldr = stride
         if let gate = unsafe epilogue.gate { unsafe product.gate = UnsafeRawPointer(gate + start) }
         unsafe (product.m, product.n, product.k) = (range.count, channels.count, inputs)

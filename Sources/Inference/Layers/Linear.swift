@@ -94,6 +94,7 @@ package struct Linear: Sendable {
             return try unsafe multiply(try PackedRows(x, rows: rows, columns: inputs, as: type), to: y, stride: stride)
         }
         if case .integer(let packed, let scales, let rotated) = weight { return try unsafe multiplyIntegers(x, rows, packed, scales, rotated, y, stride) }
+        if rows == 1 { return unsafe try multiplyOne(x, y) }
         if let bias {
             let (source, target) = unsafe (SharedPointer(reading: bias.pointer), SharedPointer(y))
             Parallel.forEach(rows, grain: 16) { range in
@@ -116,21 +117,32 @@ package struct Linear: Sendable {
         }
     }
 
-    /// y = x W^T + beta * y. A single row, as the embeddings of time and guidance are, is summed in double: it waits for memory anyway, and
-    /// its sums of a few hundred cosines cancel so much that float32 sums would show in everything they modulate.
+    /// y = x W^T + beta * y.
     @unsafe private static func multiply(
         _ x: UnsafePointer<Float>, _ rows: Int, _ weight: UnsafePointer<Float>, _ outputs: Int, _ inputs: Int, _ y: UnsafeMutablePointer<Float>, _ stride: Int,
         _ beta: Float
     ) {
-        guard rows == 1 else {
-            unsafe BLAS.multiply(
-                x, lda: inputs, weight, ldb: inputs, transposed: true, into: y, ldc: stride, m: rows, n: outputs, k: inputs, beta: beta)
-            return
-        }
-        let (source, factors, target) = unsafe (SharedPointer(reading: x), SharedPointer(reading: weight), SharedPointer(y))
-        Parallel.forEach(outputs, grain: 16) { range in
-            let row = unsafe factors.pointer + range.lowerBound * inputs
-            unsafe ck_row_product(isa, source.pointer, row, target.pointer + range.lowerBound, range.count, inputs, beta != 0)
+        unsafe BLAS.multiply(x, lda: inputs, weight, ldb: inputs, transposed: true, into: y, ldc: stride, m: rows, n: outputs, k: inputs, beta: beta)
+    }
+
+    /// A single row, as the embeddings of time and guidance are, is summed in double: it waits for memory anyway, and its sums of a few hundred
+    /// cosines cancel so much that float32 sums would show in everything they modulate. Each thread decodes what it is about to multiply.
+    @unsafe private func multiplyOne(_ x: UnsafePointer<Float>, _ y: UnsafeMutablePointer<Float>) throws(AllocationError) {
+        if let bias { unsafe y.update(from: bias.pointer, count: outputs) }
+        let step = max(1, 4096 / inputs)  // decoded channels that stay in the first-level cache
+        let (source, target) = unsafe (SharedPointer(reading: x), SharedPointer(y))
+        try unsafe Parallel.forEach(outputs, grain: 16, scratchBytes: step * inputs * MemoryLayout<Float>.stride) { range, scratch in
+            let decoded = unsafe scratch.assumingMemoryBound(to: Float.self)
+            for start in Swift.stride(from: range.lowerBound, to: range.upperBound, by: step) {
+                let channels = start..<min(start + step, range.upperBound)
+                var factors = UnsafePointer<Float>(decoded)
+                if case .float32(let tensor) = weight {
+                    unsafe factors = tensor.pointer + start * inputs
+                } else {
+                    unsafe weight.decode(channels, inputs, into: decoded)
+                }
+                unsafe ck_row_product(isa, source.pointer, factors, target.pointer + start, channels.count, inputs, bias != nil)
+            }
         }
     }
 

@@ -24,33 +24,34 @@ package struct TrigFlow {
 
     /// The network's input at `latents`.
     package func input(_ latents: Tensor) throws(AllocationError) -> Tensor {
-        let scale = scale
-        return try combine([latents]) { $0[0] / sigma * scale }
+        let (scale, sigma) = (scale, sigma)
+        return try Self.combine(latents, latents) { value, _, _ in value / sigma * scale }
     }
 
     /// The scheduler's estimate of the clean latents, times sigma.
     package func denoised(_ latents: Tensor, input: Tensor, velocity: Tensor) throws(AllocationError) -> Tensor {
-        let (tau, scale, cosine, sine) = (flowTime, scale, cos(time), sin(time))
-        return try combine([latents, input, velocity]) { values in
-            let flow = ((1 - 2 * tau) * values[1] + (1 - 2 * tau + 2 * tau * tau) * values[2]) / scale
-            return cosine * values[0] - sine * flow * sigma
+        let (tau, scale, cosine, sine, sigma) = (flowTime, scale, cos(time), sin(time), sigma)
+        return try Self.combine(latents, input, velocity) { latent, input, velocity in
+            let flow = ((1 - 2 * tau) * input + (1 - 2 * tau + 2 * tau * tau) * velocity) / scale
+            return cosine * latent - sine * flow * sigma
         }
     }
 
     /// The latents at the next time, with fresh unit noise.
     package func renoised(_ denoised: Tensor, noise: Tensor) throws(AllocationError) -> Tensor {
-        let (cosine, sine) = (cos(next), sin(next))
-        return try combine([denoised, noise]) { cosine * $0[0] + sine * ($0[1] * sigma) }
+        let (cosine, sine, sigma) = (cos(next), sin(next), sigma)
+        return try Self.combine(denoised, noise) { clean, noise, _ in cosine * clean + sine * (noise * sigma) }
     }
 
-    private func combine(_ tensors: [Tensor], _ formula: ([Double]) -> Double) throws(AllocationError) -> Tensor {
-        var result = try Tensor(tensors[0].shape, zeroed: false)
-        var values = [Double](repeating: 0, count: tensors.count)
+    /// A formula over the elements of two or three tensors of one shape.
+    @inline(__always) private static func combine(
+        _ first: Tensor, _ second: Tensor, _ third: Tensor? = nil, _ formula: (Double, Double, Double) -> Double
+    ) throws(AllocationError) -> Tensor {
+        var result = try Tensor(first.shape, zeroed: false)
+        let third = third ?? second
+        let (a, b, c) = (first.span, second.span, third.span)
         var elements = result.mutableSpan
-        for index in elements.indices {
-            for (place, tensor) in tensors.enumerated() { values[place] = Double(tensor.span[index]) }
-            elements[index] = Float(formula(values))
-        }
+        for index in elements.indices { elements[index] = Float(formula(Double(a[index]), Double(b[index]), Double(c[index]))) }
         return result
     }
 }
