@@ -41,7 +41,7 @@ package struct CheckpointWeights: WeightSource {
         let result: EncodedTensor
         do throws(AllocationError) { result = try EncodedTensor(dtype: .f32, shape: tensor.row.shape) } catch { throw .memory(error) }
         do throws(ConversionError) {
-            let rows = try TensorRows(tensor, checkpoint, blocks: BlockPool(limit: Parallel.threads * Self.pieceElements * MemoryLayout<Double>.stride))
+            let rows = try TensorRows(tensor, checkpoint)
             let columns = tensor.row.shape.columns
             var first = 0
             let pieces = rows.pieces(rows: max(1, Self.pieceElements / max(1, columns))).map { piece in

@@ -13,7 +13,6 @@ struct ConversionPipeline {
     private let writer: PackedFileWriter
     private let pool: WorkPool
     private let workingSet: WorkingSet
-    private let blocks: BlockPool
     private let progress: (Converter.Progress) -> Void
 
     private var underWay: [Step] = []
@@ -33,7 +32,6 @@ struct ConversionPipeline {
         self.writer = writer
         self.pool = pool
         self.workingSet = workingSet
-        blocks = BlockPool(limit: workingSet.idleByteCount)
         self.progress = progress
         // The tables of a frozen schedule have been written before.
         done = plan.computedTensors.reduce(0) { $0 + $1.sourceByteCount }
@@ -45,7 +43,7 @@ struct ConversionPipeline {
         for tensor in plan.streamedTensors {
             let share = try workingSet.share(tensor)
             try makeRoom(for: share.pieces)
-            let work = TensorWork(try TensorRows(tensor, plan.checkpoint, blocks: blocks), writer.hashing)
+            let work = TensorWork(try TensorRows(tensor, plan.checkpoint), writer.hashing)
             underWay.append(.begin(work))
             let encoder = RowEncoder(rows: work.rows, allowsNonfinite: plan.options.allowsNonfinite)
             for piece in work.rows.pieces(rows: share.rows) {

@@ -12,9 +12,9 @@ package struct EncodedTensor: Sendable {
         self.buffer = buffer
     }
 
-    /// A tensor of unknown content, in memory of a pool where one is given.
-    package init(dtype: DType, shape: Shape, from pool: BlockPool? = nil) throws(AllocationError) {
-        self.init(dtype: dtype, shape: shape, buffer: try Buffer(byteCount: shape.elementCount * dtype.byteCount, from: pool))
+    /// A tensor of unknown content.
+    package init(dtype: DType, shape: Shape) throws(AllocationError) {
+        self.init(dtype: dtype, shape: shape, buffer: try Buffer(byteCount: shape.elementCount * dtype.byteCount, zeroed: false))
     }
 
     package init(_ tensor: Tensor) { self.init(dtype: .f32, shape: tensor.shape, buffer: tensor.buffer) }

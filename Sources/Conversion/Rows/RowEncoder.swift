@@ -30,7 +30,7 @@ struct RowEncoder: Sendable {
             try checkFinite(chunk)
             return Encoded(chunk: chunk, planes: [try rows.laidOut(chunk.stored)], distances: [])
         }
-        let planes = try wrapping(ConversionError.packedFile) { () throws(PackedFileError) in try scheme.allocate(shape, from: rows.blocks) }
+        let planes = try wrapping(ConversionError.packedFile) { () throws(PackedFileError) in try scheme.allocate(shape) }
         if rows.areEncodedAsStored(chunk.source), let distances = scheme.encodeStored(chunk.stored.reshaped(shape), into: planes, at: 0) {
             return Encoded(chunk: chunk, planes: planes, distances: distances)
         }

@@ -12,19 +12,16 @@ import Tensors
 struct TensorRows: Sendable {
     let tensor: PlannedTensor
     private let component: CheckpointComponent
-    /// Memory for the rows that are read and encoded.
-    let blocks: BlockPool?
     /// The row scales by name, with the digest of each one's bytes.
     private let scales: [ExactString: (values: [Float], digest: String)]
 
     /// Reads the row scales; the rows are read by `read`.
-    init(_ tensor: PlannedTensor, _ checkpoint: Checkpoint, blocks: BlockPool? = nil) throws(ConversionError) {
+    init(_ tensor: PlannedTensor, _ checkpoint: Checkpoint) throws(ConversionError) {
         guard let component = checkpoint.components[tensor.component.folder] else {
             throw .component(tensor.component.rawValue, message: "\(checkpoint.path) has no folder \(tensor.component.folder)")
         }
         self.tensor = tensor
         self.component = component
-        self.blocks = blocks
         var scales: [ExactString: (values: [Float], digest: String)] = [:]
         for source in tensor.rowScales {
             let stored = try Self.read(source, rows: 0..<source.shape.rows, from: component)
@@ -67,7 +64,7 @@ struct TensorRows: Sendable {
     /// Reads some rows of one source.
     func read(_ rows: Range<Int>, ofSource index: Int) throws(ConversionError) -> Chunk {
         let source = tensor.sources[index]
-        return Chunk(index: index, source: source, rows: rows, stored: try Self.read(source, rows: rows, from: component, blocks))
+        return Chunk(index: index, source: source, rows: rows, stored: try Self.read(source, rows: rows, from: component))
     }
 
     /// Reads one row of the packed tensor.
@@ -136,12 +133,12 @@ struct TensorRows: Sendable {
     func packedShape(_ rows: Int) -> Shape { Shape([rows] + tensor.row.shape.extents.dropFirst()) }
 
     private static func read(
-        _ source: PlannedSource, rows: Range<Int>, from component: CheckpointComponent, _ blocks: BlockPool? = nil
+        _ source: PlannedSource, rows: Range<Int>, from component: CheckpointComponent
     ) throws(ConversionError) -> EncodedTensor {
         let rowByteCount = UInt64(source.shape.columns * source.dtype.byteCount)
         let range = UInt64(rows.lowerBound) * rowByteCount..<UInt64(rows.upperBound) * rowByteCount
         let shape = source.shape.rank == 0 ? source.shape : Shape([rows.count] + source.shape.extents.dropFirst())
-        let stored = try wrapping(ConversionError.memory) { () throws(AllocationError) in try EncodedTensor(dtype: source.dtype, shape: shape, from: blocks) }
+        let stored = try wrapping(ConversionError.memory) { () throws(AllocationError) in try EncodedTensor(dtype: source.dtype, shape: shape) }
         try wrapping(ConversionError.checkpoint) { () throws(CheckpointError) in
             unsafe try component.read(source.name, range: range, into: stored.buffer.mutableBytes)
         }

@@ -6,8 +6,6 @@ import Tensors
 struct WorkingSet: Sendable {
     /// Frames that the writer has at work.
     let frames: Int
-    /// Bytes of blocks that may wait to be used again, so that a stream of equal pieces finds all of its own.
-    var idleByteCount: Int { max(0, min((bound - Self.processByteCount - frames * PackedFileWriter.frameByteCount) / 4, threads << 24)) }
     private let threads: Int
     private let bound: Int
 
@@ -27,7 +25,7 @@ struct WorkingSet: Sendable {
     }
 
     /// Bytes that are in use whatever the tensor: the program and the writer's frames.
-    var fixedByteCount: Int { Self.processByteCount + frames * PackedFileWriter.frameByteCount + idleByteCount }
+    var fixedByteCount: Int { Self.processByteCount + frames * PackedFileWriter.frameByteCount }
 
     /// The share of one tensor.
     struct Share: Sendable, Equatable {
@@ -57,11 +55,11 @@ struct WorkingSet: Sendable {
         return Share(rows: rows, pieces: pieces, byteCount: fixed + pieces * (rows * rowByteCount + group))
     }
 
-    /// Bytes in use per element of a piece: as stored, and encoded or laid out anew; twice, since blocks are powers of two.
+    /// Bytes in use per element of a piece: as stored, and encoded or laid out anew; a quarter more, since a used block may serve.
     private static func elementByteCount(_ tensor: PlannedTensor) -> Int {
         let stored = tensor.sources.map(\.dtype.byteCount).max() ?? 0
         let encoded = tensor.storage.scheme.dtype?.byteCount ?? 1
-        return 2 * (stored + max(stored, encoded))
+        return 5 * (stored + max(stored, encoded)) / 4
     }
 
     /// The most that any tensor of a plan needs.

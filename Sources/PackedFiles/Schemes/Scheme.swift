@@ -61,12 +61,11 @@ package enum Scheme: String, Sendable, CaseIterable {
     }
 
     /// Planes of unknown content for a tensor of this shape.
-    /// - Parameter pool: whose memory the first of them is in.
-    package func allocate(_ shape: Shape, from pool: BlockPool? = nil) throws(PackedFileError) -> [EncodedTensor] {
+    package func allocate(_ shape: Shape) throws(PackedFileError) -> [EncodedTensor] {
         do throws(AllocationError) {
             var result: [EncodedTensor] = []
             for plane in planes(for: shape) {
-                result.append(try EncodedTensor(dtype: plane.dtype, shape: plane.shape, from: result.isEmpty ? pool : nil))
+                result.append(try EncodedTensor(dtype: plane.dtype, shape: plane.shape))
             }
             return result
         } catch { throw .memory(error) }
