@@ -15,7 +15,8 @@ import Testing
                 precondition(Memory.inUse == before + 4 << 20 && Memory.kept == 0)
                 withExtendedLifetime((most, rest)) {}
             }
-            precondition(address(try Tensor([1 << 20], zeroed: false)) == first, "what was divided is joined again")
+            let again = address(try Tensor([1 << 20], zeroed: false))
+            precondition(again == first, "what was divided is joined again")
             precondition(Memory.inUse == before && Memory.kept == 4 << 20)
         }
     }
@@ -25,9 +26,9 @@ import Testing
         await #expect(processExitsWith: .success) {
             let before = Memory.inUse
             _ = try Tensor([32 << 10], zeroed: false).count
-            let (small, large) = (try Tensor([1 << 10], zeroed: false), try Tensor([24 << 10], zeroed: false))
+            let (large, small) = (try Tensor([24 << 10], zeroed: false), try Tensor([1 << 10], zeroed: false))
             precondition(Memory.kept == 0 && Memory.inUse == before + 4 << 10 + 128 << 10, "a rest below the least mapped size is not split off")
-            withExtendedLifetime((small, large)) {}
+            withExtendedLifetime((large, small)) {}
         }
     }
 
