@@ -55,7 +55,7 @@ struct WorkingSet: Sendable {
         return Share(rows: rows, pieces: pieces, byteCount: fixed + pieces * (rows * rowByteCount + group))
     }
 
-    /// Bytes in use per element of a piece: as stored, and encoded or laid out anew; a quarter more, since a used block may serve.
+    /// Bytes in use per element of a piece: as stored, and encoded or laid out anew; a quarter more, since a block may have a rest too small to divide.
     private static func elementByteCount(_ tensor: PlannedTensor) -> Int {
         let stored = tensor.sources.map(\.dtype.byteCount).max() ?? 0
         let encoded = tensor.storage.scheme.dtype?.byteCount ?? 1
