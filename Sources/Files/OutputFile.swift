@@ -9,7 +9,7 @@ package final class OutputFile {
     package let path: String
     /// Bytes written so far, which is where the next `write` goes.
     package private(set) var position: UInt64 = 0
-    private let descriptor: Int32
+    package let descriptor: OutputDescriptor
     private let replace: Bool
     private let temporary: String
     private let isNamed: Bool
@@ -38,16 +38,17 @@ package final class OutputFile {
         // Not made of the output's name, which may be as long as a name can be.
         let hidden = Paths.join(folder, ".sprintpack-\(getpid())-\(String(UInt64.random(in: 0 ... .max), radix: 36)).tmp")
         if let nameless = try Self.openNameless(in: folder, path: path) {
-            descriptor = nameless
+            descriptor = OutputDescriptor(nameless, path: path)
             isNamed = false
         } else {
             TemporaryFiles.add(hidden)
-            descriptor = unsafe open(hidden, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o666 as mode_t)
-            guard descriptor >= 0 else {
+            let named = unsafe open(hidden, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o666 as mode_t)
+            guard named >= 0 else {
                 let code = errno
                 TemporaryFiles.remove(hidden)
                 throw .system(operation: "create", path: path, code: code)
             }
+            descriptor = OutputDescriptor(named, path: path)
             isNamed = true
         }
         self.path = path
@@ -56,7 +57,7 @@ package final class OutputFile {
     }
 
     /// Where the bytes written so far can be read before the file has its name.
-    package var readablePath: String { isNamed ? temporary : Self.procPath(descriptor) }
+    package var readablePath: String { isNamed ? temporary : Self.procPath(descriptor.number) }
 
     /// Opens a nameless file in `folder`; nil where the file system has none, or where it could not be given a name later.
     private static func openNameless(in folder: String, path: String) throws(FileError) -> Int32? {
@@ -82,7 +83,6 @@ package final class OutputFile {
     private static let temporaryFlag: Int32 = 0o20000000
 
     deinit {
-        close(descriptor)
         if isNamed && !isCommitted {
             unsafe unlink(temporary)
             TemporaryFiles.remove(temporary)
@@ -106,21 +106,7 @@ package final class OutputFile {
     /// Overwrites bytes at `offset`, without moving the position: for headers that are known last.
     @unsafe package func write(_ buffer: UnsafeRawBufferPointer, at offset: UInt64) throws(FileError) {
         precondition(!isCommitted, "a finished file is written")
-        var done = 0
-        while done < buffer.count {
-            let put = unsafe pwrite(descriptor, buffer.baseAddress! + done, buffer.count - done, off_t(offset) + off_t(done))
-            if put > 0 {
-                done += put
-            } else if put == 0 || errno != EINTR {
-                throw .system(operation: "write", path: path, code: put == 0 ? EIO : errno)
-            }
-        }
-    }
-
-    /// Appends zeros up to the next multiple of `alignment`.
-    package func pad(to alignment: UInt64) throws(FileError) {
-        let rest = position % alignment
-        if rest > 0 { try write([UInt8](repeating: 0, count: Int(alignment - rest))) }
+        unsafe try descriptor.write(buffer, at: offset)
     }
 
     /// Syncs the bytes and gives the file its name. Nothing may be written afterwards.
@@ -128,7 +114,7 @@ package final class OutputFile {
     @discardableResult
     package func commit() throws(FileError) -> Duration {
         let start = ContinuousClock.now
-        guard fsync(descriptor) == 0 else { throw .system(operation: "sync", path: path, code: errno) }
+        guard fsync(descriptor.number) == 0 else { throw .system(operation: "sync", path: path, code: errno) }
         let duration = start.duration(to: .now)
         var failure: FileError?
         // Under the lock of TemporaryFiles an interrupt comes before or after the naming, never between its steps.
@@ -165,7 +151,7 @@ package final class OutputFile {
     }
 
     private func link(to name: String) -> FileError? {
-        let source = isNamed ? temporary : Self.procPath(descriptor)
+        let source = isNamed ? temporary : Self.procPath(descriptor.number)
         guard unsafe linkat(AT_FDCWD, source, AT_FDCWD, name, AT_SYMLINK_FOLLOW) == 0 else {
             return errno == EEXIST ? .exists(path: path) : .system(operation: "link", path: path, code: errno)
         }

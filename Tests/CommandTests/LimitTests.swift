@@ -39,7 +39,7 @@ import Testing
     }
 
     /// A limit on file sizes stands in for the full disk: both fail in the middle of a write.
-    @Test(arguments: [100, 2000]) func aFullDiskIsAnError(blocks: Int) throws {
+    @Test(arguments: [100, 2000, 6000]) func aFullDiskIsAnError(blocks: Int) throws {
         let shop = try Workshop()
         let result = try Tool.shell("ulimit -f \(blocks); exec \"$TOOL\" convert \(Workshop.tiny) -o \(shop.path("x.sprint")) --preset fp32 --quiet")
         #expect(result.status == 2, "\(result.errors)")

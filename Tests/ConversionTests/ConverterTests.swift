@@ -65,7 +65,7 @@ import Testing
         var files: [[UInt8]] = []
         // Attachments, which floating-point arithmetic computes, need not be equal.
         let components = ComponentSelection.listed([.transformer, .vaeDecoder, .vaeEncoder, .textEncoder, .tokenizer])
-        for (threads, bound) in [(1, 1 << 30), (2, (64 << 20) + 40_000), (3, (64 << 20) + 150_000)] {
+        for (threads, bound) in [(1, 1 << 30), (2, (72 << 20) + 40_000), (3, (72 << 20) + 150_000)] {
             let before = Parallel.threads
             defer { Parallel.threads = before }
             Parallel.threads = threads

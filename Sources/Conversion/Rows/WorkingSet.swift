@@ -20,12 +20,12 @@ struct WorkingSet: Sendable {
         self.bound = bound
         self.threads = threads
         // At most a third is for frames, which are of one size, so that pieces keep theirs.
-        let affordable = max(0, bound - Self.processByteCount) / 3 / PackedFileWriter.frameByteCount
+        let affordable = max(0, bound - Self.processByteCount - PackedFileWriter.streamByteCount) / 3 / PackedFileWriter.frameByteCount
         frames = max(Self.fewestFrames, min(PackedFileWriter.usualFrames(threads: threads), affordable))
     }
 
-    /// Bytes that are in use whatever the tensor: the program and the writer's frames.
-    var fixedByteCount: Int { Self.processByteCount + frames * PackedFileWriter.frameByteCount }
+    /// Bytes that are in use whatever the tensor: the program, and the writer with its frames.
+    var fixedByteCount: Int { Self.processByteCount + PackedFileWriter.streamByteCount + frames * PackedFileWriter.frameByteCount }
 
     /// The share of one tensor.
     struct Share: Sendable, Equatable {

@@ -6,11 +6,12 @@ package import Tensors
 ///
 /// Equal calls give equal bytes on every CPU and for every number of threads, and `appendRows` the same bytes as `append`. Compression and hashing
 /// go on while the caller prepares the next rows; the memory needed is that of the rows given, of the planes after the first of one tensor, and
-/// `frameByteCount` for each frame at work.
+/// `streamByteCount` and `frameByteCount` for each frame at work.
 /// After an error, which may come late, the writer is of no more use; the output file then never gets its name.
 package final class PackedFileWriter {
     package private(set) var directory: Directory
     private let output: OutputFile
+    private let stream: OutputStream
     private let sections: SectionWriter
     /// What is hashed together with the planes: the caller's streams belong here too.
     package let hashing: HashingStreams
@@ -21,6 +22,8 @@ package final class PackedFileWriter {
 
     /// Memory for one frame at work.
     package static let frameByteCount = FrameSlot.byteCount
+    /// Memory for what is on its way to the disk.
+    package static let streamByteCount = OutputStream.byteCount
 
     /// What `finish` gives.
     package struct Summary: Sendable, Equatable {
@@ -46,8 +49,9 @@ package final class PackedFileWriter {
         self.directory = directory
         self.allowNonfinite = allowNonfinite
         hashing = HashingStreams(pool)
-        sections = SectionWriter(output, pool, hashing, slots: frames ?? Self.usualFrames(threads: pool.threads))
-        do throws(FileError) { try output.write([UInt8](repeating: 0, count: PackedHeader.byteCount)) } catch { throw .file(error) }
+        stream = OutputStream(output)
+        sections = SectionWriter(stream, pool, hashing, slots: frames ?? Self.usualFrames(threads: pool.threads))
+        try stream.write([UInt8](repeating: 0, count: PackedHeader.byteCount))
     }
 
     /// Two frames for each thread, and two that wait to be written.
@@ -145,7 +149,7 @@ package final class PackedFileWriter {
         let syncDuration: Duration
         do throws(FileError) { syncDuration = try output.commit() } catch { throw .file(error) }
         return Summary(
-            contentHash: header.contentHashDigits, totalByteCount: output.position, directory: directory, syncDuration: syncDuration)
+            contentHash: header.contentHashDigits, totalByteCount: stream.position, directory: directory, syncDuration: syncDuration)
     }
 
     /// Writes the directory, and gives the header that goes with it.
@@ -164,9 +168,11 @@ package final class PackedFileWriter {
         return header
     }
 
+    /// Writes the header, with all that is before it.
     private func write(_ header: PackedHeader) throws(PackedFileError) {
+        try stream.flush()
         var header = header
-        header.totalByteCount = output.position
+        header.totalByteCount = stream.position
         let bytes = header.bytes
         var failure: FileError?
         unsafe bytes.withUnsafeBytes { buffer in
@@ -201,12 +207,10 @@ package final class PackedFileWriter {
                 header.mustUnderstand.insert(compressedFlag)
             }
         }
-        do throws(FileError) {
-            try output.pad(to: Limits.alignment)
-            let offset = output.position
-            try output.write(stored)
-            return PackedHeader.DirectoryLocation(
-                offset: offset, storedByteCount: UInt32(stored.count), contentByteCount: UInt32(text.count), checksum: XXH3.hash(stored))
-        } catch { throw .file(error) }
+        try stream.pad(to: Limits.alignment)
+        let offset = stream.position
+        try stream.write(stored)
+        return PackedHeader.DirectoryLocation(
+            offset: offset, storedByteCount: UInt32(stored.count), contentByteCount: UInt32(text.count), checksum: XXH3.hash(stored))
     }
 }

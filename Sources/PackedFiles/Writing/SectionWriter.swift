@@ -6,7 +6,7 @@ import Tensors
 /// What is written depends on the bytes and the element sizes alone, not on the pieces in which they come nor on the number of threads. The
 /// caller runs ahead of the file by at most `slots` frames.
 final class SectionWriter {
-    private let output: OutputFile
+    private let output: OutputStream
     private let pool: WorkPool
     private let streams: HashingStreams
     private let mostSlots: Int
@@ -35,7 +35,7 @@ final class SectionWriter {
     private var offset: UInt64 = 0
     private var frames: [Section.Frame] = []
 
-    init(_ output: OutputFile, _ pool: WorkPool, _ streams: HashingStreams, slots: Int) {
+    init(_ output: OutputStream, _ pool: WorkPool, _ streams: HashingStreams, slots: Int) {
         self.output = output
         self.pool = pool
         mostSlots = max(1, slots)
@@ -110,17 +110,17 @@ final class SectionWriter {
     private func writeNext() throws(PackedFileError) {
         switch queue.removeFirst() {
         case .begin:
-            do throws(FileError) { try output.pad(to: Limits.alignment) } catch { throw .file(error) }
+            try output.pad(to: Limits.alignment)
             offset = output.position
             frames = []
         case .frame(let slot, let parts, let encoded, let hashed):
             let frame: EncodedFrame
             do throws(AllocationError) { frame = try encoded.wait().get() } catch { throw .memory(error) }
-            var failure: FileError?
+            var failure: PackedFileError?
             withExtendedLifetime(parts) {
-                do throws(FileError) { unsafe try output.write(frame.stored) } catch { failure = error }
+                do throws(PackedFileError) { unsafe try output.write(frame.stored) } catch { failure = error }
             }
-            if let failure { throw .file(failure) }
+            if let failure { throw failure }
             frames.append(frame.entry)
             hashed.wait()
             freeSlots.append(slot)
