@@ -91,7 +91,7 @@ fixtures: $(ORACLE) ## Make the fixtures again with PyTorch (downloads about 1 G
 	PYTHON=$(CURDIR)/$(ORACLE) Tests/Fixtures/oracle/make_small.sh
 
 quality: release $(ORACLE) ## Measure what int8 costs on the embedded checkpoint, beside PyTorch (downloads as `fixtures` does).
-	cd Tests/Fixtures/oracle && $(CURDIR)/$(ORACLE) measure_int8.py $(CURDIR)/$(BIN)
+	cd Tests/Fixtures/oracle && $(CURDIR)/$(ORACLE) measure_int8.py $(CURDIR)/$(BIN) && $(CURDIR)/$(ORACLE) measure_bf16.py
 
 install: release ## Install the program below PREFIX (/usr/local).
 	install -D -m 755 $(BIN) $(DESTDIR)$(PREFIX)/bin/sprintpack

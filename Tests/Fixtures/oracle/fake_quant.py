@@ -28,9 +28,9 @@ QUANTIZED = re.compile(r"transformer_blocks\.\d+\.(attn1\.to_[qkv]|attn2\.to_q|a
 TURNED = re.compile(r".*\.ff\.conv_point")
 
 # One value that rounds the other way changes scales and roundings downstream, so the quantization noise is drawn anew:
-# the SQNR of one velocity is known to about a decibel only. The range over repeats says how well.
+# the SQNR of one velocity is known to about a decibel only. The range over repeats says how well, their mean what to compare.
 ROUNDING = 3e-7  # relative; the distance of stock float32 from float64 in these activations
-REPEATS = 8
+REPEATS = 24  # of each form, folded and not
 
 
 def quantize_rows(x):
@@ -154,9 +154,10 @@ class Comparison:
         integer_text, _ = self.run(prompt, seed, steps, self.plain, integer_text=True)
         plain, folded, unturned = (self.velocity_ratios(transformer, probes, steps) for transformer in (self.plain, self.folded, self.unturned))
         draw = torch.Generator().manual_seed(0)
-        others = [self.velocity_ratios(transformer, probes, steps, draw) for transformer in (self.plain, self.folded) for _ in range(REPEATS)]
+        repeats, again = ([self.velocity_ratios(transformer, probes, steps, draw) for _ in range(REPEATS)] for transformer in (self.plain, self.folded))
         return dict(prompt=prompt, seed=seed, steps=steps, velocity_sqnr_db=plain, velocity_sqnr_folded_db=folded, velocity_sqnr_unturned_db=unturned,
-                    velocity_sqnr_range_db=[[min(step), max(step)] for step in zip(plain, folded, *others)],
+                    velocity_sqnr_range_db=[[min(step), max(step)] for step in zip(plain, folded, *repeats, *again)],
+                    velocity_sqnr_folded_mean_db=[round(math.fsum(step) / REPEATS, 4) for step in zip(*again)],
                     psnr_db=round(psnr(picture, integer), 4), psnr_int8_text_db=round(psnr(picture, integer_text), 4))
 
 
