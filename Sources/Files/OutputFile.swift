@@ -110,12 +110,11 @@ package final class OutputFile {
     }
 
     /// Syncs the bytes and gives the file its name. Nothing may be written afterwards.
-    /// - Returns: how long the sync took, which is the disk's time.
+    /// - Returns: how long that took, which is the disk's time: it gets what it has not yet, and lets go what the file replaces.
     @discardableResult
     package func commit() throws(FileError) -> Duration {
         let start = ContinuousClock.now
         guard fsync(descriptor.number) == 0 else { throw .system(operation: "sync", path: path, code: errno) }
-        let duration = start.duration(to: .now)
         var failure: FileError?
         // Under the lock of TemporaryFiles an interrupt comes before or after the naming, never between its steps.
         TemporaryFiles.withLock { names in
@@ -129,7 +128,7 @@ package final class OutputFile {
             fsync(folder)
             close(folder)
         }
-        return duration
+        return start.duration(to: .now)
     }
 
     /// Gives the file its name, which must be free: a link, unlike a rename, never replaces what is there.

@@ -31,7 +31,7 @@ package final class PackedFileWriter {
         package let contentHash: String
         package let totalByteCount: UInt64
         package let directory: Directory
-        /// What the final sync took of the time.
+        /// What the final sync took of the time, with the file's naming.
         package let syncDuration: Duration
     }
 
