@@ -7,7 +7,7 @@ import Tensors
 /// in the order of the plan, hands their bytes to be hashed and their planes to the writer, which compresses, hashes and writes.
 ///
 /// Pieces of one tensor and of the next are under way together, so that no thread waits at the end of a tensor. What is in memory is bounded by
-/// `WorkingSet`, whose pieces are counted from the moment they are read until they are hashed.
+/// `WorkingSet`, whose pieces are counted from the moment they are read until they are taken; what then waits to be hashed is counted by itself.
 struct ConversionPipeline {
     private let plan: ConversionPlan
     private let writer: PackedFileWriter
@@ -17,7 +17,6 @@ struct ConversionPipeline {
 
     private var underWay: [Step] = []
     private var encoding = 0
-    private var hashing: [Pending<Void>] = []
     private var done: UInt64
     private let total: UInt64
 
@@ -59,16 +58,9 @@ struct ConversionPipeline {
         while !underWay.isEmpty { try takeNext() }
     }
 
-    /// Waits until fewer than `pieces` are in memory.
+    /// Takes what is under way until fewer than `pieces` are.
     private mutating func makeRoom(for pieces: Int) throws(ConversionError) {
-        while encoding + hashing.count >= pieces {
-            // Hashing is the older work. Without it the next piece is taken, which may stand behind ends of tensors.
-            if hashing.count > encoding {
-                hashing.removeFirst().wait()
-            } else {
-                try takeNext()
-            }
-        }
+        while encoding >= pieces { try takeNext() }
     }
 
     private mutating func takeNext() throws(ConversionError) {
@@ -79,7 +71,7 @@ struct ConversionPipeline {
         case .rows(let work, let encoded):
             let rows: RowEncoder.Encoded = try encoded.wait().get()
             encoding -= 1
-            if let hashed = work.hash(rows.chunk) { hashing.append(hashed) }
+            work.hash(rows.chunk)
             work.distance.add(rows.distances)
             try wrapping(ConversionError.packedFile) { () throws(PackedFileError) in try writer.appendRows(rows.planes) }
             advance(UInt64(rows.chunk.stored.buffer.byteCount), work)
@@ -110,9 +102,9 @@ private final class TensorWork {
         digests = rows.isVerbatim ? [] : rows.tensor.sources.map { _ in OrderedDigest(streams) }
     }
 
-    /// Hashes the bytes of a chunk, those before it being given already; nil where the writer does it.
-    func hash(_ chunk: TensorRows.Chunk) -> Pending<Void>? {
-        rows.isVerbatim ? nil : digests[chunk.index].append(chunk.stored.buffer, 0..<chunk.stored.buffer.byteCount)
+    /// Has the bytes of a chunk hashed, those before it being given already, where the writer does not do it.
+    func hash(_ chunk: TensorRows.Chunk) {
+        if !rows.isVerbatim { digests[chunk.index].append(chunk.stored.buffer, 0..<chunk.stored.buffer.byteCount) }
     }
 
     /// The sources with the digests of their bytes: first those that are concatenated, in order, then the row scales.

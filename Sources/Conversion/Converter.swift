@@ -39,7 +39,8 @@ package enum Converter {
         let workingSet = WorkingSet(bound: plan.options.memoryBound, threads: pool.threads)
         let writer = try wrapping(ConversionError.packedFile) { () throws(PackedFileError) in
             try PackedFileWriter(
-                output: file, directory: plan.directory(tool: tool), allowNonfinite: plan.options.allowsNonfinite, pool: pool, frames: workingSet.frames)
+                output: file, directory: plan.directory(tool: tool), allowNonfinite: plan.options.allowsNonfinite, pool: pool, frames: workingSet.frames,
+                unhashed: workingSet.unhashed)
         }
         for blob in plan.blobs {
             try wrapping(ConversionError.packedFile) { () throws(PackedFileError) in try writer.addBlob(blob.path, blob.bytes) }

@@ -80,15 +80,13 @@ package struct Rederivation: Sendable {
         }
         let rows = try TensorRows(tensor, checkpoint)
         var comparison = TensorComparison(entry.scheme, columns: tensor.row.shape.columns)
-        let streams = HashingStreams(pool)
+        let streams = HashingStreams(pool, room: Self.mostUnhashed)
         let digests = rows.tensor.sources.map { _ in OrderedDigest(streams) }
         var waiting: [Pending<Result<RowComparison, ConversionError>>] = []
-        var hashing: [Pending<Void>] = []
         func takeNext() throws(ConversionError) {
             let piece: RowComparison = try waiting.removeFirst().wait().get()
-            hashing.append(digests[piece.chunk.index].append(piece.chunk.stored.buffer, 0..<piece.chunk.stored.buffer.byteCount))
+            digests[piece.chunk.index].append(piece.chunk.stored.buffer, 0..<piece.chunk.stored.buffer.byteCount)
             comparison.add(piece)
-            while hashing.count > Self.mostPieces(pool) { hashing.removeFirst().wait() }
         }
         var first = 0
         for piece in rows.pieces(rows: max(1, WorkingSet.mostElements / max(1, tensor.row.shape.columns))) {
@@ -113,8 +111,10 @@ package struct Rederivation: Sendable {
             bound: comparison.bound)
     }
 
-    /// Pieces of a tensor that are compared ahead, and as many that wait to be hashed.
+    /// Pieces of a tensor that are compared ahead.
     private static func mostPieces(_ pool: WorkPool) -> Int { pool.threads + 1 }
+    /// Bytes that wait to be hashed.
+    private static let mostUnhashed = 8 << 20
 
     private static func disagreements(_ entry: TensorEntry, _ tensor: PlannedTensor) -> [String] {
         var list: [String] = []

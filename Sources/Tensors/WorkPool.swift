@@ -133,6 +133,12 @@ import Glibc
         return pending
     }
 
+    /// Works until `isDone`, which is asked again whenever a result is there or `wake` was called. For the pool's owner.
+    package func work(until isDone: () -> Bool) { shared.work(until: isDone) }
+
+    /// Has those who wait ask again.
+    package func wake() { shared.locked {} }
+
     /// Queues work nobody waits for.
     package func submit(detached work: @escaping Work) { shared.add(work) }
 }
@@ -142,9 +148,9 @@ import Glibc
     private let shared: WorkPool.Shared
     private var value: Value?
 
-    package init(_ pool: WorkPool) { shared = pool.shared }
+    fileprivate init(_ pool: WorkPool) { shared = pool.shared }
 
-    package func complete(_ value: Value) {
+    fileprivate func complete(_ value: Value) {
         shared.locked { self.value = value }
     }
 

@@ -6,6 +6,8 @@ import Tensors
 struct WorkingSet: Sendable {
     /// Frames that the writer has at work.
     let frames: Int
+    /// Bytes that may wait to be hashed.
+    let unhashed: Int
     private let threads: Int
     private let bound: Int
 
@@ -14,6 +16,8 @@ struct WorkingSet: Sendable {
     /// What a process takes before it holds any tensor: the program, headers, configuration files and the directory that grows.
     static let processByteCount = 48 << 20
     private static let fewestFrames = 4
+    /// Half of a source waits at its end, the other half having been hashed beside its plane: that of the largest weights of the published models.
+    private static let mostUnhashed = 32 << 20
 
     /// - Parameter bound: bytes that the whole process may take.
     init(bound: Int, threads: Int) {
@@ -22,16 +26,17 @@ struct WorkingSet: Sendable {
         // At most a third is for frames, which are of one size, so that pieces keep theirs.
         let affordable = max(0, bound - Self.processByteCount - PackedFileWriter.streamByteCount) / 3 / PackedFileWriter.frameByteCount
         frames = max(Self.fewestFrames, min(PackedFileWriter.usualFrames(threads: threads), affordable))
+        unhashed = min(Self.mostUnhashed, max(0, bound - Self.processByteCount - PackedFileWriter.streamByteCount - frames * PackedFileWriter.frameByteCount) / 4)
     }
 
     /// Bytes that are in use whatever the tensor: the program, and the writer with its frames.
-    var fixedByteCount: Int { Self.processByteCount + PackedFileWriter.streamByteCount + frames * PackedFileWriter.frameByteCount }
+    var fixedByteCount: Int { Self.processByteCount + PackedFileWriter.streamByteCount + frames * PackedFileWriter.frameByteCount + unhashed }
 
     /// The share of one tensor.
     struct Share: Sendable, Equatable {
         /// Rows of one piece.
         let rows: Int
-        /// Pieces that are read and encoded, or wait to be hashed or written.
+        /// Pieces that are read and encoded.
         let pieces: Int
         /// Bytes in use meanwhile.
         let byteCount: Int
@@ -51,7 +56,7 @@ struct WorkingSet: Sendable {
         let wanted = max(1, min(total, Self.mostElements / columns))
         // First the size of a piece, then their number: a piece that is too small costs more than a thread that waits.
         let rows = min(wanted, max(1, (free - group) / rowByteCount))
-        let pieces = max(1, min(3 * threads + 2, free / (rows * rowByteCount + group)))
+        let pieces = max(1, min(2 * threads + 1, free / (rows * rowByteCount + group)))
         return Share(rows: rows, pieces: pieces, byteCount: fixed + pieces * (rows * rowByteCount + group))
     }
 

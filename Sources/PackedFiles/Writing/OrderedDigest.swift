@@ -11,36 +11,32 @@ package import Tensors
     fileprivate var done = 0
     /// Whether it stands in the list of those that have bytes waiting, or a thread has taken it from there.
     fileprivate var isListed = false
-    /// The last part that came; with it all are done.
-    fileprivate var last: Pending<Void>?
+    /// Whether somebody waits for the digest.
+    fileprivate var isWanted = false
 
     fileprivate struct Part {
         let buffer: Buffer
         let range: Range<Int>
-        let hashed: Pending<Void>
     }
 
     package init(_ streams: HashingStreams) { self.streams = streams }
 
-    /// Adds the bytes of a part of a buffer, which stay as they are until the result is there.
-    @discardableResult package func append(_ buffer: Buffer, _ range: Range<Int>) -> Pending<Void> {
-        let part = Part(buffer: buffer, range: range, hashed: Pending(streams.pool))
-        streams.add(part, to: self)
-        return part.hashed
-    }
+    /// Adds the bytes of a part of a buffer, which stay as they are until they are hashed. Waits while too many are not; for the owner of the pool.
+    package func append(_ buffer: Buffer, _ range: Range<Int>) { streams.add(OrderedDigest.Part(buffer: buffer, range: range), to: self) }
 
-    /// The digest of all that was added.
-    package func digest() -> String {
-        streams.last(of: self)?.wait()
-        return streams.digest(of: self)
-    }
+    /// The digest of all that was added; for the owner of the pool.
+    package func digest() -> String { streams.digest(of: self) }
 }
 
 /// The streams that are hashed together.
+///
+/// Two streams take hardly longer than one: a lone stream is left alone as long as not too many bytes wait, since another one will come.
 package final class HashingStreams: Sendable {
-    fileprivate let pool: WorkPool
+    private let pool: WorkPool
     private let state = Mutex(State())
     private let mostJobs: Int
+    private let patience: Int
+    private let room: Int
 
     /// Bytes of a lone stream that are hashed before another one is looked for.
     private static let loneByteCount = 128 << 10
@@ -48,34 +44,60 @@ package final class HashingStreams: Sendable {
     private struct State {
         /// Those that have bytes waiting, but for the ones that a thread has taken.
         var listed: [OrderedDigest] = []
+        /// Bytes that are not hashed yet.
+        var byteCount = 0
         /// Jobs that are queued or at work.
         var jobs = 0
     }
 
-    package init(_ pool: WorkPool) {
+    /// - Parameters:
+    ///   - patience: bytes that may wait for a second stream to be hashed with.
+    ///   - room: bytes that may wait at all, before more can be added.
+    package init(_ pool: WorkPool, patience: Int = 0, room: Int = .max) {
+        precondition(0...room ~= patience)
         self.pool = pool
+        self.patience = patience
+        self.room = room
         // A job hashes two streams in little more time than one: half the threads do as much as all would.
         mostJobs = max(1, pool.threads / 2)
     }
 
+    /// Bytes that are not hashed yet.
+    var waitingByteCount: Int { state.withLock { $0.byteCount } }
+
     fileprivate func add(_ part: OrderedDigest.Part, to stream: OrderedDigest) {
-        let needsJob = state.withLock { state in
+        state.withLock { state in
+            state.byteCount += part.range.count
             stream.waiting.append(part)
-            stream.last = part.hashed
-            if !stream.isListed {
-                stream.isListed = true
-                state.listed.append(stream)
-            }
-            guard state.jobs < mostJobs else { return false }
+            guard !stream.isListed else { return }
+            stream.isListed = true
+            state.listed.append(stream)
+        }
+        startJob()
+        pool.work { waitingByteCount <= room }
+    }
+
+    fileprivate func digest(of stream: OrderedDigest) -> String {
+        state.withLock { _ in stream.isWanted = true }
+        startJob()
+        pool.work { state.withLock { _ in !stream.isListed } }
+        return stream.stream.digest()
+    }
+
+    /// Whether there is something to hash now: two streams, or one that is not to wait for another.
+    private func isReady(_ state: State) -> Bool {
+        guard let first = state.listed.first else { return false }
+        return state.listed.count > 1 || first.isWanted || state.byteCount > patience
+    }
+
+    private func startJob() {
+        let isNeeded = state.withLock { state in
+            guard state.jobs < mostJobs, isReady(state) else { return false }
             state.jobs += 1
             return true
         }
-        if needsJob { pool.submit(detached: work) }
+        if isNeeded { pool.submit(detached: work) }
     }
-
-    fileprivate func last(of stream: OrderedDigest) -> Pending<Void>? { state.withLock { _ in stream.last } }
-
-    fileprivate func digest(of stream: OrderedDigest) -> String { state.withLock { _ in stream.stream.digest() } }
 
     /// A stream that a thread has taken, with the bytes that are next.
     @safe private struct Turn {
@@ -89,7 +111,7 @@ package final class HashingStreams: Sendable {
         }
     }
 
-    /// Hashes until nothing waits.
+    /// Hashes until nothing is to be hashed now.
     @Sendable private func work() {
         while true {
             let turns = take()
@@ -109,10 +131,13 @@ package final class HashingStreams: Sendable {
         }
     }
 
-    /// Up to two streams that have bytes waiting, for this thread alone. Where there are none, the job ends.
+    /// Up to two streams that have bytes waiting, for this thread alone. Where none are to be hashed now, the job ends.
     private func take() -> [Turn] {
         state.withLock { state in
-            if state.listed.isEmpty { state.jobs -= 1 }
+            guard isReady(state) else {
+                state.jobs -= 1
+                return []
+            }
             let turns = state.listed.prefix(2).map { Turn($0) }
             state.listed.removeFirst(turns.count)
             return turns
@@ -120,22 +145,21 @@ package final class HashingStreams: Sendable {
     }
 
     private func putBack(_ turns: [Turn], hashed count: Int) {
-        let complete = state.withLock { state in
-            var complete: [Pending<Void>] = []
+        state.withLock { state in
+            state.byteCount -= turns.count * count
             var unfinished: [OrderedDigest] = []
             for turn in turns {
                 let digest = turn.digest
                 digest.done += count
                 if digest.done == digest.waiting[0].range.count {
-                    complete.append(digest.waiting.removeFirst().hashed)
+                    digest.waiting.removeFirst()
                     digest.done = 0
                 }
                 digest.isListed = !digest.waiting.isEmpty
                 if digest.isListed { unfinished.append(digest) }
             }
             state.listed.insert(contentsOf: unfinished, at: 0)
-            return complete
         }
-        for part in complete { part.complete(()) }
+        pool.wake()
     }
 }

@@ -9,7 +9,10 @@ package import Tensors
 /// `streamByteCount` and `frameByteCount` for each frame at work.
 /// After an error, which may come late, the writer is of no more use; the output file then never gets its name.
 package final class PackedFileWriter {
-    package private(set) var directory: Directory
+    private var directory: Directory
+    /// The entries of what is written, which ask for digests.
+    private var tensors: [() -> TensorEntry] = []
+    private var blobs: [() -> BlobEntry] = []
     private let output: OutputFile
     private let stream: OutputStream
     private let sections: SectionWriter
@@ -41,14 +44,15 @@ package final class PackedFileWriter {
     ///   - allowNonfinite: whether float schemes may hold NaN and infinity.
     ///   - pool: the threads that compress and hash.
     ///   - frames: how many frames may be at work at once; by default enough to keep the threads busy.
+    ///   - unhashed: bytes that may wait until they can be hashed side by side with others.
     package init(
-        output: OutputFile, directory: Directory, allowNonfinite: Bool = false, pool: WorkPool = WorkPool(), frames: Int? = nil
+        output: OutputFile, directory: Directory, allowNonfinite: Bool = false, pool: WorkPool = WorkPool(), frames: Int? = nil, unhashed: Int = 0
     ) throws(PackedFileError) {
         precondition(output.position == 0 && directory.tensors.isEmpty && directory.blobs.isEmpty)
         self.output = output
         self.directory = directory
         self.allowNonfinite = allowNonfinite
-        hashing = HashingStreams(pool)
+        hashing = HashingStreams(pool, patience: unhashed, room: unhashed)
         stream = OutputStream(output)
         sections = SectionWriter(stream, pool, hashing, slots: frames ?? Self.usualFrames(threads: pool.threads))
         try stream.write([UInt8](repeating: 0, count: PackedHeader.byteCount))
@@ -59,7 +63,7 @@ package final class PackedFileWriter {
 
     /// Adds a small file of the checkpoint, byte for byte.
     package func addBlob(_ name: String, _ bytes: [UInt8]) throws(PackedFileError) {
-        try blob(name, bytes) { [self] in directory.blobs.append($0) }
+        try blob(name, bytes) { [self] in blobs.append($0) }
     }
 
     /// Adds a whole tensor. `planes` are those of its scheme.
@@ -102,24 +106,27 @@ package final class PackedFileWriter {
         try endTensor(error: error) { _ in sources }
     }
 
-    /// Ends the tensor, whose sources are told later: when it is in the file, with the SHA-256 of its first plane.
+    /// Ends the tensor, whose sources are told later: when all is in the file, with the SHA-256 of its first plane.
     package func endTensor(error: QuantizationError?, sources: @escaping (_ firstPlane: String) -> [SourceRecord]) throws(PackedFileError) {
         guard let tensor = open else { preconditionFailure("no tensor is begun") }
         open = nil
         try tensor.checkComplete()
         let nonfinite = try tensor.nonfinite(allowed: allowNonfinite)
-        var entries: [PlaneEntry] = []
+        var entries: [() -> PlaneEntry] = []
         for (index, plane) in tensor.planes.enumerated() {
             if index > 0 {
                 sections.begin(elementByteCount: plane.dtype.byteCount, .planes(of: plane.dtype))
                 for part in tensor.held[index] { try sections.append(part.buffer) }
             }
             try sections.end { [unowned self] section in
-                entries.append(PlaneEntry(name: plane.name, dtype: plane.dtype, shape: plane.shape, section: section))
+                entries.append { PlaneEntry(name: plane.name, dtype: plane.dtype, shape: plane.shape, section: section()) }
                 guard entries.count == tensor.planes.count else { return }
-                directory.tensors.append(
-                    TensorEntry(
-                        description: tensor.description, planes: entries, sources: sources(entries[0].section.sha256), error: error, nonfinite: nonfinite))
+                let (description, planes) = (tensor.description, entries)
+                tensors.append {
+                    let planes = planes.map { $0() }
+                    return TensorEntry(
+                        description: description, planes: planes, sources: sources(planes[0].section.sha256), error: error, nonfinite: nonfinite)
+                }
             }
         }
     }
@@ -138,10 +145,10 @@ package final class PackedFileWriter {
     package func finish(attachments: [(name: String, bytes: [UInt8])] = []) throws(PackedFileError) -> Summary {
         var header = if let sealed { sealed } else { try writeContent() }
         if !attachments.isEmpty {
-            var entries: [BlobEntry] = []
+            var entries: [() -> BlobEntry] = []
             for (name, bytes) in attachments { try blob(name, bytes) { entries.append($0) } }
             try sections.finish()
-            let text = (["attachments": .array(entries.map(\.json))] as JSONValue).canonicalText
+            let text = (["attachments": .array(entries.map { $0().json })] as JSONValue).canonicalText
             _ = try DirectoryReader(path: output.path).attachments(text)
             header.attachments = try writeDirectory(text, compressedFlag: .compressedAttachments, &header)
         }
@@ -156,6 +163,8 @@ package final class PackedFileWriter {
     private func writeContent() throws(PackedFileError) -> PackedHeader {
         precondition(open == nil, "the last tensor is not ended")
         try sections.finish()
+        directory.blobs = blobs.map { $0() }
+        directory.tensors = tensors.map { $0() }
         let text = directory.json.canonicalText
         // The reader knows all the rules about names, counts and sizes; a directory that it refuses is not written.
         guard text.count <= Limits.directoryBytes else {
@@ -181,7 +190,7 @@ package final class PackedFileWriter {
         if let failure { throw .file(failure) }
     }
 
-    private func blob(_ name: String, _ bytes: [UInt8], _ body: @escaping (BlobEntry) -> Void) throws(PackedFileError) {
+    private func blob(_ name: String, _ bytes: [UInt8], _ body: @escaping (_ entry: @escaping () -> BlobEntry) -> Void) throws(PackedFileError) {
         precondition(open == nil, "a tensor is being written")
         if let problem = NameRules.problem(withPath: name) {
             throw .refused(.invalidName, subject: "\(output.path): blob", expected: "a relative path of plain names", found: problem)
@@ -191,7 +200,7 @@ package final class PackedFileWriter {
         do throws(AllocationError) { buffer = try Buffer(byteCount: bytes.count, zeroed: false) } catch { throw .memory(error) }
         unsafe buffer.mutableBytes.copyBytes(from: bytes)
         try sections.append(buffer)
-        try sections.end { body(BlobEntry(name: name, section: $0)) }
+        try sections.end { section in body { BlobEntry(name: name, section: section()) } }
     }
 
     /// Appends a directory, compressed where it is large and that makes it smaller, and gives its place.

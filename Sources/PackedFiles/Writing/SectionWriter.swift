@@ -13,12 +13,15 @@ final class SectionWriter {
     private var slotCount = 0
     private var freeSlots: [FrameSlot] = []
 
+    /// Gets a section of which all is in the file. Its digest is complete a little later, perhaps: asking for it may have to wait.
+    typealias Body = (_ section: @escaping () -> Section) -> Void
+
     /// What the file has still to get, in order. Offsets are known only when it is written.
     private var queue: [Item] = []
     private enum Item {
         case begin
-        case frame(FrameSlot, [FramePart], encoded: Pending<Result<EncodedFrame, AllocationError>>, hashed: Pending<Void>)
-        case end(Codec, OrderedDigest, (Section) throws(PackedFileError) -> Void)
+        case frame(FrameSlot, [FramePart], encoded: Pending<Result<EncodedFrame, AllocationError>>)
+        case end(Codec, OrderedDigest, Body)
     }
 
     // The section that is being filled.
@@ -26,10 +29,9 @@ final class SectionWriter {
     private var kind = ZstdCompressor.Kind.weights
     private var codec: Codec?
     private var digest: OrderedDigest
-    /// What the next frame will hold, how many bytes that is, and when the last of them will be hashed.
+    /// What the next frame will hold, and how many bytes that is.
     private var open: [FramePart] = []
     private var openCount = 0
-    private var hashed: Pending<Void>?
 
     // The section that is being written.
     private var offset: UInt64 = 0
@@ -58,7 +60,7 @@ final class SectionWriter {
         while done < buffer.byteCount {
             let count = min(buffer.byteCount - done, Limits.frameBytes - openCount)
             open.append(FramePart(buffer: buffer, range: done..<done + count))
-            hashed = digest.append(buffer, done..<done + count)
+            digest.append(buffer, done..<done + count)
             openCount += count
             done += count
             if openCount == Limits.frameBytes { try dispatch() }
@@ -66,8 +68,8 @@ final class SectionWriter {
     }
 
     /// Ends the section.
-    /// - Parameter body: called with it when all of it is in the file, before or in `finish`.
-    func end(_ body: @escaping (Section) throws(PackedFileError) -> Void) throws(PackedFileError) {
+    /// - Parameter body: called before or in `finish`.
+    func end(_ body: @escaping Body) throws(PackedFileError) {
         try dispatch()
         queue.append(.end(codec ?? .raw, digest, body))
     }
@@ -79,9 +81,9 @@ final class SectionWriter {
 
     /// Gives the open frame to the pool.
     private func dispatch() throws(PackedFileError) {
-        guard let hashed else { return }
+        guard !open.isEmpty else { return }
         let parts = open
-        (open, openCount, self.hashed) = ([], 0, nil)
+        (open, openCount) = ([], 0)
         let slot = try freeSlot()
         let codec: Codec
         if let chosen = self.codec {
@@ -93,7 +95,7 @@ final class SectionWriter {
         let kind = kind
         // Before all that is queued: its bytes have just been made and may still lie in a cache.
         let encoded = pool.submit(urgent: true) { slot.encode(parts, codec, kind) }
-        queue.append(.frame(slot, parts, encoded: encoded, hashed: hashed))
+        queue.append(.frame(slot, parts, encoded: encoded))
     }
 
     private func freeSlot() throws(PackedFileError) -> FrameSlot {
@@ -113,7 +115,7 @@ final class SectionWriter {
             try output.pad(to: Limits.alignment)
             offset = output.position
             frames = []
-        case .frame(let slot, let parts, let encoded, let hashed):
+        case .frame(let slot, let parts, let encoded):
             let frame: EncodedFrame
             do throws(AllocationError) { frame = try encoded.wait().get() } catch { throw .memory(error) }
             var failure: PackedFileError?
@@ -122,12 +124,11 @@ final class SectionWriter {
             }
             if let failure { throw failure }
             frames.append(frame.entry)
-            hashed.wait()
             freeSlots.append(slot)
         case .end(let codec, let digest, let body):
             // A section in which no frame gained anything is raw, whatever was tried.
             let isRaw = frames.allSatisfy { $0.storedByteCount == $0.contentByteCount }
-            try body(Section(codec: isRaw ? .raw : codec, offset: offset, frames: frames, sha256: digest.digest()))
+            body { [offset, frames] in Section(codec: isRaw ? .raw : codec, offset: offset, frames: frames, sha256: digest.digest()) }
         }
     }
 }
