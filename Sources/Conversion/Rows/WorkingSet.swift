@@ -23,10 +23,10 @@ struct WorkingSet: Sendable {
     init(bound: Int, threads: Int) {
         self.bound = bound
         self.threads = threads
+        let rest = max(0, bound - Self.processByteCount - PackedFileWriter.streamByteCount)
         // At most a third is for frames, which are of one size, so that pieces keep theirs.
-        let affordable = max(0, bound - Self.processByteCount - PackedFileWriter.streamByteCount) / 3 / PackedFileWriter.frameByteCount
-        frames = max(Self.fewestFrames, min(PackedFileWriter.usualFrames(threads: threads), affordable))
-        unhashed = min(Self.mostUnhashed, max(0, bound - Self.processByteCount - PackedFileWriter.streamByteCount - frames * PackedFileWriter.frameByteCount) / 4)
+        frames = max(Self.fewestFrames, min(PackedFileWriter.usualFrames(threads: threads), rest / 3 / PackedFileWriter.frameByteCount))
+        unhashed = min(Self.mostUnhashed, max(0, rest - frames * PackedFileWriter.frameByteCount) / 4)
     }
 
     /// Bytes that are in use whatever the tensor: the program, and the writer with its frames.
