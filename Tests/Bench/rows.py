@@ -79,9 +79,10 @@ def step(arithmetic):
         options = ["--compute", "bf16"] if arithmetic == "bf16" else []
         total = operations.step(checkpoint, SIZE)
         floor = total / bench.machine[peak] / 1e9 if peak in bench.machine else None
+        part = "" if bench.layers == 20 else f", {bench.layers} of 20 blocks"
         for backend, goal in goals:
             ours, theirs, _ = bench.against(lambda: bench.step(file, SIZE, *options), Peer("step", backend, checkpoint, SIZE))
-            yield ratio(f"DiT step, {arithmetic}", "s", ours, theirs, backend, goal, floor, f"{total / ours / 1e9:.0f} G/s")
+            yield ratio(f"DiT step, {arithmetic}{part}", "s", ours, theirs, backend, goal, floor, f"{total / ours / 1e9:.0f} G/s")
     return rows
 
 
