@@ -19,7 +19,7 @@ final class OutputStream {
     private var written: [(block: Buffer, failure: Pending<FileError?>)] = []
     private var idle: [Buffer] = []
 
-    static let blockByteCount = 2 << 20
+    static let blockByteCount = 512 * OutputDescriptor.uncachedAlignment
     /// One is filled, one is written, and two even out the disk's pace.
     private static let blocks = 4
     static let byteCount = blocks * blockByteCount
@@ -79,7 +79,8 @@ final class OutputStream {
     }
 
     private func send(_ full: Buffer, endingAt end: UInt64) {
-        file.descriptor.passByCache(true)
+        // Once: a file system that refuses it is not asked again.
+        if end == UInt64(Self.blockByteCount) { file.descriptor.passByCache(true) }
         let failure = writer.submit { [descriptor = file.descriptor] () -> FileError? in
             do throws(FileError) { unsafe try descriptor.write(full.bytes, at: end - UInt64(Self.blockByteCount)) } catch { return error }
             return nil
