@@ -64,6 +64,10 @@ void ck_pack_weights(int isa, int type, const void *w, size_t n, size_t k, void 
             pack_s8((const int8_t *)w + c0 * k, channels, k, to);
         } else if (type == CK_PACKED_BF16) {
             pack_bf16(isa, (const float *)w + c0 * k, channels, k, (uint16_t *)(void *)to);
+#if CK_X86
+        } else if (isa >= CK_ISA_AVX512 && channels == ck_panel) {
+            ck_pack_f32_avx512((const float *)w + c0 * k, k, (float *)(void *)to);
+#endif
         } else {
             pack_f32((const float *)w + c0 * k, channels, k, (float *)(void *)to);
         }

@@ -6,11 +6,13 @@
 #include "packed.h"
 
 #if CK_X86
-#include "vectors16.h"
+#include "transpose16.h"
 
 enum {
     group_bytes = 320 << 10,  // of weights in the second-level cache
-    ahead = 16,               // units between a weight's prefetch and its use
+    pack_ahead = 64,          // elements of k between a weight's prefetch and its packing
+    weights_ahead = 16,       // units between a weight's prefetch and its use
+    rows_ahead = 48,          // the same of activations, which come from farther away: every panel reads all of them
     chain = 160               // float32 products added one to the next: short chains round less
 };
 
@@ -60,8 +62,9 @@ CK_INLINE_AVX512 ck_i16x dot_f32(ck_i16x sum, ck_i16x x, ck_i16x w) {
             ck_i16x w0, w1;                                                                                  \
             memcpy(&w0, w, 64);                                                                              \
             memcpy(&w1, w + 16, 64);                                                                         \
-            __builtin_prefetch(w + ahead * ck_panel);                                                        \
-            __builtin_prefetch(w + ahead * ck_panel + 16);                                                   \
+            __builtin_prefetch(a + rows_ahead * ck_tile_rows);                                               \
+            __builtin_prefetch(w + weights_ahead * ck_panel);                                                \
+            __builtin_prefetch(w + weights_ahead * ck_panel + 16);                                           \
             _Pragma("clang loop unroll(full)")                                                               \
             for (int r = 0; r < tile_rows; r++) {                                                            \
                 int32_t v = a[r];                                                                            \
@@ -91,6 +94,25 @@ TILES(tile_s8, CK_TARGET_AVX512, dot_s8, ck_i16x)
 TILES(tile_bf16, CK_TARGET_AVX512_BF16, dot_bf16, ck_f16x)
 TILES(tile_f32, CK_TARGET_AVX512, dot_f32, ck_f16x)
 
+CK_TARGET_AVX512 void ck_pack_f32_avx512(const float *w, size_t k, float *packed) {
+    size_t whole = k / 16 * 16;
+    for (size_t i = 0; i < whole; i += 16) {
+        for (size_t half = 0; half < ck_panel; half += 16) {
+            ck_f16x v[16];
+            for (size_t c = 0; c < 16; c++) {
+                const float *from = w + (half + c) * k + i;
+                v[c] = ck_load16(from);
+                __builtin_prefetch(from + pack_ahead);
+            }
+            ck_transpose16(v);
+            for (size_t j = 0; j < 16; j++) { ck_store16(packed + (i + j) * ck_panel + half, v[j]); }
+        }
+    }
+    for (size_t j = whole; j < k; j++) {
+        for (size_t c = 0; c < ck_panel; c++) { packed[j * ck_panel + c] = w[c * k + j]; }
+    }
+}
+
 CK_TARGET_AVX512 void ck_packed_tile_f32_avx512(const float *a, const float *w, size_t k, size_t rows, void *sums) {
     for (size_t i = 0; i < k; i += chain) {
         const void *from = a + i * ck_tile_rows, *panel = w + i * ck_panel;
@@ -102,32 +124,39 @@ CK_TARGET_AVX512 void ck_packed_tile_f32_avx512(const float *a, const float *w, 
 typedef struct { size_t row, rows, c0, channels; } place;
 
 // Asks for the lines that a tile is going to write, which lie far apart: they come while it is computed.
-CK_TARGET_AVX512 static void prefetch(const ck_product *p, const place *at) {
-    char *to = (char *)(p->residual ? p->residual : p->y);
-    size_t ld = p->residual ? p->ldr : p->ldy;
+CK_TARGET_AVX512 static void prefetch(const float *to, size_t ld, const place *at) {
     for (size_t r = 0; r < at->rows; r++) {
-        char *row = to + ((at->row + r) * ld + at->c0) * sizeof(float);
+        const float *row = to + (at->row + r) * ld + at->c0;
         __builtin_prefetch(row, 1);
-        __builtin_prefetch(row + 64, 1);
+        __builtin_prefetch(row + 16, 1);
     }
 }
 
-// Sums of the blocks of k before this one, or what sums start from.
-CK_TARGET_AVX512 static void start(const ck_product *p, const place *at, const uint8_t *corrections, bool first, ck_i16x sums[ck_tile_rows][2]) {
-    if (first) {
-        ck_i16x from[2] = {{0}};
-        if (corrections) { memcpy(from, corrections, sizeof from); }
-        for (size_t r = 0; r < ck_tile_rows; r++) { sums[r][0] = from[0]; sums[r][1] = from[1]; }
-        return;
-    }
-    for (size_t r = 0; r < at->rows; r++) {
-        memcpy(sums[r], (const float *)p->y + (at->row + r) * p->ldy + at->c0, at->channels * 4);
+// What sums start from: nothing, or a panel's corrections.
+CK_TARGET_AVX512 static void start(const uint8_t *corrections, ck_i16x sums[ck_tile_rows][2]) {
+    ck_i16x from[2] = {{0}};
+    if (corrections) { memcpy(from, corrections, sizeof from); }
+    for (size_t r = 0; r < ck_tile_rows; r++) { sums[r][0] = from[0]; sums[r][1] = from[1]; }
+}
+
+// Adds the sums of the blocks of k before this one, which wait in y.
+CK_TARGET_AVX512 static void carry(const ck_product *p, const place *at, ck_i16x sums[ck_tile_rows][2]) {
+    bool integer = p->type == CK_PACKED_S8;
+    for (size_t half = 0; half < 2 && half * 16 < at->channels; half++) {
+        size_t count = ck_least(16, at->channels - half * 16);
+        const float *from = (const float *)p->y + at->row * p->ldy + at->c0 + half * 16;
+        for (size_t r = 0; r < at->rows; r++, from += p->ldy) {
+            ck_f16x before = ck_load16_part(from, count);
+            sums[r][half] = integer ? (ck_i16x)before + sums[r][half] : (ck_i16x)(before + (ck_f16x)sums[r][half]);
+        }
     }
 }
 
 CK_TARGET_AVX512 static void keep(const ck_product *p, const place *at, ck_i16x sums[ck_tile_rows][2]) {
-    for (size_t r = 0; r < at->rows; r++) {
-        memcpy((float *)p->y + (at->row + r) * p->ldy + at->c0, sums[r], at->channels * 4);
+    for (size_t half = 0; half < 2 && half * 16 < at->channels; half++) {
+        size_t count = ck_least(16, at->channels - half * 16);
+        float *to = (float *)p->y + at->row * p->ldy + at->c0 + half * 16;
+        for (size_t r = 0; r < at->rows; r++, to += p->ldy) { ck_store16_part(to, (ck_f16x)sums[r][half], count); }
     }
 }
 
@@ -181,8 +210,9 @@ block(const ck_product *p, size_t c0, size_t c1, size_t at, size_t units, bool l
             const int32_t *w = (const int32_t *)(const void *)(panel + ck_panel_head(p->type)) + at * ck_panel;
             place here = {row, ck_least(ck_tile_rows, p->m - row), c, ck_least(ck_panel, c1 - c)};
             ck_i16x sums[ck_tile_rows][2];
-            if (last) { prefetch(p, &here); }
-            start(p, &here, p->type == CK_PACKED_S8 ? panel : NULL, at == 0, sums);
+            if (last && p->residual) { prefetch(p->residual, p->ldr, &here); }
+            if (at > 0 || !(last && p->residual)) { prefetch(p->y, p->ldy, &here); }
+            start(p->type == CK_PACKED_S8 && at == 0 ? panel : NULL, sums);
             if (p->type == CK_PACKED_S8) {
                 tile_s8(a, w, units, here.rows, sums);
             } else if (p->type == CK_PACKED_BF16) {
@@ -190,6 +220,7 @@ block(const ck_product *p, size_t c0, size_t c1, size_t at, size_t units, bool l
             } else {
                 ck_packed_tile_f32_avx512((const float *)(const void *)a, (const float *)(const void *)w, units, here.rows, sums);
             }
+            if (at > 0) { carry(p, &here, sums); }
             if (last) { finish(p, &here, sums); } else { keep(p, &here, sums); }
         }
     }

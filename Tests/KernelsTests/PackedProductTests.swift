@@ -106,6 +106,25 @@ import Testing
         }
     }
 
+    @Test(arguments: InstructionSet.supported) func packedWeightsAreTheSameOnEverySet(set: InstructionSet) {
+        var random = SplitMix64(seed: 46)
+        for (n, k) in [(1, 1), (32, 16), (33, 15), (64, 67), (95, 48), (32, 259)] {
+            let (floats, bytes) = (random.floats(n * k, range: 2), random.bytes(n * k))
+            func packed(_ code: CInt, _ type: CInt) -> [UInt8] {
+                var panels = [UInt8](repeating: 7, count: ck_packed_weight_bytes(type, n, k))
+                if type == CK_PACKED_S8 {
+                    unsafe ck_pack_weights(code, type, bytes, n, k, &panels)
+                } else {
+                    unsafe ck_pack_weights(code, type, floats, n, k, &panels)
+                }
+                return panels
+            }
+            for type in [CK_PACKED_S8, CK_PACKED_BF16, CK_PACKED_F32] {
+                #expect(packed(set.code, type) == packed(CK_ISA_PLAIN, type), "\(set) \(type) \(n) x \(k)")
+            }
+        }
+    }
+
     @Test(arguments: InstructionSet.supported) func gatedDepthwiseIsNearFloat64(set: InstructionSet) {
         var random = SplitMix64(seed: 45)
         for (h, w, c) in [(1, 1, 1), (3, 4, 16), (5, 3, 33), (2, 7, 20), (1, 5, 32), (6, 6, 48), (3, 131, 17)] {

@@ -84,6 +84,10 @@ extension Linear {
         if case .packed(let type, let panels, _) = weight {
             return unsafe panels.bytes.baseAddress! + ck_packed_weight_bytes(type.code, channels.lowerBound, inputs)
         }
+        if case .float32(let tensor) = weight {
+            unsafe ck_pack_weights(isa, CK_PACKED_F32, tensor.pointer + channels.lowerBound * inputs, channels.count, inputs, scratch)
+            return UnsafeRawPointer(scratch)
+        }
         let step = ck_packed_panel()
         let dense = unsafe scratch.assumingMemoryBound(to: Float.self)
         let target = unsafe scratch + step * inputs * MemoryLayout<Float>.stride

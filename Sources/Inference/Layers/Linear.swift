@@ -135,7 +135,7 @@ package struct Linear: Sendable {
             let decoded = unsafe scratch.assumingMemoryBound(to: Float.self)
             for start in Swift.stride(from: range.lowerBound, to: range.upperBound, by: step) {
                 let channels = start..<min(start + step, range.upperBound)
-                var factors = UnsafePointer<Float>(decoded)
+                var factors = unsafe UnsafePointer<Float>(decoded)
                 if case .float32(let tensor) = weight {
                     unsafe factors = tensor.pointer + start * inputs
                 } else {
