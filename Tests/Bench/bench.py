@@ -28,7 +28,7 @@ def arguments():
                         default=pathlib.Path(os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".cache")) / "sprintpack-bench",
                         help="where checkpoints and packed files are kept; about 40 GB")
     parser.add_argument("--rows", help="only these rows, by name: " + ", ".join(rows.ROWS))
-    parser.add_argument("--layers", type=int, default=20, help="blocks of the transformer; fewer need less memory for the peers")
+    parser.add_argument("--layers", type=int, default=20, help="blocks of the transformer; beside OpenVINO at most 4 on a machine with less than 32 GB, which it would swap")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--json", type=pathlib.Path)
     parser.add_argument("--svg", type=pathlib.Path)

@@ -74,12 +74,12 @@ def step(arithmetic):
     peak = dict(fp32="f32_gflops", bf16="bf16_gflops", int8="s8_gops")[arithmetic]
 
     def rows(bench):
-        checkpoint = bench.checkpoint("outliers")
-        file = bench.packed("outliers", preset, "--components", BLOCKS)
+        checkpoint = bench.checkpoint("outliers", bench.peer_layers)
+        file = bench.packed("outliers", preset, "--components", BLOCKS, layers=bench.peer_layers)
         options = ["--compute", "bf16"] if arithmetic == "bf16" else []
         total = operations.step(checkpoint, SIZE)
         floor = total / bench.machine[peak] / 1e9 if peak in bench.machine else None
-        part = "" if bench.layers == 20 else f", {bench.layers} of 20 blocks"
+        part = "" if bench.peer_layers == 20 else f", {bench.peer_layers} of 20 blocks"
         for backend, goal in goals:
             ours, theirs, _ = bench.against(lambda: bench.step(file, SIZE, *options), Peer("step", backend, checkpoint, SIZE))
             yield ratio(f"DiT step, {arithmetic}{part}", "s", ours, theirs, backend, goal, floor, f"{total / ours / 1e9:.0f} G/s")

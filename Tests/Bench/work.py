@@ -65,6 +65,9 @@ class Peer:
 class Bench:
     def __init__(self, binary, cache, layers, runs):
         self.binary, self.cache, self.layers, self.runs = binary, cache, layers, runs
+        # NNCF took 21.5 GB for 20 blocks: rows whose peers are made from float32 weights get fewer where that would swap.
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        self.peer_layers = layers if memory >= 32e9 else min(layers, 4)
         cache.mkdir(parents=True, exist_ok=True)
         self.threads = os.cpu_count()
         os.environ["BENCH_THREADS"] = str(self.threads)
@@ -75,23 +78,25 @@ class Bench:
 
     # Material
 
-    def checkpoint(self, kind):
+    def checkpoint(self, kind, layers=None):
         """`full` (with Gemma-2 2B), `gaussian` and `outliers` (transformer and autoencoder alone)."""
-        folder = self.cache / f"{kind}-{self.layers}"
+        layers = layers or self.layers
+        folder = self.cache / f"{kind}-{layers}"
         if not folder.exists():
             more = dict(full=["--text-encoder", "full"], gaussian=[], outliers=["--outliers"])[kind]
             # Under another name until it is whole.
             unfinished = folder.with_suffix(".unfinished")
             shutil.rmtree(unfinished, ignore_errors=True)
             subprocess.run([sys.executable, ORACLE / "make_checkpoint.py", unfinished, "--preset", "1600M", "--set",
-                            f"transformer.num_layers={self.layers}", *more], check=True, stdout=sys.stderr)
+                            f"transformer.num_layers={layers}", *more], check=True, stdout=sys.stderr)
             unfinished.rename(folder)
         return folder
 
-    def packed(self, kind, preset, *options):
+    def packed(self, kind, preset, *options, layers=None):
         """A packed file, made anew by the binary under test."""
-        output = self.cache / f"{kind}-{self.layers}-{preset}{'-'.join(options).replace(',', '-').replace('/', '-')}.sprint"
-        self.sprintpack("convert", self.checkpoint(kind), "-o", output, "--preset", preset, "--force", *options)
+        checkpoint = self.checkpoint(kind, layers)
+        output = self.cache / f"{checkpoint.name}-{preset}{'-'.join(options).replace(',', '-').replace('/', '-')}.sprint"
+        self.sprintpack("convert", checkpoint, "-o", output, "--preset", preset, "--force", *options)
         return output
 
     # Runs
