@@ -1,7 +1,7 @@
 """The rows of the table: what is measured against whom, and the goal each is held against."""
-import os
+import json
 import subprocess
-import time
+import sys
 
 import measures
 import operations
@@ -31,20 +31,27 @@ def convert(bench):
     seconds, theirs, _ = bench.against(ours, Peer("convert", "torch-int8", folder, 0))
     yield Row("convert 1.6B, bf16 to int8", "GB/s", size / seconds, size / theirs, "PyTorch script", theirs / seconds, "goal >= 1.0 GB/s", size / seconds >= 1)
 
-    started = time.perf_counter()
-    peak = peak_memory([bench.binary, "convert", folder, "-o", output, "--preset", "int8", "--force", "--quiet"])
+    seconds, peak = observed([bench.binary, "convert", folder, "-o", output, "--preset", "int8", "--force", "--quiet"])
     whole = sum(operations.input_bytes(folder / part) for part in ("transformer", "vae", "text_encoder")) / 1e9
     yield Row("convert all, peak resident", "GiB", peak, goal="goal <= 1", holds=peak <= 1,
-              note=f"{whole:.1f} GB in {time.perf_counter() - started:.0f} s, synced")
+              note=f"{whole:.1f} GB in {seconds:.0f} s, synced")
 
 
-def peak_memory(command):
-    """GiB resident at most, of a command that must succeed."""
-    process = subprocess.Popen([str(word) for word in command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    if status != 0:
-        raise SystemExit(f"{' '.join(map(str, command))} failed")
-    return usage.ru_maxrss / 2**20
+# Between this process and the command: Linux counts what a process was before it became another program as resident, and this one has held planes of weights.
+OBSERVER = """
+import json, resource, subprocess, sys, time
+started = time.perf_counter()
+subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, check=True)
+print(json.dumps([time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20]))
+"""
+
+
+def observed(command):
+    """Seconds of a command that must succeed, and GiB resident at most."""
+    result = subprocess.run([sys.executable, "-c", OBSERVER, *map(str, command)], capture_output=True, text=True)
+    if result.returncode != 0:
+        raise SystemExit(f"{' '.join(map(str, command))} failed:\n{result.stderr[-2000:]}")
+    return json.loads(result.stdout)
 
 
 def size(bench):
@@ -140,9 +147,9 @@ def picture(bench):
     peaks = []
 
     def ours():
-        started = time.perf_counter()
-        peaks.append(peak_memory(command))
-        return time.perf_counter() - started
+        seconds, peak = observed(command)
+        peaks.append(peak)
+        return seconds
 
     seconds, theirs, rss = bench.against(ours, Peer("picture", "torch-bf16", checkpoint, SIZE))
     yield ratio("prompt to PNG, 1 step", "s", seconds, theirs, "diffusers bf16, loaded", 0.40)
