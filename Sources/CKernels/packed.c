@@ -59,15 +59,20 @@ void ck_pack_weights(int isa, int type, const void *w, size_t n, size_t k, void 
     for (size_t c0 = 0; c0 < n; c0 += ck_panel) {
         size_t channels = ck_least(ck_panel, n - c0);
         uint8_t *to = (uint8_t *)packed + c0 / ck_panel * bytes;
+#if CK_X86
+        if (isa >= CK_ISA_AVX512 && type != CK_PACKED_BF16 && channels == ck_panel && k % ck_per_unit(type) == 0) {
+            // Both are four-byte units already.
+            uint8_t *units = to + ck_panel_head(type);
+            ck_pack_units_avx512((const uint8_t *)w + c0 * ck_units(type, k) * 4, ck_units(type, k), units);
+            if (type == CK_PACKED_S8) { ck_panel_corrections_avx512(units, ck_units(type, k), (int32_t *)(void *)to); }
+            continue;
+        }
+#endif
         if (channels < ck_panel || k % ck_per_unit(type) != 0) { memset(to, 0, bytes); }
         if (type == CK_PACKED_S8) {
             pack_s8((const int8_t *)w + c0 * k, channels, k, to);
         } else if (type == CK_PACKED_BF16) {
             pack_bf16(isa, (const float *)w + c0 * k, channels, k, (uint16_t *)(void *)to);
-#if CK_X86
-        } else if (isa >= CK_ISA_AVX512 && channels == ck_panel) {
-            ck_pack_f32_avx512((const float *)w + c0 * k, k, (float *)(void *)to);
-#endif
         } else {
             pack_f32((const float *)w + c0 * k, channels, k, (float *)(void *)to);
         }

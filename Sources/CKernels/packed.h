@@ -20,8 +20,10 @@ CK_INLINE size_t ck_least(size_t a, size_t b) { return a < b ? a : b; }
 
 #if CK_X86
 void ck_packed_product_avx512(const ck_product *p);
-/// Turns rows f32 [32][k] into a panel [k][32].
-void ck_pack_f32_avx512(const float *w, size_t k, float *packed);
+/// Turns rows of units [32][units] into the units of a panel [units][32].
+void ck_pack_units_avx512(const void *w, size_t units, void *packed);
+/// The corrections of a panel of int8.
+void ck_panel_corrections_avx512(const void *panel, size_t units, int32_t corrections[ck_panel]);
 /// Adds k products of f32 to the first `rows` of sums f32 [12][32], which start on a vector: a tile [k][12] times a panel [k][32],
 /// in short chains.
 void ck_packed_tile_f32_avx512(const float *a, const float *w, size_t k, size_t rows, void *sums);

@@ -10,7 +10,7 @@
 
 enum {
     group_bytes = 320 << 10,  // of weights in the second-level cache
-    pack_ahead = 64,          // elements of k between a weight's prefetch and its packing
+    pack_ahead = 64,          // units between a weight's prefetch and its packing
     weights_ahead = 16,       // units between a weight's prefetch and its use
     rows_ahead = 48,          // the same of activations, which come from farther away: every panel reads all of them
     chain = 160               // float32 products added one to the next: short chains round less
@@ -94,23 +94,39 @@ TILES(tile_s8, CK_TARGET_AVX512, dot_s8, ck_i16x)
 TILES(tile_bf16, CK_TARGET_AVX512_BF16, dot_bf16, ck_f16x)
 TILES(tile_f32, CK_TARGET_AVX512, dot_f32, ck_f16x)
 
-CK_TARGET_AVX512 void ck_pack_f32_avx512(const float *w, size_t k, float *packed) {
-    size_t whole = k / 16 * 16;
+CK_TARGET_AVX512 void ck_pack_units_avx512(const void *w, size_t units, void *packed) {
+    const float *from = w;
+    float *to = packed;
+    size_t whole = units / 16 * 16;
     for (size_t i = 0; i < whole; i += 16) {
         for (size_t half = 0; half < ck_panel; half += 16) {
             ck_f16x v[16];
             for (size_t c = 0; c < 16; c++) {
-                const float *from = w + (half + c) * k + i;
-                v[c] = ck_load16(from);
-                __builtin_prefetch(from + pack_ahead);
+                const float *row = from + (half + c) * units + i;
+                v[c] = ck_load16(row);
+                __builtin_prefetch(row + pack_ahead);
             }
             ck_transpose16(v);
-            for (size_t j = 0; j < 16; j++) { ck_store16(packed + (i + j) * ck_panel + half, v[j]); }
+            for (size_t j = 0; j < 16; j++) { ck_store16(to + (i + j) * ck_panel + half, v[j]); }
         }
     }
-    for (size_t j = whole; j < k; j++) {
-        for (size_t c = 0; c < ck_panel; c++) { packed[j * ck_panel + c] = w[c * k + j]; }
+    for (size_t j = whole; j < units; j++) {
+        for (size_t c = 0; c < ck_panel; c++) { memcpy(to + j * ck_panel + c, from + c * units + j, 4); }
     }
+}
+
+CK_TARGET_AVX512 void ck_panel_corrections_avx512(const void *panel, size_t units, int32_t corrections[ck_panel]) {
+    const int32_t *w = panel, each = 0x01010101;
+    ck_i16x sums[2] = {{0}}, ones = {each, each, each, each, each, each, each, each, each, each, each, each, each, each, each, each};
+    for (size_t u = 0; u < units; u++, w += ck_panel) {
+        for (size_t half = 0; half < 2; half++) {
+            ck_i16x v;
+            memcpy(&v, w + 16 * half, sizeof v);
+            sums[half] = dot_s8(sums[half], ones, v);
+        }
+    }
+    for (size_t half = 0; half < 2; half++) { sums[half] *= -128; }
+    memcpy(corrections, sums, sizeof sums);
 }
 
 CK_TARGET_AVX512 void ck_packed_tile_f32_avx512(const float *a, const float *w, size_t k, size_t rows, void *sums) {

@@ -108,7 +108,7 @@ import Testing
 
     @Test(arguments: InstructionSet.supported) func packedWeightsAreTheSameOnEverySet(set: InstructionSet) {
         var random = SplitMix64(seed: 46)
-        for (n, k) in [(1, 1), (32, 16), (33, 15), (64, 67), (95, 48), (32, 259)] {
+        for (n, k) in [(1, 1), (32, 16), (33, 15), (64, 67), (95, 48), (32, 259), (64, 140), (32, 64)] {
             let (floats, bytes) = (random.floats(n * k, range: 2), random.bytes(n * k))
             func packed(_ code: CInt, _ type: CInt) -> [UInt8] {
                 var panels = [UInt8](repeating: 7, count: ck_packed_weight_bytes(type, n, k))

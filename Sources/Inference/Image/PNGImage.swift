@@ -44,8 +44,9 @@ package enum PNGImage {
         unsafe image.format = UInt32(PNG_FORMAT_FLAG_COLOR)
         defer { unsafe png_image_free(&image) }
 
-        var byteCount = 0
-        guard unsafe png_image_write_to_memory(&image, nil, &byteCount, 0, rgb, stride, nil) != 0 else { throw .library(unsafe message(&image)) }
+        // One pass, since asking for the size compresses too: deflate's bound for filtered rows, and room for the chunks around them.
+        let filtered = rgb.count + Int(height)
+        var byteCount = filtered + filtered / 8 + filtered / 64 + 4096
         var bytes = [UInt8](repeating: 0, count: byteCount)
         guard unsafe png_image_write_to_memory(&image, &bytes, &byteCount, 0, rgb, stride, nil) != 0 else { throw .library(unsafe message(&image)) }
         return Array(bytes.prefix(byteCount))
