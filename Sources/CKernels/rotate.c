@@ -9,7 +9,7 @@ enum { block = 32 };
 typedef float half16 __attribute__((vector_size(64)));
 typedef int32_t mask16 __attribute__((vector_size(64)));
 
-CK_INLINE half16 negated(half16 v, mask16 signs) { return (half16)((mask16)v ^ signs); }
+#define CK_NEGATED(v, ...) ((half16)((mask16)(v) ^ (mask16){__VA_ARGS__}))
 
 // One factor of the matrix: every pair of elements becomes its sum and its difference, which is the partner plus the negated element.
 #define CK_BY_1 1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14
@@ -17,13 +17,15 @@ CK_INLINE half16 negated(half16 v, mask16 signs) { return (half16)((mask16)v ^ s
 #define CK_BY_4 4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11
 #define CK_BY_8 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7
 
-CK_INLINE half16 within(half16 v) {
+// In place: a vector as an argument would have no agreed form without AVX-512.
+CK_INLINE void within(half16 *half) {
     const int32_t n = INT32_MIN;
-    v = __builtin_shufflevector(v, v, CK_BY_1) + negated(v, (mask16){0, n, 0, n, 0, n, 0, n, 0, n, 0, n, 0, n, 0, n});
-    v = __builtin_shufflevector(v, v, CK_BY_2) + negated(v, (mask16){0, 0, n, n, 0, 0, n, n, 0, 0, n, n, 0, 0, n, n});
-    v = __builtin_shufflevector(v, v, CK_BY_4) + negated(v, (mask16){0, 0, 0, 0, n, n, n, n, 0, 0, 0, 0, n, n, n, n});
-    v = __builtin_shufflevector(v, v, CK_BY_8) + negated(v, (mask16){0, 0, 0, 0, 0, 0, 0, 0, n, n, n, n, n, n, n, n});
-    return v;
+    half16 v = *half;
+    v = __builtin_shufflevector(v, v, CK_BY_1) + CK_NEGATED(v, 0, n, 0, n, 0, n, 0, n, 0, n, 0, n, 0, n, 0, n);
+    v = __builtin_shufflevector(v, v, CK_BY_2) + CK_NEGATED(v, 0, 0, n, n, 0, 0, n, n, 0, 0, n, n, 0, 0, n, n);
+    v = __builtin_shufflevector(v, v, CK_BY_4) + CK_NEGATED(v, 0, 0, 0, 0, n, n, n, n, 0, 0, 0, 0, n, n, n, n);
+    v = __builtin_shufflevector(v, v, CK_BY_8) + CK_NEGATED(v, 0, 0, 0, 0, 0, 0, 0, 0, n, n, n, n, n, n, n, n);
+    *half = v;
 }
 
 CK_INLINE void rotate_body(const float *x, size_t ldx, float *y, size_t ldy, size_t m, size_t k) {
@@ -33,8 +35,8 @@ CK_INLINE void rotate_body(const float *x, size_t ldx, float *y, size_t ldy, siz
             half16 low, high;
             memcpy(&low, x + r * ldx + at, sizeof low);
             memcpy(&high, x + r * ldx + at + block / 2, sizeof high);
-            low = within(low);
-            high = within(high);
+            within(&low);
+            within(&high);
             half16 sum = (low + high) * root, difference = (low - high) * root;
             memcpy(y + r * ldy + at, &sum, sizeof sum);
             memcpy(y + r * ldy + at + block / 2, &difference, sizeof difference);
