@@ -31,7 +31,7 @@ TURNED = re.compile(r".*\.ff\.conv_point")
 # One value that rounds the other way changes scales and roundings downstream, so any two programs draw the quantization
 # noise anew, and one velocity's SQNR is known to some tenths of a decibel only, where the model is discontinuous to several.
 # What can be compared is its mean over a neighbourhood: inputs so near that the float run's velocity serves for all of them
-# (its own change stays 35 dB below the quantization noise), so far apart that every rounding is drawn anew.
+# (with each one's own the means are the same to 0.01 dB), so far apart that every rounding is drawn anew.
 NEAR = 1e-4  # relative
 NEIGHBOURS = 100
 
