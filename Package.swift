@@ -47,7 +47,7 @@ let package = Package(
         room("Checkpoints", ["StrictJSON", "Files", "Tensors", "Safetensors"]),
         room("PackedFiles", ["StrictJSON", "Files", "Tensors", "CZstd", "CKernels"]),
         room("Inference", ["StrictJSON", "Files", "Tensors", "PackedFiles", "CKernels", "COpenBLAS", "CPNG"]),
-        room("Conversion", ["StrictJSON", "Files", "Tensors", "Safetensors", "Checkpoints", "PackedFiles", "Inference", "CKernels"]),
+        room("Conversion", ["StrictJSON", "Files", "Tensors", "Safetensors", "Checkpoints", "PackedFiles", "Inference"]),
         room("Parity", ["StrictJSON", "Files", "Tensors", "Safetensors"]),
         room("Proof", ["StrictJSON", "Files", "Tensors", "Safetensors", "Checkpoints", "PackedFiles", "Inference", "Conversion", "Parity"]),
         .executableTarget(

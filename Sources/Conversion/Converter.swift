@@ -1,6 +1,6 @@
 import Checkpoints
 import Files
-import Inference
+package import Inference
 package import PackedFiles
 import StrictJSON
 import Tensors
@@ -22,12 +22,13 @@ package enum Converter {
     ///
     /// Equal plans give equal bytes but for attachments, whatever the number of threads and the memory bound.
     /// - Parameters:
+    ///   - executor: what computes where a plan calls for more than rows: a schedule's tables, the prefix cache.
     ///   - output: path of the file, which must be none of the checkpoint's.
     ///   - replace: whether an existing file may be replaced.
     ///   - tool: name and version of the program, for the file's directory.
     ///   - certify: computes the attachments of the certificate from the content, where the plan has one; it belongs to a room behind this one.
     package static func run(
-        _ plan: ConversionPlan, output: String, replace: Bool = false, tool: String, progress: @escaping (Progress) -> Void = { _ in },
+        _ plan: ConversionPlan, on executor: CPU, output: String, replace: Bool = false, tool: String, progress: @escaping (Progress) -> Void = { _ in },
         certify: ((PackedFile) throws(ConversionError) -> [Attachment])? = nil
     ) throws(ConversionError) -> PackedFileWriter.Summary {
         let file = try wrapping(ConversionError.file) { () throws(FileError) in
@@ -45,7 +46,7 @@ package enum Converter {
         for blob in plan.blobs {
             try wrapping(ConversionError.packedFile) { () throws(PackedFileError) in try writer.addBlob(blob.path, blob.bytes) }
         }
-        try plan.writeSchedule(writer)
+        try plan.writeSchedule(writer, on: executor)
         var pipeline = ConversionPipeline(plan, writer, pool, workingSet, progress: progress)
         try pipeline.run()
         // A source that was written to in the meantime may be half old and half new, which no check of one tensor can see.
@@ -57,7 +58,7 @@ package enum Converter {
         let sealed = try wrapping(ConversionError.packedFile) { () throws(PackedFileError) in try writer.seal() }
         var attachments: [Attachment] = []
         if plan.components.contains(.prefixCache) {
-            attachments = try wrapping(ConversionError.prefixCache) { () throws(InferenceError) in try PrefixCache.attachments(of: sealed) }
+            attachments = try wrapping(ConversionError.prefixCache) { () throws(InferenceError) in try PrefixCache.attachments(of: sealed, on: executor) }
         }
         if let certify {
             attachments += try certify(sealed)

@@ -9,8 +9,8 @@ package enum PrefixCache {
     package typealias Attachment = Converter.Attachment
 
     /// The attachments of a file; none where its tokenizer lets no token of the instruction stand for every prompt.
-    package static func attachments(of file: PackedFile) throws(InferenceError) -> [Attachment] {
-        let pipeline = try SanaSprintPipeline(weights: try InferenceError.loading { () throws(WeightError) in try PackedWeights(file) })
+    package static func attachments(of file: PackedFile, on executor: CPU) throws(InferenceError) -> [Attachment] {
+        let pipeline = try SanaSprintPipeline(weights: try InferenceError.loading { () throws(WeightError) in try PackedWeights(file) }, on: executor)
         let ids = SanaSprintPrompt.sharedTokens(try pipeline.tokenizer())
         // <bos> alone is computed as fast as it is read.
         guard ids.count > 1 else { return [] }

@@ -1,6 +1,6 @@
 package import Checkpoints
 import Files
-import Inference
+package import Inference
 package import PackedFiles
 import StrictJSON
 import Tensors
@@ -10,13 +10,15 @@ package struct Rederivation: Sendable {
     let file: PackedFile
     let checkpoint: Checkpoint
     let frozenSchedule: FrozenSchedule?
+    let executor: CPU
     private let pool = WorkPool()
     private let rows: [ExactString: WeightResolution.Row]
     /// Packed names that the weight table has and the file lacks.
     package let missing: [String]
 
     /// Resolves the weight table for the components and fusions of the file against the checkpoint.
-    package init(_ file: PackedFile, _ checkpoint: Checkpoint) throws(ConversionError) {
+    package init(_ file: PackedFile, _ checkpoint: Checkpoint, on executor: CPU) throws(ConversionError) {
+        self.executor = executor
         self.file = file
         self.checkpoint = checkpoint
         let fusions = Fusions(names: file.directory.fusions)

@@ -10,10 +10,11 @@ struct ScheduleTensors {
     private let checkpoint: Checkpoint
     private let tables: ScheduleTables
 
-    init(_ schedule: FrozenSchedule, _ configuration: TransformerConfiguration, _ checkpoint: Checkpoint) throws(ConversionError) {
+    init(_ schedule: FrozenSchedule, _ configuration: TransformerConfiguration, _ checkpoint: Checkpoint, on executor: CPU) throws(ConversionError) {
         self.checkpoint = checkpoint
         let weights = try CheckpointWeights(checkpoint, components: .listed([.transformer]))
-        tables = try wrapping(ConversionError.schedule) { () throws(InferenceError) in try ScheduleTables(schedule, configuration, from: weights) }
+        tables = try wrapping(ConversionError.schedule) { () throws(InferenceError) in try ScheduleTables(schedule, configuration, from: weights, on: executor)
+        }
     }
 
     /// Bytes in use while the tables are computed: the networks in float32, and one tensor more as it is stored.
@@ -50,9 +51,9 @@ extension ConversionPlan {
     var streamedTensors: [PlannedTensor] { tensors.filter { $0.row.role != .schedule } }
 
     /// Computes and writes the tables of a frozen schedule, where there is one.
-    func writeSchedule(_ writer: PackedFileWriter) throws(ConversionError) {
+    func writeSchedule(_ writer: PackedFileWriter, on executor: CPU) throws(ConversionError) {
         guard let schedule = options.frozenSchedule, !computedTensors.isEmpty else { return }
-        let computed = try ScheduleTensors(schedule, WeightResolution.configuration(of: checkpoint).transformer, checkpoint)
+        let computed = try ScheduleTensors(schedule, WeightResolution.configuration(of: checkpoint).transformer, checkpoint, on: executor)
         for tensor in computedTensors {
             let sources = try computed.sources(of: tensor)
             try wrapping(ConversionError.packedFile) { () throws(PackedFileError) in
@@ -70,7 +71,7 @@ extension Rederivation {
         guard let frozenSchedule, disagreements.isEmpty, entry.scheme == .f32 else {
             return Finding(name: entry.name, disagreements: disagreements, sources: [], difference: nil, error: none, bound: nil)
         }
-        let computed = try ScheduleTensors(frozenSchedule, WeightResolution.configuration(of: checkpoint).transformer, checkpoint)
+        let computed = try ScheduleTensors(frozenSchedule, WeightResolution.configuration(of: checkpoint).transformer, checkpoint, on: executor)
         let sources = try computed.sources(of: tensor).map { found in
             SourceFinding(
                 name: found.name, recorded: entry.sources.first { ExactString($0.name) == ExactString(found.name) }?.sha256 ?? "", found: found.sha256)

@@ -1,4 +1,5 @@
 package import Checkpoints
+package import Inference
 package import PackedFiles
 package import Parity
 
@@ -44,7 +45,7 @@ package struct Verification: Sendable {
     /// Verifies a file: checksums, hashes, value rules, and that its tensors are those its configuration asks for. With a checkpoint, also that
     /// its sources are the ones recorded, that every tensor is made again bit for bit, and that the layers compute what the checkpoint's do.
     package init(
-        _ file: PackedFile, against checkpoint: Checkpoint? = nil, options: Options = Options(), progress: (Progress) -> Void = { _ in }
+        _ file: PackedFile, against checkpoint: Checkpoint? = nil, on executor: CPU, options: Options = Options(), progress: (Progress) -> Void = { _ in }
     ) throws(ProofError) {
         path = file.path
         checkpointPath = checkpoint?.path
@@ -53,8 +54,8 @@ package struct Verification: Sendable {
         tables.append(.sizes(of: file.directory))
         // What cannot be read or run is told already.
         if passed {
-            take(try PrefixCacheCheck(file).outcome)
-            let certificate = try CertificateCheck(file, options.runsLayers ? checkpoint : nil) { progress(.running($0)) }
+            take(try PrefixCacheCheck(file, on: executor).outcome)
+            let certificate = try CertificateCheck(file, options.runsLayers ? checkpoint : nil, on: executor) { progress(.running($0)) }
             take(certificate.outcome)
             series = certificate.series
             summary = certificate.summary
@@ -62,20 +63,20 @@ package struct Verification: Sendable {
         guard let checkpoint else { return }
         take(BlobChecks(file, checkpoint).outcome)
         take(try PolicyChecks(file, checkpoint).outcome)
-        take(try TensorChecks(file, checkpoint) { progress(.deriving(tensor: $0, done: $1, total: $2)) }.outcome)
+        take(try TensorChecks(file, checkpoint, on: executor) { progress(.deriving(tensor: $0, done: $1, total: $2)) }.outcome)
         if !findings.isEmpty {
             findings = BlobCauses.explain(findings, file, checkpoint)
             if let causes = try? WeightCauses(file, checkpoint) { findings = try causes.explain(findings) { progress(.running("why \($0) differs")) } }
         }
         guard options.runsLayers else { return }
         // A file that is no file of this checkpoint has no rungs to stand on.
-        if findings.isEmpty { take(try Ladder(file, checkpoint) { progress(.running($0)) }.outcome) }
-        let layers = try LayerComparison(file, checkpoint, options) { progress(.running($0)) }
+        if findings.isEmpty { take(try Ladder(file, checkpoint, on: executor) { progress(.running($0)) }.outcome) }
+        let layers = try LayerComparison(file, checkpoint, options, on: executor) { progress(.running($0)) }
         take(layers.outcome)
         series += layers.series
         pictures = layers.pictures
         if findings.isEmpty { histograms = try Histograms.of(file, checkpoint) }
-        if options.advises, passed { advice = try Advisor(file, checkpoint) { progress(.running($0)) }.advice }
+        if options.advises, passed { advice = try Advisor(file, checkpoint, on: executor) { progress(.running($0)) }.advice }
     }
 
     private mutating func take(_ outcome: Outcome) {

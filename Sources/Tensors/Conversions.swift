@@ -6,11 +6,11 @@ extension EncodedTensor {
     /// - Precondition: no eight-bit floats, which the readers of this tool's files refuse before this point.
     package func widened() throws(AllocationError) -> Tensor {
         var result = try Tensor(shape, zeroed: false)
-        let out = unsafe SharedPointer(result.mutablePointer)
+        let (out, isa) = unsafe (SharedPointer(result.mutablePointer), InstructionSet.forConversions.rawValue)
         switch dtype {
         case .f32: unsafe out.pointer.update(from: bytes.baseAddress!.assumingMemoryBound(to: Float.self), count: shape.elementCount)
-        case .f16: unsafe convert(out) { unsafe ck_f16_to_f32(ck_isa_best(), $0, $1, $2) }
-        case .bf16: unsafe convert(out) { unsafe ck_bf16_to_f32(ck_isa_best(), $0, $1, $2) }
+        case .f16: unsafe convert(out) { unsafe ck_f16_to_f32(isa, $0, $1, $2) }
+        case .bf16: unsafe convert(out) { unsafe ck_bf16_to_f32(isa, $0, $1, $2) }
         case .f64: unsafe fill(out, Double.self) { Float($0) }
         case .bool, .u8: unsafe fill(out, UInt8.self) { Float($0) }
         case .i8: unsafe fill(out, Int8.self) { Float($0) }
@@ -23,6 +23,21 @@ extension EncodedTensor {
         case .f8e4m3, .f8e5m2: preconditionFailure("\(dtype) has no float32 conversion here")
         }
         return result
+    }
+
+    /// Index of the first NaN or infinity; nil where there is none.
+    /// - Precondition: floating point of 16 bits or more.
+    package var firstNonfinite: Int? {
+        let type =
+            switch dtype {
+            case .f16: CK_F16
+            case .bf16: CK_BF16
+            case .f32: CK_F32
+            case .f64: CK_F64
+            default: preconditionFailure("\(dtype) has no infinities here")
+            }
+        let index = unsafe ck_find_nonfinite(InstructionSet.forConversions.rawValue, type, bytes.baseAddress, shape.elementCount)
+        return index < shape.elementCount ? index : nil
     }
 
     private func convert(_ out: SharedPointer<Float>, _ kernel: @Sendable (UnsafeRawPointer, UnsafeMutablePointer<Float>, Int) -> Void) {
@@ -42,7 +57,7 @@ extension Tensor {
     /// The elements rounded to nearest even in `dtype`: f32, f16 (beyond 65504 infinite) or bf16.
     package func narrowed(to dtype: DType) throws(AllocationError) -> EncodedTensor {
         let result = try EncodedTensor(dtype: dtype, shape: shape)
-        let (source, target) = (buffer, result.buffer)
+        let (source, target, isa) = (buffer, result.buffer, InstructionSet.forConversions.rawValue)
         switch dtype {
         case .f32: unsafe target.mutableBytes.copyMemory(from: source.bytes)
         case .f16, .bf16:
@@ -50,9 +65,9 @@ extension Tensor {
                 let from = unsafe source.bytes.baseAddress! + range.lowerBound * 4
                 let to = unsafe target.mutableBytes.baseAddress! + range.lowerBound * 2
                 if dtype == .f16 {
-                    unsafe ck_f32_to_f16(ck_isa_best(), from, to, range.count)
+                    unsafe ck_f32_to_f16(isa, from, to, range.count)
                 } else {
-                    unsafe ck_f32_to_bf16(ck_isa_best(), from, to, range.count)
+                    unsafe ck_f32_to_bf16(isa, from, to, range.count)
                 }
             }
         default: preconditionFailure("float32 is not narrowed to \(dtype)")

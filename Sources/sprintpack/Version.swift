@@ -8,12 +8,12 @@ enum Version {
     static let tool = "sprintpack \(number)"
     static let format = "\(PackedHeader.majorVersion).\(PackedHeader.minorVersion)"
 
-    static var text: String { "\(tool) (format \(format), kernels \(Processor.instructionSet), BLAS \(Processor.blasCore))" }
+    static var text: String { "\(tool) (format \(format), kernels \(CPU.best.description), BLAS \(CPU.blasCore))" }
 
     /// The same for reports, with the threads in use.
     static var environment: [(name: String, value: String)] {
         [
-            ("tool", tool), ("format", format), ("kernels", Processor.instructionSet), ("BLAS core", Processor.blasCore),
+            ("tool", tool), ("format", format), ("kernels", CPU.best.description), ("BLAS core", CPU.blasCore),
             ("threads", "\(Parallel.threads)"),
         ]
     }

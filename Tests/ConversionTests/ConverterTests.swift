@@ -82,7 +82,7 @@ import Testing
         let plan = try ConversionPlan(try Checkpoint.open(Fixtures.path("mini")), ConversionOptions(.bf16, frozenSchedule: schedule))
         let folder = try TemporaryFolder()
         var steps: [Converter.Progress] = []
-        _ = try Converter.run(plan, output: folder.file("x.sprint"), tool: tool) { steps.append($0) }
+        _ = try Converter.run(plan, on: .best, output: folder.file("x.sprint"), tool: tool) { steps.append($0) }
         #expect(steps.first?.done == plan.tensors.reduce(0) { $0 + ($1.row.role == .schedule ? $1.sourceByteCount : 0) })
         #expect(steps.last?.done == plan.sourceByteCount)
         #expect(zip(steps, steps.dropFirst()).allSatisfy { $0.done <= $1.done && $0.total == $1.total })
@@ -174,14 +174,15 @@ import Testing
         for name in ["checkpoint/model_index.json", "checkpoint/vae/diffusion_pytorch_model.safetensors"] {
             let before = try contents(folder.file(name))
             #expect(
-                conversionError { _ = try Converter.run(plan, output: folder.file(name), replace: true, tool: tool) }
+                conversionError { _ = try Converter.run(plan, on: .best, output: folder.file(name), replace: true, tool: tool) }
                     == .file(.isInput(path: folder.file(name))))
             #expect(try contents(folder.file(name)) == before)
         }
-        _ = try Converter.run(plan, output: folder.file("x.sprint"), tool: tool)
+        _ = try Converter.run(plan, on: .best, output: folder.file("x.sprint"), tool: tool)
         #expect(
-            conversionError { _ = try Converter.run(plan, output: folder.file("x.sprint"), tool: tool) } == .file(.exists(path: folder.file("x.sprint"))))
-        _ = try Converter.run(plan, output: folder.file("x.sprint"), replace: true, tool: tool)
+            conversionError { _ = try Converter.run(plan, on: .best, output: folder.file("x.sprint"), tool: tool) }
+                == .file(.exists(path: folder.file("x.sprint"))))
+        _ = try Converter.run(plan, on: .best, output: folder.file("x.sprint"), replace: true, tool: tool)
         #expect(try Paths.entries(of: folder.path) == ["checkpoint", "x.sprint"])
     }
 
@@ -192,7 +193,7 @@ import Testing
         let path = folder.file("checkpoint/vae/diffusion_pytorch_model.safetensors")
         var touched = false
         #expect(throws: ConversionError.self) {
-            try Converter.run(plan, output: folder.file("x.sprint"), tool: tool) { _ in
+            try Converter.run(plan, on: .best, output: folder.file("x.sprint"), tool: tool) { _ in
                 guard !touched else { return }
                 touched = true
                 appendByte(to: path)

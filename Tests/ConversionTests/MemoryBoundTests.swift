@@ -1,4 +1,5 @@
 import Conversion
+import Inference
 import PackedFiles
 import Tensors
 import TestKit
@@ -27,7 +28,7 @@ import Testing
             precondition(plan.memoryNeeded <= bound)
             // What goes beyond is refused, and the conversion fails.
             Memory.limit = held + bound
-            _ = try Converter.run(plan, output: folder.file("model.sprint"), tool: tool)
+            _ = try Converter.run(plan, on: .best, output: folder.file("model.sprint"), tool: tool)
             Memory.limit = .max
             let file = try PackedFile.open(folder.file("model.sprint"))
             precondition(file.entry("text.embed.weight")?.shape == [rows, width])

@@ -12,7 +12,7 @@ import Testing
     func aSingleStepIsTheSameWithBlocksThatComeAndGo(preset: Preset, compute: Compute) throws {
         let folder = try TemporaryFolder()
         let file = try pack(Checkpoint.open(Fixtures.path("tiny-sprint")), ConversionOptions(preset), in: folder)
-        let pipeline = try SanaSprintPipeline(weights: PackedWeights(file), compute: compute)
+        let pipeline = try SanaSprintPipeline(weights: PackedWeights(file), on: .best, compute: compute)
         var request = GenerationRequest(prompt: "a large red circle on a blue background")
         request.timesteps = .steps(1)
         let streamed = try pipeline.generate(request)

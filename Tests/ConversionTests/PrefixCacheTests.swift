@@ -14,7 +14,7 @@ struct PrefixCacheTests {
 
     private static func convert(_ checkpoint: String, _ preset: Preset, _ components: ComponentSelection = .standard, to path: String) throws -> PackedFile {
         let plan = try ConversionPlan(Checkpoint.open(Fixtures.path(checkpoint)), ConversionOptions(preset, components: components))
-        _ = try Converter.run(plan, output: path, tool: tool)
+        _ = try Converter.run(plan, on: .best, output: path, tool: tool)
         return try PackedFile.open(path)
     }
 
@@ -24,7 +24,7 @@ struct PrefixCacheTests {
         request.usePrefixCache = cached
         request.useInstruction = instruction
         var reasons: [String] = []
-        let features = try SanaSprintPipeline(weights: PackedWeights(file)).promptFeatures(request) { stage in
+        let features = try SanaSprintPipeline(weights: PackedWeights(file), on: .best).promptFeatures(request) { stage in
             if case .prefixCacheNotUsed(let reason) = stage { reasons.append(reason) }
         }
         return (features, reasons)

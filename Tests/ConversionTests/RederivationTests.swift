@@ -14,7 +14,7 @@ import Testing
         let checkpoint = try Checkpoint.open(Fixtures.path(fixture))
         let folder = try TemporaryFolder()
         let file = try pack(checkpoint, ConversionOptions(preset, components: .all), in: folder)
-        let rederivation = try Rederivation(file, checkpoint)
+        let rederivation = try Rederivation(file, checkpoint, on: .best)
         #expect(rederivation.missing.isEmpty)
         for entry in file.directory.tensors {
             let finding = try rederivation.check(entry)
@@ -41,7 +41,7 @@ import Testing
         unsafe changed.buffer.mutableBytes.copyMemory(from: tensor.bytes)
         unsafe changed.buffer.mutableBytes[tensor.dtype.byteCount * (tensor.shape.elementCount / 2)] ^= 1
         edited[folder, source] = changed
-        let rederivation = try Rederivation(file, try edited.write(to: place.file("checkpoint")))
+        let rederivation = try Rederivation(file, try edited.write(to: place.file("checkpoint")), on: .best)
         let failed = try file.directory.tensors.map { try rederivation.check($0) }.filter { !$0.holds }
         #expect(failed.map(\.name) == [packed])
         #expect(failed.first?.sources.filter { !$0.isSame }.map(\.name) == [source])
@@ -55,7 +55,7 @@ import Testing
         let original = try pack(checkpoint, ConversionOptions(.int8), in: folder)
         let file = try rewritten(original, changing: name, to: folder.file("changed.sprint"))
         #expect(file.verifyIntegrity().isEmpty)
-        let rederivation = try Rederivation(file, checkpoint)
+        let rederivation = try Rederivation(file, checkpoint, on: .best)
         let failed = try file.directory.tensors.map { try rederivation.check($0) }.filter { !$0.holds }
         #expect(failed.map(\.name) == [name])
         let difference = try #require(failed.first?.difference)
@@ -92,7 +92,7 @@ import Testing
         for entry in file.directory.tensors { try writer.append(entry.description, sources: entry.sources, planes: try file.planes(of: entry)) }
         _ = try writer.finish()
         let other = try PackedFile.open(folder.file("x.sprint"))
-        let rederivation = try Rederivation(other, checkpoint)
+        let rederivation = try Rederivation(other, checkpoint, on: .best)
         #expect(rederivation.missing.contains("dit.blocks.00.self.qkv.weight"))
         let entry = try #require(other.entry("dit.blocks.00.self.q.weight"))
         #expect(try !rederivation.check(entry).holds)

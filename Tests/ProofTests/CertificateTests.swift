@@ -43,7 +43,7 @@ import Testing
         let source = try Checkpoint.open(Fixtures.path(checkpoint), variant: checkpoint == "odd" ? "fp16" : nil)
         let path = folder.file("honest.sprint")
         try ProofFixture.convert(ConversionPlan(source, ConversionOptions(preset, components: .all)), to: path)
-        let verification = try Verification(PackedFile.open(path))
+        let verification = try Verification(PackedFile.open(path), on: .best)
         #expect(verification.findings == [] && verification.passed)
         let table = try #require(verification.tables.first { $0.title.hasPrefix("Certificate") })
         #expect(table.rows.count == 9)
@@ -58,13 +58,13 @@ import Testing
         for (component, ids) in [(Component.transformer, ["P7", "P7", "P8"]), (.textEncoder, ["P7", "P7"]), (.vaeDecoder, ["P7", "P7"])] {
             let path = folder.file("\(component.rawValue).sprint")
             try ProofFixture.convert(ConversionPlan(checkpoint, ConversionOptions(.int8, components: .listed([component, .certificate]))), to: path)
-            let verification = try Verification(PackedFile.open(path))
+            let verification = try Verification(PackedFile.open(path), on: .best)
             #expect(verification.passed, "\(component): \(verification.findings)")
             #expect(verification.rungs.map(\.id) == ["P0", "P1", "P3", "P3"] + ids)
         }
         let frozen = ConversionOptions(.int8, frozenSchedule: try FrozenSchedule(steps: ["1", "2"], guidance: [3.5]))
         try ProofFixture.convert(ConversionPlan(checkpoint, frozen), to: folder.file("frozen.sprint"))
-        let verification = try Verification(PackedFile.open(folder.file("frozen.sprint")), against: checkpoint)
+        let verification = try Verification(PackedFile.open(folder.file("frozen.sprint")), against: checkpoint, on: .best)
         #expect(verification.passed && verification.rungs.contains { $0.claim.contains("certificate's values") })
         #expect(throws: ConversionError.self) {
             try ConversionPlan(checkpoint, ConversionOptions(.int8, components: .listed([.tokenizer, .certificate])))
@@ -74,7 +74,7 @@ import Testing
     @Test func makingItReportsEveryStep() throws {
         var steps: [[Int]] = []
         let checkpoint = try Checkpoint.open(ProofFixture.checkpointPath)
-        _ = try Certificate.make(of: ProofFixture.file(.int8), from: checkpoint, tool: "tests") { steps.append([$0, $1]) }
+        _ = try Certificate.make(of: ProofFixture.file(.int8), from: checkpoint, on: .best, tool: "tests") { steps.append([$0, $1]) }
         #expect(steps.map { $0[0] } == Array(1...steps.count) && steps.allSatisfy { $0[1] == steps.count })
     }
 
@@ -90,7 +90,7 @@ import Testing
                 let half = entry.shape.rows / 2
                 planes = try planes.map { try ProofFixture.swapRows($0, 0..<half, half..<2 * half) }
             }
-            let verification = try Verification(file)
+            let verification = try Verification(file, on: .best)
             #expect(verification.rungs.first { $0.id == "P0" }?.passed == true, "the file is consistent in itself")
             #expect(!verification.passed)
             let places = Set(verification.findings.map(\.subject))
@@ -113,7 +113,7 @@ import Testing
             }
             planes[0] = copy
         }
-        let findings = try Verification(file).findings
+        let findings = try Verification(file, on: .best).findings
         #expect(findings.first?.subject == "dit.blocks.01" && Set(findings.map(\.subject)).isSubset(of: ["dit.blocks.01", "dit"]), "\(findings)")
     }
 
@@ -123,7 +123,7 @@ import Testing
             ProofFixture.file(.bf16), to: folder.file("other.sprint"),
             blob: { name, bytes in if name == "scheduler/scheduler_config.json" { bytes.append(UInt8(ascii: "\n")) } },
             attachments: { _, attachments in attachments.removeAll { !$0.name.hasPrefix("certificate/") } })
-        let verification = try Verification(file)
+        let verification = try Verification(file, on: .best)
         #expect(verification.findings.map(\.subject) == [Self.index] && verification.findings.first?.what == "content hash")
     }
 
@@ -138,7 +138,7 @@ import Testing
                 let swapped = text.replacing("\"▁red\":", with: "\"@\":").replacing("\"▁circle\":", with: "\"▁red\":").replacing("\"@\":", with: "\"▁circle\":")
                 bytes = Array(swapped.utf8)
             })
-        #expect(try Verification(file).findings.map(\.subject) == ["tokenizer/tokenizer.json"])
+        #expect(try Verification(file, on: .best).findings.map(\.subject) == ["tokenizer/tokenizer.json"])
     }
 
     @Test("a certificate that is damaged or forged is named")
@@ -158,7 +158,7 @@ import Testing
                     attachment.name == item.name ? item.change(attachment.bytes).map { (attachment.name, $0) } : attachment
                 }
             }
-            let verification = try Verification(changed)
+            let verification = try Verification(changed, on: .best)
             #expect(!verification.passed, "\(index)")
             #expect(verification.findings.count == 1 && verification.findings[0].subject.hasPrefix("certificate/"), "\(index): \(verification.findings)")
         }
@@ -169,7 +169,7 @@ import Testing
                 attachments[place].bytes = Array(text.replacing("\"shape\":[4,", with: "\"shape\":[2,2,").utf8)
             }
         }
-        #expect(try Verification(transposed).findings.contains { $0.subject.hasPrefix("certificate/values/") })
+        #expect(try Verification(transposed, on: .best).findings.contains { $0.subject.hasPrefix("certificate/values/") })
     }
 
     @Test("values that are not the checkpoint's are found, and with the checkpoint in their own step alone")
@@ -179,8 +179,8 @@ import Testing
                 for byte in 0..<64 { attachments[place].bytes.swapAt(byte, 256 + byte) }
             }
         }
-        #expect(try Set(Verification(changed).findings.map(\.subject)) == ["dit.blocks.01", "dit.blocks.02"])
-        let verification = try Verification(changed, against: Checkpoint.open(ProofFixture.checkpointPath))
+        #expect(try Set(Verification(changed, on: .best).findings.map(\.subject)) == ["dit.blocks.01", "dit.blocks.02"])
+        let verification = try Verification(changed, against: Checkpoint.open(ProofFixture.checkpointPath), on: .best)
         let rung = try #require(verification.rungs.first { $0.claim.contains("certificate's values") })
         #expect(!rung.passed)
         #expect(Set(verification.findings.filter { $0.what == "P5: \(rung.claim)" }.map(\.subject)) == ["dit.block.1", "dit.block.2"])
@@ -189,7 +189,7 @@ import Testing
     @Test("a file without certificate says so")
     func without() throws {
         let file = try attached(ProofFixture.file(.int8)) { $0.removeAll { $0.name.hasPrefix("certificate/") } }
-        let verification = try Verification(file)
+        let verification = try Verification(file, on: .best)
         #expect(verification.passed)
         #expect(verification.tables.contains { $0.title == "Certificate" && $0.rows[0][0].contains("has none") })
         #expect(verification.report(environment: [], command: "").headline.contains("no certificate"))

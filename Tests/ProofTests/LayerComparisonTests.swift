@@ -1,5 +1,6 @@
 import Checkpoints
 import Conversion
+import Inference
 import PackedFiles
 import Parity
 import Proof
@@ -23,7 +24,7 @@ import Testing
             }
         }
         #expect(planted.count == 6)
-        let verification = try Verification(changed, against: Checkpoint.open(ProofFixture.checkpointPath))
+        let verification = try Verification(changed, against: Checkpoint.open(ProofFixture.checkpointPath), on: .best)
         #expect(planted.isSubset(of: verification.findings.map(\.subject)))
 
         func failing(_ title: String) throws -> Set<String> {

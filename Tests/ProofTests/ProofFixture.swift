@@ -1,6 +1,7 @@
 import Checkpoints
 import Conversion
 import Files
+import Inference
 import PackedFiles
 import Proof
 import Safetensors
@@ -61,10 +62,10 @@ enum ProofFixture {
     static func convert(_ plan: ConversionPlan, to path: String) throws {
         func certify(_ file: PackedFile) throws(ConversionError) -> [Converter.Attachment] {
             do throws(ProofError) {
-                return try Certificate.make(of: file, from: plan.checkpoint, tool: "proof tests").attachments
+                return try Certificate.make(of: file, from: plan.checkpoint, on: .best, tool: "proof tests").attachments
             } catch { throw .certificate("\(error)") }
         }
-        _ = try Converter.run(plan, output: path, tool: "proof tests", certify: certify)
+        _ = try Converter.run(plan, on: .best, output: path, tool: "proof tests", certify: certify)
     }
 
     /// Writes a file again with planes, blobs or activations changed and all its checksums made anew, as an adversary would.

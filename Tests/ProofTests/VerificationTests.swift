@@ -26,7 +26,7 @@ import Testing
 
     @Test("an honest file is green", arguments: Preset.allCases)
     func honest(preset: Preset) throws {
-        let verification = try Verification(ProofFixture.file(preset), against: checkpoint())
+        let verification = try Verification(ProofFixture.file(preset), against: checkpoint(), on: .best)
         #expect(verification.findings == [])
         #expect(verification.rungs.filter { !$0.passed } == [])
         #expect(verification.passed)
@@ -38,13 +38,13 @@ import Testing
     }
 
     @Test func presetsThatKeepTheValuesGetTheTightGate() throws {
-        let verification = try Verification(ProofFixture.file(.bf16), against: checkpoint())
+        let verification = try Verification(ProofFixture.file(.bf16), against: checkpoint(), on: .best)
         let results = verification.series.flatMap(\.results).filter { $0.gate.criterion != .exact }
         #expect(results.allSatisfy { $0.gate.criterion == .relativeL2(1e-5) }, "the checkpoint is in bfloat16: nothing is rounded")
     }
 
     @Test func aFileAloneIsVerifiedToo() throws {
-        let verification = try Verification(ProofFixture.file(.int8))
+        let verification = try Verification(ProofFixture.file(.int8), on: .best)
         #expect(verification.passed)
         #expect(verification.rungs.map(\.id) == ["P0", "P1", "P3", "P3", "P6", "P7", "P7", "P7", "P7", "P7", "P8"])
     }
@@ -56,7 +56,7 @@ import Testing
         bytes[Int(entry.planes[0].section.offset) + 1000] ^= 0x10
         let path = folder.file("flipped.sprint")
         try OutputFile.write(bytes, to: path, replace: false)
-        let verification = try Verification(PackedFile.open(path))
+        let verification = try Verification(PackedFile.open(path), on: .best)
         #expect(!verification.passed)
         #expect(Set(verification.findings.map(\.subject)) == ["dit.blocks.02.ff.in.weight"])
     }
@@ -79,8 +79,8 @@ import Testing
             } while try planes[plane].widened().elements[element] == -127
             planes[plane] = try ProofFixture.flip(planes[plane], element: element)
         }
-        #expect(try Verification(changed).rungs.first { $0.id == "P0" }?.passed == true, "the file is consistent in itself")
-        let verification = try Verification(changed, against: checkpoint(), options: tensorsOnly)
+        #expect(try Verification(changed, on: .best).rungs.first { $0.id == "P0" }?.passed == true, "the file is consistent in itself")
+        let verification = try Verification(changed, against: checkpoint(), on: .best, options: tensorsOnly)
         #expect(Set(verification.findings.map(\.subject)) == names)
         #expect(verification.findings.contains { $0.hint?.contains("packed values were changed") == true })
     }
@@ -91,7 +91,7 @@ import Testing
         let checkpoint = try ProofFixture.copyCheckpoint(to: folder.file("checkpoint")) { path, bytes in
             if path.hasSuffix(".safetensors") { bytes[bytes.count - 2] ^= 1 }
         }
-        let verification = try Verification(ProofFixture.file(preset), against: checkpoint, options: tensorsOnly)
+        let verification = try Verification(ProofFixture.file(preset), against: checkpoint, on: .best, options: tensorsOnly)
         var expected: Set<String> = []
         for component in checkpoint.components.values {
             for file in component.files {
@@ -115,7 +115,7 @@ import Testing
                 guard entry.name == "dit.patch.weight", let first = sources.first else { return }
                 sources[0] = SourceRecord(name: first.name, dtype: first.dtype, shape: first.shape, sha256: String(repeating: "0", count: 64))
             })
-        let verification = try Verification(forged, against: checkpoint(), options: tensorsOnly)
+        let verification = try Verification(forged, against: checkpoint(), on: .best, options: tensorsOnly)
         #expect(verification.findings.map(\.subject) == ["dit.patch.weight"])
     }
 
@@ -128,7 +128,7 @@ import Testing
                     name: description.name, component: description.component, shape: description.shape, role: description.role, layout: description.layout,
                     scheme: description.scheme, activations: "float")
             })
-        let verification = try Verification(changed, against: checkpoint(), options: tensorsOnly)
+        let verification = try Verification(changed, against: checkpoint(), on: .best, options: tensorsOnly)
         #expect(verification.findings.map(\.subject) == ["dit.blocks.00.ff.out.weight"])
         #expect(verification.findings.first?.expected == "int8-rotated int8-per-token")
     }
@@ -140,8 +140,8 @@ import Testing
                 guard name == "scheduler/scheduler_config.json" else { return }
                 bytes.append(UInt8(ascii: "\n"))
             })
-        #expect(try Verification(changed).passed, "alone, the file cannot know")
-        let verification = try Verification(changed, against: checkpoint(), options: tensorsOnly)
+        #expect(try Verification(changed, on: .best).passed, "alone, the file cannot know")
+        let verification = try Verification(changed, against: checkpoint(), on: .best, options: tensorsOnly)
         #expect(verification.findings.map(\.subject) == ["scheduler/scheduler_config.json"])
     }
 
@@ -152,13 +152,13 @@ import Testing
                 guard name == "transformer/config.json" else { return }
                 bytes = Array(String(decoding: bytes, as: UTF8.self).replacing("\"num_layers\": 5", with: "\"num_layers\": 4").utf8)
             })
-        let verification = try Verification(changed)
+        let verification = try Verification(changed, on: .best)
         #expect(!verification.passed)
         #expect(!verification.findings.isEmpty && verification.findings.allSatisfy { $0.subject.hasPrefix("dit.blocks.04.") })
     }
 
     @Test func theReportSaysWhatTheVerificationSays() throws {
-        let verification = try Verification(ProofFixture.file(.int8), against: checkpoint(), options: tensorsOnly)
+        let verification = try Verification(ProofFixture.file(.int8), against: checkpoint(), on: .best, options: tensorsOnly)
         let report = verification.report(environment: [("tool", "tests")], command: "sprintpack verify a.sprint --against b")
         #expect(report.passed && report.json["passed"]?.bool == true && report.json["kind"]?.string == "verification")
         #expect(report.json["rungs"]?.array?.count == verification.rungs.count)

@@ -1,20 +1,10 @@
-import CKernels
 import Tensors
 
 /// Looks for elements that no weight should be.
 enum ElementScan {
     /// The first NaN or infinity of a floating-point tensor.
     static func nonfinite(_ tensor: EncodedTensor) -> (index: Int, value: Float)? {
-        let type =
-            switch tensor.dtype {
-            case .f16: CK_F16
-            case .bf16: CK_BF16
-            case .f32: CK_F32
-            case .f64: CK_F64
-            default: preconditionFailure("\(tensor.dtype) is no weight's type")
-            }
-        let index = unsafe ck_find_nonfinite(ck_isa_best(), type, tensor.bytes.baseAddress, tensor.shape.elementCount)
-        return index < tensor.shape.elementCount ? (index, value(tensor, index)) : nil
+        tensor.firstNonfinite.map { ($0, value(tensor, $0)) }
     }
 
     private static func value(_ tensor: EncodedTensor, _ index: Int) -> Float {

@@ -7,6 +7,7 @@ package import Tensors
 /// compute in integers with a scale for each pixel, by the integer contract of Formats/schemes.md. In float32 `Sampling.same` can take
 /// Winograd's algorithm, which multiplies less than half as much and holds 16/9 of the weights.
 package struct Convolution: Sendable {
+    private let cpu: CPU
     package let outputs: Int
     package let inputs: Int
     /// In the panels of the kernel.
@@ -28,44 +29,48 @@ package struct Convolution: Sendable {
     /// - Parameters:
     ///   - stored: `[outputs, 3, 3, inputs]`; floating point of 16 bits or more, or int8.
     ///   - winograd: for `Sampling.same` alone; without effect where the convolution computes in integers.
-    package init(_ stored: StoredWeight, bias: Tensor? = nil, winograd: Bool = false) throws(AllocationError) {
+    package init(_ stored: StoredWeight, bias: Tensor? = nil, winograd: Bool = false, on cpu: CPU) throws(AllocationError) {
+        let isa = cpu.isa
+        self.cpu = cpu
         let (outputs, inputs) = (stored.shape.rows, stored.shape.columns / 9)
         precondition(stored.shape.columns % 9 == 0 && bias.map { $0.count == outputs } ?? true)
         (self.outputs, self.inputs, self.bias) = (outputs, inputs, bias)
         switch stored {
         case .int8PerChannel(let values, let scales, .int8PerToken):
-            packed = unsafe try Self.packed(values, outputs, bytes: { ck_conv_i8_packed_bytes(isa, $0, inputs) }) {
+            packed = unsafe try Self.packed(isa, values, outputs, bytes: { ck_conv_i8_packed_bytes(isa, $0, inputs) }) {
                 unsafe ck_conv_i8_pack(isa, $0, $1, inputs, $2)
             }
             (self.scales, isWinograd) = (scales, false)
         case .int8PerChannel(let values, let scales, .float):
-            packed = try Self.packed(floats: try values.scaledRows(by: scales), outputs, inputs, winograd)
+            packed = try Self.packed(isa, floats: try values.scaledRows(by: scales), outputs, inputs, winograd)
             (self.scales, isWinograd) = (nil, winograd)
         case .int8Rotated:
-            packed = try Self.packed(floats: try stored.widened(), outputs, inputs, winograd)
+            packed = try Self.packed(isa, floats: try stored.widened(), outputs, inputs, winograd)
             (self.scales, isWinograd) = (nil, winograd)
         case .plain(let tensor):
-            packed = try Self.packed(floats: tensor.dtype == .f32 ? Tensor(sharing: tensor) : try tensor.widened(), outputs, inputs, winograd)
+            packed = try Self.packed(isa, floats: tensor.dtype == .f32 ? Tensor(sharing: tensor) : try tensor.widened(), outputs, inputs, winograd)
             (self.scales, isWinograd) = (nil, winograd)
         }
     }
 
+    private var isa: CInt { cpu.isa }
+
     var isInteger: Bool { scales != nil }
 
-    private static func packed(floats: Tensor, _ outputs: Int, _ inputs: Int, _ winograd: Bool) throws(AllocationError) -> Buffer {
+    private static func packed(_ isa: CInt, floats: Tensor, _ outputs: Int, _ inputs: Int, _ winograd: Bool) throws(AllocationError) -> Buffer {
         guard winograd else {
-            return unsafe try packed(EncodedTensor(floats), outputs, bytes: { ck_conv_f32_packed_bytes(isa, $0, inputs) }) {
+            return unsafe try packed(isa, EncodedTensor(floats), outputs, bytes: { ck_conv_f32_packed_bytes(isa, $0, inputs) }) {
                 unsafe ck_conv_f32_pack(isa, $0, $1, inputs, $2)
             }
         }
-        return unsafe try packed(EncodedTensor(floats), outputs, bytes: { ck_winograd_packed_bytes(isa, $0, inputs) }) {
+        return unsafe try packed(isa, EncodedTensor(floats), outputs, bytes: { ck_winograd_packed_bytes(isa, $0, inputs) }) {
             unsafe ck_winograd_pack(isa, $0, $1, inputs, $2)
         }
     }
 
     /// Packs ranges of output channels on all cores.
     private static func packed(
-        _ weights: EncodedTensor, _ outputs: Int, bytes: @Sendable (Int) -> Int,
+        _ isa: CInt, _ weights: EncodedTensor, _ outputs: Int, bytes: @Sendable (Int) -> Int,
         _ pack: @Sendable (UnsafeRawPointer, _ channels: Int, UnsafeMutableRawPointer) -> Void
     ) throws(AllocationError) -> Buffer {
         let packed = try Buffer(byteCount: bytes(outputs), zeroed: false)
@@ -80,9 +85,9 @@ package struct Convolution: Sendable {
     /// x [h, w, in] to [h', w', out]: h' = h, ceil(h / 2) or 2h.
     package func callAsFunction(_ x: Tensor, _ sampling: Sampling = .same) throws(AllocationError) -> Tensor {
         switch sampling {
-        case .same: try RowChain.apply([.convolution(self)], to: x)
-        case .stride2: try RowChain.apply([.convolution(self, step: 2)], to: x)
-        case .upsampled: try RowChain.apply([.doubling(self, shortcut: false)], to: x)
+        case .same: try cpu.run([.convolution(self)], on: x)
+        case .stride2: try cpu.run([.convolution(self, step: 2)], on: x)
+        case .upsampled: try cpu.run([.doubling(self, shortcut: false)], on: x)
         }
     }
 

@@ -3,13 +3,15 @@ package import Tensors
 
 /// A depthwise convolution with an odd square kernel, stride 1 and same padding, over channels-last maps.
 package struct Depthwise: Sendable {
+    private let cpu: CPU
     /// Tap-major, `[kernel * kernel, channels]`.
     private let weight: Tensor
     private let bias: Tensor?
     private let kernel: Int
 
     /// - Parameter weight: `[channels, kernel, kernel]`, as packed.
-    package init(_ weight: Tensor, bias: Tensor?) throws(AllocationError) {
+    package init(_ weight: Tensor, bias: Tensor?, on cpu: CPU) throws(AllocationError) {
+        self.cpu = cpu
         kernel = weight.shape[1]
         self.weight = try ImageLayout.transpose(weight, rows: weight.rows, columns: weight.columns, as: [weight.columns, weight.rows])
         self.bias = bias
@@ -29,7 +31,7 @@ package struct Depthwise: Sendable {
             for row in range {
                 let offset = row / height * height * width * channels
                 unsafe ck_depthwise(
-                    isa, source.pointer + offset, weight.pointer, bias?.pointer, target.pointer + offset, height, width, channels, kernel, row % height,
+                    cpu.isa, source.pointer + offset, weight.pointer, bias?.pointer, target.pointer + offset, height, width, channels, kernel, row % height,
                     row % height + 1)
             }
         }

@@ -52,13 +52,13 @@ package struct GatedConvolution: Sendable {
 
     private func expanded(_ x: Tensor, _ maps: Int, _ height: Int, _ width: Int) throws(AllocationError) -> Tensor {
         if let rowType {
-            let rows = try unsafe PackedRows(x.pointer, rows: maps * height * width, columns: value.inputs, as: rowType)
+            let rows = try unsafe PackedRows(x.pointer, rows: maps * height * width, columns: value.inputs, as: rowType, on: value.cpu)
             withExtendedLifetime(x) {}
             return try expanded(rows, maps, height, width)
         }
         var hidden = try LinearGroup([value, gate])(x.reshaped([maps * height * width, value.inputs]))
-        Activation.silu.apply(&hidden)
-        return try GatedUnit.silu(try depthwise(hidden, maps: maps, height: height, width: width))
+        value.cpu.apply(.silu, to: &hidden)
+        return try value.cpu.siluGated(try depthwise(hidden, maps: maps, height: height, width: width))
     }
 
     private func expanded(_ rows: PackedRows, _ maps: Int, _ height: Int, _ width: Int) throws(AllocationError) -> Tensor {
@@ -89,7 +89,7 @@ package struct GatedConvolution: Sendable {
                         let end = min(ready, first + height)
                         let own = unsafe map + first * width * stride
                         unsafe ck_depthwise_glu(
-                            isa, own, own + panel, stride, a.weight, b.weight, depthwise.channels, a.bias, b.bias,
+                            value.isa, own, own + panel, stride, a.weight, b.weight, depthwise.channels, a.bias, b.bias,
                             target.pointer + first * width * hidden + start, hidden, height, width, channels.count, gated - first, end - first)
                         gated = end
                     }

@@ -7,7 +7,7 @@ extension Linear {
     var rowType: PackedType? {
         switch weight {
         case .packed(let type, _, _): type
-        case .float32, .half, .decoded: Self.prefersPackedProducts ? .float32 : nil
+        case .float32, .half, .decoded: cpu.prefersPackedProducts ? .float32 : nil
         case .integer: nil
         }
     }
@@ -93,7 +93,7 @@ extension Linear {
         let target = unsafe scratch + step * inputs * MemoryLayout<Float>.stride
         for start in stride(from: channels.lowerBound, to: channels.upperBound, by: step) {
             let end = min(start + step, channels.upperBound)
-            unsafe weight.decode(start..<end, inputs, into: dense)
+            unsafe weight.decode(start..<end, inputs, into: dense, isa)
             let offset = ck_packed_weight_bytes(CK_PACKED_F32, start - channels.lowerBound, inputs)
             unsafe ck_pack_weights(isa, CK_PACKED_F32, dense, end - start, inputs, target + offset)
         }
@@ -102,8 +102,9 @@ extension Linear {
 
     /// The panels of some outputs of a weight, as int8 or rounded to bfloat16.
     static func panels(
-        of stored: StoredWeight, _ channels: Range<Int>, as type: PackedType
+        of stored: StoredWeight, _ channels: Range<Int>, as type: PackedType, _ cpu: CPU
     ) throws(AllocationError) -> Buffer {
+        let isa = cpu.isa
         let (outputs, inputs, first) = (channels.count, stored.shape.columns, channels.lowerBound)
         let buffer = try Buffer(byteCount: ck_packed_weight_bytes(type.code, outputs, inputs), zeroed: false)
         if let values = stored.codes, type.isInteger {
@@ -125,7 +126,7 @@ extension Linear {
             let dense = unsafe scratch.assumingMemoryBound(to: Float.self)
             for start in stride(from: range.lowerBound, to: range.upperBound, by: step) {
                 let end = min(start + step, range.upperBound)
-                unsafe source.decode(first + start..<first + end, inputs, into: dense)
+                unsafe source.decode(first + start..<first + end, inputs, into: dense, isa)
                 let target = unsafe buffer.mutableBytes.baseAddress! + ck_packed_weight_bytes(type.code, start, inputs)
                 unsafe ck_pack_weights(isa, type.code, dense, end - start, inputs, target)
             }
@@ -150,10 +151,10 @@ extension Linear {
         precondition(residual.count / outputs == x.count / inputs)
         guard let type = rowType else {
             let update = try self(x)
-            if let gate { residual.add(update, gate: gate) } else { residual.add(update) }
+            if let gate { cpu.add(update, to: &residual, gate: gate) } else { cpu.add(update, to: &residual) }
             return
         }
-        let rows = try unsafe PackedRows(x.pointer, rows: x.count / inputs, columns: inputs, as: type)
+        let rows = try unsafe PackedRows(x.pointer, rows: x.count / inputs, columns: inputs, as: type, on: cpu)
         // Products of several blocks of k keep their sums here.
         var sums = try Tensor([rows.count, outputs], zeroed: false)
         let epilogue = unsafe Epilogue(residual: residual.mutablePointer, gate: gate?.pointer)

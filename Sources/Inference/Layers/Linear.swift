@@ -7,6 +7,7 @@ package import Tensors
 /// right before the product that uses them. Weights with `int8PerToken` activations compute in integers, by the
 /// integer contract of Formats/schemes.md. With `Compute.bfloat16` the others are rounded to bfloat16 when they are loaded.
 package struct Linear: Sendable {
+    let cpu: CPU
     package let outputs: Int
     package let inputs: Int
     let weight: Storage
@@ -26,42 +27,42 @@ package struct Linear: Sendable {
     /// Bytes of decoded weights that are held at once.
     private static let panelBytes = 4 << 20
 
-    /// Whether float32 products and int8 products run through the packed kernels; without AVX-512, OpenBLAS and an AVX2 kernel are faster.
-    static let prefersPackedProducts = isa >= CK_ISA_AVX512
+    var isa: CInt { cpu.isa }
 
     /// - Parameters:
     ///   - stored: rows are outputs; all further axes together are inputs. Floating point of 16 bits or more, or int8.
-    package init(_ stored: StoredWeight, bias: Tensor? = nil, compute: Compute = .float32) throws(AllocationError) {
-        try self.init(stored, 0..<stored.shape.rows, bias: bias, compute: compute)
+    package init(_ stored: StoredWeight, bias: Tensor? = nil, compute: Compute = .float32, on cpu: CPU) throws(AllocationError) {
+        try self.init(stored, 0..<stored.shape.rows, bias: bias, compute: compute, on: cpu)
     }
 
     /// The linear of some of the outputs of a weight.
     init(
-        _ whole: StoredWeight, _ channels: Range<Int>, bias: Tensor?, compute: Compute = .float32
+        _ whole: StoredWeight, _ channels: Range<Int>, bias: Tensor?, compute: Compute = .float32, on cpu: CPU
     ) throws(AllocationError) {
         let (outputs, inputs) = (channels.count, whole.shape.columns)
         precondition(bias.map { $0.count == outputs } ?? true)
+        self.cpu = cpu
         self.outputs = outputs
         self.inputs = inputs
         self.bias = bias
         switch whole {
-        case .int8PerChannel(_, let scales, .int8PerToken) where Self.prefersPackedProducts:
-            weight = .packed(.int8, try Self.panels(of: whole, channels, as: .int8), try scales.rows(channels))
+        case .int8PerChannel(_, let scales, .int8PerToken) where cpu.prefersPackedProducts:
+            weight = .packed(.int8, try Self.panels(of: whole, channels, as: .int8, cpu), try scales.rows(channels))
             return
-        case .int8Rotated(_, let scales, .int8PerToken) where Self.prefersPackedProducts:
-            weight = .packed(.rotatedInt8, try Self.panels(of: whole, channels, as: .rotatedInt8), try scales.rows(channels))
+        case .int8Rotated(_, let scales, .int8PerToken) where cpu.prefersPackedProducts:
+            weight = .packed(.rotatedInt8, try Self.panels(of: whole, channels, as: .rotatedInt8, cpu), try scales.rows(channels))
             return
         case _ where compute == .bfloat16 && !whole.multipliesIntegers:
-            weight = .packed(.bfloat16, try Self.panels(of: whole, channels, as: .bfloat16), nil)
+            weight = .packed(.bfloat16, try Self.panels(of: whole, channels, as: .bfloat16, cpu), nil)
             return
         default: break
         }
         let stored = channels.count == whole.shape.rows ? whole : try whole.rows(channels)
         switch stored {
         case .int8PerChannel(let values, let scales, .int8PerToken):
-            weight = .integer(try Self.packed(values, outputs: outputs, inputs: inputs), scales, rotated: false)
+            weight = .integer(try Self.packed(cpu.isa, values, outputs: outputs, inputs: inputs), scales, rotated: false)
         case .int8Rotated(let values, let scales, .int8PerToken):
-            weight = .integer(try Self.packed(values, outputs: outputs, inputs: inputs), scales, rotated: true)
+            weight = .integer(try Self.packed(cpu.isa, values, outputs: outputs, inputs: inputs), scales, rotated: true)
         case .plain(let tensor) where tensor.dtype == .f16 || tensor.dtype == .bf16: weight = .half(tensor)
         case .plain(let tensor): weight = .float32(tensor.dtype == .f32 ? Tensor(sharing: tensor) : try tensor.widened())
         case .int8PerChannel(let values, let scales, .float): weight = .decoded(values, scales)
@@ -69,7 +70,7 @@ package struct Linear: Sendable {
         }
     }
 
-    private static func packed(_ values: EncodedTensor, outputs: Int, inputs: Int) throws(AllocationError) -> Buffer {
+    private static func packed(_ isa: CInt, _ values: EncodedTensor, outputs: Int, inputs: Int) throws(AllocationError) -> Buffer {
         let packed = try Buffer(byteCount: ck_w8_packed_bytes(isa, outputs, inputs), zeroed: false)
         let (source, target) = unsafe (SharedPointer(reading: values.bytes.bindMemory(to: Int8.self).baseAddress!), SharedPointer(packed.int8))
         Parallel.forEach(outputs, grain: ck_w8_panel(isa)) { range in
@@ -91,7 +92,7 @@ package struct Linear: Sendable {
     @unsafe func apply(_ x: UnsafePointer<Float>, rows: Int, to y: UnsafeMutablePointer<Float>, stride: Int) throws(AllocationError) {
         if case .decoded(let values, let scales) = weight, rows <= Self.fewRows { return unsafe multiplyFew(x, rows, values, scales, y, stride) }
         if let type = rowType, rows > 1 || type != .float32 {
-            return try unsafe multiply(try PackedRows(x, rows: rows, columns: inputs, as: type), to: y, stride: stride)
+            return try unsafe multiply(try PackedRows(x, rows: rows, columns: inputs, as: type, on: cpu), to: y, stride: stride)
         }
         if case .integer(let packed, let scales, let rotated) = weight { return try unsafe multiplyIntegers(x, rows, packed, scales, rotated, y, stride) }
         if rows == 1 { return unsafe try multiplyOne(x, y) }
@@ -111,7 +112,7 @@ package struct Linear: Sendable {
             let target = unsafe SharedPointer(scratch.mutablePointer)
             Parallel.forEach(count, grain: 8) { range in
                 let channels = start + range.lowerBound..<start + range.upperBound
-                unsafe weight.decode(channels, inputs, into: target.pointer + range.lowerBound * inputs)
+                unsafe weight.decode(channels, inputs, into: target.pointer + range.lowerBound * inputs, isa)
             }
             unsafe Self.multiply(x, rows, scratch.pointer, count, inputs, y + start, stride, beta)
         }
@@ -139,7 +140,7 @@ package struct Linear: Sendable {
                 if case .float32(let tensor) = weight {
                     unsafe factors = tensor.pointer + start * inputs
                 } else {
-                    unsafe weight.decode(channels, inputs, into: decoded)
+                    unsafe weight.decode(channels, inputs, into: decoded, isa)
                 }
                 unsafe ck_row_product(isa, source.pointer, factors, target.pointer + start, channels.count, inputs, bias != nil)
             }
@@ -202,7 +203,7 @@ package struct Linear: Sendable {
 
 extension Linear.Storage {
     /// Rows `channels` of a weight as float32, dense.
-    func decode(_ channels: Range<Int>, _ inputs: Int, into out: UnsafeMutablePointer<Float>) {
+    func decode(_ channels: Range<Int>, _ inputs: Int, into out: UnsafeMutablePointer<Float>, _ isa: CInt) {
         let (first, count) = (channels.lowerBound * inputs, channels.count * inputs)
         switch self {
         case .float32(let tensor): unsafe out.update(from: tensor.pointer + first, count: count)

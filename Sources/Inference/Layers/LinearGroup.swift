@@ -18,8 +18,8 @@ package struct LinearGroup: Sendable {
 
     /// x [rows, inputs] to [rows, outputs of all parts].
     package func callAsFunction(_ x: Tensor) throws(AllocationError) -> Tensor {
-        if let type = rowType, !parts.contains(where: { $0.takesDenseRows(x.rows) }) {
-            return try self(try unsafe PackedRows(x.pointer, rows: x.rows, columns: x.columns, as: type))
+        if let type = rowType, let cpu = parts.first?.cpu, !parts.contains(where: { $0.takesDenseRows(x.rows) }) {
+            return try self(try unsafe PackedRows(x.pointer, rows: x.rows, columns: x.columns, as: type, on: cpu))
         }
         var result = try Tensor([x.rows, outputs], zeroed: false)
         var column = 0

@@ -45,12 +45,12 @@ struct PackedRows: Sendable {
     }
 
     /// Quantizes, narrows or copies dense rows.
-    @unsafe init(_ x: UnsafePointer<Float>, rows: Int, columns: Int, as type: PackedType) throws(AllocationError) {
-        let source = unsafe SharedPointer(reading: x)
+    @unsafe init(_ x: UnsafePointer<Float>, rows: Int, columns: Int, as type: PackedType, on cpu: CPU) throws(AllocationError) {
+        let (source, isa) = unsafe (SharedPointer(reading: x), cpu.isa)
         try unsafe self.init(type, rows, columns) { range, target, scales, scratch in
             let first = unsafe source.pointer + range.lowerBound * columns
             if type == .rotatedInt8 {
-                unsafe packTurned(range.count, columns, target, scales, scratch) { row, count, turned in
+                unsafe packTurned(isa, range.count, columns, target, scales, scratch) { row, count, turned in
                     unsafe ck_rotate_rows(isa, first + row * columns, columns, turned, columns, count, columns)
                 }
             } else {
@@ -60,15 +60,15 @@ struct PackedRows: Sendable {
     }
 
     /// Packs rows after the layer norm of `ModulatedLayerNorm`, which are never written as floats.
-    init(_ x: Tensor, scale: Tensor, shift: Tensor, epsilon: Double, as type: PackedType) throws(AllocationError) {
-        let columns = scale.count
+    init(_ x: Tensor, scale: Tensor, shift: Tensor, epsilon: Double, as type: PackedType, on cpu: CPU) throws(AllocationError) {
+        let (columns, isa) = (scale.count, cpu.isa)
         let (source, factor, offset) = unsafe (
             SharedPointer(reading: x.pointer), SharedPointer(reading: scale.pointer), SharedPointer(reading: shift.pointer)
         )
         try unsafe self.init(type, x.count / columns, columns) { range, target, scales, scratch in
             let first = unsafe source.pointer + range.lowerBound * columns
             if type == .rotatedInt8 {
-                unsafe packTurned(range.count, columns, target, scales, scratch) { row, count, turned in
+                unsafe packTurned(isa, range.count, columns, target, scales, scratch) { row, count, turned in
                     unsafe ck_layernorm_modulate(isa, first + row * columns, factor.pointer, offset.pointer, epsilon, turned, count, columns)
                     unsafe ck_rotate_rows(isa, turned, columns, turned, columns, count, columns)
                 }
@@ -87,7 +87,7 @@ struct PackedRows: Sendable {
 
 /// Quantizes rows that `turn` writes to scratch, a tile at a time: it gets the first row and how many.
 private func packTurned(
-    _ rows: Int, _ columns: Int, _ target: UnsafeMutableRawPointer, _ scales: UnsafeMutablePointer<Float>, _ scratch: UnsafeMutableRawPointer,
+    _ isa: CInt, _ rows: Int, _ columns: Int, _ target: UnsafeMutableRawPointer, _ scales: UnsafeMutablePointer<Float>, _ scratch: UnsafeMutableRawPointer,
     _ turn: (_ row: Int, _ count: Int, UnsafeMutableRawPointer) -> Void
 ) {
     for row in stride(from: 0, to: rows, by: PackedRows.tile) {

@@ -9,8 +9,11 @@ package struct WeightLoader: Sendable {
     /// Where linears are taken from that another model has, and kept for others.
     let built: BuiltLayers?
 
-    package init(source: any WeightSource, compute: Compute = .float32, built: BuiltLayers? = nil) {
-        (self.source, self.compute, self.built) = (source, compute, built)
+    /// What the layers are loaded for.
+    let executor: CPU
+
+    package init(source: any WeightSource, on executor: CPU, compute: Compute = .float32, built: BuiltLayers? = nil) {
+        (self.source, self.executor, self.compute, self.built) = (source, executor, compute, built)
     }
 
     /// A weight that computes in float32 whatever it is stored as: norms, biases, tables, depthwise kernels.
@@ -38,7 +41,7 @@ package struct WeightLoader: Sendable {
         let (stored, bias) = (try weight(name + ".weight", [outputs, inputs]), try tensor(name + ".bias", [outputs]))
         let half = outputs / 2
         func part(_ channels: Range<Int>) throws(AllocationError) -> Linear {
-            try Linear(stored, channels, bias: try bias.rows(channels).reshaped([channels.count]), compute: compute)
+            try Linear(stored, channels, bias: try bias.rows(channels).reshaped([channels.count]), compute: compute, on: executor)
         }
         do throws(AllocationError) { return [try part(0..<half), try part(half..<outputs)] } catch { throw .memory(error) }
     }
@@ -59,19 +62,19 @@ package struct WeightLoader: Sendable {
             throw .unreadable(name: name, reason: "expected a scheme that 3x3 convolutions have integer arithmetic for, int8-per-channel, found int8-rotated")
         }
         let bias = bias ? try tensor(name + ".bias", [outputs]) : nil
-        do throws(AllocationError) { return try Convolution(stored, bias: bias, winograd: winograd) } catch { throw .memory(error) }
+        do throws(AllocationError) { return try Convolution(stored, bias: bias, winograd: winograd, on: executor) } catch { throw .memory(error) }
     }
 
     func depthwise(_ name: String, channels: Int, kernel: Int, bias: Bool) throws(WeightError) -> Depthwise {
         let weight = try tensor(name + ".weight", [channels, kernel, kernel])
         let bias = bias ? try tensor(name + ".bias", [channels]) : nil
-        do throws(AllocationError) { return try Depthwise(weight, bias: bias) } catch { throw .memory(error) }
+        do throws(AllocationError) { return try Depthwise(weight, bias: bias, on: executor) } catch { throw .memory(error) }
     }
 
     func norm(_ name: String, _ channels: Int, bias: Bool = false, offset: Double = 0, epsilon: Double) throws(WeightError) -> RMSNorm {
         RMSNorm(
             weight: try tensor(name + ".weight", [channels]), bias: bias ? try tensor(name + ".bias", [channels]) : nil, weightOffset: offset,
-            epsilon: source.deviations.normEpsilon ?? epsilon)
+            epsilon: source.deviations.normEpsilon ?? epsilon, on: executor)
     }
 
     /// The stored weight, of the given shape and a type that can be computed with.
@@ -102,7 +105,7 @@ package struct WeightLoader: Sendable {
     }
 
     private func layer(_ stored: StoredWeight, bias: Tensor?) throws(WeightError) -> Linear {
-        do throws(AllocationError) { return try Linear(stored, bias: bias, compute: compute) } catch { throw .memory(error) }
+        do throws(AllocationError) { return try Linear(stored, bias: bias, compute: compute, on: executor) } catch { throw .memory(error) }
     }
 }
 

@@ -1,4 +1,3 @@
-import CKernels
 import COpenBLAS
 import Tensors
 
@@ -6,8 +5,8 @@ import Tensors
 enum BLAS {
     /// Why the library cannot be used; nil where it can. The first use loads it.
     static let failure: String? = {
-        // OpenBLAS 0.3.21 does not know CPUs newer than itself and would take its AVX2 kernels on them.
-        guard ck_isa_best() == CK_ISA_AVX512 else { return unsafe ob_open(nil).map { unsafe String(cString: $0) } }
+        // A property of the machine and not of an executor, since a process opens the library once. OpenBLAS 0.3.21 does not know CPUs newer than itself and would take its AVX2 kernels on them.
+        guard InstructionSet.best == .avx512 else { return unsafe ob_open(nil).map { unsafe String(cString: $0) } }
         // The module keeps the pointer until the library is open, which is inside this call.
         return unsafe "SKYLAKEX".withCString { name in unsafe ob_open(name).map { unsafe String(cString: $0) } }
     }()

@@ -3,13 +3,15 @@ package import Tensors
 
 /// Keys and values of a prompt in the order in which attention reads them: packed once, they serve every step.
 package struct PackedKeyValues: Sendable {
+    private let cpu: CPU
     let tokens: Int
     let heads: Int
     let headDimension: Int
     private let packed: Buffer
 
     /// - Parameter keyValues: `[tokens, 2 * heads * headDimension]`, all keys before all values; at least one token.
-    package init(_ keyValues: Tensor, heads: Int, headDimension: Int) throws(AllocationError) {
+    package init(_ keyValues: Tensor, heads: Int, headDimension: Int, on cpu: CPU) throws(AllocationError) {
+        self.cpu = cpu
         let width = heads * headDimension
         precondition(keyValues.rows > 0 && keyValues.columns == 2 * width)
         let packed = try Buffer(byteCount: ck_cross_attention_bytes(keyValues.rows, headDimension, heads), zeroed: false)
@@ -28,7 +30,7 @@ package struct PackedKeyValues: Sendable {
     /// The same for equally many rows of queries for each of several prompts, one below the other.
     /// - Precondition: at least one prompt; all are of one model.
     package static func attend(_ queries: Tensor, to prompts: [PackedKeyValues]) throws(AllocationError) -> Tensor {
-        let (heads, headDimension) = (prompts[0].heads, prompts[0].headDimension)
+        let (heads, headDimension, isa) = (prompts[0].heads, prompts[0].headDimension, prompts[0].cpu.isa)
         let (rows, width) = (queries.rows / prompts.count, heads * headDimension)
         precondition(queries.columns == width && rows * prompts.count == queries.rows)
         var output = try Tensor([queries.rows, width], zeroed: false)

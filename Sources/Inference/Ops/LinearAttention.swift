@@ -30,10 +30,12 @@ package enum LinearAttention {
             Layout(heads: heads, headDimension: headDimension, headStride: 3 * headDimension, keyColumn: headDimension, valueColumn: 2 * headDimension)
         }
     }
+}
 
+extension CPU {
     /// Attends over the tokens of `qkv` [tokens, 3 * width], into the columns of `output` from `column` on.
     /// - Parameter maps: so many maps of equally many tokens lie one below the other, each of which attends to itself.
-    package static func apply(_ qkv: Tensor, _ layout: Layout, into output: inout Tensor, column: Int = 0, maps: Int = 1) {
+    package func linearAttention(_ qkv: Tensor, _ layout: LinearAttention.Layout, into output: inout Tensor, column: Int = 0, maps: Int = 1) {
         let width = layout.heads * layout.headDimension
         precondition(qkv.columns == 3 * width && output.rows == qkv.rows && column + width <= output.columns)
         precondition(qkv.rows % maps == 0)

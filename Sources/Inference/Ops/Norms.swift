@@ -1,9 +1,9 @@
 import CKernels
 package import Tensors
 
-/// Layer norm without parameters, then x * (1 + scale) + shift: the DiT's adaptive norm.
-package enum ModulatedLayerNorm {
-    package static func apply(_ x: Tensor, scale: Tensor, shift: Tensor, epsilon: Double) throws(AllocationError) -> Tensor {
+extension CPU {
+    /// Layer norm without parameters, then x * (1 + scale) + shift: the DiT's adaptive norm.
+    package func modulatedLayerNorm(_ x: Tensor, scale: Tensor, shift: Tensor, epsilon: Double) throws(AllocationError) -> Tensor {
         let channels = scale.count
         var result = try Tensor(x.shape, zeroed: false)
         let (source, target) = unsafe (SharedPointer(reading: x.pointer), SharedPointer(result.mutablePointer))
@@ -19,14 +19,15 @@ package enum ModulatedLayerNorm {
 
 /// RMS norm over the channels of a token or pixel, with a weight and in places a bias.
 package struct RMSNorm: Sendable {
+    private let cpu: CPU
     let weight: Tensor
     let bias: Tensor?
     /// What is added to the weight: Gemma stores weight - 1.
     let weightOffset: Double
     let epsilon: Double
 
-    package init(weight: Tensor, bias: Tensor? = nil, weightOffset: Double = 0, epsilon: Double) {
-        (self.weight, self.bias, self.weightOffset, self.epsilon) = (weight, bias, weightOffset, epsilon)
+    package init(weight: Tensor, bias: Tensor? = nil, weightOffset: Double = 0, epsilon: Double, on cpu: CPU) {
+        (self.weight, self.bias, self.weightOffset, self.epsilon, self.cpu) = (weight, bias, weightOffset, epsilon, cpu)
     }
 
     package func callAsFunction(_ x: Tensor) throws(AllocationError) -> Tensor {
@@ -42,7 +43,7 @@ package struct RMSNorm: Sendable {
     }
 
     private func apply(_ x: UnsafePointer<Float>, to y: UnsafeMutablePointer<Float>, rows: Int, stride: Int) {
-        let channels = weight.count
+        let (channels, isa) = (weight.count, cpu.isa)
         let (source, target, factor) = unsafe (SharedPointer(reading: x), SharedPointer(y), SharedPointer(reading: weight.pointer))
         let offset = unsafe bias.map { unsafe SharedPointer(reading: $0.pointer) }
         Parallel.forEach(rows, grain: 4) { range in

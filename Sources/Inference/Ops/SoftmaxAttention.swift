@@ -3,6 +3,7 @@ package import Tensors
 
 /// Softmax attention over several heads, with grouped keys, a soft cap, a causal limit and a sliding window where asked for.
 package struct SoftmaxAttention {
+    private let cpu: CPU
     let heads: Int
     /// Divides `heads`: each serves the same number of consecutive query heads.
     let keyValueHeads: Int
@@ -16,11 +17,12 @@ package struct SoftmaxAttention {
     let window: Int?
 
     package init(
-        heads: Int, keyValueHeads: Int, headDimension: Int, scale: Double, softCap: Double? = nil, causal: Bool = false, window: Int? = nil
+        heads: Int, keyValueHeads: Int, headDimension: Int, scale: Double, softCap: Double? = nil, causal: Bool = false, window: Int? = nil, on cpu: CPU
     ) {
         precondition(heads % keyValueHeads == 0)
         (self.heads, self.keyValueHeads, self.headDimension, self.scale) = (heads, keyValueHeads, headDimension, scale)
         (self.softCap, self.causal, self.window) = (softCap, causal, window)
+        self.cpu = cpu
     }
 
     /// Columns of a matrix, from `column` on, one head after the other.
@@ -60,10 +62,10 @@ package struct SoftmaxAttention {
                         queries.pointer + start * queries.stride + own, lda: queries.stride, keys.pointer + shared, ldb: keys.stride, transposed: true,
                         into: scores, ldc: columns, m: count, n: columns, k: headDimension, threads: 1)
                     if softCap == nil && !causal {
-                        unsafe ck_softmax_rows_f32(isa, scores, columns, count, columns, scale)
+                        unsafe ck_softmax_rows_f32(cpu.isa, scores, columns, count, columns, scale)
                     } else {
                         unsafe ck_softmax_rows(
-                            isa, scores, columns, count, columns, scale, softCap ?? 0, causal ? firstRow + start : -1, window ?? 0)
+                            cpu.isa, scores, columns, count, columns, scale, softCap ?? 0, causal ? firstRow + start : -1, window ?? 0)
                     }
                     unsafe BLAS.multiply(
                         scores, lda: columns, values.pointer + shared, ldb: values.stride, transposed: false, into: out.pointer + start * width + own,

@@ -43,7 +43,7 @@ struct FrameEncoder: Sendable {
             // The low bytes wait behind the most that the high ones can become.
             let room = Zstd.bound(half)
             let low = unsafe UnsafeMutableRawBufferPointer(rebasing: stored.mutableBytes[room..<room + half])
-            unsafe ck_split16(ck_isa_best(), content.baseAddress, high.mutableBytes.baseAddress, low.baseAddress, half)
+            unsafe ck_split16(InstructionSet.forConversions.rawValue, content.baseAddress, high.mutableBytes.baseAddress, low.baseAddress, half)
             let target = unsafe UnsafeMutableRawBufferPointer(rebasing: stored.mutableBytes[..<room])
             let compressed = unsafe try compressor.compress(UnsafeRawBufferPointer(rebasing: high.bytes[..<half]), kind, into: target)
             count = compressed + half
@@ -82,7 +82,7 @@ struct FrameDecoder: Sendable {
             guard compressed > 0 else { return FrameProblem("more than \(half) stored bytes", "\(stored.count)") }
             let high = unsafe UnsafeMutableRawBufferPointer(rebasing: high.mutableBytes[..<half])
             if let problem = unsafe Zstd.decompress(UnsafeRawBufferPointer(rebasing: stored[..<compressed]), into: high, decompressor) { return problem }
-            unsafe ck_merge16(ck_isa_best(), high.baseAddress, stored.baseAddress! + compressed, target.baseAddress, half)
+            unsafe ck_merge16(InstructionSet.forConversions.rawValue, high.baseAddress, stored.baseAddress! + compressed, target.baseAddress, half)
             return nil
         }
     }

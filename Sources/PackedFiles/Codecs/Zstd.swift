@@ -108,7 +108,8 @@ struct FrameProblem: Error, Sendable, Equatable {
     }
 
     @unsafe private func code(_ source: UnsafeRawBufferPointer, into target: UnsafeMutableRawBufferPointer) throws(AllocationError) -> Int {
-        let count = unsafe ck_huffman_frame(ck_isa_best(), source.baseAddress, source.count, target.baseAddress, scratch.mutableBytes.baseAddress)
+        let count = unsafe ck_huffman_frame(
+            InstructionSet.forConversions.rawValue, source.baseAddress, source.count, target.baseAddress, scratch.mutableBytes.baseAddress)
         return count > 0 ? count : unsafe try run(source, .weights, into: target)
     }
 

@@ -26,7 +26,7 @@ extension SchemeDefinition {
     static func narrow(
         _ values: Tensor, into plane: EncodedTensor, at row: Int, _ scheme: Scheme, limit: String, _ subject: SchemeSubject
     ) throws(PackedFileError) -> [RowDistance] {
-        let isa = ck_isa_best()
+        let isa = InstructionSet.forConversions.rawValue
         let count = values.count
         let codes = unsafe plane.buffer.mutableBytes.baseAddress! + row * values.columns * MemoryLayout<UInt16>.stride
         var back: Tensor

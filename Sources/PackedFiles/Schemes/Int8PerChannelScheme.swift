@@ -13,7 +13,7 @@ enum Int8PerChannelScheme: SchemeDefinition {
     }
 
     static func encode(_ values: Tensor, into planes: [EncodedTensor], at row: Int, _ subject: SchemeSubject) throws(PackedFileError) -> [RowDistance] {
-        let isa = ck_isa_best()
+        let isa = InstructionSet.forConversions.rawValue
         let nonfinite = unsafe ck_find_nonfinite(isa, CK_F32, values.pointer, values.count)
         guard nonfinite == values.count else { throw subject.nonfinite(nonfinite, values.span[nonfinite]) }
         let codes = unsafe planes[0].buffer.mutableBytes.baseAddress! + row * values.columns
@@ -30,7 +30,7 @@ enum Int8PerChannelScheme: SchemeDefinition {
         let scales = unsafe planes[1].buffer.mutableBytes.baseAddress! + row * MemoryLayout<Float>.stride
         var done = 0
         let distances = unsafe RowDistance.rows(count) { sums in
-            done = unsafe ck_quantize_rows_bf16_s8_distance(ck_isa_best(), rows.bytes.baseAddress, codes, scales, sums, count, columns)
+            done = unsafe ck_quantize_rows_bf16_s8_distance(InstructionSet.forConversions.rawValue, rows.bytes.baseAddress, codes, scales, sums, count, columns)
         }
         return done == count ? distances : nil
     }
@@ -40,11 +40,11 @@ enum Int8PerChannelScheme: SchemeDefinition {
         let columns = shape.columns
         let values = planes[0]
         let scales = planes[1]
-        let out = unsafe SharedPointer(result.mutablePointer)
+        let (out, isa) = unsafe (SharedPointer(result.mutablePointer), InstructionSet.forConversions.rawValue)
         Parallel.forEach(shape.rows) { rows in
             let start = rows.lowerBound
             let from = unsafe (values.bytes.baseAddress! + start * columns, scales.bytes.baseAddress! + start * MemoryLayout<Float>.stride)
-            unsafe ck_dequantize_rows_s8(ck_isa_best(), from.0, from.1, out.pointer + start * columns, columns, rows.count, columns)
+            unsafe ck_dequantize_rows_s8(isa, from.0, from.1, out.pointer + start * columns, columns, rows.count, columns)
         }
         return result
     }

@@ -16,7 +16,7 @@ enum Int8RotatedScheme: SchemeDefinition {
     static func planes(for shape: Shape) -> [PlaneSpecification] { Int8PerChannelScheme.planes(for: shape) }
 
     static func encode(_ values: Tensor, into planes: [EncodedTensor], at row: Int, _ subject: SchemeSubject) throws(PackedFileError) -> [RowDistance] {
-        let isa = ck_isa_best()
+        let isa = InstructionSet.forConversions.rawValue
         let nonfinite = unsafe ck_find_nonfinite(isa, CK_F32, values.pointer, values.count)
         guard nonfinite == values.count else { throw subject.nonfinite(nonfinite, values.span[nonfinite]) }
         var turned: Tensor
@@ -38,7 +38,7 @@ enum Int8RotatedScheme: SchemeDefinition {
     static func basis(of values: Tensor) throws(AllocationError) -> Tensor {
         var result = try Tensor(values.shape, zeroed: false)
         let columns = values.columns
-        unsafe ck_rotate_rows(ck_isa_best(), values.pointer, columns, result.mutablePointer, columns, values.rows, columns)
+        unsafe ck_rotate_rows(InstructionSet.forConversions.rawValue, values.pointer, columns, result.mutablePointer, columns, values.rows, columns)
         return result
     }
 
@@ -48,7 +48,7 @@ enum Int8RotatedScheme: SchemeDefinition {
         let out = unsafe SharedPointer(result.mutablePointer)
         Parallel.forEach(rows) { range in
             let first = unsafe out.pointer + range.lowerBound * columns
-            unsafe ck_rotate_rows(ck_isa_best(), first, columns, first, columns, range.count, columns)
+            unsafe ck_rotate_rows(InstructionSet.forConversions.rawValue, first, columns, first, columns, range.count, columns)
         }
         return result
     }

@@ -30,7 +30,9 @@ package struct RowDistance: Sendable, Equatable {
 
     /// The distance of each row of two tensors of one shape. Values whose source is no finite number count for nothing.
     static func rows(decoded: Tensor, source: Tensor) -> [RowDistance] {
-        unsafe rows(source.rows) { unsafe ck_distance_rows(ck_isa_best(), decoded.pointer, source.pointer, $0, source.rows, source.columns) }
+        unsafe rows(source.rows) {
+            unsafe ck_distance_rows(InstructionSet.forConversions.rawValue, decoded.pointer, source.pointer, $0, source.rows, source.columns)
+        }
     }
 
     /// Rows that a kernel fills as f64 `[count, 3]`.

@@ -49,7 +49,7 @@ struct ValueCensus {
         _ bytes: UnsafeRawBufferPointer, _ kernelType: Int32, _ type: Element.Type, _ breaks: (Element) -> Bool
     ) {
         let count = bytes.count / MemoryLayout<Element>.stride
-        if unsafe ck_find_nonfinite(ck_isa_best(), kernelType, bytes.baseAddress, count) == count {
+        if unsafe ck_find_nonfinite(InstructionSet.forConversions.rawValue, kernelType, bytes.baseAddress, count) == count {
             position += count
         } else {
             unsafe self.count(bytes, type, breaks)

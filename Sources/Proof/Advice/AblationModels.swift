@@ -6,6 +6,7 @@ import Tensors
 
 /// The models that an ablation runs: the checkpoint's, the file's, and all between them.
 struct AblationModels {
+    let executor: CPU
     let configuration: SanaSprintConfiguration
     let packed: PackedWeights
     /// The checkpoint's weights in float32, with the file's fusions, so that layers can be exchanged.
@@ -13,7 +14,7 @@ struct AblationModels {
 
     var exact: ModelParts { parts(fused) }
     var layers: Int { configuration.transformer.layers }
-    func parts(_ weights: any WeightSource) -> ModelParts { ModelParts(configuration, from: weights) }
+    func parts(_ weights: any WeightSource) -> ModelParts { ModelParts(configuration, from: weights, on: executor) }
 
     /// The file's weights with some layers as a rule for 16 bits would keep them.
     func keeping(_ entries: [TensorEntry]) -> KeptWeights {
@@ -79,7 +80,7 @@ struct AblationModels {
 
     /// The pictures of latents, `[imageChannels, height, width]`.
     func pictures(_ vae: AutoencoderConfiguration, _ weights: any WeightSource, _ latents: [Tensor]) throws(InferenceError) -> [Tensor] {
-        try AutoencoderDecoder(vae, from: weights).decode(latents)
+        try AutoencoderDecoder(vae, from: weights, on: executor).decode(latents)
     }
 
     /// ||other - reference||² / ||reference||².

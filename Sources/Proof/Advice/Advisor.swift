@@ -1,6 +1,6 @@
 package import Checkpoints
 import Conversion
-import Inference
+package import Inference
 package import PackedFiles
 package import Parity
 import Tensors
@@ -46,7 +46,7 @@ package struct Advisor {
     package private(set) var advice: [Advice] = []
 
     package init(
-        _ file: PackedFile, _ checkpoint: Checkpoint, _ options: Options = Options(), progress: (String) -> Void = { _ in }
+        _ file: PackedFile, _ checkpoint: Checkpoint, on executor: CPU, _ options: Options = Options(), progress: (String) -> Void = { _ in }
     ) throws(ProofError) {
         let fused: CheckpointWeights
         do throws(ConversionError) {
@@ -56,8 +56,8 @@ package struct Advisor {
         } catch { throw .conversion(error) }
         do throws(InferenceError) {
             let packed = try InferenceError.loading { () throws(WeightError) in try PackedWeights(file) }
-            let pipeline = try SanaSprintPipeline(weights: packed)
-            let models = AblationModels(configuration: pipeline.configuration, packed: packed, fused: fused)
+            let pipeline = try SanaSprintPipeline(weights: packed, on: executor)
+            let models = AblationModels(executor: executor, configuration: pipeline.configuration, packed: packed, fused: fused)
             func candidates(_ component: Component) -> [TensorEntry] {
                 file.directory.tensors.filter { $0.component == component.rawValue && $0.isQuantized }
             }

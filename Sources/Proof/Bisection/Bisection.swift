@@ -19,10 +19,10 @@ package struct Bisection {
     ///   - reference: a trace that is right, for what the other one does not say and to see what the weights alone cost.
     ///   - weights: those of the model that both traces are of.
     package init(
-        reference: TraceFile, other: TraceFile, weights: any WeightSource, progress: (String) -> Void = { _ in }
+        reference: TraceFile, other: TraceFile, weights: any WeightSource, on executor: CPU, progress: (String) -> Void = { _ in }
     ) throws(ProofError) {
         do {
-            let search = try Search(reference: reference, other: other, weights: weights)
+            let search = try Search(reference: reference, other: other, weights: weights, on: executor)
             let (results, findings) = try search.run(progress)
             let note = "Each step computed by this program from what the other engine's own step was fed: an error cannot travel, the step that is wrong shows."
             series = ProbeSeries(title: "Step by step", note: note, results: results, isForced: true)
@@ -39,24 +39,27 @@ private struct Search {
     let reference: TraceFile
     let other: TraceFile
     let weights: any WeightSource
+    let executor: CPU
     let configuration: SanaSprintConfiguration
     let gates: StepGates
 
-    init(reference: TraceFile, other: TraceFile, weights: any WeightSource) throws {
+    init(reference: TraceFile, other: TraceFile, weights: any WeightSource, on executor: CPU) throws {
         self.reference = reference
         self.other = other
         self.weights = weights
-        configuration = try SanaSprintPipeline(weights: weights).configuration
+        self.executor = executor
+        configuration = try SanaSprintPipeline(weights: weights, on: executor).configuration
         gates = StepGates(arithmetic: max(reference.arithmetic, other.arithmetic), weights: TraceWeights.coarser(reference.weights, other.weights))
     }
 
     private func probes(of trace: TraceFile, _ suspicion: Suspicion? = nil) throws -> ProbeRun {
         var source = weights
         if let suspicion { source = VariantWeights(source: weights, suspicion: suspicion) }
-        let configuration = suspicion.map { $0.configuration.isEmpty } ?? true ? self.configuration : try SanaSprintPipeline(weights: source).configuration
+        let configuration =
+            suspicion.map { $0.configuration.isEmpty } ?? true ? self.configuration : try SanaSprintPipeline(weights: source, on: executor).configuration
         let values = TraceValues(file: trace, fallback: trace.path == reference.path ? nil : reference)
         return ProbeRun(
-            parts: ModelParts(configuration, from: source), values: values, honest: ModelParts(self.configuration, from: weights),
+            parts: ModelParts(configuration, from: source, on: executor), values: values, honest: ModelParts(self.configuration, from: weights, on: executor),
             slip: suspicion?.slip ?? .none)
     }
 

@@ -1,6 +1,6 @@
 package import Checkpoints
 import Conversion
-import Inference
+package import Inference
 package import PackedFiles
 import Parity
 import StrictJSON
@@ -13,19 +13,21 @@ extension Certificate {
     ///   - file: made from the checkpoint; its content is complete.
     ///   - progress: is told how many of all steps have begun.
     package static func make(
-        of file: PackedFile, from checkpoint: Checkpoint, tool: String, progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
+        of file: PackedFile, from checkpoint: Checkpoint, on executor: CPU, tool: String, progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
     ) throws(ProofError) -> Certificate {
-        do { return try made(file, checkpoint, tool, progress) } catch let error as ProofError { throw error } catch let error as InferenceError {
+        do { return try made(file, checkpoint, executor, tool, progress) } catch let error as ProofError { throw error } catch let error as InferenceError {
             throw .inference(error)
         } catch let error as ConversionError { throw .conversion(error) } catch let error as AllocationError { throw .memory(error) } catch {
             throw .certificate("\(error)")
         }
     }
 
-    private static func made(_ file: PackedFile, _ checkpoint: Checkpoint, _ tool: String, _ progress: (Int, Int) -> Void) throws -> Certificate {
+    private static func made(_ file: PackedFile, _ checkpoint: Checkpoint, _ executor: CPU, _ tool: String, _ progress: (Int, Int) -> Void) throws
+        -> Certificate
+    {
         let weights = try PackedWeights(file)
         let values = CertificateValues()
-        let exact = try SanaSprintPipeline(weights: CheckpointWeights(checkpoint, fusions: .lossless, components: selection(file)))
+        let exact = try SanaSprintPipeline(weights: CheckpointWeights(checkpoint, fusions: .lossless, components: selection(file)), on: executor)
         let inputs = try CertificateInputs(
             exact, hasTokenizer: file.directory.components.contains { $0.name == Component.tokenizer.rawValue }, frozen: weights.frozenSchedule, into: values)
         let total = 3 * CertificateWalk.steps(exact)
@@ -39,14 +41,15 @@ extension Certificate {
         var limits: [ExactString: Double] = [:]
         let noisy = PerturbedWeights(
             try CheckpointWeights(checkpoint, fusions: Fusions(names: file.directory.fusions), components: selection(file)), like: file)
-        try CertificateWalk(pipeline: SanaSprintPipeline(weights: noisy), inputs: inputs, values: values, draws: { _ in 0 }) { name, outputs in
+        try CertificateWalk(pipeline: SanaSprintPipeline(weights: noisy, on: executor), inputs: inputs, values: values, draws: { _ in 0 }) { name, outputs in
             guard let expected = values[name] else { return }
             limits[ExactString(name)] = HonestGate.limit(predicted: Metrics(reference: expected, other: outputs[0]))
         }.run(advance)
 
         var probes: [Probe] = []
         var outputs: [ExactString: Tensor] = [:]
-        try CertificateWalk(pipeline: SanaSprintPipeline(weights: weights), inputs: inputs, values: values, draws: { draws($0, file) }) { name, found in
+        try CertificateWalk(pipeline: SanaSprintPipeline(weights: weights, on: executor), inputs: inputs, values: values, draws: { draws($0, file) }) {
+            name, found in
             outputs[ExactString(name)] = found[0]
             let spread = found.dropFirst().map { Metrics(reference: found[0], other: $0).relativeL2 }.max() ?? 0
             probes.append(
@@ -57,7 +60,7 @@ extension Certificate {
         let judged = CertificateJudgement(probes, values, outputs)
         return Certificate(
             contentHash: file.contentHash, tool: tool, inputs: inputs, values: values, probes: probes,
-            rungs: try AccumulatorRung(file).outcome.rungs + judged.rungs)
+            rungs: try AccumulatorRung(file, on: executor).outcome.rungs + judged.rungs)
     }
 
     /// Computes the checkpoint's own values, each step from the values of the steps before.

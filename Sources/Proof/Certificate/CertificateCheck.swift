@@ -10,10 +10,12 @@ import Tensors
 struct CertificateCheck {
     private(set) var outcome = Outcome()
     private(set) var series: [ProbeSeries] = []
+    private let executor: CPU
     /// One sentence about what could be proved; nil where the file has no certificate.
     private(set) var summary: String?
 
-    init(_ file: PackedFile, _ checkpoint: Checkpoint?, progress: (String) -> Void) throws(ProofError) {
+    init(_ file: PackedFile, _ checkpoint: Checkpoint?, on executor: CPU, progress: (String) -> Void) throws(ProofError) {
+        self.executor = executor
         do { try run(file, checkpoint, progress) } catch let error as Certificate.Damaged {
             fail(error.name, "content", "a certificate as Formats/certificate.md describes it", error.reason)
         } catch let error as CertificateValues.Unusable {
@@ -45,14 +47,14 @@ struct CertificateCheck {
                     subject: Certificate.indexName, what: "content hash", expected: file.contentHash, found: certificate.contentHash,
                     hint: "it was made for another content: weights, configuration or tokenizer were changed since"))
         }
-        let pipeline = try SanaSprintPipeline(weights: PackedWeights(file))
+        let pipeline = try SanaSprintPipeline(weights: PackedWeights(file), on: executor)
         try checkTokens(certificate, pipeline, file)
         var outputs: [ExactString: Tensor] = [:]
         try CertificateWalk(pipeline: pipeline, inputs: certificate.inputs, values: certificate.values, draws: { _ in 0 }) {
             outputs[ExactString($0)] = $1[0]
         }.run(progress)
         let judged = CertificateJudgement(certificate.probes, certificate.values, outputs)
-        let accumulators = try AccumulatorRung(file).outcome
+        let accumulators = try AccumulatorRung(file, on: executor).outcome
         let rungs = accumulators.rungs + judged.rungs
         // With a checkpoint the ladder has these rungs.
         if checkpoint == nil { (outcome.findings, outcome.rungs) = (outcome.findings + accumulators.findings, accumulators.rungs) }
@@ -81,7 +83,7 @@ struct CertificateCheck {
         var measured = Measurements(limit: HonestGate.floor)
         // From the stored values on, so that a forged one shows in its own step and in no other.
         try CertificateWalk(
-            pipeline: SanaSprintPipeline(weights: weights), inputs: certificate.inputs, values: certificate.values, draws: { _ in 0 }
+            pipeline: SanaSprintPipeline(weights: weights, on: executor), inputs: certificate.inputs, values: certificate.values, draws: { _ in 0 }
         ) { name, outputs in
             guard let stored = certificate.values[name], stored.shape == outputs[0].shape else { return }
             measured.add(name, Metrics(reference: outputs[0], other: stored))

@@ -13,10 +13,10 @@ struct PrefixCacheCheck {
     private static let gate = 1e-5
 
     /// Computes it anew where the file has one.
-    init(_ file: PackedFile) throws(ProofError) {
+    init(_ file: PackedFile, on executor: CPU) throws(ProofError) {
         guard file.attachments.contains(where: { $0.name.hasPrefix(PromptPrefix.folder) }) else { return }
         let expected: [PrefixCache.Attachment]
-        do throws(InferenceError) { expected = try PrefixCache.attachments(of: file) } catch {
+        do throws(InferenceError) { expected = try PrefixCache.attachments(of: file, on: executor) } catch {
             if let failure = ProofError(machine: error) { throw failure }
             outcome.findings = [Finding(subject: PromptPrefix.folder, what: "computed again", expected: "the attachments", found: "\(error)")]
             outcome.add("P6", Self.claim, held: 0, of: 1, unit: "attachments", reason: "computed again")

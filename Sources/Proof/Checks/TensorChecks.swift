@@ -1,5 +1,6 @@
 import Checkpoints
 import Conversion
+import Inference
 import PackedFiles
 import Parity
 import StrictJSON
@@ -13,9 +14,9 @@ struct TensorChecks {
     private var worstShare = 0.0
     private var errors: [(name: String, scheme: String, error: QuantizationError)] = []
 
-    init(_ file: PackedFile, _ checkpoint: Checkpoint, progress: (_ tensor: String, _ done: Int, _ total: Int) -> Void) throws(ProofError) {
+    init(_ file: PackedFile, _ checkpoint: Checkpoint, on executor: CPU, progress: (_ tensor: String, _ done: Int, _ total: Int) -> Void) throws(ProofError) {
         let rederivation: Rederivation
-        do throws(ConversionError) { rederivation = try Rederivation(file, checkpoint) } catch {
+        do throws(ConversionError) { rederivation = try Rederivation(file, checkpoint, on: executor) } catch {
             if let failure = ProofError(machine: error) { throw failure }
             outcome.findings = [
                 Finding(

@@ -7,11 +7,13 @@ import Tensors
 /// weights of this file.
 struct AccumulatorRung: LadderRung {
     private(set) var outcome = Outcome()
+    private let executor: CPU
     /// Output channels of each weight that are multiplied.
     private static let mostOutputs = 512
     private static let mostConvolutionOutputs = 48
 
-    init(_ file: PackedFile) throws {
+    init(_ file: PackedFile, on executor: CPU) throws {
+        self.executor = executor
         var shapes: Set<[Int]> = []
         var (linears, convolutions) = (Tally(), Tally())
         for entry in file.directory.tensors where entry.planes[0].dtype == .i8 && [2, 4].contains(entry.shape.rank) {
@@ -64,7 +66,7 @@ struct AccumulatorRung: LadderRung {
         let weight = try EncodedTensor(dtype: .i8, shape: [outputs, inputs])
         unsafe weight.buffer.mutableBytes.copyBytes(from: codes.map { UInt8(bitPattern: $0) })
         let scales = try Tensor([outputs], (0..<outputs).map { 0.5 + Float($0 % 7) })
-        let linear = try Linear(.int8PerChannel(values: weight, scales: scales, activations: .int8PerToken))
+        let linear = try Linear(.int8PerChannel(values: weight, scales: scales, activations: .int8PerToken), on: executor)
         // Whole numbers of which one is 127: their scale is 1, and quantizing leaves them as they are.
         let activations = (0..<tokens * inputs).map { index in
             let (token, input) = (index / inputs, index % inputs)
@@ -94,7 +96,7 @@ struct AccumulatorRung: LadderRung {
         unsafe weight.buffer.mutableBytes.copyBytes(from: codes.map { UInt8(bitPattern: $0) })
         let plain = PlainConvolution(codes: codes, scales: (0..<outputs).map { 0.5 + Float($0 % 7) }, inputs: inputs)
         let convolution = try Convolution(
-            .int8PerChannel(values: weight, scales: try Tensor([outputs], plain.scales), activations: .int8PerToken))
+            .int8PerChannel(values: weight, scales: try Tensor([outputs], plain.scales), activations: .int8PerToken), on: executor)
         let image = PlainConvolution.Image(height: 3, width: 2, channels: inputs)
         let map = try Tensor([image.height, image.width, inputs], image.values)
         for (sampling, what) in [(Convolution.Sampling.same, "plain"), (.stride2, "stride 2"), (.upsampled, "doubled")] {

@@ -10,11 +10,11 @@ struct FusionRung: LadderRung {
     /// - Parameter variants: the checkpoint's weights with fusions, by what was done to them.
     init(_ inputs: LayerInputs, variants: [(name: String, weights: CheckpointWeights)]) throws {
         var measured = Measurements(limit: 1e-5)
-        let plain = ModelParts(inputs.configuration, from: inputs.plain)
+        let plain = ModelParts(inputs.configuration, from: inputs.plain, on: inputs.executor)
         try inputs.forEach { name, run in
             let expected = EncodedTensor(try run(plain))
             for variant in variants {
-                let found = try run(ModelParts(inputs.configuration, from: variant.weights))
+                let found = try run(ModelParts(inputs.configuration, from: variant.weights, on: inputs.executor))
                 measured.add("\(name), \(variant.name)", Metrics(reference: expected, other: EncodedTensor(found)))
             }
         }

@@ -15,12 +15,12 @@ struct Ladder {
     private let checkpoint: Checkpoint
     private let components: ComponentSelection
 
-    init(_ file: PackedFile, _ checkpoint: Checkpoint, progress: (String) -> Void) throws(ProofError) {
+    init(_ file: PackedFile, _ checkpoint: Checkpoint, on executor: CPU, progress: (String) -> Void) throws(ProofError) {
         self.file = file
         self.checkpoint = checkpoint
         components = .listed(file.directory.components.compactMap { Component(rawValue: $0.name) })
         do {
-            try climb(progress)
+            try climb(on: executor, progress)
         } catch let error as InferenceError {
             if let failure = ProofError(machine: error) { throw failure }
             fail("\(error)")
@@ -32,7 +32,7 @@ struct Ladder {
         } catch { fail("\(error)") }
     }
 
-    private mutating func climb(_ progress: (String) -> Void) throws {
+    private mutating func climb(on executor: CPU, _ progress: (String) -> Void) throws {
         let plain = try CheckpointWeights(checkpoint, fusions: [], components: components)
         let fused = try CheckpointWeights(checkpoint, fusions: .lossless, components: components)
         progress("places of elements")
@@ -42,12 +42,12 @@ struct Ladder {
         progress("the quantizer")
         try outcome.take(QuantizerRung(file, try CheckpointWeights(checkpoint, fusions: Fusions(names: file.directory.fusions), components: components)))
         progress("integer accumulators")
-        try outcome.take(AccumulatorRung(file))
-        let configuration = try SanaSprintPipeline(weights: plain).configuration
+        try outcome.take(AccumulatorRung(file, on: executor))
+        let configuration = try SanaSprintPipeline(weights: plain, on: executor).configuration
         progress("single operations in float64")
-        try outcome.take(OperatorRung(configuration, plain, seed: 1))
+        try outcome.take(OperatorRung(configuration, plain, seed: 1, on: executor))
         progress("layers in float64")
-        let layers = try LayerInputs(configuration, plain)
+        let layers = try LayerInputs(configuration, plain, on: executor)
         try outcome.take(LayerRung(layers, runtime: fused))
         progress("fusions on and off")
         var folding = Fusions.lossless

@@ -6,6 +6,7 @@ import Tensors
 /// Inputs such as layers get in the model: noise, a time and made-up features of a prompt through the model's own first steps.
 struct LayerInputs {
     let configuration: SanaSprintConfiguration
+    let executor: CPU
     /// The checkpoint's weights without any fusion.
     let plain: CheckpointWeights
     let tokens: Tensor?
@@ -15,11 +16,12 @@ struct LayerInputs {
     /// Side of the token grid and of the maps.
     static let side = 3
 
-    init(_ configuration: SanaSprintConfiguration, _ plain: CheckpointWeights) throws {
+    init(_ configuration: SanaSprintConfiguration, _ plain: CheckpointWeights, on executor: CPU) throws {
+        self.executor = executor
         self.configuration = configuration
         self.plain = plain
         var numbers = TestNumbers(seed: 2)
-        let parts = ModelParts(configuration, from: plain)
+        let parts = ModelParts(configuration, from: plain, on: executor)
         let c = configuration.transformer
         if plain.contains("dit.patch.weight") {
             tokens = try parts.patchEmbedding(try numbers.tensor([c.channels, Self.side * c.patch, Self.side * c.patch]))

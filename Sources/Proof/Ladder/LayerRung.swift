@@ -13,7 +13,7 @@ struct LayerRung: LadderRung {
     init(_ inputs: LayerInputs, runtime: CheckpointWeights) throws {
         var measured = Measurements(limit: 1e-5)
         let (configuration, source) = (inputs.configuration, inputs.plain)
-        let parts = ModelParts(configuration, from: runtime)
+        let parts = ModelParts(configuration, from: runtime, on: inputs.executor)
         let side = LayerInputs.side
         if let tokens = inputs.tokens, let modulation = inputs.modulation, let caption = inputs.caption {
             let (vector, prompt) = (modulation.elements.map(Double.init), Matrix64(caption))

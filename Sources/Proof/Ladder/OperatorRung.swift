@@ -8,8 +8,10 @@ struct OperatorRung: LadderRung {
     private(set) var outcome = Outcome()
     private var measured = Measurements(limit: 1e-6)
     private var numbers: TestNumbers
+    private let executor: CPU
 
-    init(_ configuration: SanaSprintConfiguration, _ source: any WeightSource, seed: UInt64) throws {
+    init(_ configuration: SanaSprintConfiguration, _ source: any WeightSource, seed: UInt64, on executor: CPU) throws {
+        self.executor = executor
         numbers = TestNumbers(seed: seed)
         if source.contains("dit.patch.weight") { try transformer(configuration.transformer, Weights64(source: source)) }
         try elementwise()
@@ -25,14 +27,15 @@ struct OperatorRung: LadderRung {
         let weight = try w.tensor(name + "ff.in.weight")
         let rows = min(weight.rows, 1024)
         let part = try weight.rows(0..<rows)
-        measured.add("linear, float32", expected: Matrix64(x).times(Matrix64(part)), found: try Linear(.plain(EncodedTensor(part)))(x))
+        measured.add("linear, float32", expected: Matrix64(x).times(Matrix64(part)), found: try Linear(.plain(EncodedTensor(part)), on: executor)(x))
         for dtype in [DType.bf16, .f16] {
             let narrow = try part.narrowed(to: dtype)
-            measured.add("linear, \(dtype.rawValue)", expected: Matrix64(x).times(Matrix64(try narrow.widened())), found: try Linear(.plain(narrow))(x))
+            measured.add(
+                "linear, \(dtype.rawValue)", expected: Matrix64(x).times(Matrix64(try narrow.widened())), found: try Linear(.plain(narrow), on: executor)(x))
         }
         let planes = try Scheme.int8PerChannel.encode(part, subject: name)
         let decoded = try Scheme.int8PerChannel.decode(planes, shape: part.shape)
-        let weights = try Linear(.int8PerChannel(values: planes[0], scales: try planes[1].widened(), activations: .float))
+        let weights = try Linear(.int8PerChannel(values: planes[0], scales: try planes[1].widened(), activations: .float), on: executor)
         measured.add("linear, int8 weights", expected: Matrix64(x).times(Matrix64(decoded)), found: try weights(x))
 
         let kernel = try w.tensor(name + "ff.depth.weight")
@@ -41,24 +44,26 @@ struct OperatorRung: LadderRung {
         let map = try numbers.tensor([5, 7, channels])
         let flat = Matrix64(map.reshaped([35, channels]))
         measured.add(
-            "depthwise 3x3", expected: Formulas64.depthwise(flat, Matrix64(taps), bias: nil, height: 5, width: 7), found: try Depthwise(taps, bias: nil)(map))
+            "depthwise 3x3", expected: Formulas64.depthwise(flat, Matrix64(taps), bias: nil, height: 5, width: 7),
+            found: try Depthwise(taps, bias: nil, on: executor)(map))
 
         let vector = try numbers.tensor([c.width])
-        let norm = RMSNorm(weight: vector, epsilon: 1e-5)
+        let norm = RMSNorm(weight: vector, epsilon: 1e-5, on: executor)
         measured.add("RMS norm", expected: Formulas64.rmsNorm(Matrix64(x), vector.elements.map(Double.init), epsilon: 1e-5), found: try norm(x))
         let (scale, shift) = (try numbers.tensor([c.width]), try numbers.tensor([c.width]))
         let expected = Formulas64.modulatedLayerNorm(
             Matrix64(x), scale: scale.elements.map(Double.init), shift: shift.elements.map(Double.init), epsilon: c.normEpsilon)
-        measured.add("modulated layer norm", expected: expected, found: try ModulatedLayerNorm.apply(x, scale: scale, shift: shift, epsilon: c.normEpsilon))
+        measured.add("modulated layer norm", expected: expected, found: try executor.modulatedLayerNorm(x, scale: scale, shift: shift, epsilon: c.normEpsilon))
     }
 
     private mutating func elementwise() throws {
         var x = try numbers.tensor([13, 66])
         let matrix = Matrix64(x)
-        measured.add("GLU with SiLU", expected: matrix.slice(0..<33).combined(matrix.slice(33..<66)) { $0 * Formulas64.silu($1) }, found: try GatedUnit.silu(x))
         measured.add(
-            "GLU with GELU", expected: matrix.slice(0..<33).combined(matrix.slice(33..<66)) { Formulas64.geluTanh($0) * $1 }, found: try GatedUnit.gelu(x))
-        Activation.silu.apply(&x)
+            "GLU with SiLU", expected: matrix.slice(0..<33).combined(matrix.slice(33..<66)) { $0 * Formulas64.silu($1) }, found: try executor.siluGated(x))
+        measured.add(
+            "GLU with GELU", expected: matrix.slice(0..<33).combined(matrix.slice(33..<66)) { Formulas64.geluTanh($0) * $1 }, found: try executor.geluGated(x))
+        executor.apply(.silu, to: &x)
         measured.add("SiLU", expected: matrix.map(Formulas64.silu), found: x)
         let angle = 0.731
         let waves = try Sinusoid.embed(angle, channels: 66)
@@ -76,7 +81,7 @@ struct OperatorRung: LadderRung {
         let joined = try numbers.tensor([tokens, 3 * width])
         let matrix = Matrix64(joined)
         var linear = try Tensor([tokens, width])
-        LinearAttention.apply(joined, .blocks(heads: heads, headDimension: dimension), into: &linear)
+        executor.linearAttention(joined, .blocks(heads: heads, headDimension: dimension), into: &linear)
         measured.add(
             "linear attention",
             expected: Formulas64.heads(heads, dimension, rows: tokens) { _, c in
@@ -88,7 +93,8 @@ struct OperatorRung: LadderRung {
             as [(String, Double?, Bool, Int?)]
         {
             let softmax = SoftmaxAttention(
-                heads: heads, keyValueHeads: heads, headDimension: dimension, scale: 0.2, softCap: cap, causal: causal, window: window)
+                heads: heads, keyValueHeads: heads, headDimension: dimension, scale: 0.2, softCap: cap, causal: causal, window: window,
+                on: executor)
             let found = try softmax(.init(matrix: joined, column: 0), .init(matrix: joined, column: width), .init(matrix: joined, column: 2 * width))
             let expected = Formulas64.heads(heads, dimension, rows: tokens) { _, c in
                 Formulas64.softmaxAttention(
@@ -105,6 +111,7 @@ struct OperatorRung: LadderRung {
                 Matrix64(queries).slice(c), keyValues.slice(c), keyValues.slice(c.lowerBound + width..<c.upperBound + width),
                 scale: 1 / Double(dimension).squareRoot())
         }
-        measured.add("cross-attention", expected: crossed, found: try PackedKeyValues(prompt, heads: heads, headDimension: dimension).attend(queries))
+        measured.add(
+            "cross-attention", expected: crossed, found: try PackedKeyValues(prompt, heads: heads, headDimension: dimension, on: executor).attend(queries))
     }
 }

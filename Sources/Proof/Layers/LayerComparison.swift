@@ -17,14 +17,16 @@ struct LayerComparison {
     private let file: PackedFile
     private let checkpoint: Checkpoint
     private let options: Verification.Options
+    private let executor: CPU
 
     /// What keeps a part from being run: no defect of the file.
     private struct NotRun: Error { let reason: String }
 
-    init(_ file: PackedFile, _ checkpoint: Checkpoint, _ options: Verification.Options, progress: (String) -> Void) throws(ProofError) {
+    init(_ file: PackedFile, _ checkpoint: Checkpoint, _ options: Verification.Options, on executor: CPU, progress: (String) -> Void) throws(ProofError) {
         self.file = file
         self.checkpoint = checkpoint
         self.options = options
+        self.executor = executor
         do {
             try run(progress)
         } catch let error as ProofError {
@@ -58,11 +60,11 @@ struct LayerComparison {
         guard has(.transformer), has(.vaeDecoder) else { throw NotRun(reason: "the file has no transformer or no autoencoder's decoder") }
         let fusions = Fusions(names: file.directory.fusions)
         let selection = ComponentSelection.listed(file.directory.components.compactMap { Component(rawValue: $0.name) })
-        let exact = try SanaSprintPipeline(weights: CheckpointWeights(checkpoint, fusions: .lossless, components: selection), keepsBlocks: false)
+        let exact = try SanaSprintPipeline(weights: CheckpointWeights(checkpoint, fusions: .lossless, components: selection), on: executor, keepsBlocks: false)
         let perturbedWeights = PerturbedWeights(try CheckpointWeights(checkpoint, fusions: fusions, components: selection), like: file)
-        let perturbed = try SanaSprintPipeline(weights: perturbedWeights, keepsBlocks: false)
+        let perturbed = try SanaSprintPipeline(weights: perturbedWeights, on: executor, keepsBlocks: false)
         let packedWeights = try PackedWeights(file)
-        let packed = try SanaSprintPipeline(weights: packedWeights, keepsBlocks: false)
+        let packed = try SanaSprintPipeline(weights: packedWeights, on: executor, keepsBlocks: false)
 
         progress("the checkpoint's model")
         var request = try request(for: exact, frozen: packedWeights.frozenSchedule)
@@ -76,8 +78,8 @@ struct LayerComparison {
             try run.textEncoder(into: sink)
         }
         if file.directory.tensors.contains(where: { $0.activations == ActivationScheme.int8PerToken.rawValue }) {
-            let floats = try SanaSprintPipeline(weights: FloatActivations(source: packedWeights), keepsBlocks: false)
-            let floatsPerturbed = try SanaSprintPipeline(weights: FloatActivations(source: perturbedWeights), keepsBlocks: false)
+            let floats = try SanaSprintPipeline(weights: FloatActivations(source: packedWeights), on: executor, keepsBlocks: false)
+            let floatsPerturbed = try SanaSprintPipeline(weights: FloatActivations(source: perturbedWeights), on: executor, keepsBlocks: false)
             try force("Transformer, block by block, weights alone", "P7", true, floats, floatsPerturbed, reference, note: Self.weightsAlone) {
                 (run, sink) throws(InferenceError) in
                 try run.transformer(into: sink)

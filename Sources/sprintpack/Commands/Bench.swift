@@ -55,7 +55,7 @@ struct Bench: Verb {
     func execute() throws -> Outcome {
         threadOptions.apply()
         let packed = try PackedFile.open(file)
-        let pipeline = unpack ? nil : try SanaSprintPipeline(weights: PackedWeights(packed), compute: compute)
+        let pipeline = unpack ? nil : try SanaSprintPipeline(weights: PackedWeights(packed), on: .best, compute: compute)
         var request = GenerationRequest(prompt: "a large red circle on a blue background")
         request.timesteps = .steps(steps)
         // So that the time of a step is that of its arithmetic.
@@ -95,8 +95,8 @@ struct Bench: Verb {
         common.say("\(Version.text), \(Parallel.threads) threads, at most \(ByteCount.text(UInt64(Memory.peak))) of buffers")
         return Outcome(json: [
             "file": .string(file), "compute": .string(compute.rawValue),
-            "runs": JSONValue(runs), "threads": JSONValue(Parallel.threads), "kernels": .string(Processor.instructionSet),
-            "blasCore": .string(Processor.blasCore), "peakBytes": JSONValue(Memory.peak), "decodedBytes": .integer(Int64(unpacked)),
+            "runs": JSONValue(runs), "threads": JSONValue(Parallel.threads), "kernels": .string(CPU.best.description),
+            "blasCore": .string(CPU.blasCore), "peakBytes": JSONValue(Memory.peak), "decodedBytes": .integer(Int64(unpacked)),
             "stages": .object(JSONObject(medians.map { ($0.0.rawValue, ["median": .number($0.1), "min": .number($0.2), "max": .number($0.3)]) })),
             "layers": .array(layerMedians.map { ["probe": .string($0.0), "median": .number($0.1)] }),
         ])

@@ -58,7 +58,7 @@ extension Compare {
         if let with {
             let (weights, identities) = try Self.weights(with, variant: variant)
             inputs += identities
-            report.add(try Bisection(reference: right, other: judged, weights: weights), to: comparison)
+            report.add(try Bisection(reference: right, other: judged, weights: weights, on: .best), to: comparison)
         }
         return try report.deliver(common, html: html, inputs: inputs)
     }

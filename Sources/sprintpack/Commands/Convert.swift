@@ -111,14 +111,14 @@ extension Convert {
         let bar = common.progress("convert")
         let start = ProgressBar.now()
         var certified: (probes: Int, bytes: Int, seconds: Double, passed: Bool)?
-        let summary = try Converter.run(plan, output: output, replace: force, tool: Version.tool) { progress in
+        let summary = try Converter.run(plan, on: .best, output: output, replace: force, tool: Version.tool) { progress in
             bar.update(progress.done, of: progress.total)
         } certify: { file throws(ConversionError) in
             bar.finish()
             let (began, steps) = (ProgressBar.now(), common.progress("certify", unit: .steps))
             let certificate: Certificate
             do throws(ProofError) {
-                certificate = try Certificate.make(of: file, from: source, tool: Version.tool) { steps.update(UInt64($0), of: UInt64($1)) }
+                certificate = try Certificate.make(of: file, from: source, on: .best, tool: Version.tool) { steps.update(UInt64($0), of: UInt64($1)) }
             } catch { throw .certificate("\(error)") }
             steps.finish()
             let attachments = certificate.attachments

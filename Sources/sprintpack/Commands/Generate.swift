@@ -102,13 +102,13 @@ extension Generate {
         if let seed { request.noise = .seed(seed) }
 
         let packed = try PackedFile.open(file)
-        guard !dryRun, let output else { return try plan(request, SanaSprintPipeline(weights: PackedWeights(packed), compute: compute)) }
+        guard !dryRun, let output else { return try plan(request, SanaSprintPipeline(weights: PackedWeights(packed), on: .best, compute: compute)) }
         let protected = [packed.identity] + (source.map { [$0.trace.identity] } ?? [])
         // Outputs are opened first: a picture that cannot be written should not be computed.
         let picture = try OutputFile(path: output, replace: force, inputs: protected)
         let recorder = trace == nil ? nil : TraceRecorder()
         if let trace { _ = try OutputFile(path: trace, replace: force, inputs: protected) }
-        let pipeline = try SanaSprintPipeline(weights: PackedWeights(packed), compute: compute)
+        let pipeline = try SanaSprintPipeline(weights: PackedWeights(packed), on: .best, compute: compute)
 
         follow(pipeline.frozenSchedule, &request)
         // What the machine cannot give is better refused now than in the middle of the work.

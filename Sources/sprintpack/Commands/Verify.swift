@@ -1,5 +1,6 @@
 import ArgumentParser
 import Checkpoints
+import Inference
 import PackedFiles
 import Parity
 import Proof
@@ -52,7 +53,7 @@ extension Verify {
         let (reading, deriving) = (common.progress("read"), common.progress("derive", unit: .steps))
         var options = Verification.Options()
         options.advises = true
-        let verification = try Verification(packed, against: checkpoint, options: options) { progress in
+        let verification = try Verification(packed, against: checkpoint, on: .best, options: options) { progress in
             switch progress {
             case .reading(let done, let total): reading.update(done, of: total)
             case .deriving(_, let done, let total): deriving.update(UInt64(done), of: UInt64(total))

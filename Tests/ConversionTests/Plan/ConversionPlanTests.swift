@@ -21,7 +21,7 @@ import Testing
         let plan = try ConversionPlan(checkpoint, ConversionOptions(.bf16))
         #expect(plan.tensors.count > 100)
         #expect(plan.sourceByteCount == plan.packedByteCount)
-        #expect(throws: ConversionError.self) { try Converter.run(plan, output: folder.file("x.sprint"), tool: tool) }
+        #expect(throws: ConversionError.self) { try Converter.run(plan, on: .best, output: folder.file("x.sprint"), tool: tool) }
         #expect(!Paths.exists(folder.file("x.sprint")))
     }
 

@@ -16,7 +16,7 @@ func contents(_ path: String) throws -> [UInt8] { try InputFile(path: path).cont
 /// Converts into a folder of the test and opens the result.
 func pack(_ checkpoint: Checkpoint, _ options: ConversionOptions, in folder: TemporaryFolder, as name: String = "model.sprint") throws -> PackedFile {
     let plan = try ConversionPlan(checkpoint, options)
-    _ = try Converter.run(plan, output: folder.file(name), replace: true, tool: tool)
+    _ = try Converter.run(plan, on: .best, output: folder.file(name), replace: true, tool: tool)
     return try PackedFile.open(folder.file(name))
 }
 

@@ -4,7 +4,7 @@ import TestKit
 import Testing
 
 /// Convolutions against plain loops.
-@Suite struct ConvolutionTests {
+@Suite(.onEveryExecutor) struct ConvolutionTests {
     struct Size: Sendable { let height, width, inputs, outputs: Int }
     static let sizes = [
         Size(height: 1, width: 1, inputs: 3, outputs: 2), Size(height: 5, width: 8, inputs: 3, outputs: 4), Size(height: 8, width: 3, inputs: 17, outputs: 5),
@@ -33,8 +33,8 @@ import Testing
         var random = SplitMix64(seed: 10)
         let x = try random.tensor([size.height, size.width, size.inputs])
         let (weight, bias) = (try random.tensor([size.outputs, 3, 3, size.inputs]), try random.tensor([size.outputs]))
-        let direct = try Convolution(.plain(EncodedTensor(weight)), bias: bias)(x)
-        let winograd = try Convolution(.plain(EncodedTensor(weight)), bias: bias, winograd: true)(x)
+        let direct = try Convolution(.plain(EncodedTensor(weight)), bias: bias, on: .underTest)(x)
+        let winograd = try Convolution(.plain(EncodedTensor(weight)), bias: bias, winograd: true, on: .underTest)(x)
         #expect(winograd.shape == direct.shape && winograd.elements != direct.elements)
         #expect(relativeError(winograd.elements, direct.elements.map(Double.init)) < 1e-6)
     }
@@ -43,7 +43,7 @@ import Testing
         var random = SplitMix64(seed: 6)
         let x = try random.tensor([size.height, size.width, size.inputs])
         let (weight, bias) = (try random.tensor([size.outputs, 3, 3, size.inputs]), try random.tensor([size.outputs]))
-        let result = try Convolution(.plain(EncodedTensor(weight)), bias: bias)(x, sampling)
+        let result = try Convolution(.plain(EncodedTensor(weight)), bias: bias, on: .underTest)(x, sampling)
         let (rows, columns) =
             switch sampling {
             case .same: (size.height, size.width)
@@ -72,7 +72,7 @@ import Testing
         let (height, width, inputs) = sampling == .upsampled ? (140, 150, 24) : sampling == .stride2 ? (560, 600, 24) : (280, 300, 24)
         let x = try Self.pattern([height, width, inputs])
         let (weight, bias) = (try random.tensor([2, 3, 3, inputs]), try random.tensor([2]))
-        let result = try Convolution(.plain(EncodedTensor(weight)), bias: bias)(x, sampling)
+        let result = try Convolution(.plain(EncodedTensor(weight)), bias: bias, on: .underTest)(x, sampling)
         #expect(result.shape == [280, 300, 2])
         let (w, b, elements) = (weight.elements, bias.elements, result.elements)
         // 300 columns of 9 * 24 floats: 129 rows fill 32 MiB.
@@ -93,7 +93,7 @@ import Testing
         let (x, weight) = (try random.tensor([height, width, channels]), try random.tensor([channels, kernel, kernel]))
         let (elements, w) = (x.elements, weight.elements)
         for bias in [nil, try random.tensor([channels])] {
-            let result = try Depthwise(weight, bias: bias)(x)
+            let result = try Depthwise(weight, bias: bias, on: .underTest)(x)
             let expected = (0..<height * width * channels).map { index in
                 let (pixel, channel) = (index / channels, index % channels)
                 var sum = Double(bias?.elements[channel] ?? 0)

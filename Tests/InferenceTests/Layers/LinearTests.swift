@@ -6,7 +6,7 @@ import TestKit
 import Testing
 
 /// Linears of every scheme against plain loops.
-@Suite struct LinearTests {
+@Suite(.onEveryExecutor) struct LinearTests {
     struct Size: Sendable { let rows, outputs, inputs: Int }
     static let sizes = [
         Size(rows: 1, outputs: 7, inputs: 5), Size(rows: 3, outputs: 1, inputs: 1), Size(rows: 65, outputs: 33, inputs: 129),
@@ -29,7 +29,7 @@ import Testing
         let stored = dtype == .f64 ? try Self.doubles(drawn) : try drawn.narrowed(to: dtype)
         let weight = try stored.widened().elements
         for bias in [nil, bias] {
-            let result = try Linear(.plain(stored), bias: bias)(x)
+            let result = try Linear(.plain(stored), bias: bias, on: .underTest)(x)
             #expect(result.shape == [size.rows, size.outputs])
             #expect(relativeError(result.elements, Self.reference(x.elements, weight, bias?.elements, size)) < 5e-7)
         }
@@ -48,7 +48,7 @@ import Testing
         guard case .int8PerChannel(let values, let scales, _) = stored else { return }
         let factors = scales.elements
         let weight = values.contents.enumerated().map { Float(Int8(bitPattern: $1)) * factors[$0 / size.inputs] }
-        let result = try Linear(stored)(x)
+        let result = try Linear(stored, on: .underTest)(x)
         #expect(relativeError(result.elements, Self.reference(x.elements, weight, nil, size)) < 5e-7)
     }
 
@@ -64,7 +64,7 @@ import Testing
         let weight = values.contents.map { Int64(Int8(bitPattern: $0)) }
         let factors = scales.elements
         for bias in [nil, try random.tensor([size.outputs])] {
-            let result = try Linear(stored, bias: bias)(try Tensor([size.rows, size.inputs], x)).elements
+            let result = try Linear(stored, bias: bias, on: .underTest)(try Tensor([size.rows, size.inputs], x)).elements
             for row in 0..<size.rows {
                 let (q, scale) = Int8Reference.quantize(Array(x[row * size.inputs..<(row + 1) * size.inputs]))
                 for output in 0..<size.outputs {
@@ -82,12 +82,12 @@ import Testing
         let (x, bias) = (try random.tensor([rows, 96]), try random.tensor([33]))
         let planes = try Scheme.int8Rotated.encode(random.tensor([33, 96]), subject: "w")
         let (values, scales) = (planes[0], try planes[1].widened())
-        let integers = try Linear(.int8Rotated(values: values, scales: scales, activations: .int8PerToken), bias: bias)(x)
-        let plain = try Linear(.int8PerChannel(values: values, scales: scales, activations: .int8PerToken), bias: bias)
+        let integers = try Linear(.int8Rotated(values: values, scales: scales, activations: .int8PerToken), bias: bias, on: .underTest)(x)
+        let plain = try Linear(.int8PerChannel(values: values, scales: scales, activations: .int8PerToken), bias: bias, on: .underTest)
         #expect(integers.elements == (try plain(Scheme.int8Rotated.basis(of: x))).elements)
 
         let decoded = try Scheme.int8Rotated.decode(planes, shape: values.shape).elements
-        let floats = try Linear(.int8Rotated(values: values, scales: scales, activations: .float), bias: bias)(x)
+        let floats = try Linear(.int8Rotated(values: values, scales: scales, activations: .float), bias: bias, on: .underTest)(x)
         let size = Size(rows: rows, outputs: 33, inputs: 96)
         #expect(relativeError(floats.elements, Self.reference(x.elements, decoded, bias.elements, size)) < 5e-7)
         #expect(relativeError(integers.elements, floats.elements.map(Double.init)) < 0.02)
@@ -99,7 +99,7 @@ import Testing
         let size = Size(rows: 2, outputs: 700, inputs: 2000)
         let x = try random.tensor([size.rows, size.inputs])
         let stored = try random.tensor([size.outputs, size.inputs]).narrowed(to: .bf16)
-        let result = try Linear(.plain(stored))(x)
+        let result = try Linear(.plain(stored), on: .underTest)(x)
         #expect(relativeError(result.elements, Self.reference(x.elements, try stored.widened().elements, nil, size)) < 5e-7)
     }
 
@@ -108,7 +108,7 @@ import Testing
         var random = SplitMix64(seed: 6)
         let x = try random.tensor([rows, 70])
         let parts = try [40, 9].map { outputs in
-            try Linear(try Int8Reference.weight(random.floats(outputs * 70), [outputs, 70], .float))
+            try Linear(try Int8Reference.weight(random.floats(outputs * 70), [outputs, 70], .float), on: .underTest)
         }
         let (first, second) = (try parts[0](x).elements, try parts[1](x).elements)
         var expected: [Float] = []
@@ -122,8 +122,8 @@ import Testing
     @Test func aGroupStandsSideBySide() throws {
         var random = SplitMix64(seed: 5)
         let (x, a, b) = (try random.tensor([9, 6]), try random.tensor([4, 6]), try random.tensor([3, 6]))
-        let single = LinearGroup([try Linear(.plain(EncodedTensor(a))), try Linear(.plain(EncodedTensor(b)))])
-        let fused = try Linear(.plain(EncodedTensor(try Tensor([7, 6], a.elements + b.elements))))
+        let single = LinearGroup([try Linear(.plain(EncodedTensor(a)), on: .underTest), try Linear(.plain(EncodedTensor(b)), on: .underTest)])
+        let fused = try Linear(.plain(EncodedTensor(try Tensor([7, 6], a.elements + b.elements))), on: .underTest)
         #expect(relativeError(try single(x).elements, try fused(x).elements.map(Double.init)) < 1e-6)
     }
 }

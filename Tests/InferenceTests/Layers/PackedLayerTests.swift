@@ -4,13 +4,13 @@ import TestKit
 import Testing
 
 /// What the packed products fuse, and bfloat16 arithmetic, against the same computed plainly.
-@Suite struct PackedLayerTests {
+@Suite(.onEveryExecutor) struct PackedLayerTests {
     @Test(arguments: [TableWeights.Precision.stored, .int8]) func fusedFeedForwardIsTheSame(_ precision: TableWeights.Precision) throws {
         let weights = try TableWeights("tiny-sprint", precision: precision)
         let c = try FixtureConfiguration.read("tiny-sprint").transformer
         var random = SplitMix64(seed: 61)
         let x = try random.tensor([5, 7, c.width])
-        let loader = WeightLoader(source: weights)
+        let loader = WeightLoader(source: weights, on: .underTest)
         let results = try [true, false].map { fused in
             try GatedConvolution(loader, "dit.blocks.00.ff.", channels: c.width, hidden: c.hidden, norm: false, fused: fused)(x)
         }
@@ -22,7 +22,7 @@ import Testing
     @Test(arguments: LinearTests.sizes) func bfloat16RoundsBothInputsAndNothingElse(_ size: LinearTests.Size) throws {
         var random = SplitMix64(seed: 62)
         let (x, w) = (try random.tensor([size.rows, size.inputs]), try random.tensor([size.outputs, size.inputs]))
-        let result = try Linear(.plain(EncodedTensor(w)), compute: .bfloat16)(x)
+        let result = try Linear(.plain(EncodedTensor(w)), compute: .bfloat16, on: .underTest)(x)
         let rounded = try [x, w].map { try $0.narrowed(to: .bf16).widened() }
         let (a, b) = (rounded[0].elements, rounded[1].elements)
         let exact = (0..<size.rows * size.outputs).map { index in
@@ -40,7 +40,7 @@ import Testing
         var random = SplitMix64(seed: 63)
         let (latents, features) = (try random.tensor([c.channels, 8 * c.patch, 8 * c.patch]), try random.tensor([9, c.captionChannels]))
         let results = try [Compute.float32, .bfloat16].map { compute in
-            let transformer = try SanaTransformer(c, from: weights, compute: compute)
+            let transformer = try SanaTransformer(c, from: weights, on: .underTest, compute: compute)
             return try transformer.velocity(latents, time: 0.7, guidance: 4.5, prompt: try transformer.prompt(features))
         }
         let error = relativeError(results[1].elements, results[0].elements.map(Double.init))

@@ -5,14 +5,14 @@ import TestKit
 import Testing
 
 /// Streams of rows: what they make does not depend on how they are cut, and a doubling is what it stands for.
-@Suite struct RowChainTests {
+@Suite(.onEveryExecutor) struct RowChainTests {
     private static func convolution(_ random: inout SplitMix64, _ outputs: Int, _ inputs: Int, integer: Bool, bias: Bool = true, winograd: Bool = false) throws
         -> Convolution
     {
         let weight = try random.tensor([outputs, 3, 3, inputs])
         let bias = bias ? try random.tensor([outputs]) : nil
-        guard integer else { return try Convolution(.plain(EncodedTensor(weight)), bias: bias, winograd: winograd) }
-        return try Convolution(try Int8Reference.weight(weight.elements, weight.shape, .int8PerToken), bias: bias)
+        guard integer else { return try Convolution(.plain(EncodedTensor(weight)), bias: bias, winograd: winograd, on: .underTest) }
+        return try Convolution(try Int8Reference.weight(weight.elements, weight.shape, .int8PerToken), bias: bias, on: .underTest)
     }
 
     private static func residual(_ random: inout SplitMix64, _ channels: Int, integer: Bool, winograd: Bool = true) throws -> RowOperation {
@@ -22,7 +22,7 @@ import Testing
     }
 
     private static func norm(_ random: inout SplitMix64, _ channels: Int) throws -> RMSNorm {
-        RMSNorm(weight: try random.tensor([channels]), bias: try random.tensor([channels]), epsilon: 1e-5)
+        RMSNorm(weight: try random.tensor([channels]), bias: try random.tensor([channels]), epsilon: 1e-5, on: .underTest)
     }
 
     /// Every operation, in float32 and in integers, mixed.
@@ -39,13 +39,13 @@ import Testing
         var random = SplitMix64(seed: 31)
         let x = try random.tensor([size.height, size.width, 12])
         let operations = try Self.operations(&random, integer: integer)
-        let whole = try RowChain.apply(operations, to: x, batch: 1024)
+        let whole = try CPU.underTest.run(operations, on: x, batch: 1024)
         #expect(whole.shape == [4 * size.height, 4 * size.width, 3])
         for batch in [nil, 4, 8] {
-            #expect(try RowChain.apply(operations, to: x, batch: batch).elements.map(\.bitPattern) == whole.elements.map(\.bitPattern), "\(batch ?? 0)")
+            #expect(try CPU.underTest.run(operations, on: x, batch: batch).elements.map(\.bitPattern) == whole.elements.map(\.bitPattern), "\(batch ?? 0)")
         }
         var apart = x
-        for operation in operations { apart = try RowChain.apply([operation], to: apart) }
+        for operation in operations { apart = try CPU.underTest.run([operation], on: apart) }
         #expect(apart.elements.map(\.bitPattern) == whole.elements.map(\.bitPattern), "one operation at a time")
     }
 
@@ -76,7 +76,7 @@ import Testing
         let convolution = try Self.convolution(&random, 4 * outputs, inputs, integer: false)
         let wide = try convolution(x).elements
         let elements = x.elements
-        let result = try RowChain.apply([.shuffling(convolution, shortcut: true)], to: x)
+        let result = try CPU.underTest.run([.shuffling(convolution, shortcut: true)], on: x)
         let expected = (0..<24 * outputs).map { index in
             let (pixel, channel) = (index / outputs, index % outputs)
             let (row, column) = (pixel / 6, pixel % 6)
@@ -92,9 +92,9 @@ import Testing
         let x = try random.tensor([5, 4, 8])
         let (first, second) = (try Self.convolution(&random, 8, 8, integer: false), try Self.convolution(&random, 8, 8, integer: false))
         let norm = try Self.norm(&random, 8)
-        let result = try RowChain.apply([.residual(first: first, activation: .silu, second: second, norm: norm)], to: x)
+        let result = try CPU.underTest.run([.residual(first: first, activation: .silu, second: second, norm: norm)], on: x)
         var hidden = try first(x)
-        Activation.silu.apply(&hidden)
+        CPU.underTest.apply(.silu, to: &hidden)
         let branch = try norm(try second(hidden))
         #expect(relativeError(result.elements, zip(x.elements, branch.elements).map { Double($0) + Double($1) }) < 5e-7)
     }

@@ -40,10 +40,10 @@ import Testing
     /// Relative to float64: this, or twice stock diffusers' own float32 error where that is more.
     static let float64Floor = 2.5e-7
 
-    @Test(arguments: goldens + variants) func everyProbeIsWithinTheGates(_ golden: Golden) throws {
+    @Test(arguments: goldens + variants, CPU.each) func everyProbeIsWithinTheGates(_ golden: Golden, _ executor: CPU) throws {
         let reference = try TraceFixture(golden.float32)
         let exact = try golden.float64.map { try TraceFixture($0) }
-        let pipeline = try SanaSprintPipeline(weights: TableWeights(golden.checkpoint, fusions: golden.fusions, precision: golden.precision))
+        let pipeline = try SanaSprintPipeline(weights: TableWeights(golden.checkpoint, fusions: golden.fusions, precision: golden.precision), on: executor)
         let probes = Recorder()
         _ = try pipeline.generate(try reference.request(), probes: probes)
 
@@ -71,9 +71,9 @@ import Testing
         }
     }
 
-    @Test func generatingTwiceGivesTheSameBits() throws {
+    @Test(arguments: CPU.each) func generatingTwiceGivesTheSameBits(_ executor: CPU) throws {
         let request = try TraceFixture(Self.goldens[1].float32).request()
-        let pipeline = try SanaSprintPipeline(weights: TableWeights(Self.tiny))
+        let pipeline = try SanaSprintPipeline(weights: TableWeights(Self.tiny), on: executor)
         let (first, second) = (Recorder(), Recorder())
         _ = try pipeline.generate(request, probes: first)
         _ = try pipeline.generate(request, probes: second)
@@ -81,9 +81,9 @@ import Testing
         for (name, value) in first.values { #expect(second.values[name]?.contents == value.contents, "\(name)") }
     }
 
-    @Test func aPictureWithoutProbesIsTheSame() throws {
+    @Test(arguments: CPU.each) func aPictureWithoutProbesIsTheSame(_ executor: CPU) throws {
         let trace = try TraceFixture(Self.goldens[1].float32)
-        let pipeline = try SanaSprintPipeline(weights: TableWeights(Self.tiny))
+        let pipeline = try SanaSprintPipeline(weights: TableWeights(Self.tiny), on: executor)
         let probes = Recorder()
         let picture = try pipeline.generate(try trace.request(), probes: probes)
         #expect(try pipeline.generate(try trace.request()) == picture)

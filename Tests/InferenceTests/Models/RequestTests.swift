@@ -6,7 +6,7 @@ import Testing
 @Suite struct RequestTests {
     private let pipeline: SanaSprintPipeline
 
-    init() throws { pipeline = try SanaSprintPipeline(weights: TableWeights("tiny-sprint")) }
+    init() throws { pipeline = try SanaSprintPipeline(weights: TableWeights("tiny-sprint"), on: .best) }
 
     @Test(arguments: [17, 0, -16, 65_552, 65_537]) func sizesOffTheGridAreRefused(width: Int) throws {
         var request = GenerationRequest(prompt: "a red circle")

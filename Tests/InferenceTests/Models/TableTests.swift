@@ -41,7 +41,7 @@ import Testing
 
     @Test func aWeightOfAnotherShapeIsAnErrorThatNamesIt() throws {
         let source = SubstitutedWeights(try TableWeights("tiny-sprint"), name: "dit.caption.out.weight", with: .plain(EncodedTensor(try Tensor([192, 191]))))
-        let error = #expect(throws: InferenceError.self) { try SanaSprintPipeline(weights: source).transformer() }
+        let error = #expect(throws: InferenceError.self) { try SanaSprintPipeline(weights: source, on: .best).transformer() }
         #expect(error == .weight(.wrongShape(name: "dit.caption.out.weight", expected: [192, 192], found: [192, 191])))
     }
 }

@@ -5,7 +5,7 @@ import TestKit
 import Testing
 
 /// Both kinds of attention against plain loops.
-@Suite struct AttentionTests {
+@Suite(.onEveryExecutor) struct AttentionTests {
     struct Case: Sendable {
         let rows, columns, heads, keyValueHeads, dimension: Int
         var softCap: Double?
@@ -27,7 +27,8 @@ import Testing
         let queries = try random.tensor([c.rows, 3 + c.heads * c.dimension])
         let keyValues = try random.tensor([c.columns, 2 * c.keyValueHeads * c.dimension])
         let attention = SoftmaxAttention(
-            heads: c.heads, keyValueHeads: c.keyValueHeads, headDimension: c.dimension, scale: 1.7, softCap: c.softCap, causal: c.causal, window: c.window)
+            heads: c.heads, keyValueHeads: c.keyValueHeads, headDimension: c.dimension, scale: 1.7, softCap: c.softCap, causal: c.causal, window: c.window,
+            on: .underTest)
         let result = try attention(
             .init(matrix: queries, column: 3), .init(matrix: keyValues, column: 0), .init(matrix: keyValues, column: c.keyValueHeads * c.dimension))
         let (q, kv) = (queries.elements.map(Double.init), keyValues.elements.map(Double.init))
@@ -61,7 +62,7 @@ import Testing
         let layout: LinearAttention.Layout = interleaved ? .interleaved(heads: heads, headDimension: d) : .blocks(heads: heads, headDimension: d)
         // The result goes into the right part of a wider matrix; the rest must stay.
         var output = try Tensor([tokens, width + 2], [Float](repeating: 9, count: tokens * (width + 2)))
-        LinearAttention.apply(matrix, layout, into: &output, column: 2)
+        CPU.underTest.linearAttention(matrix, layout, into: &output, column: 2)
         let values = matrix.elements.map(Double.init)
         func value(_ part: Int, _ token: Int, _ head: Int, _ index: Int) -> Double {
             let column = interleaved ? head * 3 * d + part * d + index : part * width + head * d + index
@@ -84,7 +85,7 @@ import Testing
     @Test func aHeadWithoutPositiveQueriesGivesZeroNotNaN() throws {
         let matrix = try Tensor([4, 9], [Float](repeating: -1, count: 36))
         var output = try Tensor([4, 3])
-        LinearAttention.apply(matrix, .blocks(heads: 1, headDimension: 3), into: &output)
+        CPU.underTest.linearAttention(matrix, .blocks(heads: 1, headDimension: 3), into: &output)
         #expect(output.elements.allSatisfy { $0 == 0 })
     }
 

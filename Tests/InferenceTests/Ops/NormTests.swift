@@ -5,12 +5,12 @@ import TestKit
 import Testing
 
 /// Norms, activations and gates against double formulas.
-@Suite struct NormTests {
+@Suite(.onEveryExecutor) struct NormTests {
     @Test(arguments: [1, 7, 64, 193]) func modulatedLayerNorm(_ channels: Int) throws {
         var random = SplitMix64(seed: 16)
         let x = try random.tensor([5, channels])
         let (scale, shift) = (try random.tensor([channels]), try random.tensor([channels]))
-        let result = try ModulatedLayerNorm.apply(x, scale: scale, shift: shift, epsilon: 1e-6)
+        let result = try CPU.underTest.modulatedLayerNorm(x, scale: scale, shift: shift, epsilon: 1e-6)
         let (values, s, t) = (x.elements.map(Double.init), scale.elements, shift.elements)
         let expected = values.indices.map { index in
             let row = values[index / channels * channels..<(index / channels + 1) * channels]
@@ -25,7 +25,7 @@ import Testing
         var random = SplitMix64(seed: 17)
         let channels = 13
         let (x, weight, bias) = (try random.tensor([4, channels]), try random.tensor([channels]), try random.tensor([channels]))
-        let norm = RMSNorm(weight: weight, bias: biased ? bias : nil, weightOffset: offset, epsilon: 1e-5)
+        let norm = RMSNorm(weight: weight, bias: biased ? bias : nil, weightOffset: offset, epsilon: 1e-5, on: .underTest)
         let (values, w, b) = (x.elements.map(Double.init), weight.elements, bias.elements)
         let expected = values.indices.map { index in
             let row = values[index / channels * channels..<(index / channels + 1) * channels]
@@ -57,13 +57,13 @@ import Testing
         func gelu(_ x: Double) -> Double { 0.5 * x * (1 + tanh((2 / Double.pi).squareRoot() * (x + 0.044715 * x * x * x))) }
         for (activation, formula) in [(Activation.relu, { max($0, 0) }), (.silu, silu)] as [(Activation, (Double) -> Double)] {
             var y = try x.copy()
-            activation.apply(&y)
+            CPU.underTest.apply(activation, to: &y)
             #expect(relativeError(y.elements, x.elements.map { formula(Double($0)) }) < 1e-7)
         }
         let halves = x.elements.map(Double.init)
         func pair(_ index: Int) -> (Double, Double) { (halves[index / 5 * 10 + index % 5], halves[index / 5 * 10 + 5 + index % 5]) }
-        #expect(relativeError(try GatedUnit.silu(x).elements, (0..<30).map { pair($0).0 * silu(pair($0).1) }) < 1e-7)
-        #expect(relativeError(try GatedUnit.gelu(x).elements, (0..<30).map { gelu(pair($0).0) * pair($0).1 }) < 1e-7)
+        #expect(relativeError(try CPU.underTest.siluGated(x).elements, (0..<30).map { pair($0).0 * silu(pair($0).1) }) < 1e-7)
+        #expect(relativeError(try CPU.underTest.geluGated(x).elements, (0..<30).map { gelu(pair($0).0) * pair($0).1 }) < 1e-7)
     }
 
     @Test func sinusoidsPutCosinesFirst() throws {

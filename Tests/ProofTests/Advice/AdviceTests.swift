@@ -31,7 +31,7 @@ import Testing
     func agreesWithRuleFiles(name: String) throws {
         let checkpoint = try Checkpoint.open(Fixtures.path(name))
         let file = try convert(checkpoint, rules: "")
-        let advice = try #require(try Advisor(file, checkpoint, Self.options()).advice.first)
+        let advice = try #require(try Advisor(file, checkpoint, on: .best, Self.options()).advice.first)
         #expect(advice.judgedBy == "velocity" && advice.layers.count > 3)
         let gains = try self.gains(of: file, checkpoint)
         #expect(Set(advice.layers.map(\.name)) == Set(gains.keys) && advice.advised.count == 3)
@@ -57,14 +57,14 @@ import Testing
         let file = try convert(checkpoint, rules: "")
         if name == "deep" {
             // Heavy tails are no mistake of the conversion.
-            let verification = try Verification(file, against: checkpoint)
+            let verification = try Verification(file, against: checkpoint, on: .best)
             #expect(verification.passed, "\(verification.findings)")
         }
         var options = Advisor.Options()
         options.mostPictures = 1
-        let advice = try #require(try Advisor(file, checkpoint, options).advice.first)
+        let advice = try #require(try Advisor(file, checkpoint, on: .best, options).advice.first)
         (options.firstDraw, options.firstDraws, options.mostDraws) = (1000, 32, 32)
-        let all = try #require(try Advisor(file, checkpoint, options).advice.first)
+        let all = try #require(try Advisor(file, checkpoint, on: .best, options).advice.first)
         #expect(all.layers.count >= (name == "deep" ? 48 : 28) && all.layers.allSatisfy { $0.draws == 32 })
         #expect(advice.layers.count == all.layers.count)
         // Of many layers a good part is given up after two draws.
@@ -81,13 +81,13 @@ import Testing
     @Test("maps in one product are what each is alone", arguments: [Preset.int8, .bf16])
     func stackedMaps(preset: Preset) throws {
         let weights = try PackedWeights(ProofFixture.file(preset))
-        let configuration = try SanaSprintPipeline(weights: weights).configuration
+        let configuration = try SanaSprintPipeline(weights: weights, on: .best).configuration
         let width = configuration.transformer.width
         var numbers = TorchGenerator(seed: 7)
         func rows(_ count: Int) throws -> Tensor { try Tensor([count, width], numbers.randn(count * width)) }
         let (maps, modulation) = (try (0..<3).map { _ in try rows(12) }, try rows(6))
         let captions = try [5, 1, 17].map { try rows($0) }
-        let block = try ModelParts(configuration, from: weights).residentBlock(1)
+        let block = try ModelParts(configuration, from: weights, on: .best).residentBlock(1)
         var together = maps
         let keyValues = try captions.map { try block.keyValues(of: $0) }
         try block.apply(&together, modulation: modulation, keyValues: keyValues, height: 3, width: 4)
@@ -99,7 +99,7 @@ import Testing
 
     @Test func theDecoderIsJudgedByThePicture() throws {
         let checkpoint = try Checkpoint.open(ProofFixture.checkpointPath)
-        let advice = try Advisor(ProofFixture.file(.int8), checkpoint, Self.options()).advice
+        let advice = try Advisor(ProofFixture.file(.int8), checkpoint, on: .best, Self.options()).advice
         #expect(advice.map(\.judgedBy) == ["velocity", "picture"])
         let decoder = try #require(advice.last)
         #expect(decoder.advised.count == 3 && decoder.layers.allSatisfy { $0.name.hasPrefix("vae.dec.") })
@@ -107,7 +107,7 @@ import Testing
     }
 
     @Test func aFileWithoutQuantizedLayersNeedsNoAdvice() throws {
-        #expect(try Advisor(ProofFixture.file(.bf16), Checkpoint.open(ProofFixture.checkpointPath)).advice.isEmpty)
+        #expect(try Advisor(ProofFixture.file(.bf16), Checkpoint.open(ProofFixture.checkpointPath), on: .best).advice.isEmpty)
     }
 
     // MARK: - The other way
@@ -115,7 +115,7 @@ import Testing
     private func convert(_ checkpoint: Checkpoint, rules: String) throws -> PackedFile {
         let path = folder.file("\(UInt64.random(in: 0 ... .max)).sprint")
         let options = ConversionOptions(.int8, rules: try RuleFile(Array(rules.utf8)), components: .all)
-        _ = try Converter.run(try ConversionPlan(checkpoint, options), output: path, tool: "advice tests")
+        _ = try Converter.run(try ConversionPlan(checkpoint, options), on: .best, output: path, tool: "advice tests")
         defer { try? FileManager.default.removeItem(atPath: path) }
         return try PackedFile.open(path)
     }
@@ -137,9 +137,10 @@ import Testing
     /// Signal to noise of every step's velocity, on the inputs of the checkpoint's own run.
     /// - Parameter prompts: the file whose text encoder reads the prompts.
     private func sqnr(_ file: PackedFile, _ prompts: PackedFile, _ checkpoint: Checkpoint) throws -> [Double] {
-        let transformer = try SanaSprintPipeline(weights: PackedWeights(file)).transformer()
-        let reader = try SanaSprintPipeline(weights: PackedWeights(prompts))
-        let exact = try SanaSprintPipeline(weights: CheckpointWeights(checkpoint, fusions: Fusions(names: file.directory.fusions), components: .standard))
+        let transformer = try SanaSprintPipeline(weights: PackedWeights(file), on: .best).transformer()
+        let reader = try SanaSprintPipeline(weights: PackedWeights(prompts), on: .best)
+        let exact = try SanaSprintPipeline(
+            weights: CheckpointWeights(checkpoint, fusions: Fusions(names: file.directory.fusions), components: .standard), on: .best)
         // Bit for bit the advisor's inputs: a difference in the last place turns some of the roundings, which costs or gains a tenth of a decibel.
         let times = try TimestepPlan.steps(Self.steps).times(maximumSteps: 1000)
         var result: [Double] = []

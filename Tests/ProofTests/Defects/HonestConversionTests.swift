@@ -59,12 +59,12 @@ struct HonestConversion: Sendable, CustomTestStringConvertible {
         let rules = conversion.rules.isEmpty ? nil : try RuleFile(Array(conversion.rules.utf8))
         let options = ConversionOptions(conversion.preset, rules: rules, fusions: conversion.fusions, components: .all)
         try ProofFixture.convert(ConversionPlan(checkpoint, options), to: folder.file("honest.sprint"))
-        let verification = try Verification(PackedFile.open(folder.file("honest.sprint")), against: checkpoint)
+        let verification = try Verification(PackedFile.open(folder.file("honest.sprint")), against: checkpoint, on: .best)
         #expect(verification.findings == [])
         #expect(verification.rungs.filter { !$0.passed } == [])
         #expect(Set(verification.rungs.map(\.id)) == ["P0", "P1", "P2", "P3", "P4", "P5", "P6", "P7", "P8", "P9"])
         #expect(verification.rungs.map(\.id) == verification.rungs.map(\.id).sorted(), "rungs come in the order of the ladder")
-        let alone = try Verification(PackedFile.open(folder.file("honest.sprint")))
+        let alone = try Verification(PackedFile.open(folder.file("honest.sprint")), on: .best)
         #expect(alone.passed && alone.rungs.contains { $0.id == "P8" }, "the certificate's claims can be proved again: \(alone.findings)")
     }
 

@@ -1,4 +1,5 @@
 import Checkpoints
+import Inference
 import Parity
 import Proof
 import TestKit
@@ -11,7 +12,7 @@ import Testing
         let file = try ProofFixture.plant(defect, to: folder.file("defect.sprint"))
         var options = Verification.Options()
         options.runsLayers = false
-        let verification = try Verification(file, against: Checkpoint.open(ProofFixture.checkpointPath), options: options)
+        let verification = try Verification(file, against: Checkpoint.open(ProofFixture.checkpointPath), on: .best, options: options)
         #expect(!verification.passed)
         #expect(Set(verification.findings.map(\.subject)) == [defect.subject])
         let causes = verification.findings.compactMap(\.cause)

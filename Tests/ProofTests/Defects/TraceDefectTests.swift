@@ -53,7 +53,7 @@ struct TraceDefect: Sendable, CustomTestStringConvertible {
     @Test("the mistake of another engine is found, located and explained", arguments: TraceDefect.all)
     func defect(_ defect: TraceDefect) throws {
         let (reference, other) = (try Self.trace("defects/reference.safetensors"), try Self.trace("defects/\(defect.name).safetensors"))
-        let bisection = try Bisection(reference: reference, other: other, weights: Self.weights("mini"))
+        let bisection = try Bisection(reference: reference, other: other, weights: Self.weights("mini"), on: .best)
         let first = try #require(bisection.findings.first)
         #expect(first.subject == defect.subject)
         #expect(first.cause?.kind == defect.cause, "\(first.cause?.text ?? "no cause")")
@@ -73,7 +73,7 @@ struct TraceDefect: Sendable, CustomTestStringConvertible {
         ] as [(String, String, String, String?)])
     func honest(checkpoint: String, reference: String, other: String, variant: String?) throws {
         let (right, judged) = (try Self.trace(reference + ".safetensors"), try Self.trace(other + ".safetensors"))
-        let bisection = try Bisection(reference: right, other: judged, weights: Self.weights(checkpoint, variant: variant))
+        let bisection = try Bisection(reference: right, other: judged, weights: Self.weights(checkpoint, variant: variant), on: .best)
         #expect(bisection.findings == [])
         #expect(bisection.series.results.count >= 10)
         #expect(try TraceComparison.compare(reference: right, other: judged).firstDivergent == nil)

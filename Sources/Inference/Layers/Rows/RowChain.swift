@@ -1,36 +1,39 @@
 import CKernels
 package import Tensors
 
-/// Operations on an image one after the other, as a stream of rows: each is held up no longer than until the next one can go on.
-///
-/// Between two operations there are some rows and never a whole image, so that a map of any height passes through the caches;
-/// only the input and the result are whole. Every row is computed once. The result does not depend on how many rows are made at
-/// a time.
-package struct RowChain {
-    private var steps: [RowStep] = []
-    private var last: RowRing
-
-    /// The result `[h', w', c']` of the operations on a map `[h, w, c]`.
+extension CPU {
+    /// The result `[h', w', c']` of operations on a map `[h, w, c]`, one after the other as a `RowChain`.
     ///
     /// - Parameter batch: the most rows to make at once; a multiple of 4. For tests; nil chooses by the width.
-    package static func apply(_ operations: [RowOperation], to x: Tensor, batch: Int? = nil) throws(AllocationError) -> Tensor {
-        var chain = try RowChain(x, quantizes: operations.first?.readsIntegers ?? false, batch)
+    package func run(_ operations: [RowOperation], on x: Tensor, batch: Int? = nil) throws(AllocationError) -> Tensor {
+        var chain = try RowChain(x, quantizes: operations.first?.readsIntegers ?? false, batch, self)
         for (index, operation) in operations.enumerated() {
             let isLast = index + 1 == operations.count
             try chain.append(operation, quantizes: !isLast && operations[index + 1].readsIntegers)
         }
         return try chain.collect()
     }
+}
+
+/// Operations on an image one after the other, as a stream of rows: each is held up no longer than until the next one can go on.
+///
+/// Between two operations there are some rows and never a whole image, so that a map of any height passes through the caches;
+/// only the input and the result are whole. Every row is computed once. The result does not depend on how many rows are made at
+/// a time.
+struct RowChain {
+    private let cpu: CPU
+    private var steps: [RowStep] = []
+    private var last: RowRing
 
     private let batch: Int?
 
     private func rows(_ width: Int) -> Int { batch ?? RowPieces.rows(width: width) }
 
-    private init(_ x: Tensor, quantizes: Bool, _ batch: Int?) throws(AllocationError) {
-        self.batch = batch
+    fileprivate init(_ x: Tensor, quantizes: Bool, _ batch: Int?, _ cpu: CPU) throws(AllocationError) {
+        (self.batch, self.cpu) = (batch, cpu)
         let (height, width, channels) = (x.shape[0], x.shape[1], x.shape[2])
         let rows = batch ?? RowPieces.rows(width: width)
-        let ring = try RowRing(height: height, width: width, channels: channels, batch: rows, quantizes: quantizes)
+        let ring = try RowRing(height: height, width: width, channels: channels, batch: rows, quantizes: quantizes, on: cpu)
         last = ring
         steps.append(
             RowStep(rate: .same, reach: 0, inputHeight: height, batch: rows) { rows in
@@ -42,7 +45,7 @@ package struct RowChain {
             })
     }
 
-    private mutating func append(_ operation: RowOperation, quantizes: Bool) throws(AllocationError) {
+    fileprivate mutating func append(_ operation: RowOperation, quantizes: Bool) throws(AllocationError) {
         switch operation {
         case .convolution(let convolution, let step): try convolve(convolution, step: step, quantizes: quantizes)
         case .doubling(let convolution, let shortcut): try double(convolution, shortcut, quantizes)
@@ -52,13 +55,13 @@ package struct RowChain {
             try shuffle(shortcut ? source : nil, quantizes)
         case .residual(let first, let activation, let second, let norm):
             let source = last
-            try convolve(first, quantizes: second.isInteger) { ring, row, columns in Self.activate(activation, ring, row, columns) }
-            try convolve(second, quantizes: quantizes) { ring, row, columns in Self.norm(norm, ring, row, columns, to: ring, adding: source) }
+            try convolve(first, quantizes: second.isInteger) { ring, row, columns in ring.activate(activation, row, columns) }
+            try convolve(second, quantizes: quantizes) { ring, row, columns in ring.write(norm, of: ring, row, columns, adding: source) }
         case .norm(let norm, let activation):
             let source = last
             try append(.same, reach: 0, height: source.height, width: source.width, channels: source.channels, quantizes: quantizes) { ring, row, columns in
-                Self.norm(norm, source, row, columns, to: ring, adding: nil)
-                Self.activate(activation, ring, row, columns)
+                ring.write(norm, of: source, row, columns, adding: nil)
+                ring.activate(activation, row, columns)
             }
         }
     }
@@ -69,7 +72,7 @@ package struct RowChain {
         _ make: @escaping @Sendable (RowRing, _ row: Int, _ columns: Range<Int>) -> Void
     ) throws(AllocationError) {
         let batch = rows(width)
-        let ring = try RowRing(height: height, width: width, channels: channels, batch: batch, quantizes: quantizes)
+        let ring = try RowRing(height: height, width: width, channels: channels, batch: batch, quantizes: quantizes, on: cpu)
         steps.append(
             RowStep(rate: rate, reach: reach, inputHeight: last.height, batch: batch) { rows in
                 RowPieces.forEach(rows, width: width) { row, columns in
@@ -100,7 +103,7 @@ package struct RowChain {
         _ convolution: Convolution, quantizes: Bool, then finish: (@Sendable (RowRing, Int, Range<Int>) -> Void)?
     ) throws(AllocationError) {
         let (source, batch, scratchBytes) = (last, rows(last.width), convolution.scratchBytes)
-        let ring = try RowRing(height: source.height, width: source.width, channels: convolution.outputs, batch: batch, quantizes: quantizes)
+        let ring = try RowRing(height: source.height, width: source.width, channels: convolution.outputs, batch: batch, quantizes: quantizes, on: cpu)
         let scratch = try Buffer(byteCount: Parallel.threads * scratchBytes, zeroed: false)
         steps.append(
             RowStep(rate: .same, reach: 1, inputHeight: source.height, batch: batch, unit: 2) { rows in
@@ -120,7 +123,7 @@ package struct RowChain {
         let (source, limit) = (last, CK_UPCONV_MAX_ROWS)
         precondition(source.channels == convolution.inputs)
         let batch = 2 * rows(source.width)
-        let ring = try RowRing(height: 2 * source.height, width: 2 * source.width, channels: convolution.outputs, batch: batch, quantizes: quantizes)
+        let ring = try RowRing(height: 2 * source.height, width: 2 * source.width, channels: convolution.outputs, batch: batch, quantizes: quantizes, on: cpu)
         steps.append(
             RowStep(rate: .double, reach: 1, inputHeight: source.height, batch: batch) { rows in
                 let input = rows.lowerBound / 2..<rows.upperBound / 2
@@ -130,7 +133,7 @@ package struct RowChain {
                     unsafe convolution.applyDoubled(source, rows: lines, columns: columns, to: ring)
                     let doubled = 2 * columns.lowerBound..<2 * columns.upperBound
                     for row in 2 * lines.lowerBound..<2 * lines.upperBound {
-                        if shortcut { Self.addShortcut(source, ring, row, doubled) }
+                        if shortcut { ring.addShortcut(source, row, doubled) }
                         ring.seal(row, doubled)
                     }
                 }
@@ -147,34 +150,12 @@ package struct RowChain {
                 let (from, to) = unsafe (source.pixel(row / 2, column / 2) + row % 2 * 2 + column % 2, ring.pixel(row, column))
                 for channel in 0..<channels { unsafe to[channel] = from[4 * channel] }
             }
-            if let shortcut { Self.addShortcut(shortcut, ring, row, columns) }
+            if let shortcut { ring.addShortcut(shortcut, row, columns) }
         }
-    }
-
-    private static func addShortcut(_ source: RowRing, _ ring: RowRing, _ row: Int, _ columns: Range<Int>) {
-        precondition(4 * ring.channels % source.channels == 0)
-        unsafe ck_add_doubled(
-            isa, source.pixel(row / 2, 0), source.channels, row % 2, ring.pixel(row, 0), ring.channels, columns.lowerBound, columns.upperBound)
-    }
-
-    private static func activate(_ activation: Activation, _ ring: RowRing, _ row: Int, _ columns: Range<Int>) {
-        let (pixels, count) = unsafe (ring.pixel(row, columns.lowerBound), columns.count * ring.channels)
-        switch activation {
-        case .relu: unsafe ck_relu(isa, pixels, pixels, count)
-        case .silu: unsafe ck_silu_f32(isa, pixels, pixels, count)
-        }
-    }
-
-    private static func norm(_ norm: RMSNorm, _ source: RowRing, _ row: Int, _ columns: Range<Int>, to ring: RowRing, adding base: RowRing?) {
-        let column = columns.lowerBound
-        guard let bias = norm.bias, norm.weightOffset == 0 else { preconditionFailure("the autoencoder's norms have a bias and no offset") }
-        unsafe ck_rmsnorm_add(
-            isa, source.pixel(row, column), norm.weight.pointer, bias.pointer, norm.epsilon, base?.pixel(row, column), ring.pixel(row, column), columns.count,
-            ring.channels)
     }
 
     /// Runs the chain and gathers the rows it ends with.
-    private mutating func collect() throws(AllocationError) -> Tensor {
+    fileprivate mutating func collect() throws(AllocationError) -> Tensor {
         let source = last
         var result = try Tensor([source.height, source.width, source.channels], zeroed: false)
         let target = unsafe SharedPointer(result.mutablePointer)

@@ -6,6 +6,7 @@ import Tensors
 /// Each row has a pixel of zeros at either end, the padding of the convolution that reads it. For an integer convolution
 /// the rows are held quantized as well, each pixel with a scale of its own.
 struct RowRing: Sendable {
+    private let cpu: CPU
     /// The image's extents, not the ring's.
     let height: Int
     let width: Int
@@ -22,11 +23,12 @@ struct RowRing: Sendable {
     /// - Parameters:
     ///   - batch: the most rows that are written before those who read them get their turn.
     ///   - quantizes: whether an integer convolution reads the rows.
-    init(height: Int, width: Int, channels: Int, batch: Int, quantizes: Bool) throws(AllocationError) {
+    init(height: Int, width: Int, channels: Int, batch: Int, quantizes: Bool, on cpu: CPU) throws(AllocationError) {
+        self.cpu = cpu
         (self.height, self.width, self.channels) = (height, width, channels)
         capacity = min(height, batch + Self.history)
         floats = try Buffer(byteCount: capacity * (width + 2) * channels * MemoryLayout<Float>.stride, zeroed: false)
-        pixelBytes = ck_conv_i8_pixel_bytes(isa, channels)
+        pixelBytes = ck_conv_i8_pixel_bytes(cpu.isa, channels)
         quantized =
             quantizes
             ? (
@@ -54,7 +56,7 @@ struct RowRing: Sendable {
         guard let (values, scales) = quantized else { return }
         let first = index(row, columns.lowerBound)
         unsafe ck_conv_i8_quantize(
-            isa, pixel(row, columns.lowerBound), channels, values.mutableBytes.baseAddress! + first * pixelBytes,
+            cpu.isa, pixel(row, columns.lowerBound), channels, values.mutableBytes.baseAddress! + first * pixelBytes,
             scales.mutableBytes.baseAddress! + first * MemoryLayout<Float>.stride, columns.count)
     }
 
@@ -76,5 +78,33 @@ struct RowRing: Sendable {
             unsafe found.append(scales.bytes.baseAddress! + index(row, -1) * MemoryLayout<Float>.stride)
         }
         return unsafe (pixels, found)
+    }
+}
+
+// MARK: - What is done to pixels in place
+
+extension RowRing {
+    /// Adds the pixels of an image of half the extents and a quarter of the channels or more, each repeated.
+    func addShortcut(_ source: RowRing, _ row: Int, _ columns: Range<Int>) {
+        precondition(4 * channels % source.channels == 0)
+        unsafe ck_add_doubled(
+            cpu.isa, source.pixel(row / 2, 0), source.channels, row % 2, pixel(row, 0), channels, columns.lowerBound, columns.upperBound)
+    }
+
+    func activate(_ activation: Activation, _ row: Int, _ columns: Range<Int>) {
+        let (pixels, count) = unsafe (pixel(row, columns.lowerBound), columns.count * channels)
+        switch activation {
+        case .relu: unsafe ck_relu(cpu.isa, pixels, pixels, count)
+        case .silu: unsafe ck_silu_f32(cpu.isa, pixels, pixels, count)
+        }
+    }
+
+    /// Writes norm(source), which may be this ring, and `base` added to it.
+    func write(_ norm: RMSNorm, of source: RowRing, _ row: Int, _ columns: Range<Int>, adding base: RowRing?) {
+        let column = columns.lowerBound
+        guard let bias = norm.bias, norm.weightOffset == 0 else { preconditionFailure("the autoencoder's norms have a bias and no offset") }
+        unsafe ck_rmsnorm_add(
+            cpu.isa, source.pixel(row, column), norm.weight.pointer, bias.pointer, norm.epsilon, base?.pixel(row, column), pixel(row, column), columns.count,
+            channels)
     }
 }

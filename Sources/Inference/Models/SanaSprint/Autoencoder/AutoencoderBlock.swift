@@ -17,6 +17,7 @@ enum ResidualBlock {
 ///
 /// Source: EfficientViTBlock in diffusers' autoencoder_dc.py, SanaMultiscaleLinearAttention in attention_processor.py.
 struct EfficientViTBlock: Sendable {
+    private let executor: CPU
     private let projections: LinearGroup
     private let scales: [(depthwise: Depthwise, pointwise: GroupedPointwise)]
     private let output: Linear
@@ -26,6 +27,7 @@ struct EfficientViTBlock: Sendable {
     private let headDimension: Int
 
     init(_ loader: WeightLoader, _ name: String, _ stage: AutoencoderConfiguration.Stage, headDimension: Int) throws(WeightError) {
+        executor = loader.executor
         let channels = stage.channels
         let heads = channels / headDimension
         let inner = heads * headDimension
@@ -46,8 +48,8 @@ struct EfficientViTBlock: Sendable {
     }
 
     func apply(_ x: inout Tensor) throws(AllocationError) {
-        x.add(try attention(x))
-        x.add(try feedForward(x))
+        executor.add(try attention(x), to: &x)
+        executor.add(try feedForward(x), to: &x)
     }
 
     private func attention(_ x: Tensor) throws(AllocationError) -> Tensor {
@@ -56,10 +58,10 @@ struct EfficientViTBlock: Sendable {
         let layout = LinearAttention.Layout.interleaved(heads: heads, headDimension: headDimension)
         let projected = try projections(x.reshaped([height * width, x.shape[2]]))
         var attended = try Tensor([height * width, inner * (1 + scales.count)], zeroed: false)
-        LinearAttention.apply(projected, layout, into: &attended)
+        executor.linearAttention(projected, layout, into: &attended)
         for (index, scale) in scales.enumerated() {
             let mixed = try scale.pointwise(try scale.depthwise(projected.reshaped([height, width, 3 * inner])))
-            LinearAttention.apply(mixed.reshaped([height * width, 3 * inner]), layout, into: &attended, column: (1 + index) * inner)
+            executor.linearAttention(mixed.reshaped([height * width, 3 * inner]), layout, into: &attended, column: (1 + index) * inner)
         }
         return try norm(try output(attended)).reshaped(x.shape)
     }

@@ -12,9 +12,9 @@ package struct AutoencoderDecoder: Sendable {
 
     /// - Parameter winograd: whether float32 convolutions of residual blocks and before a pixel shuffle multiply by Winograd's algorithm; off only to see that it
     ///   changes nothing but the last bits.
-    package init(_ configuration: AutoencoderConfiguration, from source: any WeightSource, winograd: Bool = true) {
+    package init(_ configuration: AutoencoderConfiguration, from source: any WeightSource, on executor: CPU, winograd: Bool = true) {
         (self.configuration, self.winograd) = (configuration, winograd)
-        loader = WeightLoader(source: source)
+        loader = WeightLoader(source: source, on: executor)
     }
 
     /// The picture `[imageChannels, h * compression, w * compression]`, about -1 to 1 and not clamped, of latents `[latentChannels, h, w]`.
@@ -120,7 +120,7 @@ package struct AutoencoderDecoder: Sendable {
     private func flush(_ pending: inout [RowOperation], _ maps: inout [Tensor]) throws(InferenceError) {
         guard !pending.isEmpty else { return }
         let operations = pending
-        maps = try Self.each(maps) { map throws(AllocationError) in try RowChain.apply(operations, to: map) }
+        maps = try Self.each(maps) { map throws(AllocationError) in try loader.executor.run(operations, on: map) }
         pending = []
     }
 }

@@ -7,9 +7,9 @@ package struct AutoencoderEncoder: Sendable {
     package let configuration: AutoencoderConfiguration
     private let loader: WeightLoader
 
-    package init(_ configuration: AutoencoderConfiguration, from source: any WeightSource) {
+    package init(_ configuration: AutoencoderConfiguration, from source: any WeightSource, on executor: CPU) {
         self.configuration = configuration
-        loader = WeightLoader(source: source)
+        loader = WeightLoader(source: source, on: executor)
     }
 
     /// The latents `[latentChannels, h / compression, w / compression]` of a picture `[imageChannels, h, w]` in -1 ... 1.
@@ -65,7 +65,7 @@ package struct AutoencoderEncoder: Sendable {
                 try InferenceError.wrap { () throws(AllocationError) in try layer.apply(&x) }
             }
         }
-        if !pending.isEmpty { x = try InferenceError.wrap { () throws(AllocationError) in try RowChain.apply(pending, to: x) } }
+        if !pending.isEmpty { x = try InferenceError.wrap { () throws(AllocationError) in try loader.executor.run(pending, on: x) } }
         guard index + 1 < stages.count else { return }
         let outputs = stages[index + 1].channels
         let convolution = try InferenceError.loading { () throws(WeightError) in

@@ -8,9 +8,9 @@ package struct ModelParts: Sendable {
     package let configuration: SanaSprintConfiguration
     let loader: WeightLoader
 
-    package init(_ configuration: SanaSprintConfiguration, from source: any WeightSource) {
+    package init(_ configuration: SanaSprintConfiguration, from source: any WeightSource, on executor: CPU) {
         self.configuration = configuration
-        loader = WeightLoader(source: source)
+        loader = WeightLoader(source: source, on: executor)
     }
 
     private var transformer: TransformerConfiguration { configuration.transformer }
@@ -38,7 +38,7 @@ package struct ModelParts: Sendable {
 
     package func textLayer(_ index: Int, _ x: Tensor) throws(InferenceError) -> Tensor {
         guard let text = configuration.text else { throw .missingComponent(.textEncoder, needed: "run a layer") }
-        return try Gemma2Encoder(text, from: loader.source).layer(index, x)
+        return try Gemma2Encoder(text, from: loader.source, on: loader.executor).layer(index, x)
     }
 
     package func textNorm(_ x: Tensor) throws(InferenceError) -> Tensor {
@@ -70,7 +70,7 @@ package struct ModelParts: Sendable {
         }
         return try wrap { () throws(AllocationError) in
             var hidden = try embedding.copy()
-            Activation.silu.apply(&hidden)
+            loader.executor.apply(.silu, to: &hidden)
             return try projection(hidden)
         }
     }
@@ -92,9 +92,9 @@ package struct ModelParts: Sendable {
         let table = try loading { () throws(WeightError) in try loader.tensor("dit.out.table", [2, transformer.width]) }
         return try wrap { () throws(AllocationError) in
             var (shift, scale) = (try table.row(0), try table.row(1))
-            shift.add(embedding)
-            scale.add(embedding)
-            return try ModulatedLayerNorm.apply(x, scale: scale, shift: shift, epsilon: SanaTransformer.outputEpsilon)
+            loader.executor.add(embedding, to: &shift)
+            loader.executor.add(embedding, to: &scale)
+            return try loader.executor.modulatedLayerNorm(x, scale: scale, shift: shift, epsilon: SanaTransformer.outputEpsilon)
         }
     }
 
@@ -129,7 +129,7 @@ package struct ModelParts: Sendable {
 
     /// The same for several maps, with weights that are loaded once.
     package func decoderStage(_ index: Int, _ maps: [Tensor]) throws(InferenceError) -> [Tensor] {
-        try AutoencoderDecoder(try autoencoder("run the decoder"), from: loader.source).stage(index, maps)
+        try AutoencoderDecoder(try autoencoder("run the decoder"), from: loader.source, on: loader.executor).stage(index, maps)
     }
 
     /// The picture of the highest stage's map; nil where the last convolution also doubles the picture, which is no step of its own.
@@ -141,7 +141,7 @@ package struct ModelParts: Sendable {
         }
         let hidden = try wrap { () throws(AllocationError) in
             var hidden = try norm(try ImageLayout.channelsLast(x))
-            vae.outputActivation.apply(&hidden)
+            loader.executor.apply(vae.outputActivation, to: &hidden)
             return try ImageLayout.channelsFirst(hidden)
         }
         return try convolution("vae.dec.conv_out", hidden, vae.imageChannels, vae.decoder.topChannels)
@@ -152,11 +152,11 @@ package struct ModelParts: Sendable {
 
     /// The same for several latents, with weights that are loaded once.
     package func decode(_ latents: [Tensor]) throws(InferenceError) -> [Tensor] {
-        try AutoencoderDecoder(try autoencoder("run the decoder"), from: loader.source).decode(latents)
+        try AutoencoderDecoder(try autoencoder("run the decoder"), from: loader.source, on: loader.executor).decode(latents)
     }
 
     package func encoderStage(_ index: Int, _ x: Tensor) throws(InferenceError) -> Tensor {
-        try AutoencoderEncoder(try autoencoder("run the encoder"), from: loader.source).stage(index, x)
+        try AutoencoderEncoder(try autoencoder("run the encoder"), from: loader.source, on: loader.executor).stage(index, x)
     }
 
     private func autoencoder(_ need: String) throws(InferenceError) -> AutoencoderConfiguration {

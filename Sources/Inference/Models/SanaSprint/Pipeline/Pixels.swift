@@ -1,4 +1,3 @@
-import CKernels
 import Tensors
 
 /// Between eight-bit pictures and the autoencoder's `[3, h, w]` in -1 ... 1.
@@ -7,9 +6,8 @@ enum Pixels {
     static func bytes(_ image: Tensor) throws(InferenceError) -> GeneratedImage {
         let (height, width) = (image.shape[1], image.shape[2])
         guard image.shape[0] == 3 else { throw .request(subject: "vae/config.json: in_channels", expected: "3 for a picture", found: "\(image.shape[0])") }
-        let finite = unsafe ck_find_nonfinite(isa, CK_F32, image.pointer, image.count)
-        guard finite == image.count else {
-            throw .request(subject: "the picture", expected: "finite numbers", found: "NaN or infinity at element \(finite); the weights overflow float32")
+        if let element = EncodedTensor(image).firstNonfinite {
+            throw .request(subject: "the picture", expected: "finite numbers", found: "NaN or infinity at element \(element); the weights overflow float32")
         }
         var rgb = [UInt8](repeating: 0, count: image.count)
         for pixel in 0..<height * width {

@@ -8,15 +8,18 @@ package import Tensors
 package final class SanaSprintPipeline: Sendable {
     package let configuration: SanaSprintConfiguration
     let weights: any WeightSource
+    let executor: CPU
     let compute: Compute
     private let keepsBlocks: Bool
 
     /// - Parameters:
+    ///   - executor: what computes.
     ///   - compute: the arithmetic of the transformer's matrix products with weights of 16 or 32 bits.
     ///   - keepsBlocks: whether the transformer's blocks stay in memory from one step to the next.
-    package init(weights: any WeightSource, compute: Compute = .float32, keepsBlocks: Bool = true) throws(InferenceError) {
+    package init(weights: any WeightSource, on executor: CPU, compute: Compute = .float32, keepsBlocks: Bool = true) throws(InferenceError) {
         if let failure = BLAS.failure { throw .library(failure) }
         self.weights = weights
+        self.executor = executor
         self.compute = compute
         self.keepsBlocks = keepsBlocks
         func json(_ name: String, when present: Bool) throws(InferenceError) -> JSONValue? {
@@ -37,26 +40,26 @@ package final class SanaSprintPipeline: Sendable {
 
     package func textEncoder() throws(InferenceError) -> Gemma2Encoder {
         guard let text = configuration.text, has(.textEncoder) else { throw .missingComponent(.textEncoder, needed: "read a prompt") }
-        return Gemma2Encoder(text, from: weights)
+        return Gemma2Encoder(text, from: weights, on: executor)
     }
 
     /// - Parameter severalSteps: whether it evaluates more than one step; for one alone its blocks need not stay in memory.
     package func transformer(severalSteps: Bool = true) throws(InferenceError) -> SanaTransformer {
         guard has(.transformer) else { throw .missingComponent(.transformer, needed: "sample") }
-        return try SanaTransformer(configuration.transformer, from: weights, compute: compute, keepsBlocks: keepsBlocks && severalSteps)
+        return try SanaTransformer(configuration.transformer, from: weights, on: executor, compute: compute, keepsBlocks: keepsBlocks && severalSteps)
     }
 
     /// The small steps between the probes of a trace.
-    package var parts: ModelParts { ModelParts(configuration, from: weights) }
+    package var parts: ModelParts { ModelParts(configuration, from: weights, on: executor) }
 
     package func decoder() throws(InferenceError) -> AutoencoderDecoder {
         guard let vae = configuration.vae, has(.vaeDecoder) else { throw .missingComponent(.vaeDecoder, needed: "make a picture of latents") }
-        return AutoencoderDecoder(vae, from: weights)
+        return AutoencoderDecoder(vae, from: weights, on: executor)
     }
 
     package func encoder() throws(InferenceError) -> AutoencoderEncoder {
         guard let vae = configuration.vae, has(.vaeEncoder) else { throw .missingComponent(.vaeEncoder, needed: "make latents of a picture") }
-        return AutoencoderEncoder(vae, from: weights)
+        return AutoencoderEncoder(vae, from: weights, on: executor)
     }
 
     /// The schedule that the weights are frozen for; nil where any will do.

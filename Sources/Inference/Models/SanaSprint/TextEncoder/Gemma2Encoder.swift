@@ -8,9 +8,9 @@ package struct Gemma2Encoder: Sendable {
     package let configuration: TextEncoderConfiguration
     private let loader: WeightLoader
 
-    package init(_ configuration: TextEncoderConfiguration, from source: any WeightSource) {
+    package init(_ configuration: TextEncoderConfiguration, from source: any WeightSource, on executor: CPU) {
         self.configuration = configuration
-        loader = WeightLoader(source: source)
+        loader = WeightLoader(source: source, on: executor)
     }
 
     /// Hidden states `[tokens, width]` of token ids.

@@ -4,6 +4,7 @@ import Tensors
 ///
 /// Source: Gemma2DecoderLayer in transformers' modeling_gemma2.py, with eager attention, the only kind that applies the soft cap.
 struct Gemma2Layer: Sendable {
+    private let executor: CPU
     private let configuration: TextEncoderConfiguration
     private let window: Int?
     private let attentionNorm: RMSNorm
@@ -19,6 +20,7 @@ struct Gemma2Layer: Sendable {
         let name = SanaSprintWeights.textLayer(index)
         let fused = loader.source.fusions.contains(.queryKeyValue)
         func norm(_ suffix: String) throws(WeightError) -> RMSNorm { try loader.norm(name + suffix, c.width, offset: 1, epsilon: c.normEpsilon) }
+        executor = loader.executor
         configuration = c
         window = c.windows[index]
         attentionNorm = try norm("self.pre_norm")
@@ -42,9 +44,9 @@ struct Gemma2Layer: Sendable {
     @discardableResult
     func apply(_ x: inout Tensor, rotary: Rotary, prefix: Tensor? = nil) throws(AllocationError) -> Tensor {
         let (attended, keyValues) = try attention(try attentionNorm(x), rotary, prefix)
-        x.add(try attentionPostNorm(attended))
-        let gated = try GatedUnit.gelu(try gateUp(try feedForwardNorm(x)))
-        x.add(try feedForwardPostNorm(try down(gated)))
+        executor.add(try attentionPostNorm(attended), to: &x)
+        let gated = try executor.geluGated(try gateUp(try feedForwardNorm(x)))
+        executor.add(try feedForwardPostNorm(try down(gated)), to: &x)
         return keyValues
     }
 
@@ -55,7 +57,7 @@ struct Gemma2Layer: Sendable {
         rotary.apply(&projected, column: c.queryWidth, heads: c.keyValueHeads)
         let attention = SoftmaxAttention(
             heads: c.heads, keyValueHeads: c.keyValueHeads, headDimension: c.headDimension, scale: c.attentionScale, softCap: c.softCap, causal: true,
-            window: window)
+            window: window, on: executor)
         let keyValues = try Self.appended(prefix, columns: c.queryWidth..<c.queryWidth + 2 * c.keyValueWidth, of: projected)
         let attended = try attention(
             .init(matrix: projected, column: 0), .init(matrix: keyValues, column: 0), .init(matrix: keyValues, column: c.keyValueWidth),

@@ -19,10 +19,10 @@ package final class SanaTransformer: Sendable {
 
     /// - Parameter keepsBlocks: false for a transformer that evaluates one step: then no more than one of its blocks is in memory.
     package init(
-        _ configuration: TransformerConfiguration, from source: any WeightSource, compute: Compute = .float32, keepsBlocks: Bool = true
+        _ configuration: TransformerConfiguration, from source: any WeightSource, on executor: CPU, compute: Compute = .float32, keepsBlocks: Bool = true
     ) throws(InferenceError) {
         self.configuration = configuration
-        let loader = WeightLoader(source: source, compute: compute)
+        let loader = WeightLoader(source: source, on: executor, compute: compute)
         self.loader = loader
         let c = configuration
         conditioning = try InferenceError.loading { () throws(WeightError) in try TransformerConditioning(loader, c) }
@@ -97,8 +97,8 @@ package final class SanaTransformer: Sendable {
     /// The last norm takes the embedding itself, not its projection.
     private func finalNorm(_ x: Tensor, _ embedding: Tensor) throws(AllocationError) -> Tensor {
         var (shift, scale) = (try outputTable.row(0), try outputTable.row(1))
-        shift.add(embedding)
-        scale.add(embedding)
-        return try ModulatedLayerNorm.apply(x, scale: scale, shift: shift, epsilon: Self.outputEpsilon)
+        loader.executor.add(embedding, to: &shift)
+        loader.executor.add(embedding, to: &scale)
+        return try loader.executor.modulatedLayerNorm(x, scale: scale, shift: shift, epsilon: Self.outputEpsilon)
     }
 }

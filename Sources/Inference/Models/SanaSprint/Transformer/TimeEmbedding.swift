@@ -4,17 +4,19 @@ package import Tensors
 ///
 /// Source: SanaCombinedTimestepGuidanceEmbeddings of diffusers.
 struct TimeEmbedding: Sendable {
+    private let executor: CPU
     private let time: Embedder
     private let guidance: Embedder
     private let modulation: Linear
 
     private struct Embedder: Sendable {
+        let executor: CPU
         let first: Linear
         let second: Linear
 
         func callAsFunction(_ value: Double) throws(AllocationError) -> Tensor {
             var hidden = try first(try Sinusoid.embed(value, channels: SanaSprintWeights.sinusoidChannels))
-            Activation.silu.apply(&hidden)
+            executor.apply(.silu, to: &hidden)
             return try second(hidden)
         }
     }
@@ -22,9 +24,10 @@ struct TimeEmbedding: Sendable {
     init(_ loader: WeightLoader, width: Int) throws(WeightError) {
         func embedder(_ name: String) throws(WeightError) -> Embedder {
             Embedder(
-                first: try loader.linear("dit.\(name).in", width, SanaSprintWeights.sinusoidChannels, bias: true),
+                executor: loader.executor, first: try loader.linear("dit.\(name).in", width, SanaSprintWeights.sinusoidChannels, bias: true),
                 second: try loader.linear("dit.\(name).out", width, width, bias: true))
         }
+        executor = loader.executor
         time = try embedder("time")
         guidance = try embedder("guidance")
         modulation = try loader.linear("dit.modulation", 6 * width, width, bias: true)
@@ -32,9 +35,9 @@ struct TimeEmbedding: Sendable {
 
     /// The embedding `[1, width]`, and its projection to the blocks' six vectors, `[6, width]`.
     func callAsFunction(time: Double, guidance: Double) throws(AllocationError) -> (embedding: Tensor, modulation: Tensor) {
-        let embedding = try self.time(time).adding(try self.guidance(guidance))
+        let embedding = try executor.sum(try self.time(time), try self.guidance(guidance))
         var hidden = try embedding.copy()
-        Activation.silu.apply(&hidden)
+        executor.apply(.silu, to: &hidden)
         return (embedding, try modulation(hidden).reshaped([6, embedding.columns]))
     }
 }
@@ -50,8 +53,8 @@ package struct ScheduleTables: Sendable {
     package static let modulationName = "dit.schedule.modulation"
 
     /// Computes the tables with the networks' weights, one row after the other as a run without tables does.
-    package init(_ schedule: FrozenSchedule, _ c: TransformerConfiguration, from source: any WeightSource) throws(InferenceError) {
-        let network = try InferenceError.loading { () throws(WeightError) in try TimeEmbedding(WeightLoader(source: source), width: c.width) }
+    package init(_ schedule: FrozenSchedule, _ c: TransformerConfiguration, from source: any WeightSource, on executor: CPU) throws(InferenceError) {
+        let network = try InferenceError.loading { () throws(WeightError) in try TimeEmbedding(WeightLoader(source: source, on: executor), width: c.width) }
         (embedding, modulation) = try InferenceError.wrap { () throws(AllocationError) in
             var embedding = try Tensor([schedule.rows.count, c.width], zeroed: false)
             var modulation = try Tensor([schedule.rows.count, 6, c.width], zeroed: false)

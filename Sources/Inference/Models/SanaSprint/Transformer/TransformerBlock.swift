@@ -4,6 +4,7 @@ import Tensors
 ///
 /// Source: SanaTransformerBlock in diffusers' sana_transformer.py.
 struct TransformerBlock: Sendable {
+    private let executor: CPU
     private let configuration: TransformerConfiguration
     private let table: Tensor
     private let selfProjections: LinearGroup
@@ -25,6 +26,7 @@ struct TransformerBlock: Sendable {
         func norm(_ suffix: String, _ channels: Int, unless folded: Bool = false) throws(WeightError) -> RMSNorm? {
             c.queryKeyNorm && !folded ? try loader.norm(name + suffix, channels, epsilon: Self.queryKeyEpsilon) : nil
         }
+        executor = loader.executor
         configuration = c
         table = try loader.tensor(name + "table", [6, width])
         selfProjections = try loader.group(
@@ -44,15 +46,15 @@ struct TransformerBlock: Sendable {
     func apply(_ x: inout Tensor, modulation: Tensor, keyValues: [PackedKeyValues], height: Int, width: Int) throws(AllocationError) {
         precondition(x.rows == keyValues.count * height * width)
         // Rows: shift, scale and gate of self-attention, then of the FFN.
-        let rows = try table.adding(modulation)
+        let rows = try executor.sum(table, modulation)
         let epsilon = configuration.normEpsilon
 
         let (shift, scale) = (try rows.row(0), try rows.row(1))
         var projected =
             if let type = selfProjections.rowType {
-                try selfProjections(try PackedRows(x, scale: scale, shift: shift, epsilon: epsilon, as: type))
+                try selfProjections(try PackedRows(x, scale: scale, shift: shift, epsilon: epsilon, as: type, on: executor))
             } else {
-                try selfProjections(try ModulatedLayerNorm.apply(x, scale: scale, shift: shift, epsilon: epsilon))
+                try selfProjections(try executor.modulatedLayerNorm(x, scale: scale, shift: shift, epsilon: epsilon))
             }
         try selfOutput.add(try selfAttention(&projected, maps: keyValues.count), to: &x, gate: try rows.row(2))
 
@@ -60,11 +62,11 @@ struct TransformerBlock: Sendable {
 
         let (ffShift, ffScale) = (try rows.row(3), try rows.row(4))
         if let type = feedForward.rowType {
-            let normed = try PackedRows(x, scale: ffScale, shift: ffShift, epsilon: epsilon, as: type)
+            let normed = try PackedRows(x, scale: ffScale, shift: ffShift, epsilon: epsilon, as: type, on: executor)
             try feedForward.add(normed, maps: keyValues.count, height: height, width: width, to: &x, gate: try rows.row(5))
         } else {
-            let normed = try ModulatedLayerNorm.apply(x, scale: ffScale, shift: ffShift, epsilon: epsilon)
-            x.add(try feedForward(normed, maps: keyValues.count, height: height, width: width), gate: try rows.row(5))
+            let normed = try executor.modulatedLayerNorm(x, scale: ffScale, shift: ffShift, epsilon: epsilon)
+            executor.add(try feedForward(normed, maps: keyValues.count, height: height, width: width), to: &x, gate: try rows.row(5))
         }
     }
 
@@ -74,7 +76,7 @@ struct TransformerBlock: Sendable {
         selfKeyNorm?.apply(&projected, column: configuration.width)
         var attended = try Tensor([projected.rows, configuration.width], zeroed: false)
         let layout = LinearAttention.Layout.blocks(heads: configuration.heads, headDimension: configuration.headDimension)
-        LinearAttention.apply(projected, layout, into: &attended, maps: maps)
+        executor.linearAttention(projected, layout, into: &attended, maps: maps)
         return attended
     }
 
@@ -90,6 +92,7 @@ struct TransformerBlock: Sendable {
 struct PromptProjection: Sendable {
     private let projections: LinearGroup
     private let keyNorm: RMSNorm?
+    private let executor: CPU
     private let heads: Int
     private let headDimension: Int
 
@@ -99,6 +102,7 @@ struct PromptProjection: Sendable {
             name, fused: loader.source.fusions.contains(.crossKeyValue) ? "kv" : nil, [("k", c.crossWidth), ("v", c.crossWidth)], inputs: c.width,
             bias: true)
         keyNorm = c.queryKeyNorm ? try loader.norm(name + "k_norm", c.crossWidth, epsilon: TransformerBlock.queryKeyEpsilon) : nil
+        executor = loader.executor
         (heads, headDimension) = (c.crossHeads, c.crossHeadDimension)
     }
 
@@ -106,6 +110,6 @@ struct PromptProjection: Sendable {
     func callAsFunction(_ caption: Tensor) throws(AllocationError) -> PackedKeyValues {
         var result = try projections(caption)
         keyNorm?.apply(&result, column: 0)
-        return try PackedKeyValues(result, heads: heads, headDimension: headDimension)
+        return try PackedKeyValues(result, heads: heads, headDimension: headDimension, on: executor)
     }
 }

@@ -4,6 +4,7 @@ import Tensors
 ///
 /// Source: SanaCombinedTimestepGuidanceEmbeddings and PixArtAlphaTextProjection of diffusers.
 struct TransformerConditioning: Sendable {
+    private let executor: CPU
     private let timing: Timing
     private let guidanceScale: Double
     private let captionIn: Linear
@@ -17,13 +18,14 @@ struct TransformerConditioning: Sendable {
     }
 
     init(_ loader: WeightLoader, _ c: TransformerConfiguration) throws(WeightError) {
+        executor = loader.executor
         guidanceScale = c.guidanceScale
         timing =
             if let schedule = loader.source.frozenSchedule {
                 .tables(try ScheduleTables(loader, rows: schedule.rows.count, width: c.width), schedule)
             } else {
                 // One row each: bfloat16 would save nothing, and what it rounds off would shift every token alike.
-                .networks(try TimeEmbedding(WeightLoader(source: loader.source), width: c.width))
+                .networks(try TimeEmbedding(WeightLoader(source: loader.source, on: loader.executor), width: c.width))
             }
         captionIn = try loader.linear("dit.caption.in", c.width, c.captionChannels, bias: true)
         captionOut = try loader.linear("dit.caption.out", c.width, c.width, bias: true)
@@ -51,7 +53,7 @@ struct TransformerConditioning: Sendable {
     /// The prompt's features `[tokens, captionChannels]` at the transformer's width, normed.
     func caption(_ features: Tensor) throws(AllocationError) -> Tensor {
         var hidden = try captionIn(features)
-        if exactGELU { hidden.applyExactGELU() } else { hidden.applyGELU() }
+        if exactGELU { executor.applyExactGELU(to: &hidden) } else { executor.applyGELU(to: &hidden) }
         return try captionNorm(try captionOut(hidden))
     }
 }

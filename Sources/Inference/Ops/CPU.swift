@@ -1,0 +1,31 @@
+import COpenBLAS
+package import Tensors
+
+/// The executor of models on this machine's processor: what their layers are loaded for, and their operations run on.
+///
+/// A value and no global, so that one process can run the same weights on several of them.
+package struct CPU: Sendable, Equatable, CustomStringConvertible {
+    package let instructionSet: InstructionSet
+    /// Whether float32 and int8 products run through the packed kernels; without AVX-512, OpenBLAS and an AVX2 kernel are faster.
+    package let prefersPackedProducts: Bool
+
+    /// The fastest that this machine can run.
+    package static let best = CPU(.best)
+
+    /// - Parameter prefersPackedProducts: nil for what is faster.
+    /// - Precondition: the machine supports the instruction set.
+    package init(_ instructionSet: InstructionSet, prefersPackedProducts: Bool? = nil) {
+        precondition(InstructionSet.supported.contains(instructionSet))
+        self.instructionSet = instructionSet
+        self.prefersPackedProducts = prefersPackedProducts ?? (instructionSet == .avx512)
+    }
+
+    /// As kernels take it.
+    var isa: CInt { instructionSet.rawValue }
+
+    /// What a report says of it: float results depend on it in their last bits.
+    package var description: String { instructionSet.description }
+
+    /// What OpenBLAS calls its kernels here, or why it cannot be loaded: the same for all executors of a process.
+    package static var blasCore: String { unsafe BLAS.failure ?? String(cString: ob_corename()) }
+}
