@@ -13,50 +13,37 @@ package struct GatedConvolution: Sendable {
     private let depthwise: Depthwise
     private let project: Linear
     private let norm: RMSNorm?
-    private let fused: Bool
 
     /// Rows of a panel that both halves multiply while the rows are in the second-level cache.
     private static let band = 8 * PackedRows.tile
 
     /// - Parameters:
-    ///   - prefix: packed names below it are `in`, `depth`, `out` and, in the autoencoder, `norm`.
-    ///   - fused: off only to see that it changes nothing but the last bits.
-    package init(
-        _ loader: WeightLoader, _ prefix: String, channels: Int, hidden: Int, norm: Bool, fused: Bool = true
-    ) throws(WeightError) {
-        (value, gate) = try loader.halves(prefix + "in", 2 * hidden, channels)
-        depthwise = try loader.depthwise(prefix + "depth", channels: 2 * hidden, kernel: 3, bias: true)
-        project = try loader.linear(prefix + "out", channels, hidden, bias: false)
-        self.norm = norm ? try loader.norm(prefix + "norm", channels, bias: true, epsilon: 1e-5) : nil
-        self.fused = fused && value.rowType != nil
+    ///   - depthwise: 3x3 with biases, over the outputs of `value`, then of `gate`.
+    ///   - project: without a bias.
+    package init(value: Linear, gate: Linear, depthwise: Depthwise, project: Linear, norm: RMSNorm?) {
+        (self.value, self.gate, self.depthwise, self.project, self.norm) = (value, gate, depthwise, project, norm)
     }
 
     /// x [h, w, channels] to the same shape.
     package func callAsFunction(_ x: Tensor) throws(AllocationError) -> Tensor {
-        try self(x, maps: 1, height: x.shape[0], width: x.shape[1])
-    }
-
-    /// Maps `x` of `height` x `width` tokens one below the other, to the same shape.
-    func callAsFunction(_ x: Tensor, maps: Int, height: Int, width: Int) throws(AllocationError) -> Tensor {
-        let result = try project(try expanded(x, maps, height, width)).reshaped(x.shape)
+        let result = try project(try expanded(x, nil, 1, x.shape[0], x.shape[1])).reshaped(x.shape)
         return try norm?(result) ?? result
     }
 
-    /// residual [maps * h * w, channels] += gate * (the FFN of rows packed as `rowType` says).
-    func add(_ rows: PackedRows, maps: Int, height: Int, width: Int, to residual: inout Tensor, gate: Tensor) throws(AllocationError) {
-        try project.add(try expanded(rows, maps, height, width), to: &residual, gate: gate)
+    /// x [maps * height * width, channels] += factor * (what this makes of the normed x), without a norm of its own: maps of tokens one
+    /// below the other.
+    package func update(
+        _ x: inout Tensor, norm: ModulatedNorm, factor: Tensor, maps: Int, height: Int, width: Int
+    ) throws(AllocationError) {
+        precondition(self.norm == nil)
+        try project.add(try expanded(x, norm, maps, height, width), to: &x, gate: factor)
     }
 
-    /// How rows are to be packed for `add`; nil where the fusion does not apply.
-    var rowType: PackedType? { fused ? value.rowType : nil }
-
-    private func expanded(_ x: Tensor, _ maps: Int, _ height: Int, _ width: Int) throws(AllocationError) -> Tensor {
-        if let rowType {
-            let rows = try unsafe PackedRows(x.pointer, rows: maps * height * width, columns: value.inputs, as: rowType, on: value.cpu)
-            withExtendedLifetime(x) {}
-            return try expanded(rows, maps, height, width)
+    private func expanded(_ x: Tensor, _ norm: ModulatedNorm?, _ maps: Int, _ height: Int, _ width: Int) throws(AllocationError) -> Tensor {
+        if let type = value.rowType {
+            return try expanded(try PackedRows(x, columns: value.inputs, norm, as: type, on: value.cpu), maps, height, width)
         }
-        var hidden = try LinearGroup([value, gate])(x.reshaped([maps * height * width, value.inputs]))
+        var hidden = try LinearGroup([value, gate])(x.reshaped([maps * height * width, value.inputs]), norm: norm)
         value.cpu.apply(.silu, to: &hidden)
         return try value.cpu.siluGated(try depthwise(hidden, maps: maps, height: height, width: width))
     }

@@ -5,22 +5,26 @@ package struct LinearGroup: Sendable {
     private let parts: [Linear]
     package let outputs: Int
 
+    /// - Precondition: at least one part.
     package init(_ parts: [Linear]) {
+        precondition(!parts.isEmpty)
         self.parts = parts
         outputs = parts.reduce(0) { $0 + $1.outputs }
     }
 
     /// How rows are to be packed for all parts; nil where they do not agree or another kernel multiplies them.
-    var rowType: PackedType? {
+    private var rowType: PackedType? {
         guard let type = parts.first?.rowType, parts.allSatisfy({ $0.rowType == type }) else { return nil }
         return type
     }
 
-    /// x [rows, inputs] to [rows, outputs of all parts].
-    package func callAsFunction(_ x: Tensor) throws(AllocationError) -> Tensor {
-        if let type = rowType, let cpu = parts.first?.cpu, !parts.contains(where: { $0.takesDenseRows(x.rows) }) {
-            return try self(try unsafe PackedRows(x.pointer, rows: x.rows, columns: x.columns, as: type, on: cpu))
+    /// x [rows, inputs], normed where there is a norm, to [rows, outputs of all parts].
+    package func callAsFunction(_ x: Tensor, norm: ModulatedNorm? = nil) throws(AllocationError) -> Tensor {
+        // A norm is part of packing the rows, so that even few of them are better packed.
+        if let type = rowType, norm != nil || !parts.contains(where: { $0.takesDenseRows(x.rows) }) {
+            return try self(try PackedRows(x, columns: x.columns, norm, as: type, on: parts[0].cpu))
         }
+        let x = if let norm { try parts[0].cpu.apply(norm, to: x) } else { x }
         var result = try Tensor([x.rows, outputs], zeroed: false)
         var column = 0
         for part in parts {
@@ -30,8 +34,7 @@ package struct LinearGroup: Sendable {
         return result
     }
 
-    /// Rows that have been packed as `rowType` says.
-    func callAsFunction(_ rows: PackedRows) throws(AllocationError) -> Tensor {
+    private func callAsFunction(_ rows: PackedRows) throws(AllocationError) -> Tensor {
         var result = try Tensor([rows.count, outputs], zeroed: false)
         var column = 0
         for part in parts {

@@ -59,11 +59,17 @@ struct PackedRows: Sendable {
         }
     }
 
-    /// Packs rows after the layer norm of `ModulatedLayerNorm`, which are never written as floats.
-    init(_ x: Tensor, scale: Tensor, shift: Tensor, epsilon: Double, as type: PackedType, on cpu: CPU) throws(AllocationError) {
-        let (columns, isa) = (scale.count, cpu.isa)
+    /// Packs the rows of `x` [.., columns]; where there is a norm, as it makes them, but they are never written as floats.
+    init(_ x: Tensor, columns: Int, _ norm: ModulatedNorm?, as type: PackedType, on cpu: CPU) throws(AllocationError) {
+        defer { withExtendedLifetime((x, norm)) {} }
+        guard let norm else {
+            try unsafe self.init(x.pointer, rows: x.count / columns, columns: columns, as: type, on: cpu)
+            return
+        }
+        precondition(norm.scale.count == columns)
+        let (epsilon, isa) = (norm.epsilon, cpu.isa)
         let (source, factor, offset) = unsafe (
-            SharedPointer(reading: x.pointer), SharedPointer(reading: scale.pointer), SharedPointer(reading: shift.pointer)
+            SharedPointer(reading: x.pointer), SharedPointer(reading: norm.scale.pointer), SharedPointer(reading: norm.shift.pointer)
         )
         try unsafe self.init(type, x.count / columns, columns) { range, target, scales, scratch in
             let first = unsafe source.pointer + range.lowerBound * columns
@@ -76,7 +82,6 @@ struct PackedRows: Sendable {
                 unsafe ck_pack_layernorm(isa, type.code, first, factor.pointer, offset.pointer, epsilon, target, scales, scratch, range.count, columns)
             }
         }
-        withExtendedLifetime((x, scale, shift)) {}
     }
 
     /// The tile that starts with `row`, and that row's scale.

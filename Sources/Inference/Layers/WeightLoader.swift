@@ -31,8 +31,17 @@ package struct WeightLoader: Sendable {
         }
     }
 
+    /// Packed names below `prefix` are `in`, `depth`, `out` and, where it has a norm, `norm`.
+    package func gatedConvolution(_ prefix: String, channels: Int, hidden: Int, norm: Bool) throws(WeightError) -> GatedConvolution {
+        let (value, gate) = try halves(prefix + "in", 2 * hidden, channels)
+        return GatedConvolution(
+            value: value, gate: gate, depthwise: try depthwise(prefix + "depth", channels: 2 * hidden, kernel: 3, bias: true),
+            project: try linear(prefix + "out", channels, hidden, bias: false),
+            norm: norm ? try self.norm(prefix + "norm", channels, bias: true, epsilon: 1e-5) : nil)
+    }
+
     /// The two halves of the outputs of one weight with a bias, as linears of their own.
-    func halves(_ name: String, _ outputs: Int, _ inputs: Int) throws(WeightError) -> (Linear, Linear) {
+    private func halves(_ name: String, _ outputs: Int, _ inputs: Int) throws(WeightError) -> (Linear, Linear) {
         let halves = try once(name) { () throws(WeightError) in try split(name, outputs, inputs) }
         return (halves[0], halves[1])
     }
@@ -56,13 +65,16 @@ package struct WeightLoader: Sendable {
         return LinearGroup(linears)
     }
 
-    func convolution(_ name: String, _ outputs: Int, _ inputs: Int, bias: Bool = true, winograd: Bool = false) throws(WeightError) -> Convolution {
+    /// - Parameter often: whether it is one of the many that take the autoencoder's time, and worth more memory for less work.
+    func convolution(_ name: String, _ outputs: Int, _ inputs: Int, bias: Bool = true, often: Bool = false) throws(WeightError) -> Convolution {
         let stored = try weight(name + ".weight", [outputs, 3, 3, inputs])
         if case .int8Rotated(_, _, .int8PerToken) = stored {
             throw .unreadable(name: name, reason: "expected a scheme that 3x3 convolutions have integer arithmetic for, int8-per-channel, found int8-rotated")
         }
         let bias = bias ? try tensor(name + ".bias", [outputs]) : nil
-        do throws(AllocationError) { return try Convolution(stored, bias: bias, winograd: winograd, on: executor) } catch { throw .memory(error) }
+        do throws(AllocationError) { return try Convolution(stored, bias: bias, winograd: often && executor.usesWinograd, on: executor) } catch {
+            throw .memory(error)
+        }
     }
 
     func depthwise(_ name: String, channels: Int, kernel: Int, bias: Bool) throws(WeightError) -> Depthwise {

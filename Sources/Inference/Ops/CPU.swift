@@ -9,15 +9,19 @@ package struct CPU: Sendable, Equatable, CustomStringConvertible {
     /// Whether float32 and int8 products run through the packed kernels; without AVX-512, OpenBLAS and an AVX2 kernel are faster.
     package let prefersPackedProducts: Bool
 
+    /// Whether float32 convolutions that are run often multiply by Winograd's algorithm: off only to see that it changes nothing but the last bits.
+    package let usesWinograd: Bool
+
     /// The fastest that this machine can run.
     package static let best = CPU(.best)
 
     /// - Parameter prefersPackedProducts: nil for what is faster.
     /// - Precondition: the machine supports the instruction set.
-    package init(_ instructionSet: InstructionSet, prefersPackedProducts: Bool? = nil) {
+    package init(_ instructionSet: InstructionSet, prefersPackedProducts: Bool? = nil, usesWinograd: Bool = true) {
         precondition(InstructionSet.supported.contains(instructionSet))
         self.instructionSet = instructionSet
         self.prefersPackedProducts = prefersPackedProducts ?? (instructionSet == .avx512)
+        self.usesWinograd = usesWinograd
     }
 
     /// As kernels take it.

@@ -1,13 +1,23 @@
 import CKernels
 package import Tensors
 
+/// Layer norm without parameters, then x * (1 + scale) + shift: the DiT's adaptive norm.
+package struct ModulatedNorm {
+    /// `[channels]`, as `shift`.
+    let scale: Tensor
+    let shift: Tensor
+    let epsilon: Double
+
+    package init(scale: Tensor, shift: Tensor, epsilon: Double) { (self.scale, self.shift, self.epsilon) = (scale, shift, epsilon) }
+}
+
 extension CPU {
-    /// Layer norm without parameters, then x * (1 + scale) + shift: the DiT's adaptive norm.
-    package func modulatedLayerNorm(_ x: Tensor, scale: Tensor, shift: Tensor, epsilon: Double) throws(AllocationError) -> Tensor {
-        let channels = scale.count
+    /// x [.., channels], normed, in the same shape.
+    package func apply(_ norm: ModulatedNorm, to x: Tensor) throws(AllocationError) -> Tensor {
+        let (channels, epsilon) = (norm.scale.count, norm.epsilon)
         var result = try Tensor(x.shape, zeroed: false)
         let (source, target) = unsafe (SharedPointer(reading: x.pointer), SharedPointer(result.mutablePointer))
-        let (factor, offset) = unsafe (SharedPointer(reading: scale.pointer), SharedPointer(reading: shift.pointer))
+        let (factor, offset) = unsafe (SharedPointer(reading: norm.scale.pointer), SharedPointer(reading: norm.shift.pointer))
         Parallel.forEach(x.count / channels, grain: 4) { range in
             let start = range.lowerBound * channels
             unsafe ck_layernorm_modulate(

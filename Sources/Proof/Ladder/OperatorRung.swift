@@ -53,7 +53,8 @@ struct OperatorRung: LadderRung {
         let (scale, shift) = (try numbers.tensor([c.width]), try numbers.tensor([c.width]))
         let expected = Formulas64.modulatedLayerNorm(
             Matrix64(x), scale: scale.elements.map(Double.init), shift: shift.elements.map(Double.init), epsilon: c.normEpsilon)
-        measured.add("modulated layer norm", expected: expected, found: try executor.modulatedLayerNorm(x, scale: scale, shift: shift, epsilon: c.normEpsilon))
+        measured.add(
+            "modulated layer norm", expected: expected, found: try executor.apply(ModulatedNorm(scale: scale, shift: shift, epsilon: c.normEpsilon), to: x))
     }
 
     private mutating func elementwise() throws {

@@ -70,7 +70,8 @@ import Testing
         let decoder = try SanaSprintPipeline(weights: weights, on: executor).decoder()
         var random = SplitMix64(seed: 35)
         let latents = try random.tensor([decoder.configuration.latentChannels, 5, 3])
-        let direct = try AutoencoderDecoder(decoder.configuration, from: weights, on: executor, winograd: false).decode(latents).elements
+        let direct = try AutoencoderDecoder(decoder.configuration, from: weights, on: CPU(executor.instructionSet, usesWinograd: false)).decode(latents)
+            .elements
         let winograd = try decoder.decode(latents).elements
         #expect(winograd != direct, "the fusion is not in use")
         #expect(relativeError(winograd, direct.map(Double.init)) <= Self.gate)

@@ -2,13 +2,10 @@ import Tensors
 
 /// norm(conv2(activation(conv1(x)))) + x, as one operation on rows. Source: ResBlock in diffusers' autoencoder_dc.py.
 enum ResidualBlock {
-    /// - Parameter winograd: off only to see that it changes nothing but the last bits.
-    static func operation(
-        _ loader: WeightLoader, _ name: String, _ stage: AutoencoderConfiguration.Stage, winograd: Bool = true
-    ) throws(WeightError) -> RowOperation {
+    static func operation(_ loader: WeightLoader, _ name: String, _ stage: AutoencoderConfiguration.Stage) throws(WeightError) -> RowOperation {
         .residual(
-            first: try loader.convolution(name + "conv1", stage.channels, stage.channels, winograd: winograd), activation: stage.activation,
-            second: try loader.convolution(name + "conv2", stage.channels, stage.channels, bias: false, winograd: winograd),
+            first: try loader.convolution(name + "conv1", stage.channels, stage.channels, often: true), activation: stage.activation,
+            second: try loader.convolution(name + "conv2", stage.channels, stage.channels, bias: false, often: true),
             norm: try loader.norm(name + "norm", stage.channels, bias: true, epsilon: AutoencoderConfiguration.normEpsilon))
     }
 }
@@ -44,7 +41,7 @@ struct EfficientViTBlock: Sendable {
         self.scales = scales
         output = try loader.linear(name + "attn.out", channels, inner * (1 + stage.scales.count), bias: false)
         norm = try loader.norm(name + "attn.norm", channels, bias: true, epsilon: AutoencoderConfiguration.normEpsilon)
-        feedForward = try GatedConvolution(loader, name + "glu.", channels: channels, hidden: SanaSprintWeights.gluExpansion * channels, norm: true)
+        feedForward = try loader.gatedConvolution(name + "glu.", channels: channels, hidden: SanaSprintWeights.gluExpansion * channels, norm: true)
     }
 
     func apply(_ x: inout Tensor) throws(AllocationError) {

@@ -8,12 +8,9 @@ package import Tensors
 package struct AutoencoderDecoder: Sendable {
     package let configuration: AutoencoderConfiguration
     private let loader: WeightLoader
-    private let winograd: Bool
 
-    /// - Parameter winograd: whether float32 convolutions of residual blocks and before a pixel shuffle multiply by Winograd's algorithm; off only to see that it
-    ///   changes nothing but the last bits.
-    package init(_ configuration: AutoencoderConfiguration, from source: any WeightSource, on executor: CPU, winograd: Bool = true) {
-        (self.configuration, self.winograd) = (configuration, winograd)
+    package init(_ configuration: AutoencoderConfiguration, from source: any WeightSource, on executor: CPU) {
+        self.configuration = configuration
         loader = WeightLoader(source: source, on: executor)
     }
 
@@ -29,16 +26,13 @@ package struct AutoencoderDecoder: Sendable {
 
     private func decode(_ latents: [Tensor], _ probes: Probes) throws(InferenceError) -> [Tensor] {
         var maps = try open(latents, probes)
-        var pending: [RowOperation] = []
         for index in configuration.decoder.stages.indices.reversed() {
-            try run(index, &maps, &pending)
+            try run(index, &maps)
             guard probes.listens("stage.\(index)") else { continue }
-            try flush(&pending, &maps)
-            for map in maps { try InferenceError.wrap { () throws(AllocationError) in try probes.recordMap("stage.\(index)", map) } }
+            _ = try Self.each(&maps) { map throws(AllocationError) in try probes.recordMap("stage.\(index)", try map.made()) }
         }
-        pending += try InferenceError.loading { () throws(WeightError) in try closing() }
-        try flush(&pending, &maps)
-        return try Self.each(maps) { map throws(AllocationError) in try ImageLayout.channelsFirst(map) }
+        for operation in try InferenceError.loading({ () throws(WeightError) in try closing() }) { Self.append(operation, to: &maps) }
+        return try Self.each(&maps) { map throws(AllocationError) in try ImageLayout.channelsFirst(try map.made()) }
     }
 
     /// One stage alone, from a given map `[channels, h, w]`, as traces have it.
@@ -46,57 +40,64 @@ package struct AutoencoderDecoder: Sendable {
 
     /// One stage alone, from several maps.
     package func stage(_ index: Int, _ x: [Tensor]) throws(InferenceError) -> [Tensor] {
-        var maps = try Self.each(x) { map throws(AllocationError) in try ImageLayout.channelsLast(map) }
-        var pending: [RowOperation] = []
-        try run(index, &maps, &pending)
-        try flush(&pending, &maps)
-        return try Self.each(maps) { map throws(AllocationError) in try ImageLayout.channelsFirst(map) }
+        var x = x
+        var maps = try Self.each(&x) { map throws(AllocationError) in PendingMap(try ImageLayout.channelsLast(map), on: loader.executor) }
+        try run(index, &maps)
+        return try Self.each(&maps) { map throws(AllocationError) in try ImageLayout.channelsFirst(try map.made()) }
     }
 
-    private static func each(_ maps: [Tensor], _ body: (Tensor) throws(AllocationError) -> Tensor) throws(InferenceError) -> [Tensor] {
-        var result: [Tensor] = []
-        for map in maps { result.append(try InferenceError.wrap { () throws(AllocationError) in try body(map) }) }
-        return result
+    private static func each<Map, Result>(
+        _ maps: inout [Map], _ body: (inout Map) throws(AllocationError) -> Result
+    ) throws(InferenceError) -> [Result] {
+        var results: [Result] = []
+        for index in maps.indices { results.append(try InferenceError.wrap { () throws(AllocationError) in try body(&maps[index]) }) }
+        return results
     }
 
-    private func open(_ latents: [Tensor], _ probes: Probes) throws(InferenceError) -> [Tensor] {
+    private static func append(_ operation: RowOperation, to maps: inout [PendingMap]) {
+        for index in maps.indices { maps[index].append(operation) }
+    }
+
+    private func open(_ latents: [Tensor], _ probes: Probes) throws(InferenceError) -> [PendingMap] {
         let deepest = configuration.decoder.stages[configuration.decoder.stages.count - 1].channels
         let convolution = try InferenceError.loading { () throws(WeightError) in
             try loader.convolution("vae.dec.conv_in", deepest, configuration.latentChannels)
         }
-        return try Self.each(latents) { latents throws(AllocationError) in
+        var latents = latents
+        return try Self.each(&latents) { latents throws(AllocationError) in
             try probes.record("input", latents.batched)
             let input = try ImageLayout.channelsLast(latents)
             var x = try convolution(input)
             try probes.recordMap("conv_in", x)
             if configuration.decoderShortcut { Shortcuts.addRepeated(input, to: &x) }
-            return x
+            return PendingMap(x, on: loader.executor)
         }
     }
 
-    /// Runs a stage on maps `[h, w, channels]` in place, or adds what it does to the operations that are still to be done.
-    private func run(_ index: Int, _ maps: inout [Tensor], _ pending: inout [RowOperation]) throws(InferenceError) {
+    /// Runs a stage on maps `[h, w, channels]` in place.
+    private func run(_ index: Int, _ maps: inout [PendingMap]) throws(InferenceError) {
         let stages = configuration.decoder.stages
         let stage = stages[index]
         guard stage.blocks > 0 else { return }
         if index + 1 < stages.count {
             let name = "vae.dec.stage.\(index).up"
-            pending.append(
-                try InferenceError.loading { () throws(WeightError) in
-                    try upsampling(name, inputs: stages[index + 1].channels, outputs: stage.channels, shortcut: true)
-                })
+            let operation = try InferenceError.loading { () throws(WeightError) in
+                try upsampling(name, inputs: stages[index + 1].channels, outputs: stage.channels, shortcut: true)
+            }
+            Self.append(operation, to: &maps)
         }
         for block in 0..<stage.blocks {
             let name = "vae.dec.stage.\(index).block.\(SanaSprintWeights.number(block))."
             switch stage.kind {
             case .residual:
-                pending.append(try InferenceError.loading { () throws(WeightError) in try ResidualBlock.operation(loader, name, stage, winograd: winograd) })
+                Self.append(try InferenceError.loading { () throws(WeightError) in try ResidualBlock.operation(loader, name, stage) }, to: &maps)
             case .efficientViT:
-                try flush(&pending, &maps)
+                // Its weights come when those of the operations before are let go.
+                _ = try Self.each(&maps) { map throws(AllocationError) in try map.made() }
                 let layer = try InferenceError.loading { () throws(WeightError) in
                     try EfficientViTBlock(loader, name, stage, headDimension: configuration.headDimension)
                 }
-                for map in maps.indices { try InferenceError.wrap { () throws(AllocationError) in try layer.apply(&maps[map]) } }
+                _ = try Self.each(&maps) { map throws(AllocationError) in try map.update(layer.apply) }
             }
         }
     }
@@ -114,13 +115,6 @@ package struct AutoencoderDecoder: Sendable {
     private func upsampling(_ name: String, inputs: Int, outputs: Int, shortcut: Bool) throws(WeightError) -> RowOperation {
         configuration.interpolates
             ? .doubling(try loader.convolution(name, outputs, inputs), shortcut: shortcut)
-            : .shuffling(try loader.convolution(name, 4 * outputs, inputs, winograd: winograd), shortcut: shortcut)
-    }
-
-    private func flush(_ pending: inout [RowOperation], _ maps: inout [Tensor]) throws(InferenceError) {
-        guard !pending.isEmpty else { return }
-        let operations = pending
-        maps = try Self.each(maps) { map throws(AllocationError) in try loader.executor.run(operations, on: map) }
-        pending = []
+            : .shuffling(try loader.convolution(name, 4 * outputs, inputs, often: true), shortcut: shortcut)
     }
 }

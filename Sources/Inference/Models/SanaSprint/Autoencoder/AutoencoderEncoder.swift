@@ -18,22 +18,22 @@ package struct AutoencoderEncoder: Sendable {
         for (name, extent) in [("picture height", image.shape[1]), ("picture width", image.shape[2])] where extent % configuration.compression != 0 {
             throw .request(subject: name, expected: "a multiple of \(configuration.compression) pixels", found: "\(extent)")
         }
-        var x = try open(image)
-        try InferenceError.wrap { () throws(AllocationError) in try probes.recordMap("conv_in", x) }
+        var map = PendingMap(try open(image), on: loader.executor)
+        try InferenceError.wrap { () throws(AllocationError) in try probes.recordMap("conv_in", try map.made()) }
         for index in configuration.encoder.stages.indices {
-            try run(index, &x)
-            try InferenceError.wrap { () throws(AllocationError) in try probes.recordMap("stage.\(index)", x) }
+            try run(index, &map)
+            try InferenceError.wrap { () throws(AllocationError) in try probes.recordMap("stage.\(index)", try map.made()) }
         }
-        let latents = try close(x)
+        let latents = try close(try InferenceError.wrap { () throws(AllocationError) in try map.made() })
         try InferenceError.wrap { () throws(AllocationError) in try probes.record("output", latents.batched) }
         return latents
     }
 
     /// One stage alone, from a given map `[channels, h, w]`, as traces have it.
     package func stage(_ index: Int, _ x: Tensor) throws(InferenceError) -> Tensor {
-        var map = try InferenceError.wrap { () throws(AllocationError) in try ImageLayout.channelsLast(x) }
+        var map = try InferenceError.wrap { () throws(AllocationError) in PendingMap(try ImageLayout.channelsLast(x), on: loader.executor) }
         try run(index, &map)
-        return try InferenceError.wrap { () throws(AllocationError) in try ImageLayout.channelsFirst(map) }
+        return try InferenceError.wrap { () throws(AllocationError) in try ImageLayout.channelsFirst(try map.made()) }
     }
 
     /// The first convolution, which halves the picture where there is no stage 0.
@@ -49,32 +49,31 @@ package struct AutoencoderEncoder: Sendable {
     }
 
     /// Runs a stage on a map `[h, w, channels]` in place.
-    private func run(_ index: Int, _ x: inout Tensor) throws(InferenceError) {
+    private func run(_ index: Int, _ map: inout PendingMap) throws(InferenceError) {
         let stages = configuration.encoder.stages
         let stage = stages[index]
         guard stage.blocks > 0 else { return }
-        var pending: [RowOperation] = []
         for block in 0..<stage.blocks {
             let name = "vae.enc.stage.\(index).block.\(SanaSprintWeights.number(block))."
             switch stage.kind {
-            case .residual: pending.append(try InferenceError.loading { () throws(WeightError) in try ResidualBlock.operation(loader, name, stage) })
+            case .residual: map.append(try InferenceError.loading { () throws(WeightError) in try ResidualBlock.operation(loader, name, stage) })
             case .efficientViT:
                 let layer = try InferenceError.loading { () throws(WeightError) in
                     try EfficientViTBlock(loader, name, stage, headDimension: configuration.headDimension)
                 }
-                try InferenceError.wrap { () throws(AllocationError) in try layer.apply(&x) }
+                try InferenceError.wrap { () throws(AllocationError) in try map.update(layer.apply) }
             }
         }
-        if !pending.isEmpty { x = try InferenceError.wrap { () throws(AllocationError) in try loader.executor.run(pending, on: x) } }
         guard index + 1 < stages.count else { return }
         let outputs = stages[index + 1].channels
         let convolution = try InferenceError.loading { () throws(WeightError) in
             try loader.convolution("vae.enc.stage.\(index).down", configuration.unshuffles ? outputs / 4 : outputs, stage.channels)
         }
-        x = try InferenceError.wrap { () throws(AllocationError) in
+        map = try InferenceError.wrap { () throws(AllocationError) in
+            let x = try map.made()
             var halved = try downsample(x, convolution)
             try Shortcuts.addDownsampled(x, to: &halved)
-            return halved
+            return PendingMap(halved, on: loader.executor)
         }
     }
 

@@ -94,7 +94,7 @@ package struct ModelParts: Sendable {
             var (shift, scale) = (try table.row(0), try table.row(1))
             loader.executor.add(embedding, to: &shift)
             loader.executor.add(embedding, to: &scale)
-            return try loader.executor.modulatedLayerNorm(x, scale: scale, shift: shift, epsilon: SanaTransformer.outputEpsilon)
+            return try loader.executor.apply(ModulatedNorm(scale: scale, shift: shift, epsilon: SanaTransformer.outputEpsilon), to: x)
         }
     }
 

@@ -99,6 +99,6 @@ package final class SanaTransformer: Sendable {
         var (shift, scale) = (try outputTable.row(0), try outputTable.row(1))
         loader.executor.add(embedding, to: &shift)
         loader.executor.add(embedding, to: &scale)
-        return try loader.executor.modulatedLayerNorm(x, scale: scale, shift: shift, epsilon: Self.outputEpsilon)
+        return try loader.executor.apply(ModulatedNorm(scale: scale, shift: shift, epsilon: Self.outputEpsilon), to: x)
     }
 }

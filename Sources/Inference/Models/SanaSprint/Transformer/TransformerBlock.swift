@@ -39,7 +39,7 @@ struct TransformerBlock: Sendable {
         crossQuery = try loader.linear(name + "cross.q", crossWidth, width, bias: true)
         crossQueryNorm = try norm("cross.q_norm", crossWidth)
         crossOutput = try loader.linear(name + "cross.out", width, crossWidth, bias: true)
-        feedForward = try GatedConvolution(loader, name + "ff.", channels: width, hidden: c.hidden, norm: false)
+        feedForward = try loader.gatedConvolution(name + "ff.", channels: width, hidden: c.hidden, norm: false)
     }
 
     /// Runs the block on `x` [maps * height * width, channels] in place: one map of tokens below the other, for each of `keyValues` one.
@@ -49,25 +49,14 @@ struct TransformerBlock: Sendable {
         let rows = try executor.sum(table, modulation)
         let epsilon = configuration.normEpsilon
 
-        let (shift, scale) = (try rows.row(0), try rows.row(1))
-        var projected =
-            if let type = selfProjections.rowType {
-                try selfProjections(try PackedRows(x, scale: scale, shift: shift, epsilon: epsilon, as: type, on: executor))
-            } else {
-                try selfProjections(try executor.modulatedLayerNorm(x, scale: scale, shift: shift, epsilon: epsilon))
-            }
+        var projected = try selfProjections(x, norm: ModulatedNorm(scale: try rows.row(1), shift: try rows.row(0), epsilon: epsilon))
         try selfOutput.add(try selfAttention(&projected, maps: keyValues.count), to: &x, gate: try rows.row(2))
 
         try crossOutput.add(try crossAttention(x, keyValues), to: &x)
 
-        let (ffShift, ffScale) = (try rows.row(3), try rows.row(4))
-        if let type = feedForward.rowType {
-            let normed = try PackedRows(x, scale: ffScale, shift: ffShift, epsilon: epsilon, as: type, on: executor)
-            try feedForward.add(normed, maps: keyValues.count, height: height, width: width, to: &x, gate: try rows.row(5))
-        } else {
-            let normed = try executor.modulatedLayerNorm(x, scale: ffScale, shift: ffShift, epsilon: epsilon)
-            executor.add(try feedForward(normed, maps: keyValues.count, height: height, width: width), to: &x, gate: try rows.row(5))
-        }
+        try feedForward.update(
+            &x, norm: ModulatedNorm(scale: try rows.row(4), shift: try rows.row(3), epsilon: epsilon), factor: try rows.row(5), maps: keyValues.count,
+            height: height, width: width)
     }
 
     /// Attention over the tokens of each map of `projected` [tokens, 3 * width], which it norms in place, before the output projection.
