@@ -46,7 +46,9 @@ let package = Package(
         room("Safetensors", ["StrictJSON", "Files", "Tensors"]),
         room("Checkpoints", ["StrictJSON", "Files", "Tensors", "Safetensors"]),
         room("PackedFiles", ["StrictJSON", "Files", "Tensors", "CZstd", "CKernels"]),
-        room("Inference", ["StrictJSON", "Files", "Tensors", "PackedFiles", "CKernels", "COpenBLAS", "CPNG"]),
+        .target(
+            name: "Inference", dependencies: ["StrictJSON", "Files", "Tensors", "PackedFiles", "CKernels", "COpenBLAS", "CPNG"], path: "Sources",
+            sources: ["Inference", "Operations"], swiftSettings: swift),
         room("Conversion", ["StrictJSON", "Files", "Tensors", "Safetensors", "Checkpoints", "PackedFiles", "Inference"]),
         room("Parity", ["StrictJSON", "Files", "Tensors", "Safetensors"]),
         room("Proof", ["StrictJSON", "Files", "Tensors", "Safetensors", "Checkpoints", "PackedFiles", "Inference", "Conversion", "Parity"]),
