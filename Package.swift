@@ -16,8 +16,8 @@ let swift: [SwiftSetting] = [
 // -ffp-contract=off: every path of a kernel must round in the same places (Formats/schemes.md, the integer contract).
 let kernelFlags: [CSetting] = [.unsafeFlags(["-O3", "-ffp-contract=off", "-fno-math-errno"])]
 
-func room(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
-    .target(name: name, dependencies: dependencies, swiftSettings: swift)
+func room(_ name: String, _ dependencies: [Target.Dependency], exclude: [String] = []) -> Target {
+    .target(name: name, dependencies: dependencies, exclude: exclude, swiftSettings: swift)
 }
 
 func tests(_ name: String, _ dependencies: [Target.Dependency], exclude: [String] = []) -> Target {
@@ -41,21 +41,20 @@ let package = Package(
 
         // The rooms, in the order in which data passes through them.
         room("StrictJSON", []),
-        room("Files", ["CXXHash", .product(name: "Crypto", package: "swift-crypto")]),
+        room("Files", ["CPNG", "CXXHash", .product(name: "Crypto", package: "swift-crypto")]),
         room("Tensors", ["CKernels"]),
         room("Safetensors", ["StrictJSON", "Files", "Tensors"]),
         room("Checkpoints", ["StrictJSON", "Files", "Tensors", "Safetensors"]),
         room("PackedFiles", ["StrictJSON", "Files", "Tensors", "CZstd", "CKernels"]),
-        .target(
-            name: "Inference", dependencies: ["StrictJSON", "Files", "Tensors", "PackedFiles", "CKernels", "COpenBLAS", "CPNG"], path: "Sources",
-            sources: ["Inference", "Operations"], swiftSettings: swift),
-        room("Conversion", ["StrictJSON", "Files", "Tensors", "Safetensors", "Checkpoints", "PackedFiles", "Inference"]),
+        room("Operations", ["Tensors", "PackedFiles", "CKernels", "COpenBLAS"], exclude: ["README.md"]),
+        room("Inference", ["StrictJSON", "Files", "Tensors", "PackedFiles", "Operations"]),
+        room("Conversion", ["StrictJSON", "Files", "Tensors", "Safetensors", "Checkpoints", "PackedFiles", "Operations", "Inference"]),
         room("Parity", ["StrictJSON", "Files", "Tensors", "Safetensors"]),
-        room("Proof", ["StrictJSON", "Files", "Tensors", "Safetensors", "Checkpoints", "PackedFiles", "Inference", "Conversion", "Parity"]),
+        room("Proof", ["StrictJSON", "Files", "Tensors", "Safetensors", "Checkpoints", "PackedFiles", "Operations", "Inference", "Conversion", "Parity"]),
         .executableTarget(
             name: "sprintpack",
             dependencies: [
-                "StrictJSON", "Files", "Tensors", "Safetensors", "Checkpoints", "PackedFiles", "Inference", "Conversion", "Parity", "Proof",
+                "StrictJSON", "Files", "Tensors", "Safetensors", "Checkpoints", "PackedFiles", "Operations", "Inference", "Conversion", "Parity", "Proof",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: swift),
@@ -64,15 +63,17 @@ let package = Package(
         .target(name: "TestKit", dependencies: ["Tensors", "Files", "StrictJSON", "Safetensors"], path: "Tests/TestKit", swiftSettings: swift),
         tests("KernelsTests", ["CKernels", "CZstd"], exclude: ["Emulated"]),
         tests("StrictJSONTests", ["StrictJSON"]),
-        tests("FilesTests", ["Files"]),
+        tests("FilesTests", ["CPNG", "Files"]),
         tests("TensorsTests", ["Tensors"]),
         tests("SafetensorsTests", ["Safetensors", "Tensors", "Files", "StrictJSON"]),
         tests("CheckpointsTests", ["Checkpoints", "Safetensors", "Tensors", "Files", "StrictJSON"]),
         tests("PackedFilesTests", ["PackedFiles", "Tensors", "Files", "StrictJSON"]),
-        tests("InferenceTests", ["CPNG", "Inference", "PackedFiles", "Safetensors", "Tensors", "Files", "StrictJSON"]),
-        tests("ConversionTests", ["Conversion", "Inference", "PackedFiles", "Checkpoints", "Safetensors", "Tensors", "Files", "StrictJSON"]),
+        tests("InferenceTests", ["Inference", "Operations", "PackedFiles", "Safetensors", "Tensors", "Files", "StrictJSON"]),
+        tests("ConversionTests", ["Conversion", "Inference", "Operations", "PackedFiles", "Checkpoints", "Safetensors", "Tensors", "Files", "StrictJSON"]),
         tests("ParityTests", ["Parity", "Safetensors", "Tensors", "Files", "StrictJSON"]),
-        tests("ProofTests", ["Proof", "Parity", "Conversion", "Inference", "PackedFiles", "Checkpoints", "Safetensors", "Tensors", "Files", "StrictJSON"]),
+        tests(
+            "ProofTests",
+            ["Proof", "Parity", "Conversion", "Inference", "Operations", "PackedFiles", "Checkpoints", "Safetensors", "Tensors", "Files", "StrictJSON"]),
         tests("CommandTests", ["sprintpack", "Parity", "Safetensors", "Tensors", "Files", "StrictJSON"], exclude: ["Figures"]),
     ]
 )

@@ -1,5 +1,6 @@
 package import Checkpoints
 package import Inference
+package import Operations
 import PackedFiles
 package import StrictJSON
 import Synchronization

@@ -1,5 +1,6 @@
 import Checkpoints
 package import Inference
+package import Operations
 package import PackedFiles
 import StrictJSON
 import Tensors

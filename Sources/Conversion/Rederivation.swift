@@ -1,6 +1,7 @@
 package import Checkpoints
 import Files
-package import Inference
+import Inference
+package import Operations
 package import PackedFiles
 import StrictJSON
 import Tensors

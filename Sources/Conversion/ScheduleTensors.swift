@@ -1,6 +1,7 @@
 import Checkpoints
 import Files
 import Inference
+import Operations
 import PackedFiles
 import StrictJSON
 import Tensors

@@ -30,6 +30,9 @@ package struct CPU: Sendable, Equatable, CustomStringConvertible {
     /// What a report says of it: float results depend on it in their last bits.
     package var description: String { instructionSet.description }
 
+    /// Why nothing can be computed here, which says how to help it; nil where it can.
+    package static var failure: String? { BLAS.failure }
+
     /// What OpenBLAS calls its kernels here, or why it cannot be loaded: the same for all executors of a process.
     package static var blasCore: String { unsafe BLAS.failure ?? String(cString: ob_corename()) }
 }

@@ -1,5 +1,6 @@
 package import Checkpoints
-package import Inference
+import Inference
+package import Operations
 package import PackedFiles
 package import Parity
 

@@ -2,6 +2,7 @@ import Checkpoints
 import Conversion
 import Files
 import Inference
+import Operations
 import PackedFiles
 import Safetensors
 import Tensors

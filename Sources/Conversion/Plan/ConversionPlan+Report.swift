@@ -1,5 +1,6 @@
 import Checkpoints
 package import Inference
+import Operations
 import PackedFiles
 package import StrictJSON
 import Tensors

@@ -1,4 +1,5 @@
 package import Inference
+package import Operations
 package import PackedFiles
 
 /// The storage a user asks for by one word.

@@ -1,4 +1,5 @@
 package import Inference
+import Operations
 import PackedFiles
 package import StrictJSON
 package import Tensors

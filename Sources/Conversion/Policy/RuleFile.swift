@@ -1,4 +1,5 @@
-package import Inference
+import Inference
+package import Operations
 package import PackedFiles
 
 /// The user's say over single tensors: lines of `GLOB SCHEME [ACTIVATIONS]`, of which the first that fits decides (Formats/rules.md).

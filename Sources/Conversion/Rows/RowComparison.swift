@@ -74,14 +74,3 @@ struct TensorComparison {
         row += rows.rows
     }
 }
-
-extension EncodedTensor {
-    /// A copy of the elements that a range of the first index selects.
-    func rows(_ range: Range<Int>) throws(AllocationError) -> EncodedTensor {
-        let rowByteCount = shape.columns * dtype.byteCount
-        let result = try EncodedTensor(dtype: dtype, shape: Shape([range.count] + shape.extents.dropFirst()))
-        let source = unsafe UnsafeRawBufferPointer(rebasing: bytes[range.lowerBound * rowByteCount..<range.upperBound * rowByteCount])
-        unsafe result.buffer.mutableBytes.copyMemory(from: source)
-        return result
-    }
-}

@@ -1,3 +1,4 @@
+package import Operations
 package import PackedFiles
 package import StrictJSON
 import Tensors
@@ -142,9 +143,7 @@ extension PackedWeights {
             throw .unreadable(name: name, reason: "expected \(rows) rows of float32 numbers, found \(bytes.count) bytes")
         }
         do throws(AllocationError) {
-            var result = try Tensor([rows, bytes.count / rowByteCount], zeroed: false)
-            unsafe UnsafeMutableRawPointer(result.mutablePointer).copyMemory(from: bytes, byteCount: bytes.count)
-            return result
+            return Tensor(sharing: try EncodedTensor(dtype: .f32, shape: [rows, bytes.count / rowByteCount], copying: bytes))
         } catch { throw .memory(error) }
     }
 }

@@ -1,3 +1,4 @@
+package import Operations
 import Tensors
 
 /// Makes layers of a source's weights, checking every shape.
@@ -118,43 +119,5 @@ package struct WeightLoader: Sendable {
 
     private func layer(_ stored: StoredWeight, bias: Tensor?) throws(WeightError) -> Linear {
         do throws(AllocationError) { return try Linear(stored, bias: bias, compute: compute, on: executor) } catch { throw .memory(error) }
-    }
-}
-
-extension EncodedTensor {
-    /// int8 rows times one scale each.
-    func scaledRows(by scales: Tensor) throws(AllocationError) -> Tensor {
-        var result = try widened()
-        let (columns, factors) = (shape.columns, scales.elements)
-        var elements = result.mutableSpan
-        for index in elements.indices { elements[index] *= factors[index / columns] }
-        return result
-    }
-
-    /// Some rows: a copy, where they are not all.
-    func rows(_ range: Range<Int>) throws(AllocationError) -> EncodedTensor {
-        guard range.count < shape.rows else { return self }
-        let result = try EncodedTensor(dtype: dtype, shape: Shape([range.count] + shape.extents.dropFirst()))
-        let rowBytes = shape.columns * dtype.byteCount
-        unsafe result.buffer.mutableBytes.copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[range.lowerBound * rowBytes..<range.upperBound * rowBytes]))
-        return result
-    }
-}
-
-extension Tensor {
-    /// Some rows: a copy, where they are not all.
-    func rows(_ range: Range<Int>) throws(AllocationError) -> Tensor { Tensor(sharing: try EncodedTensor(self).rows(range)) }
-}
-
-extension StoredWeight {
-    /// Some rows: a copy, where they are not all.
-    func rows(_ range: Range<Int>) throws(AllocationError) -> StoredWeight {
-        switch self {
-        case .plain(let tensor): .plain(try tensor.rows(range))
-        case .int8PerChannel(let values, let scales, let activations):
-            .int8PerChannel(values: try values.rows(range), scales: try scales.rows(range), activations: activations)
-        case .int8Rotated(let values, let scales, let activations):
-            .int8Rotated(values: try values.rows(range), scales: try scales.rows(range), activations: activations)
-        }
     }
 }

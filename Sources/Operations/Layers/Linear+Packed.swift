@@ -1,5 +1,5 @@
 import CKernels
-import Tensors
+package import Tensors
 
 /// Products through the packed kernels (CKPacked.h): both operands in the order in which the inner loop reads them.
 extension Linear {
@@ -147,7 +147,7 @@ extension StoredWeight {
 
 extension Linear {
     /// residual [rows, outputs] += gate * (x W^T + b), with a gate `[outputs]` or 1.
-    func add(_ x: Tensor, to residual: inout Tensor, gate: Tensor? = nil) throws(AllocationError) {
+    package func add(_ x: Tensor, to residual: inout Tensor, gate: Tensor? = nil) throws(AllocationError) {
         precondition(residual.count / outputs == x.count / inputs)
         guard let type = rowType else {
             let update = try self(x)

@@ -36,7 +36,7 @@ package struct Linear: Sendable {
     }
 
     /// The linear of some of the outputs of a weight.
-    init(
+    package init(
         _ whole: StoredWeight, _ channels: Range<Int>, bias: Tensor?, compute: Compute = .float32, on cpu: CPU
     ) throws(AllocationError) {
         let (outputs, inputs) = (channels.count, whole.shape.columns)

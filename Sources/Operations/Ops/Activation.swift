@@ -7,7 +7,7 @@ package enum Activation: Sendable, Equatable {
     case relu, silu
 
     /// diffusers' names (models/activations.py); "swish" is its synonym of "silu".
-    static let spellings: [(String, Activation)] = [("relu", .relu), ("silu", .silu), ("swish", .silu)]
+    package static let spellings: [(String, Activation)] = [("relu", .relu), ("silu", .silu), ("swish", .silu)]
 }
 
 extension CPU {

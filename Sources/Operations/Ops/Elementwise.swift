@@ -57,12 +57,3 @@ extension CPU {
         return result
     }
 }
-
-extension Tensor {
-    /// Row `index` of a matrix, as a tensor of its own.
-    package func row(_ index: Int) throws(AllocationError) -> Tensor {
-        var result = try Tensor([columns], zeroed: false)
-        unsafe result.mutablePointer.update(from: pointer + index * columns, count: columns)
-        return result
-    }
-}

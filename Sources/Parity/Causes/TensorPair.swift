@@ -110,15 +110,6 @@ package struct TensorPair: Sendable {
 }
 
 extension Tensor {
-    /// A copy of the rows that a range of the first index selects.
-    package func rows(_ range: Range<Int>) throws(AllocationError) -> Tensor {
-        var result = try Tensor(Shape([range.count] + shape.extents.dropFirst()), zeroed: false)
-        let (source, columns) = (span, columns)
-        var target = result.mutableSpan
-        for index in 0..<range.count * columns { target[index] = source[range.lowerBound * columns + index] }
-        return result
-    }
-
     /// The matrix with rows and columns exchanged.
     package func transposed() throws(AllocationError) -> Tensor {
         var result = try Tensor([columns, rows], zeroed: false)

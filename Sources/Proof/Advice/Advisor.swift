@@ -1,6 +1,7 @@
 package import Checkpoints
 import Conversion
-package import Inference
+import Inference
+package import Operations
 package import PackedFiles
 package import Parity
 import Tensors

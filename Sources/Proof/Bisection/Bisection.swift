@@ -1,4 +1,5 @@
 package import Inference
+package import Operations
 package import Parity
 import Tensors
 

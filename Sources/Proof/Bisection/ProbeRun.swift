@@ -70,7 +70,7 @@ struct ProbeRun {
         else { return nil }
         let normed = slip.skipsNorm ? hidden : try parts.textNorm(hidden)
         let positions = slip.takesFirstTokens ? Array(0..<kept) : [0] + (max(0, all - (kept - 1))..<all)
-        return try normed.gathering(positions.filter { $0 < hidden.rows })
+        return try normed.rows(positions.filter { $0 < hidden.rows })
     }
 
     // MARK: - Transformer
@@ -110,7 +110,7 @@ struct ProbeRun {
             var caption = try value("dit.caption"), let size = try latentSize()
         else { return nil }
         if slip.attendsToPadding { caption = try paddedCaption() ?? caption }
-        if let order = slip.modulationOrder { modulation = try modulation.reshaped([6, modulation.count / 6]).gathering(order) }
+        if let order = slip.modulationOrder { modulation = try modulation.reshaped([6, modulation.count / 6]).rows(order) }
         return try parts.block(
             index, x, modulation: modulation.reshaped([1, modulation.count]), caption: caption, height: size.height / patch, width: size.width / patch)
     }
@@ -227,15 +227,6 @@ extension Tensor {
         var result = try copy()
         var elements = result.mutableSpan
         for index in elements.indices { elements[index] = Float(formula(Double(elements[index]))) }
-        return result
-    }
-
-    /// Rows of a matrix, in the given order.
-    func gathering(_ order: [Int]) throws(AllocationError) -> Tensor {
-        var result = try Tensor(Shape([order.count] + shape.extents.dropFirst()), zeroed: false)
-        let (source, columns) = (span, columns)
-        var target = result.mutableSpan
-        for (row, from) in order.enumerated() { for column in 0..<columns { target[row * columns + column] = source[from * columns + column] } }
         return result
     }
 

@@ -59,12 +59,12 @@ enum WeightEdit {
 
     /// Rows in another order: row i becomes row `order(i, rows)`.
     static func rows(_ order: @escaping @Sendable (Int, Int) -> Int) -> Suspicion.Edit {
-        { (x) throws(AllocationError) in try x.gathering((0..<x.rows).map { order($0, x.rows) }) }
+        { (x) throws(AllocationError) in try x.rows((0..<x.rows).map { order($0, x.rows) }) }
     }
 
     static func columns(_ order: @escaping @Sendable (Int, Int) -> Int) -> Suspicion.Edit {
         { (x) throws(AllocationError) in
-            try x.transposed().gathering((0..<x.columns).map { order($0, x.columns) }).transposed().reshaped(x.shape)
+            try x.transposed().rows((0..<x.columns).map { order($0, x.columns) }).transposed().reshaped(x.shape)
         }
     }
 

@@ -1,4 +1,5 @@
 import Inference
+import Operations
 import PackedFiles
 import Parity
 import Tensors

@@ -1,4 +1,5 @@
 import Inference
+import Operations
 
 /// The integer contract of a 3x3 convolution (Formats/schemes.md, "Convolutions") in plain loops over 64-bit integers.
 struct PlainConvolution {

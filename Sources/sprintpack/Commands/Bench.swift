@@ -1,5 +1,6 @@
 import ArgumentParser
 import Inference
+import Operations
 import PackedFiles
 import Parity
 import StrictJSON

@@ -3,6 +3,7 @@ import Checkpoints
 import Conversion
 import Files
 import Inference
+import Operations
 import PackedFiles
 import Parity
 import Proof

@@ -2,6 +2,7 @@ import ArgumentParser
 import Conversion
 import Files
 import Inference
+import Operations
 import PackedFiles
 import Parity
 import StrictJSON

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Checkpoints
 import Inference
+import Operations
 import PackedFiles
 import Parity
 import Proof

@@ -3,6 +3,7 @@ import Conversion
 import Files
 import Glibc
 import Inference
+import Operations
 import PackedFiles
 import Safetensors
 import StrictJSON

@@ -1,5 +1,6 @@
 import Conversion
 import Inference
+import Operations
 import PackedFiles
 import Tensors
 import Testing

@@ -1,5 +1,6 @@
 import Glibc
 import Inference
+import Operations
 import PackedFiles
 import Tensors
 import TestKit
@@ -100,7 +101,8 @@ import Testing
         let x = try random.tensor([size.rows, size.inputs])
         let stored = try random.tensor([size.outputs, size.inputs]).narrowed(to: .bf16)
         let result = try Linear(.plain(stored), on: .underTest)(x)
-        #expect(relativeError(result.elements, Self.reference(x.elements, try stored.widened().elements, nil, size)) < 5e-7)
+        // Packed products that round each product before they add it are at 5e-7.
+        #expect(relativeError(result.elements, Self.reference(x.elements, try stored.widened().elements, nil, size)) < 1e-6)
     }
 
     /// A few rows are multiplied with int8 weights as they are, many through float panels, alone and in a group.

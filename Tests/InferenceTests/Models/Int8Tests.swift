@@ -1,5 +1,6 @@
 import Glibc
 import Inference
+import Operations
 import PackedFiles
 import Tensors
 import TestKit
@@ -52,6 +53,24 @@ import Testing
             }
             column += part.rows
         }
+    }
+
+    /// What the integer contract speaks of does not depend on who computes it.
+    @Test(arguments: [1, 5, 40]) func integerLayersGiveTheSameBitsOnEveryExecutor(_ size: Int) throws {
+        var random = SplitMix64(seed: 6)
+        let (map, bias) = (try random.tensor([size, 3, 96]), try random.tensor([35]))
+        let rows = map.reshaped([3 * size, 96])
+        let rotated = try Scheme.int8Rotated.encode(try random.tensor([35, 96]), subject: "weight")
+        let turned = StoredWeight.int8Rotated(values: rotated[0], scales: try rotated[1].widened(), activations: .int8PerToken)
+        let straight = try Int8Reference.weight(random.floats(35 * 96), [35, 96], .int8PerToken)
+        let taps = try Int8Reference.weight(random.floats(35 * 9 * 96), [35, 3, 3, 96], .int8PerToken)
+        let results = try CPU.every.map { executor in
+            let linears = try [straight, turned].map { try Linear($0, bias: bias, on: executor)(rows) }
+            let convolution = try Convolution(taps, bias: bias, on: executor)
+            let maps = try [Convolution.Sampling.same, .stride2, .upsampled].map { try convolution(map, $0) }
+            return (linears + maps).map { $0.elements.map(\.bitPattern) }
+        }
+        for (executor, result) in zip(CPU.every, results) { #expect(result == results[0], "\(executor.testDescription)") }
     }
 
     private static func integerLinear(_ weight: Tensor, _ executor: CPU) throws -> Linear {

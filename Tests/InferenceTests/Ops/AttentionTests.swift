@@ -1,5 +1,6 @@
 import Glibc
 import Inference
+import Operations
 import Tensors
 import TestKit
 import Testing

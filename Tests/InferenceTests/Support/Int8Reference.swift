@@ -1,4 +1,5 @@
 import Inference
+import Operations
 import Tensors
 
 /// The integer contract, written out plainly.

@@ -1,5 +1,6 @@
 import Files
 import Inference
+import Operations
 import PackedFiles
 import Safetensors
 import StrictJSON

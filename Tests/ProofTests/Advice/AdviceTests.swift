@@ -2,6 +2,7 @@ import Checkpoints
 import Conversion
 import Foundation
 import Inference
+import Operations
 import PackedFiles
 import Parity
 import Proof

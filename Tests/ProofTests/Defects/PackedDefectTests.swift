@@ -1,5 +1,6 @@
 import Checkpoints
 import Inference
+import Operations
 import Parity
 import Proof
 import TestKit

@@ -1,6 +1,7 @@
 import Checkpoints
 import Conversion
 import Inference
+import Operations
 import Parity
 import Proof
 import TestKit

@@ -1,4 +1,5 @@
 import Inference
+import Operations
 import Tensors
 
 /// Weights by their packed names, in double precision; below a prefix.

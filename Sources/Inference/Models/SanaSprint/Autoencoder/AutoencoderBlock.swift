@@ -1,3 +1,4 @@
+import Operations
 import Tensors
 
 /// norm(conv2(activation(conv1(x)))) + x, as one operation on rows. Source: ResBlock in diffusers' autoencoder_dc.py.

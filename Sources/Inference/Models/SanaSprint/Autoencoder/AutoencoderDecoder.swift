@@ -1,3 +1,4 @@
+package import Operations
 package import Tensors
 
 /// The decoder of a DC-AE: latents to picture.

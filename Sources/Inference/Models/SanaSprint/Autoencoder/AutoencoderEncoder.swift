@@ -1,3 +1,4 @@
+package import Operations
 package import Tensors
 
 /// The encoder of a DC-AE: picture to latents, without randomness.

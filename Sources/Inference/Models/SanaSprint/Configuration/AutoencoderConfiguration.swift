@@ -1,3 +1,4 @@
+package import Operations
 package import StrictJSON
 
 /// The architecture of a DC-AE: `vae/config.json` of diffusers' AutoencoderDC.

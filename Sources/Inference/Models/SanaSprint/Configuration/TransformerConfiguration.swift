@@ -1,3 +1,4 @@
+import Operations
 package import StrictJSON
 
 /// The architecture of a SANA-Sprint transformer: `transformer/config.json` of diffusers' SanaTransformer2DModel.

@@ -1,3 +1,4 @@
+import Operations
 package import Tensors
 
 /// How much memory a picture takes, stage by stage: known from the directory of the weights and the configuration, before any is read.

@@ -1,3 +1,4 @@
+package import Operations
 import StrictJSON
 package import Tensors
 
@@ -29,7 +30,7 @@ package struct ModelParts: Sendable {
         }
         let scale = Double(text.width).squareRoot()
         return try wrap { () throws(AllocationError) in
-            var result = try stored.widened().gatheringRows(wanted.map { places[$0] ?? 0 })
+            var result = try stored.widened().rows(wanted.map { places[$0] ?? 0 })
             var elements = result.mutableSpan
             for index in elements.indices { elements[index] = Float(Double(elements[index]) * scale) }
             return result

@@ -1,3 +1,4 @@
+import Operations
 package import Tensors
 
 /// Takes the values of probe points while a model runs: a trace file, a comparison.
@@ -25,9 +26,8 @@ struct Probes {
     /// Rows `[tokens, c]`, recorded as `[1, rows, c]` with zeros after the last token.
     func recordTokens(_ name: String, _ value: Tensor, paddedTo rows: Int? = nil) throws(AllocationError) {
         guard let sink = listener(name) else { return }
-        var padded = try Tensor([1, max(rows ?? 0, value.rows), value.columns])
-        unsafe padded.mutablePointer.update(from: value.pointer, count: value.count)
-        sink.record(prefix + name, EncodedTensor(padded))
+        let padding = try Tensor([max(0, (rows ?? 0) - value.rows), value.columns])
+        sink.record(prefix + name, EncodedTensor(try Tensor(stacking: [value, padding]).batched))
     }
 
     /// A map `[h, w, c]`, recorded as `[1, c, h, w]`.
@@ -44,16 +44,12 @@ struct Probes {
 
     func record(_ name: String, _ numbers: [Int32], as shape: Shape) throws(AllocationError) {
         guard let sink = listener(name) else { return }
-        let value = try EncodedTensor(dtype: .i32, shape: shape)
-        unsafe value.buffer.mutableBytes.copyBytes(from: numbers.withUnsafeBytes { unsafe Array($0) })
-        sink.record(prefix + name, value)
+        sink.record(prefix + name, try EncodedTensor(shape, numbers))
     }
 
     func record(_ name: String, _ bytes: [UInt8], as shape: Shape) throws(AllocationError) {
         guard let sink = listener(name) else { return }
-        let value = try EncodedTensor(dtype: .u8, shape: shape)
-        unsafe value.buffer.mutableBytes.copyBytes(from: bytes)
-        sink.record(prefix + name, value)
+        sink.record(prefix + name, try EncodedTensor(dtype: .u8, shape: shape, copying: bytes))
     }
 
     /// Whether anybody wants this probe.

@@ -1,3 +1,4 @@
+package import Operations
 package import Tensors
 
 extension ModelParts {
@@ -27,7 +28,7 @@ extension ModelParts {
                     let count = max(1, min(Self.rowsAtOnce / tokens, maps.count - start)).highestBit
                     let range = start..<start + count
                     defer { start += count }
-                    var x = try Tensor(stacking: maps[range])
+                    var x = try Tensor(stacking: Array(maps[range]))
                     try block.apply(&x, modulation: modulation, keyValues: Array(keyValues[range]), height: height, width: width)
                     for index in range { maps[index] = try x.rows((index - start) * tokens..<(index - start + 1) * tokens) }
                 }
@@ -82,20 +83,6 @@ extension ModelParts {
     /// Loads what the blocks are told of time, guidance and prompt.
     package func residentConditioning() throws(InferenceError) -> ResidentConditioning {
         ResidentConditioning(network: try InferenceError.loading { () throws(WeightError) in try TransformerConditioning(loader, configuration.transformer) })
-    }
-}
-
-extension Tensor {
-    /// Matrices of equal width one below the other: a copy.
-    fileprivate init(stacking parts: ArraySlice<Tensor>) throws(AllocationError) {
-        let columns = parts.first?.columns ?? 0
-        try self.init([parts.reduce(0) { $0 + $1.rows }, columns], zeroed: false)
-        var element = 0
-        for part in parts {
-            precondition(part.columns == columns)
-            unsafe (mutablePointer + element).update(from: part.pointer, count: part.count)
-            element += part.count
-        }
     }
 }
 

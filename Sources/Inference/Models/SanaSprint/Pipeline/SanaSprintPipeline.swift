@@ -1,3 +1,4 @@
+package import Operations
 import StrictJSON
 package import Tensors
 
@@ -17,7 +18,7 @@ package final class SanaSprintPipeline: Sendable {
     ///   - compute: the arithmetic of the transformer's matrix products with weights of 16 or 32 bits.
     ///   - keepsBlocks: whether the transformer's blocks stay in memory from one step to the next.
     package init(weights: any WeightSource, on executor: CPU, compute: Compute = .float32, keepsBlocks: Bool = true) throws(InferenceError) {
-        if let failure = BLAS.failure { throw .library(failure) }
+        if let failure = CPU.failure { throw .library(failure) }
         self.weights = weights
         self.executor = executor
         self.compute = compute
@@ -147,7 +148,7 @@ package final class SanaSprintPipeline: Sendable {
         if sink == nil, request.usePrefixCache, let prefix = try prefix(for: prompt, request, progress) {
             let hidden = try encoder.encode(prompt.ids, after: prefix)
             let own = prompt.keptPositions.dropFirst().map { $0 - prefix.ids.count }
-            return try InferenceError.wrap { () throws(AllocationError) in try prefix.first.appendingRows(own, of: hidden) }
+            return try InferenceError.wrap { () throws(AllocationError) in try Tensor(stacking: [prefix.first, try hidden.rows(own)]) }
         }
         let probes = Probes(sink: sink)
         let padded = prompt.paddedIDs.count
@@ -155,7 +156,7 @@ package final class SanaSprintPipeline: Sendable {
         return try InferenceError.wrap { () throws(AllocationError) in
             try probes.record("text.input_ids", prompt.paddedIDs, as: [1, padded])
             try probes.record("text.attention_mask", prompt.attentionMask, as: [1, padded])
-            let kept = try hidden.gatheringRows(prompt.keptPositions)
+            let kept = try hidden.rows(prompt.keptPositions)
             try probes.recordTokens("prompt_embeds", kept, paddedTo: prompt.promptMask.count)
             try probes.record("prompt_mask", prompt.promptMask, as: [1, prompt.promptMask.count])
             return kept
@@ -195,27 +196,7 @@ package final class SanaSprintPipeline: Sendable {
         return try InferenceError.wrap { () throws(AllocationError) in
             try probes.record("prompt_embeds", given.rows.batched)
             try probes.record("prompt_mask", given.mask, as: [1, given.mask.count])
-            return try given.rows.gatheringRows(kept)
+            return try given.rows.rows(kept)
         }
-    }
-}
-
-extension Tensor {
-    /// These rows, then rows of another matrix.
-    fileprivate func appendingRows(_ indices: [Int], of other: Tensor) throws(AllocationError) -> Tensor {
-        precondition(columns == other.columns)
-        var result = try Tensor([rows + indices.count, columns], zeroed: false)
-        unsafe result.mutablePointer.update(from: pointer, count: count)
-        for (row, index) in indices.enumerated() {
-            unsafe (result.mutablePointer + (rows + row) * columns).update(from: other.pointer + index * columns, count: columns)
-        }
-        return result
-    }
-
-    /// The given rows of a matrix, in their order.
-    func gatheringRows(_ indices: [Int]) throws(AllocationError) -> Tensor {
-        var result = try Tensor([indices.count, columns], zeroed: false)
-        for (row, index) in indices.enumerated() { unsafe (result.mutablePointer + row * columns).update(from: pointer + index * columns, count: columns) }
-        return result
     }
 }

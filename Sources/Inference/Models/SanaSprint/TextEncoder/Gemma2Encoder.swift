@@ -1,3 +1,4 @@
+package import Operations
 package import Tensors
 
 /// Gemma-2 as a text encoder: the normed hidden states of its last layer.
@@ -59,7 +60,7 @@ package struct Gemma2Encoder: Sendable {
             let layer = try load(index)
             take(index, try InferenceError.wrap { () throws(AllocationError) in try layer.apply(&x, rotary: rotary) })
         }
-        let first = try InferenceError.wrap { () throws(AllocationError) in try x.gatheringRows([0]) }
+        let first = try InferenceError.wrap { () throws(AllocationError) in try x.rows([0]) }
         return try normed(first)
     }
 

@@ -1,3 +1,4 @@
+import Operations
 import Tensors
 
 /// One decoder layer of Gemma-2: all tokens of a prompt at once, or those behind a prefix whose keys and values are known.
@@ -58,22 +59,11 @@ struct Gemma2Layer: Sendable {
         let attention = SoftmaxAttention(
             heads: c.heads, keyValueHeads: c.keyValueHeads, headDimension: c.headDimension, scale: c.attentionScale, softCap: c.softCap, causal: true,
             window: window, on: executor)
-        let keyValues = try Self.appended(prefix, columns: c.queryWidth..<c.queryWidth + 2 * c.keyValueWidth, of: projected)
+        let own = try projected.columns(c.queryWidth..<c.queryWidth + 2 * c.keyValueWidth)
+        let keyValues = if let prefix { try Tensor(stacking: [prefix, own]) } else { own }
         let attended = try attention(
             .init(matrix: projected, column: 0), .init(matrix: keyValues, column: 0), .init(matrix: keyValues, column: c.keyValueWidth),
             firstRow: prefix?.rows ?? 0)
         return (try attentionOutput(attended), keyValues)
-    }
-
-    /// The rows of `prefix`, then columns of a matrix.
-    private static func appended(_ prefix: Tensor?, columns: Range<Int>, of matrix: Tensor) throws(AllocationError) -> Tensor {
-        let before = prefix?.rows ?? 0
-        var result = try Tensor([before + matrix.rows, columns.count], zeroed: false)
-        let target = unsafe result.mutablePointer
-        if let prefix { unsafe target.update(from: prefix.pointer, count: prefix.count) }
-        for row in 0..<matrix.rows {
-            unsafe (target + (before + row) * columns.count).update(from: matrix.pointer + row * matrix.columns + columns.lowerBound, count: columns.count)
-        }
-        return result
     }
 }

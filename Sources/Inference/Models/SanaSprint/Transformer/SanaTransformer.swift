@@ -1,3 +1,4 @@
+package import Operations
 package import Tensors
 
 /// The SANA-Sprint transformer: predicts the velocity from noise to picture.

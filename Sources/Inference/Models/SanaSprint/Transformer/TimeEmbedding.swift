@@ -1,3 +1,4 @@
+package import Operations
 package import Tensors
 
 /// The networks that turn time and guidance into the embedding that modulates the blocks.
@@ -56,14 +57,10 @@ package struct ScheduleTables: Sendable {
     package init(_ schedule: FrozenSchedule, _ c: TransformerConfiguration, from source: any WeightSource, on executor: CPU) throws(InferenceError) {
         let network = try InferenceError.loading { () throws(WeightError) in try TimeEmbedding(WeightLoader(source: source, on: executor), width: c.width) }
         (embedding, modulation) = try InferenceError.wrap { () throws(AllocationError) in
-            var embedding = try Tensor([schedule.rows.count, c.width], zeroed: false)
-            var modulation = try Tensor([schedule.rows.count, 6, c.width], zeroed: false)
-            for (index, row) in schedule.rows.enumerated() {
-                let result = try network(time: row.flowTime, guidance: row.guidance * c.guidanceScale)
-                unsafe (embedding.mutablePointer + index * c.width).update(from: result.embedding.pointer, count: c.width)
-                unsafe (modulation.mutablePointer + index * 6 * c.width).update(from: result.modulation.pointer, count: 6 * c.width)
-            }
-            return (embedding, modulation)
+            var results: [(embedding: Tensor, modulation: Tensor)] = []
+            for row in schedule.rows { results.append(try network(time: row.flowTime, guidance: row.guidance * c.guidanceScale)) }
+            let modulation = try Tensor(stacking: results.map(\.modulation))
+            return (try Tensor(stacking: results.map(\.embedding)), modulation.reshaped([results.count, 6, c.width]))
         }
     }
 
@@ -75,6 +72,6 @@ package struct ScheduleTables: Sendable {
 
     /// One row, as `TimeEmbedding` gives it.
     func row(_ index: Int) throws(AllocationError) -> (embedding: Tensor, modulation: Tensor) {
-        (try embedding.gatheringRows([index]), try modulation.gatheringRows([index]).reshaped([6, embedding.columns]))
+        (try embedding.rows([index]), try modulation.rows([index]).reshaped([6, embedding.columns]))
     }
 }

@@ -1,3 +1,4 @@
+import Operations
 import Tensors
 
 /// One block of the SANA transformer: linear self-attention, cross-attention to the prompt, mix-FFN.

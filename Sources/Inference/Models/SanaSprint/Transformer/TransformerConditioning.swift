@@ -1,3 +1,4 @@
+import Operations
 import Tensors
 
 /// The transformer's small networks around its blocks: time and guidance, and the prompt's projection.

@@ -1,5 +1,5 @@
 import CPNG
-import Inference
+import Files
 import TestKit
 import Testing
 
