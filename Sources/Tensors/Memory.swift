@@ -4,12 +4,17 @@ import Synchronization
 /// An allocation that the system, or the limit the user set, refused.
 package enum AllocationError: Error, Sendable, Equatable, CustomStringConvertible {
     case refused(byteCount: Int, inUse: Int)
+    /// More than the machine or the container has.
+    case unavailable(byteCount: Int, available: Int, owner: String)
 
     package var description: String {
         switch self {
         case .refused(let byteCount, let inUse):
             "out of memory: \(byteCount) bytes more were refused with \(inUse) bytes in use; allow more memory, or ask for less: "
                 + "a smaller picture, a smaller preset, fewer components"
+        case .unavailable(let byteCount, let available, let owner):
+            "out of memory: expected \(byteCount) bytes for this work, found \(available) left by \(owner); "
+                + "raise that limit, end other programs, or ask for less: a smaller picture, a smaller preset, fewer components"
         }
     }
 }
@@ -57,9 +62,13 @@ package enum Memory {
         set { bound.store(newValue, ordering: .relaxed) }
     }
 
-    /// Throws where the system would not give so many bytes in one piece now. Nothing is kept.
+    /// Throws where the system would not give so many bytes in one piece now, or where the process would be ended for taking them. Nothing is kept.
+    /// - Parameter byteCount: what the whole process is going to take.
     package static func check(available byteCount: Int) throws(AllocationError) {
         guard byteCount > 0 else { return }
+        if let memory = AvailableMemory.now(), byteCount > memory.byteCount {
+            throw .unavailable(byteCount: byteCount, available: memory.byteCount, owner: memory.owner)
+        }
         trim(to: 0)
         guard byteCount <= limit - inUse, let size = MemoryBlock.size(for: byteCount), let block = MemoryBlock(fresh: size) else {
             throw .refused(byteCount: byteCount, inUse: inUse)

@@ -65,7 +65,7 @@ struct LayerComparison {
         let packed = try SanaSprintPipeline(weights: packedWeights, keepsBlocks: false)
 
         progress("the checkpoint's model")
-        var request = try request(for: exact, frozen: packedWeights.frozenSchedule)
+        var request = try Self.request(for: exact, options, frozen: packedWeights.frozenSchedule)
         let reference = ProbeCollector()
         let expected = try exact.generate(request, probes: reference)
         // The encoder sees the checkpoint's picture in every run: one level of difference would be laid at its door.
@@ -129,7 +129,9 @@ struct LayerComparison {
     }
 
     /// The prompt's features come from the text encoder where the file has one, else from the seed.
-    private func request(for pipeline: SanaSprintPipeline, frozen: FrozenSchedule?) throws -> GenerationRequest {
+    static func request(
+        for pipeline: SanaSprintPipeline, _ options: Verification.Options = .init(), frozen: FrozenSchedule? = nil
+    ) throws -> GenerationRequest {
         var request = GenerationRequest(prompt: options.prompt, noise: .seed(options.seed))
         request.useInstruction = false
         request.timesteps = .steps(options.steps)

@@ -33,9 +33,7 @@ struct Inspect: Verb {
 
     func execute() throws -> Outcome {
         let inventory = try Inventory(path, variant: variant)
-        common.say(inventory.summary)
-        if tensors { common.say(inventory.table) }
-        return Outcome(json: inventory.json(withTensors: tensors))
+        return Outcome(text: inventory.summary + (tensors ? "\n\(inventory.table)" : ""), json: inventory.json(withTensors: tensors))
     }
 }
 

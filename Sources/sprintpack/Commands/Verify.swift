@@ -3,6 +3,7 @@ import Checkpoints
 import PackedFiles
 import Parity
 import Proof
+import Tensors
 
 /// `sprintpack verify`: is the file whole, and does it still hold what the checkpoint holds?
 struct Verify: Verb {
@@ -49,6 +50,9 @@ extension Verify {
             throw CommandFailure.failed("\(error)")
         }
         let checkpoint = try against.map { try Checkpoint.open($0, variant: variant) }
+        let inputs = [packed.identity] + (checkpoint?.inputIdentities ?? [])
+        let page = try ReportPage(html, inputs: inputs)
+        try Memory.check(available: Verification.memoryNeeded(packed, against: checkpoint))
         let (reading, deriving) = (common.progress("read"), common.progress("derive", unit: .steps))
         var options = Verification.Options()
         options.advises = true
@@ -63,7 +67,7 @@ extension Verify {
         let command = Shell.command(
             ["sprintpack", "verify", file] + Shell.option("--against", against) + Shell.option("--variant", variant) + Shell.option("--html", html))
         let report = verification.report(environment: Version.environment, command: command, encodePNG: ParityReport.png)
-        return try report.deliver(common, html: html, inputs: [packed.identity] + (checkpoint?.inputIdentities ?? []))
+        return try report.outcome(page)
     }
 }
 

@@ -41,6 +41,10 @@ package struct WeightSummary: Sendable {
     package let planeBytes: Int
     package let multipliesIntegers: Bool
 
+    package init(name: String, role: Role, shape: Shape, planeBytes: Int, multipliesIntegers: Bool) {
+        (self.name, self.role, self.shape, self.planeBytes, self.multipliesIntegers) = (name, role, shape, planeBytes, multipliesIntegers)
+    }
+
     /// Bytes of the layer that is made of it.
     func loadedBytes(_ compute: Compute) -> Int {
         // Panels are of 32 channels, and each channel has a scale, a correction and a bias.
