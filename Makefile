@@ -10,7 +10,7 @@ PEERS    := .build-peers/bin/python
 
 # What the program is linked with and loads, and what the tests check it with: a second reader of the format, figures by numpy, the reports' schema.
 BUILD_PACKAGES := libopenblas-dev libzstd-dev libxxhash-dev libpng-dev pkg-config
-TEST_PACKAGES  := python3 python3-numpy python3-zstandard python3-xxhash python3-jsonschema
+TEST_PACKAGES  := python3 python3-numpy python3-zstandard python3-xxhash python3-jsonschema exfatprogs exfat-fuse
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-test build release demo test test-debug test-avx512 fuzz lint format bench fixtures quality install clean

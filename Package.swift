@@ -63,7 +63,7 @@ let package = Package(
         tests("KernelsTests", ["CKernels", "CZstd"], exclude: ["Emulated"]),
         tests("StrictJSONTests", ["StrictJSON"]),
         tests("FilesTests", ["Files"]),
-        tests("TensorsTests", ["Tensors"]),
+        tests("TensorsTests", ["Tensors", "Files"]),
         tests("SafetensorsTests", ["Safetensors", "Tensors", "Files", "StrictJSON"]),
         tests("CheckpointsTests", ["Checkpoints", "Safetensors", "Tensors", "Files", "StrictJSON"]),
         tests("PackedFilesTests", ["PackedFiles", "Tensors", "Files", "StrictJSON"]),
@@ -71,6 +71,6 @@ let package = Package(
         tests("ConversionTests", ["Conversion", "Inference", "PackedFiles", "Checkpoints", "Safetensors", "Tensors", "Files", "StrictJSON"]),
         tests("ParityTests", ["Parity", "Safetensors", "Tensors", "Files", "StrictJSON"]),
         tests("ProofTests", ["Proof", "Parity", "Conversion", "Inference", "PackedFiles", "Checkpoints", "Safetensors", "Tensors", "Files", "StrictJSON"]),
-        tests("CommandTests", ["sprintpack", "Parity", "Safetensors", "Tensors", "Files", "StrictJSON"], exclude: ["Figures"]),
+        tests("CommandTests", ["sprintpack", "Parity", "Safetensors", "Tensors", "Files", "StrictJSON"], exclude: ["Figures", "Shims"]),
     ]
 )

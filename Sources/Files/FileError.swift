@@ -21,7 +21,7 @@ package enum FileError: Error, Sendable, Equatable, CustomStringConvertible {
     package var description: String {
         switch self {
         case .system(let operation, let path, let code):
-            return "\(path): \(operation): \(Self.message(code))\(Self.hint(code))"
+            return "\(path): \(operation): \(Self.message(code))\(Self.hint(code, operation))"
         case .notRegular(let path, let found):
             return "\(path): expected a regular file, found \(found)"
         case .truncated(let path, let expected, let found):
@@ -50,8 +50,9 @@ package enum FileError: Error, Sendable, Equatable, CustomStringConvertible {
         return String(decoding: text.prefix { $0 != 0 }, as: UTF8.self)
     }
 
-    private static func hint(_ code: Int32) -> String {
+    private static func hint(_ code: Int32, _ operation: String) -> String {
         switch code {
+        case ENOENT where operation == "create", EINVAL where operation == "create": "; the folder is not there, or its volume takes no such name"
         case ENOSPC, EDQUOT: "; free some space or write to another disk"
         case EACCES, EPERM, EROFS: "; check the permissions or write elsewhere"
         default: ""

@@ -44,7 +44,7 @@ struct OutputPlace {
         case S_IFLNK: throw .isLink(path: path, target: Paths.linkTarget(path) ?? "nowhere")
         default: throw .notRegular(path: path, found: "a pipe or device")
         }
-        guard status.st_size == 0 || isOurs(path) else { throw .foreign(path: path, expected: kind?.name ?? "no file") }
+        guard status.st_size == 0 || isOurs(path) else { throw .foreign(path: path, expected: kind?.name ?? "a free name") }
         return .replaceable
     }
 

@@ -11,7 +11,9 @@ package enum Renaming {
         guard placeholder >= 0 else { return errno }
         close(placeholder)
         let failure = replacing(source, to: target)
-        if failure != 0 { unsafe unlink(target) }
+        // It goes again, unless somebody has filled it meanwhile.
+        var status = stat()
+        if failure != 0, unsafe lstat(target, &status) == 0, status.st_size == 0 { unsafe unlink(target) }
         return failure
     }
 

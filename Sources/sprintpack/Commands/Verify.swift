@@ -3,6 +3,7 @@ import Checkpoints
 import PackedFiles
 import Parity
 import Proof
+import StrictJSON
 import Tensors
 
 /// `sprintpack verify`: is the file whole, and does it still hold what the checkpoint holds?
@@ -52,7 +53,8 @@ extension Verify {
         let checkpoint = try against.map { try Checkpoint.open($0, variant: variant) }
         let inputs = [packed.identity] + (checkpoint?.inputIdentities ?? [])
         let page = try ReportPage(html, inputs: inputs)
-        try Memory.check(available: Verification.memoryNeeded(packed, against: checkpoint))
+        let memoryNeeded = Verification.memoryNeeded(packed, against: checkpoint)
+        try Memory.check(available: memoryNeeded)
         let (reading, deriving) = (common.progress("read"), common.progress("derive", unit: .steps))
         var options = Verification.Options()
         options.advises = true
@@ -67,7 +69,9 @@ extension Verify {
         let command = Shell.command(
             ["sprintpack", "verify", file] + Shell.option("--against", against) + Shell.option("--variant", variant) + Shell.option("--html", html))
         let report = verification.report(environment: Version.environment, command: command, encodePNG: ParityReport.png)
-        return try report.outcome(page)
+        var outcome = try report.outcome(page)
+        outcome.json["memory"] = ["bytes": JSONValue(memoryNeeded), "peakResidentBytes": Memory.peakResident.map { JSONValue($0) } ?? .null]
+        return outcome
     }
 }
 

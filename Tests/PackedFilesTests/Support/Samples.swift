@@ -51,7 +51,7 @@ enum Samples {
         _ tensors: [SampleTensor], to path: String, blobs: [(String, [UInt8])] = [], attachments: [(name: String, bytes: [UInt8])] = [],
         allowNonfinite: Bool = false
     ) throws -> PackedFileWriter.Summary {
-        let output = try OutputFile(path: path, replace: true)
+        let output = try OutputFile(path: path, kind: .packedFile, replace: true)
         let writer = try PackedFileWriter(output: output, directory: directory(), allowNonfinite: allowNonfinite)
         try writer.addBlob("transformer/config.json", configuration)
         for (name, bytes) in blobs { try writer.addBlob(name, bytes) }
