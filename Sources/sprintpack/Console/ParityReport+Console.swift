@@ -2,10 +2,11 @@ import Files
 import Inference
 import Parity
 import StrictJSON
+import Tensors
 
 extension ParityReport {
     /// The pictures of the page; one that cannot be encoded is left out, and its figures stay.
-    static func png(_ picture: Picture) -> [UInt8]? { try? PNGImage.encode(width: picture.width, height: picture.height, rgb: picture.bytes) }
+    static func png(_ picture: Picture) -> [UInt8]? { try? PNGImage.encode(width: picture.width, height: picture.height, rgb: picture.rgb) }
 
     /// Prints the report, writes the page where one is asked for, and says how the program ends.
     func deliver(_ common: CommonOptions, html path: String?, inputs: [FileIdentity]) throws -> Outcome {
