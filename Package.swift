@@ -67,7 +67,7 @@ let package = Package(
         tests("SafetensorsTests", ["Safetensors", "Tensors", "Files", "StrictJSON"]),
         tests("CheckpointsTests", ["Checkpoints", "Safetensors", "Tensors", "Files", "StrictJSON"]),
         tests("PackedFilesTests", ["PackedFiles", "Tensors", "Files", "StrictJSON"]),
-        tests("InferenceTests", ["CPNG", "Inference", "PackedFiles", "Safetensors", "Tensors", "Files", "StrictJSON"]),
+        tests("InferenceTests", ["CPNG", "Conversion", "Inference", "PackedFiles", "Checkpoints", "Safetensors", "Tensors", "Files", "StrictJSON"]),
         tests("ConversionTests", ["Conversion", "Inference", "PackedFiles", "Checkpoints", "Safetensors", "Tensors", "Files", "StrictJSON"]),
         tests("ParityTests", ["Parity", "Safetensors", "Tensors", "Files", "StrictJSON"]),
         tests("ProofTests", ["Proof", "Parity", "Conversion", "Inference", "PackedFiles", "Checkpoints", "Safetensors", "Tensors", "Files", "StrictJSON"]),

@@ -1,6 +1,5 @@
-/// What a kind of pipeline consists of, in the words of its `model_index.json`: class names and folders, no sizes.
-///
-/// A new model family is one more value in `supported`.
+/// What a kind of pipeline consists of, in the words of its `model_index.json`: class names and folders, no sizes. What its weights are called and
+/// how they run is the matter of the rooms behind this one.
 struct PipelineFamily: Sendable {
     /// The values of `_class_name` that mean this family.
     let classNames: [String]

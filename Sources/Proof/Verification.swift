@@ -1,6 +1,7 @@
 package import Checkpoints
 package import PackedFiles
 package import Parity
+package import Tensors
 
 /// Proof that a packed file is right: in itself, and against the checkpoint that it was made from.
 ///

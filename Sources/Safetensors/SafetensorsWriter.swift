@@ -138,7 +138,7 @@ package final class SafetensorsWriter {
         for position in order {
             let tensor = tensors[position]
             let offsets: JSONValue = [.integer(Int64(offsets[position])), .integer(Int64(offsets[position] + byteCount(tensor)))]
-            let shape = JSONValue.array(tensor.shape.extents.map { JSONValue($0) })
+            let shape = JSONValue(tensor.shape.extents)
             members.append((tensor.name, ["dtype": .string(tensor.dtype.rawValue), "shape": shape, "data_offsets": offsets]))
         }
         var text = Array(JSONValue.object(JSONObject(members)).text.utf8)

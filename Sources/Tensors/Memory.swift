@@ -10,11 +10,10 @@ package enum AllocationError: Error, Sendable, Equatable, CustomStringConvertibl
     package var description: String {
         switch self {
         case .refused(let byteCount, let inUse):
-            "out of memory: \(byteCount) bytes more were refused with \(inUse) bytes in use; allow more memory, or ask for less: "
-                + "a smaller picture, a smaller preset, fewer components"
+            "out of memory: \(byteCount) bytes more were refused with \(inUse) bytes in use; allow the process more memory, or ask less of it"
         case .unavailable(let byteCount, let available, let owner):
             "out of memory: expected \(byteCount) bytes for this work, found \(available) left by \(owner); "
-                + "raise that limit, end other programs, or ask for less: a smaller picture, a smaller preset, fewer components"
+                + "raise that limit, end other programs, or ask less of it"
         }
     }
 }
@@ -87,18 +86,31 @@ package enum Memory {
 
     /// A block of at least so many bytes, aligned to cache lines.
     static func allocate(_ byteCount: Int) throws(AllocationError) -> MemoryBlock {
-        guard byteCount <= limit - inUse, let block = idle.withLock({ $0.take(byteCount) }) ?? fresh(byteCount) else {
-            throw .refused(byteCount: byteCount, inUse: inUse)
+        guard reserve(byteCount) else { throw .refused(byteCount: byteCount, inUse: inUse) }
+        guard let block = idle.withLock({ $0.take(byteCount) }) ?? fresh(byteCount) else {
+            let rest = used.subtract(byteCount, ordering: .relaxed).newValue
+            throw .refused(byteCount: byteCount, inUse: rest)
         }
-        let total = used.add(block.byteCount, ordering: .relaxed).newValue
+        let total = used.add(block.byteCount - byteCount, ordering: .relaxed).newValue
         _ = highest.max(total, ordering: .relaxed)
         _ = ceiling.max(total, ordering: .relaxed)
         return block
     }
 
+    /// Counts bytes as in use before anybody has them: two threads never pass the limit together.
+    private static func reserve(_ byteCount: Int) -> Bool {
+        var (isDone, current) = (false, used.load(ordering: .relaxed))
+        while !isDone {
+            guard byteCount <= limit - current else { return false }
+            (isDone, current) = used.weakCompareExchange(expected: current, desired: current + byteCount, ordering: .relaxed)
+        }
+        return true
+    }
+
+    /// A block of bytes that are reserved already.
     private static func fresh(_ byteCount: Int) -> MemoryBlock? {
         guard let size = MemoryBlock.size(for: byteCount) else { return nil }
-        trim(to: min(ceiling.load(ordering: .relaxed), limit) - inUse - size)
+        trim(to: min(ceiling.load(ordering: .relaxed), limit) - inUse - (size - byteCount))
         if let block = MemoryBlock(fresh: size) { return block }
         // What is kept may be what is missing.
         trim(to: 0)

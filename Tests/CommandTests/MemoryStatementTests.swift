@@ -4,7 +4,8 @@ import StrictJSON
 import TestKit
 import Testing
 
-/// What `generate --dry-run` says of memory, held against what the system says the same request took.
+/// What `generate --dry-run` says of memory, held against what the same request took: each stage against the buffers that were counted in it, from
+/// both sides, and the whole against what was resident, which must not be more.
 @Suite struct MemoryStatementTests {
     @Test(arguments: ["int8", "bf16", "fp32"], [(128, 1), (512, 2), (1024, 1)])
     func theStatementHolds(preset: String, _ size: (side: Int, steps: Int)) throws {
@@ -20,17 +21,12 @@ import Testing
         #expect(try drawn.json()["memory"]?["bytes"]?.integer == bytes)
         let taken = try #require(try drawn.json()["peakResidentBytes"]?.integer)
         #expect(taken <= bytes, "stated \(bytes), took \(taken)")
-        #expect(Double(taken) >= 0.6 * Double(bytes), "stated \(bytes), took \(taken)")
-    }
-
-    @Test func everyStageIsStatedAndNamed() throws {
-        let shop = try Workshop()
-        let drawn = try Tool.run(["generate", try shop.packed("int8"), "--prompt", "a red circle", "-o", shop.path("x.png"), "--json"])
         let stages = try #require(try drawn.json()["memory"]?["stages"]?.array)
         #expect(stages.compactMap { $0["name"]?.string } == ["text encoder", "transformer", "autoencoder's decoder"])
         for stage in stages {
-            let (stated, taken) = (try #require(stage["bytes"]?.integer), try #require(stage["peakBufferBytes"]?.integer))
-            #expect(0 < taken && taken <= stated, "\(stage.text)")
+            let stated = try #require(stage["weightBytes"]?.integer) + #require(stage["workingBytes"]?.integer)
+            let counted = try #require(stage["peakBufferBytes"]?.integer)
+            #expect(counted <= stated && Double(counted) >= 0.25 * Double(stated), "\(stage.text)")
         }
     }
 }

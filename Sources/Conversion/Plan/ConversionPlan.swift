@@ -35,6 +35,10 @@ package struct ConversionPlan: Sendable {
             throw .component(Component.transformer.rawValue, message: "is not packed, and a frozen schedule is a part of it; leave out --freeze-steps")
         }
         let computed = tensors.filter { $0.row.role == .schedule }
+        // Models run for these parts, after everything else has been converted: better refused now.
+        if let part = components.first(where: \.isAttachment) {
+            do throws(InferenceError) { try Processor.checkLibraries() } catch { throw .component(part.rawValue, message: "is computed, and \(error)") }
+        }
         let scheduleMemory = computed.isEmpty ? 0 : workingSet.fixedByteCount + ScheduleTensors.memory(computed)
         guard scheduleMemory <= options.memoryBound else {
             throw .memoryBound(needed: scheduleMemory, bound: options.memoryBound, tensor: ScheduleTables.modulationName)

@@ -23,7 +23,7 @@ package struct RuleFile: Sendable, Equatable {
     }
 
     /// The rules of a file's text.
-    /// - Throws: `.notUTF8Rules`, or `.rule` for the first line that is no rule.
+    /// - Throws: `.rulesNotUTF8`, or `.rule` for the first line that is no rule.
     package init(_ text: [UInt8]) throws(ConversionError) {
         guard let string = String(validating: text, as: UTF8.self) else { throw .rulesNotUTF8 }
         var rules: [Rule] = []

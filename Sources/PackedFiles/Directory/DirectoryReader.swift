@@ -71,7 +71,11 @@ struct DirectoryReader {
             if let problem = NameRules.problem(withPath: name) {
                 throw refused(.invalidName, "\(key) \(index)", "a relative path of plain names, at most \(Limits.nameBytes) bytes", problem)
             }
-            entries.append(BlobEntry(name: name, section: try section(fields, "\(key): \(name)", elementByteCount: 1)))
+            let section = try section(fields, "\(key): \(name)", elementByteCount: 1)
+            guard section.contentByteCount <= Limits.blobBytes else {
+                throw refused(.countLimit, "\(key): \(name)", "at most \(Limits.blobBytes) bytes", "\(section.contentByteCount)")
+            }
+            entries.append(BlobEntry(name: name, section: section))
         }
         try requireUnique(entries.lazy.map(\.name), key)
         return entries
@@ -100,7 +104,7 @@ struct DirectoryReader {
 
     private func planes(_ fields: JSONFields, _ tensor: TensorDescription) throws(PackedFileError) -> [PlaneEntry] {
         let specifications = tensor.scheme.planes(for: tensor.shape)
-        let values = try array(fields, "planes", limit: 16)
+        let values = try array(fields, "planes", limit: Limits.planesPerTensor)
         guard values.count == specifications.count else {
             throw refused(.planeMismatch, fields.subject, "\(specifications.count) planes of \(tensor.scheme.rawValue)", "\(values.count)")
         }
@@ -183,8 +187,11 @@ struct DirectoryReader {
     private func document(_ text: [UInt8], _ subject: String) throws(PackedFileError) -> JSONValue {
         let value: JSONValue
         do throws(JSONError) {
-            value = try JSONValue.parse(text, maximumDepth: Limits.directoryDepth)
-        } catch { throw refused(.directorySyntax, subject, "JSON as Formats/packed.md restricts it", "\(error)") }
+            value = try JSONValue.parse(text, maximumDepth: Limits.directoryDepth, maximumValues: Limits.directoryValues(byteCount: text.count))
+        } catch {
+            if case .tooManyValues(let limit, _) = error { throw refused(.countLimit, subject, "at most \(limit) values of JSON", "more") }
+            throw refused(.directorySyntax, subject, "JSON as Formats/packed.md restricts it", "\(error)")
+        }
         guard value.canonicalText == text else { throw refused(.directoryNotCanonical, subject, "canonical JSON text", "another spelling of it") }
         return value
     }

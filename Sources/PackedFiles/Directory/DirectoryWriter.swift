@@ -38,7 +38,7 @@ extension BlobEntry {
 extension TensorEntry {
     fileprivate var json: JSONValue {
         var object = JSONObject([
-            ("name", .string(name)), ("component", .string(component)), ("shape", shape.json), ("role", .string(role)),
+            ("name", .string(name)), ("component", .string(component)), ("shape", JSONValue(shape.extents)), ("role", .string(role)),
             ("layout", .string(layout)), ("scheme", .string(scheme.rawValue)), ("planes", .array(planes.map(\.json))),
             ("sources", .array(sources.map(\.json))),
         ])
@@ -54,14 +54,14 @@ extension PlaneEntry {
         var object = section.json
         object["name"] = .string(name)
         object["dtype"] = .string(dtype.rawValue)
-        object["shape"] = shape.json
+        object["shape"] = JSONValue(shape.extents)
         return .object(object)
     }
 }
 
 extension SourceRecord {
     fileprivate var json: JSONValue {
-        var object = JSONObject([("name", .string(name)), ("dtype", .string(dtype.rawValue)), ("shape", shape.json), ("sha256", .string(sha256))])
+        var object = JSONObject([("name", .string(name)), ("dtype", .string(dtype.rawValue)), ("shape", JSONValue(shape.extents)), ("sha256", .string(sha256))])
         object["rowScale"] = rowScale.map { .string($0) }
         return .object(object)
     }
@@ -74,8 +74,4 @@ extension Section {
             ("frames", .array(frames.map { [JSONValue($0.storedByteCount), JSONValue($0.contentByteCount), .string(Hex.digits($0.checksum))] })),
         ])
     }
-}
-
-extension Shape {
-    fileprivate var json: JSONValue { .array(extents.map { JSONValue($0) }) }
 }

@@ -32,7 +32,7 @@ package struct TensorDescription: Sendable, Equatable {
     /// "same" or "channels-last": how the elements lie in comparison with the source.
     package let layout: String
     package let scheme: Scheme
-    /// What the runtime does with the input of a quantized weight: "float" or "int8-per-token"; nil for what is no linear map.
+    /// What the runtime does with the input of a quantized weight: "float" or "int8-per-token"; nil for a scheme of floating-point values.
     package let activations: String?
 
     package static let layouts = ["same", "channels-last"]

@@ -101,7 +101,7 @@ struct LayerComparison {
         let note = "The file's model from prompt to picture on its own: errors travel and add up."
         series.append(ProbeSeries(title: "From prompt to picture", note: note, results: results))
         addRung("P9", "the whole chain stays as close to the checkpoint's as rounding lets it", results)
-        pictures = (Picture(expected), Picture(found))
+        pictures = (expected, found)
         addFindings()
     }
 
@@ -177,8 +177,4 @@ struct LayerComparison {
                     hint: "\(failed) of \(series.results.count) probes are off; this is the first"))
         }
     }
-}
-
-extension Picture {
-    fileprivate init(_ image: GeneratedImage) { self.init(width: image.width, height: image.height, bytes: image.rgb) }
 }

@@ -121,7 +121,7 @@ struct Bench: Verb {
         var marks: [(Stage, Double)] = [(.unpack, ProgressBar.now())]
         var later: Double?
         for tensor in packed.directory.tensors { _ = try packed.planes(of: tensor) }
-        _ = try pipeline?.generate(request, probes: layers ? clock : nil) { stage in
+        _ = try pipeline?.generate(request, clock: layers ? clock : nil) { stage in
             clock.restart()
             switch stage {
             case .readingPrompt: marks.append((.text, ProgressBar.now()))

@@ -191,7 +191,7 @@ extension Generate {
     }
 
     /// What the picture depends on: stored in the picture, in the trace and in the JSON.
-    private func settings(_ request: GenerationRequest, _ image: GeneratedImage, _ packed: PackedFile) -> JSONObject {
+    private func settings(_ request: GenerationRequest, _ image: Picture, _ packed: PackedFile) -> JSONObject {
         var settings: JSONObject = [
             "prompt": .string(request.prompt), "instruction": .bool(request.useInstruction), "steps": JSONValue(request.timesteps.stepCount),
             "guidance": .number(Double(request.guidance)), "width": JSONValue(image.width), "height": JSONValue(image.height),
@@ -229,10 +229,7 @@ private struct GenerationInputs {
         if times.count >= 2 { request.timesteps = .custom(times) }
         if textFromInputs { request.promptFeatures = PromptFeatures(try tensor("prompt_embeds"), mask: try integers("prompt_mask")) }
         if trace.entry("image_u8") != nil {
-            let picture = try trace.read("image_u8")
-            if picture.dtype == .u8, picture.shape.rank == 3, picture.shape[2] == 3 {
-                request.encoderPicture = GeneratedImage(width: picture.shape[1], height: picture.shape[0], rgb: unsafe Array(picture.bytes))
-            }
+            request.encoderPicture = Picture(try trace.read("image_u8"))
         }
         return request
     }

@@ -174,7 +174,7 @@ private struct Inventory {
             rows.map { row in
                 [
                     "part": .string(row.part), "name": .string(row.name), "storage": .string(row.storage),
-                    "shape": .array(row.shape.extents.map { JSONValue($0) }), "bytes": .integer(Int64(row.byteCount)),
+                    "shape": JSONValue(row.shape.extents), "bytes": .integer(Int64(row.byteCount)),
                     "relativeL2": row.relativeL2.map { .number($0) } ?? .null,
                 ]
             })

@@ -2,10 +2,11 @@ import Files
 import Inference
 import Parity
 import StrictJSON
+import Tensors
 
 extension ParityReport {
     /// The pictures of the page; one that cannot be encoded is left out, and its figures stay.
-    static func png(_ picture: Picture) -> [UInt8]? { try? PNGImage.encode(width: picture.width, height: picture.height, rgb: picture.bytes) }
+    static func png(_ picture: Picture) -> [UInt8]? { try? PNGImage.encode(width: picture.width, height: picture.height, rgb: picture.rgb) }
 
     /// Writes the page where one is asked for, and gives the report as the verb's outcome.
     func outcome(_ page: ReportPage) throws -> Outcome {

@@ -13,7 +13,7 @@ import Testing
         request.promptFeatures = try trace.promptFeatures()
         let (float, integer) = (Recorder(), Recorder())
         _ = try SanaSprintPipeline(weights: TableWeights("tiny-sprint")).generate(request, probes: float)
-        _ = try SanaSprintPipeline(weights: TableWeights("tiny-sprint", precision: .int8)).generate(request, probes: integer)
+        _ = try SanaSprintPipeline(weights: ConvertedWeights.int8()).generate(request, probes: integer)
         for (step, decibels) in [(0, 35.0), (1, 33.0)] {
             let name = "dit.step\(step).output"
             let error = relativeError(try integer.floats(name).elements, try float.floats(name).elements.map(Double.init))
@@ -28,7 +28,7 @@ import Testing
         let batched = try trace.floats("latents")
         let latents = batched.reshaped(Shape(Array(batched.shape.extents.dropFirst())))
         let float = try SanaSprintPipeline(weights: TableWeights("tiny-sprint")).decode(latents)
-        let integer = try SanaSprintPipeline(weights: TableWeights("tiny-sprint", precision: .int8)).decode(latents)
+        let integer = try SanaSprintPipeline(weights: ConvertedWeights.int8()).decode(latents)
         let squares = zip(float.rgb, integer.rgb).reduce(0.0) { $0 + pow(Double($1.0) - Double($1.1), 2) }
         #expect(squares > 0, "nothing was quantized")
         let decibels = 10 * log10(255 * 255 * Double(float.rgb.count) / squares)

@@ -88,6 +88,9 @@ private struct WorkingMemory {
     private let configuration: SanaSprintConfiguration
     private let tokenizerBytes: Int
     private let threads = Parallel.threads
+    /// Wide maps of a gated unit that are there at once: with panels both halves' packed product, else both before and behind the depthwise
+    /// convolution, and the gated one.
+    private let wideMaps = Linear.prefersPackedProducts ? 2 : 5
 
     /// Positions of a prompt that the transformer sees at most.
     private let tokens = SanaSprintPrompt.defaultMaximumLength
@@ -140,8 +143,8 @@ private struct WorkingMemory {
         // Packed in panels of 32 tokens.
         let keyValues = floats((tokens + 31) / 32 * 32 * 2 * c.crossWidth * (c.layers + 1))
         let rows = height * width / (c.patch * c.patch)
-        // The stream; its packed norm, q, k, v, their attention packed and sums of its output; or both halves' product, packed, and sums.
-        let activations = floats(rows * (c.width + max(7 * c.width, 2 * c.hidden + 3 * c.width)))
+        // The stream; its packed norm, q, k, v, their attention packed and sums of its output; or the wide maps and sums.
+        let activations = floats(rows * (c.width + max(7 * c.width, wideMaps * c.hidden + 3 * c.width)))
         let latents = floats(c.channels * height * width) * (steps + 8)
         let scratch = threads * (floats(rows * 80) + floats(256 * max(c.hidden, c.width)) + MemoryStatement.threadBytes)
         return .init(
@@ -170,7 +173,7 @@ private struct WorkingMemory {
             // The map; q, k, v, the same through the depthwise and the pointwise convolution, and attention to each; or the gated unit.
             let scales = stage.scales.count
             let attention = 3 + (scales > 0 ? 6 : 0) + 1 + scales
-            let gated = 2 * SanaSprintWeights.gluExpansion + 2
+            let gated = wideMaps * SanaSprintWeights.gluExpansion + 2
             let map = floats(pixels * stage.channels * (1 + max(attention, gated)))
             let scratch = threads * (floats(pixels * 80) + floats(256 * SanaSprintWeights.gluExpansion * stage.channels))
             most = max(most, map + scratch + weights.map { $0.loadedBytes(compute) }.reduce(0, +) / max(1, stage.blocks) + staging(weights))
