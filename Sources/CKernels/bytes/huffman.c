@@ -1,5 +1,8 @@
 // An entropy code for weights: blocks of zstd frames (RFC 8878, 3.1.1.3) whose content is all literals, coded by a Huffman code of their own
 // in four streams. Every decoder of zstd reads them; what this coder leaves out is the search for repetitions, which weights do not have.
+//
+// What it buys: bytes that no version of a library decides (Formats/packed.md, "Codecs"), and with AVX512_VBMI the speed of `convert`. Without
+// that, libzstd's literals-only mode, within 0.03% of its size, is faster: 0.57 against 0.43 GB/s for each core (AMD EPYC).
 #include "huffman.h"
 
 #include <string.h>
