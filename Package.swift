@@ -60,7 +60,7 @@ let package = Package(
 
         // The tests mirror the rooms.
         .target(name: "TestKit", dependencies: ["Tensors", "Files", "StrictJSON", "Safetensors"], path: "Tests/TestKit", swiftSettings: swift),
-        tests("KernelsTests", ["CKernels", "CZstd"], exclude: ["Emulated"]),
+        tests("KernelsTests", ["CKernels", "CZstd", "Files"], exclude: ["Emulated"]),
         tests("StrictJSONTests", ["StrictJSON"]),
         tests("FilesTests", ["Files"]),
         tests("TensorsTests", ["Tensors", "Files"]),

@@ -74,7 +74,7 @@ package enum PNGImage {
     /// An uncompressed `iTXt` chunk: keyword, four empty fields (compression flag and method, language, translation), text in UTF-8.
     private static func chunk(_ note: Note) -> [UInt8] {
         let content = content(note)
-        return bigEndian(UInt32(content.count - 4)) + content + bigEndian(CRC32.checksum(content))
+        return bigEndian(UInt32(content.count - 4)) + content + bigEndian(UInt32(unsafe crc32(0, content, UInt32(content.count))))
     }
 
     fileprivate static func content(_ note: Note) -> [UInt8] { Array("iTXt\(note.keyword)".utf8) + [0, 0, 0, 0, 0] + Array(note.text.utf8) }

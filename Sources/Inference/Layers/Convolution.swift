@@ -90,14 +90,11 @@ package struct Convolution: Sendable {
     @unsafe func apply(_ input: RowRing, row: Int, step: Int, columns: Range<Int>, to y: UnsafeMutablePointer<Float>) {
         precondition(!isWinograd)
         let (pixels, factors) = unsafe input.lines(row * step - 1..<row * step + 2, quantized: isInteger)
-        if let scales {
-            unsafe ck_conv_i8(
-                isa, pixels, factors, step, columns.lowerBound, columns.upperBound, inputs, outputs, packed.bytes.baseAddress!, scales.pointer, bias?.pointer,
-                y)
-        } else {
-            unsafe ck_conv_f32(
-                isa, pixels, step, columns.lowerBound, columns.upperBound, inputs, outputs, packed.bytes.baseAddress!, bias?.pointer, y)
-        }
+        unsafe ck_conv(isa, weights, pixels, factors, step, columns.lowerBound, columns.upperBound, y)
+    }
+
+    @unsafe private var weights: ck_conv_weights {
+        unsafe ck_conv_weights(c: inputs, n: outputs, packed: packed.bytes.baseAddress!, sw: scales?.pointer, bias: bias?.pointer)
     }
 
     /// Bytes of scratch that a thread needs for `applyWinograd`.
@@ -110,8 +107,7 @@ package struct Convolution: Sendable {
         let targets: [UnsafeMutableRawPointer?] = unsafe (0..<2).map {
             unsafe $0 < rows.count ? UnsafeMutableRawPointer(output.pixel(rows.lowerBound + $0, 0)) : nil
         }
-        unsafe ck_winograd_f32(
-            isa, pixels, input.width, columns.lowerBound, columns.upperBound, inputs, outputs, packed.bytes.baseAddress!, bias?.pointer, targets, scratch)
+        unsafe ck_winograd(isa, weights, pixels, input.width, columns.lowerBound, columns.upperBound, targets, scratch)
     }
 
     /// The output pixels of input pixels in `rows` (at most CK_UPCONV_MAX_ROWS) and `columns`, of an input doubled by repetition.
@@ -119,13 +115,6 @@ package struct Convolution: Sendable {
         precondition(!isWinograd)
         let (pixels, factors) = unsafe input.lines(rows.lowerBound - 1..<rows.upperBound + 1, quantized: isInteger)
         let targets: [UnsafeMutableRawPointer?] = unsafe (2 * rows.lowerBound..<2 * rows.upperBound).map { unsafe UnsafeMutableRawPointer(output.pixel($0, 0)) }
-        if let scales {
-            unsafe ck_upconv_i8(
-                isa, pixels, factors, rows.count, columns.lowerBound, columns.upperBound, inputs, outputs, packed.bytes.baseAddress!, scales.pointer,
-                bias?.pointer, targets)
-        } else {
-            unsafe ck_upconv_f32(
-                isa, pixels, rows.count, columns.lowerBound, columns.upperBound, inputs, outputs, packed.bytes.baseAddress!, bias?.pointer, targets)
-        }
+        unsafe ck_upconv(isa, weights, pixels, factors, rows.count, columns.lowerBound, columns.upperBound, targets)
     }
 }

@@ -70,11 +70,11 @@ package struct Linear: Sendable {
     }
 
     private static func packed(_ values: EncodedTensor, outputs: Int, inputs: Int) throws(AllocationError) -> Buffer {
-        let packed = try Buffer(byteCount: ck_w8_packed_bytes(isa, outputs, inputs), zeroed: false)
+        let packed = try Buffer(byteCount: ck_w8a8_packed_bytes(isa, outputs, inputs), zeroed: false)
         let (source, target) = unsafe (SharedPointer(reading: values.bytes.bindMemory(to: Int8.self).baseAddress!), SharedPointer(packed.int8))
-        Parallel.forEach(outputs, grain: ck_w8_panel(isa)) { range in
-            let offset = ck_w8_packed_bytes(isa, range.lowerBound, inputs)
-            unsafe ck_w8_pack(isa, source.pointer + range.lowerBound * inputs, range.count, inputs, target.pointer + offset)
+        Parallel.forEach(outputs, grain: ck_w8a8_panel(isa)) { range in
+            let offset = ck_w8a8_packed_bytes(isa, range.lowerBound, inputs)
+            unsafe ck_w8a8_pack(isa, source.pointer + range.lowerBound * inputs, range.count, inputs, target.pointer + offset)
         }
         return packed
     }
@@ -147,7 +147,7 @@ package struct Linear: Sendable {
     }
 
     /// Up to so many rows int8 weights are multiplied as they are, read once; beyond, decoding them for packed products or BLAS pays.
-    private static let fewRows = 64
+    private static let fewRows = Int(CK_W8A32_ROWS)
 
     /// Whether so many rows are multiplied as they are, whatever `rowType` says.
     func takesDenseRows(_ rows: Int) -> Bool {
@@ -160,10 +160,9 @@ package struct Linear: Sendable {
     ) {
         let (source, target) = unsafe (SharedPointer(reading: x), SharedPointer(y))
         defer { withExtendedLifetime((values, scales)) {} }
-        // A multiple of the channels that the kernels take at once.
-        Parallel.forEach(outputs, grain: 24) { range in
+        Parallel.forEach(outputs, grain: 4 * Int(CK_W8A32_CHANNELS)) { range in
             let first = range.lowerBound
-            unsafe ck_w8_rows_linear(
+            unsafe ck_w8a32_linear(
                 isa, source.pointer, inputs, values.bytes.baseAddress! + first * inputs, scales.pointer + first, bias.map { unsafe $0.pointer + first },
                 target.pointer + first, stride, rows, range.count, inputs)
         }
@@ -182,8 +181,7 @@ package struct Linear: Sendable {
         let (source, target) = unsafe (SharedPointer(reading: x), SharedPointer(y))
         let turnedRows = unsafe SharedPointer(turned.mutablePointer)
         let (values, factors) = unsafe (SharedPointer(quantized.int8), SharedPointer(rowScales.mutablePointer))
-        // 96 rows at a time reuse what the kernel widens once.
-        Parallel.forEach(rows, grain: 96) { range in
+        Parallel.forEach(rows, grain: Int(CK_W8A8_ROWS)) { range in
             let row = range.lowerBound
             let (q, s) = unsafe (values.pointer + row * inputs, factors.pointer + row)
             var from = unsafe source.pointer + row * inputs
@@ -194,8 +192,10 @@ package struct Linear: Sendable {
             }
             unsafe ck_quantize_rows_s8(isa, from, inputs, q, s, range.count, inputs)
             unsafe ck_w8a8_linear(
-                isa, q, s, packed.bytes.baseAddress!, scales.pointer, bias?.pointer, target.pointer + row * stride, stride, range.count, outputs, inputs, 0,
-                outputs)
+                isa,
+                ck_w8a8(
+                    q: q, sx: s, packed: packed.bytes.baseAddress!, sw: scales.pointer, bias: bias?.pointer, y: target.pointer + row * stride, ldy: stride,
+                    m: range.count, n: outputs, k: inputs))
         }
     }
 }

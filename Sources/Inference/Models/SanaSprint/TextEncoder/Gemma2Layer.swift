@@ -54,8 +54,7 @@ struct Gemma2Layer: Sendable {
         rotary.apply(&projected, column: 0, heads: c.heads)
         rotary.apply(&projected, column: c.queryWidth, heads: c.keyValueHeads)
         let attention = SoftmaxAttention(
-            heads: c.heads, keyValueHeads: c.keyValueHeads, headDimension: c.headDimension, scale: c.attentionScale, softCap: c.softCap, causal: true,
-            window: window)
+            heads: c.heads, keyValueHeads: c.keyValueHeads, headDimension: c.headDimension, scale: c.attentionScale, softCap: c.softCap, window: window)
         let keyValues = try Self.appended(prefix, columns: c.queryWidth..<c.queryWidth + 2 * c.keyValueWidth, of: projected)
         let attended = try attention(
             .init(matrix: projected, column: 0), .init(matrix: keyValues, column: 0), .init(matrix: keyValues, column: c.keyValueWidth),
