@@ -9,6 +9,7 @@ package enum Limits {
     package static let blobs = 4096
     package static let components = 64
     package static let sourcesPerTensor = 64
+    package static let planesPerTensor = 16
     package static let nameBytes = 512
     package static let rank = 8
     /// Content bytes of a frame; writers fill every frame but the last of a section.

@@ -72,14 +72,14 @@ final class TableWeights: WeightSource {
         let bytes = parts.flatMap(\.contents)
         unsafe joined.buffer.mutableBytes.copyBytes(from: bytes)
         switch precision {
-        case .stored: return .plain(joined)
+        case .stored: return .plain(joined.dtype == .f64 ? EncodedTensor(try joined.widened()) : joined)
         case .float32: return .plain(EncodedTensor(try joined.widened()))
         case .int8:
             let isQuantized = [.linear, .textLinear, .embedding].contains(row.role) || row.role == .convolution && row.name.hasPrefix("vae.dec.")
             guard isQuantized else { return .plain(joined) }
             let planes = try Scheme.int8PerChannel.encode(try joined.widened(), subject: row.name)
             let activations: ActivationScheme = [.linear, .convolution].contains(row.role) ? .int8PerToken : .float
-            return .int8PerChannel(values: planes[0], scales: try planes[1].widened(), activations: activations)
+            return StoredWeight(.int8PerChannel, row.shape, planes: planes, activations: activations)
         }
     }
 
