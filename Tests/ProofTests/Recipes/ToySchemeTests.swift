@@ -122,6 +122,27 @@ import Testing
         #expect(Set(verification.findings.map(\.subject)) == [name])
     }
 
+    @Test("a file that wants integers of a scheme without them is not drawn from with floats in their place")
+    func noIntegers() throws {
+        let folder = try TemporaryFolder()
+        let (file, _) = try Self.pack(to: folder.file("toy.sprint"))
+        let changed = folder.file("changed.sprint")
+        // The toy is unknown to what opens the copy at the end, when it is complete.
+        _ = try? ProofFixture.rewrite(
+            file, to: changed,
+            describe: { old in
+                guard old.scheme == .toy4, old.name.hasPrefix("dit.") else { return old }
+                return TensorDescription(
+                    name: old.name, component: old.component, shape: old.shape, role: old.role, layout: old.layout, scheme: old.scheme,
+                    activations: .int8PerToken)
+            })
+        var request = GenerationRequest(prompt: "a red circle")
+        (request.width, request.height) = (128, 128)
+        let pipeline = try SanaSprintPipeline(weights: PackedWeights(PackedFile.open(changed, schemes: .withToy)))
+        let error = #expect(throws: InferenceError.self) { try pipeline.generate(request) }
+        #expect(error.map { "\($0)".contains("toy-4-bit [576, 192] has no integer arithmetic") } == true)
+    }
+
     @Test("calibration chooses the factors, and what is encoded with them stays within the bound")
     func calibration() throws {
         var random = SplitMix64(seed: 3)
