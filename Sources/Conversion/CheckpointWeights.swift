@@ -37,9 +37,7 @@ package struct CheckpointWeights: WeightSource {
 
     package var summaries: [WeightSummary] {
         tensors.values.map { tensor in
-            WeightSummary(
-                name: tensor.name, role: tensor.row.role, shape: tensor.row.shape,
-                planeBytes: tensor.row.shape.elementCount * MemoryLayout<Float>.stride, multipliesIntegers: false)
+            WeightSummary(name: tensor.name, role: tensor.row.role, shape: tensor.row.shape)
         }
     }
 

@@ -66,9 +66,9 @@ package enum ConversionError: Error, Sendable, Equatable, CustomStringConvertibl
         case .nonfinite(let tensor, let value, let index):
             "\(tensor): expected finite values, found \(value) at element \(index); repair the checkpoint, or pass --allow-nonfinite to keep it"
         case .unquantizable(let tensor, let value, let index, let scheme):
-            "\(tensor): \(value) at element \(index) cannot be held by \(scheme.rawValue); keep this tensor in bf16 or f32 by a rule"
+            "\(tensor): \(value) at element \(index) cannot be held by \(scheme); keep this tensor in bf16 or f32 by a rule"
         case .overflow(let tensor, let value, let index, let scheme):
-            "\(tensor): \(value) at element \(index) is beyond the range of \(scheme.rawValue); "
+            "\(tensor): \(value) at element \(index) is beyond the range of \(scheme); "
                 + "use the preset bf16, or a rule that stores this tensor in bf16 or f32"
         case .folderExists(let path):
             "\(path): the output exists already; choose another name or pass --force to replace it"

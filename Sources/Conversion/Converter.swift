@@ -71,8 +71,8 @@ package enum Converter {
 extension PlannedTensor {
     var description: TensorDescription {
         TensorDescription(
-            name: name, component: component.rawValue, shape: row.shape, role: row.role.rawValue, layout: row.layout.rawValue, scheme: storage.scheme,
-            activations: storage.activations?.rawValue)
+            name: name, component: component.rawValue, shape: row.shape, role: row.role.rawValue, layout: row.layout, scheme: storage.scheme,
+            activations: storage.activations)
     }
 }
 

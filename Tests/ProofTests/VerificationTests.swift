@@ -133,7 +133,7 @@ import Testing
                 guard description.name == "dit.blocks.00.ff.out.weight" else { return description }
                 return TensorDescription(
                     name: description.name, component: description.component, shape: description.shape, role: description.role, layout: description.layout,
-                    scheme: description.scheme, activations: "float")
+                    scheme: description.scheme, activations: .float)
             })
         let verification = try Verification(changed, against: checkpoint(), options: tensorsOnly)
         #expect(verification.findings.map(\.subject) == ["dit.blocks.00.ff.out.weight"])

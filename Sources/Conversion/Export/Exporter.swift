@@ -119,8 +119,8 @@ private struct PackedRows {
         _ planes: [EncodedTensor], _ entry: TensorEntry, _ rows: Int, as dtype: DType
     ) throws(AllocationError) -> EncodedTensor {
         let shape = Shape([rows] + entry.shape.extents.dropFirst())
-        let encoded = entry.scheme.dtype == dtype ? planes[0] : try entry.scheme.decode(planes, shape: shape).exported(as: dtype)
-        return entry.layout == WeightRow.Layout.channelsLast.rawValue ? try encoded.channelsFirst() : encoded
+        let encoded = entry.scheme.elementType == dtype ? planes[0] : try entry.scheme.decode(planes, shape: shape).exported(as: dtype)
+        return entry.layout == .channelsLast ? try encoded.channelsFirst() : encoded
     }
 }
 

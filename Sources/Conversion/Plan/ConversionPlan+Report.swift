@@ -53,7 +53,7 @@ extension PlannedTensor {
     var json: JSONValue {
         [
             "name": .string(name), "component": .string(component.rawValue), "role": .string(row.role.rawValue), "shape": JSONValue(row.shape.extents),
-            "layout": .string(row.layout.rawValue), "scheme": .string(storage.scheme.rawValue),
+            "layout": .string(row.layout.rawValue), "scheme": .string(storage.scheme.name),
             "activations": storage.activations.map { .string($0.rawValue) } ?? .null, "rule": ruleLine.map { JSONValue($0) } ?? .null,
             "exact": .bool(isExact), "sourceBytes": .integer(Int64(sourceByteCount)), "packedBytes": .integer(Int64(packedByteCount)),
             "sources": .array(sources.map(\.json)), "rowScales": .array(rowScales.map(\.json)),

@@ -107,11 +107,9 @@ package struct PlannedTensor: Sendable {
     }
     package var sourceByteCount: UInt64 { (sources + rowScales).reduce(0) { $0 + $1.byteCount } }
     /// Bytes of the planes before compression.
-    package var packedByteCount: UInt64 { storage.scheme.byteCount(row.shape) }
+    package var packedByteCount: UInt64 { UInt64(storage.scheme.byteCount(row.shape)) }
     /// Whether the stored values are the source's values, every one.
-    package var isExact: Bool {
-        sources.allSatisfy { $0.rowScale == nil && (storage.scheme == .f32 ? $0.dtype != .f64 : $0.dtype.rawValue == storage.scheme.dtype?.rawValue) }
-    }
+    package var isExact: Bool { sources.allSatisfy { $0.rowScale == nil && storage.scheme.isExact(for: $0.dtype) } }
 }
 
 /// A checkpoint tensor that goes into a packed one.

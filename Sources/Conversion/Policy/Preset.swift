@@ -32,5 +32,5 @@ package struct Storage: Sendable, Equatable, CustomStringConvertible {
         self.activations = activations
     }
 
-    package var description: String { activations.map { "\(scheme.rawValue) \($0.rawValue)" } ?? scheme.rawValue }
+    package var description: String { activations.map { "\(scheme) \($0.rawValue)" } ?? scheme.name }
 }

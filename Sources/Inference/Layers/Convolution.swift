@@ -3,7 +3,7 @@ package import Tensors
 
 /// A dense 3x3 convolution with padding 1 over channels-last maps.
 ///
-/// Floating-point weights, and int8 ones with float activations, compute in float32. Weights with `int8PerToken` activations
+/// Weights with float activations compute in float32. Weights with `int8PerToken` activations
 /// compute in integers with a scale for each pixel, by the integer contract of Formats/schemes.md. In float32 `Sampling.same` can take
 /// Winograd's algorithm, which multiplies less than half as much and holds 16/9 of the weights.
 package struct Convolution: Sendable {
@@ -26,27 +26,20 @@ package struct Convolution: Sendable {
     }
 
     /// - Parameters:
-    ///   - stored: `[outputs, 3, 3, inputs]`; floating point of 16 bits or more, or int8.
+    ///   - stored: `[outputs, 3, 3, inputs]`.
     ///   - winograd: for `Sampling.same` alone; without effect where the convolution computes in integers.
     package init(_ stored: StoredWeight, bias: Tensor? = nil, winograd: Bool = false) throws(AllocationError) {
         let (outputs, inputs) = (stored.shape.rows, stored.shape.columns / 9)
         precondition(stored.shape.columns % 9 == 0 && bias.map { $0.count == outputs } ?? true)
         (self.outputs, self.inputs, self.bias) = (outputs, inputs, bias)
-        switch stored {
-        case .int8PerChannel(let values, let scales, .int8PerToken):
-            packed = unsafe try Self.packed(values, outputs, bytes: { ck_conv_i8_packed_bytes(isa, $0, inputs) }) {
+        if stored.form == .integers(turned: false), let rows = try stored.integerRows() {
+            packed = unsafe try Self.packed(rows.codes, outputs, bytes: { ck_conv_i8_packed_bytes(isa, $0, inputs) }) {
                 unsafe ck_conv_i8_pack(isa, $0, $1, inputs, $2)
             }
-            (self.scales, isWinograd) = (scales, false)
-        case .int8PerChannel(let values, let scales, .float):
-            packed = try Self.packed(floats: try values.scaledRows(by: scales), outputs, inputs, winograd)
-            (self.scales, isWinograd) = (nil, winograd)
-        case .int8Rotated:
-            packed = try Self.packed(floats: try stored.widened(), outputs, inputs, winograd)
-            (self.scales, isWinograd) = (nil, winograd)
-        case .plain(let tensor):
-            packed = try Self.packed(floats: tensor.dtype == .f32 ? Tensor(sharing: tensor) : try tensor.widened(), outputs, inputs, winograd)
-            (self.scales, isWinograd) = (nil, winograd)
+            (scales, isWinograd) = (Tensor(sharing: rows.scales), false)
+        } else {
+            packed = try Self.packed(floats: stored.floats(), outputs, inputs, winograd)
+            (scales, isWinograd) = (nil, winograd)
         }
     }
 

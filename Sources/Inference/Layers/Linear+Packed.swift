@@ -100,26 +100,21 @@ extension Linear {
         return UnsafeRawPointer(target)
     }
 
-    /// The panels of some outputs of a weight, as int8 or rounded to bfloat16.
-    static func panels(
-        of stored: StoredWeight, _ channels: Range<Int>, as type: PackedType
-    ) throws(AllocationError) -> Buffer {
-        let (outputs, inputs, first) = (channels.count, stored.shape.columns, channels.lowerBound)
+    /// The panels of some outputs of int8 codes.
+    static func panels(ofCodes codes: EncodedTensor, _ channels: Range<Int>) throws(AllocationError) -> Buffer {
+        let (outputs, inputs, first) = (channels.count, codes.shape.columns, channels.lowerBound)
+        let buffer = try Buffer(byteCount: ck_packed_weight_bytes(CK_PACKED_S8, outputs, inputs), zeroed: false)
+        Parallel.forEach(outputs, grain: PackedRows.panel) { range in
+            let target = unsafe buffer.mutableBytes.baseAddress! + ck_packed_weight_bytes(CK_PACKED_S8, range.lowerBound, inputs)
+            unsafe ck_pack_weights(isa, CK_PACKED_S8, codes.bytes.baseAddress! + (first + range.lowerBound) * inputs, range.count, inputs, target)
+        }
+        return buffer
+    }
+
+    /// The panels of some outputs of a weight, rounded to bfloat16.
+    static func panels(of source: Storage, _ channels: Range<Int>, _ inputs: Int) throws(AllocationError) -> Buffer {
+        let (outputs, first, type) = (channels.count, channels.lowerBound, PackedType.bfloat16)
         let buffer = try Buffer(byteCount: ck_packed_weight_bytes(type.code, outputs, inputs), zeroed: false)
-        if let values = stored.codes, type.isInteger {
-            Parallel.forEach(outputs, grain: PackedRows.panel) { range in
-                let target = unsafe buffer.mutableBytes.baseAddress! + ck_packed_weight_bytes(type.code, range.lowerBound, inputs)
-                unsafe ck_pack_weights(isa, type.code, values.bytes.baseAddress! + (first + range.lowerBound) * inputs, range.count, inputs, target)
-            }
-            return buffer
-        }
-        let source: Storage
-        switch stored {
-        case .plain(let tensor) where tensor.dtype == .f16 || tensor.dtype == .bf16: source = .half(tensor)
-        case .plain(let tensor): source = .float32(tensor.dtype == .f32 ? Tensor(sharing: tensor) : try tensor.widened())
-        case .int8PerChannel(let values, let scales, _): source = .decoded(values, scales)
-        case .int8Rotated: source = .float32(try stored.widened())
-        }
         let step = PackedRows.panel
         try unsafe Parallel.forEach(outputs, grain: step, scratchBytes: step * inputs * MemoryLayout<Float>.stride) { range, scratch in
             let dense = unsafe scratch.assumingMemoryBound(to: Float.self)
@@ -131,16 +126,6 @@ extension Linear {
             }
         }
         return buffer
-    }
-}
-
-extension StoredWeight {
-    /// The values of a quantized weight.
-    fileprivate var codes: EncodedTensor? {
-        switch self {
-        case .plain: nil
-        case .int8PerChannel(let values, _, _), .int8Rotated(let values, _, _): values
-        }
     }
 }
 

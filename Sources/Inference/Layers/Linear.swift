@@ -3,8 +3,8 @@ package import Tensors
 
 /// y = x W^T + b, for a weight of any scheme.
 ///
-/// A model is never widened in memory: 16-bit and weight-only int8 weights are decoded panel by panel into a small scratch
-/// right before the product that uses them. Weights with `int8PerToken` activations compute in integers, by the
+/// 16-bit and weight-only int8 weights are decoded panel by panel into a small scratch right before the product that uses them; schemes
+/// that no kernel knows are decoded when they are loaded. Weights with `int8PerToken` activations compute in integers, by the
 /// integer contract of Formats/schemes.md. With `Compute.bfloat16` the others are rounded to bfloat16 when they are loaded.
 package struct Linear: Sendable {
     package let outputs: Int
@@ -30,7 +30,7 @@ package struct Linear: Sendable {
     static let prefersPackedProducts = isa >= CK_ISA_AVX512
 
     /// - Parameters:
-    ///   - stored: rows are outputs; all further axes together are inputs. Floating point of 16 bits or more, or int8.
+    ///   - stored: rows are outputs; all further axes together are inputs.
     package init(_ stored: StoredWeight, bias: Tensor? = nil, compute: Compute = .float32) throws(AllocationError) {
         try self.init(stored, 0..<stored.shape.rows, bias: bias, compute: compute)
     }
@@ -44,28 +44,17 @@ package struct Linear: Sendable {
         self.outputs = outputs
         self.inputs = inputs
         self.bias = bias
-        switch whole {
-        case .int8PerChannel(_, let scales, .int8PerToken) where Self.prefersPackedProducts:
-            weight = .packed(.int8, try Self.panels(of: whole, channels, as: .int8), try scales.rows(channels))
+        guard case .integers(let turned) = whole.form, let rows = try whole.integerRows() else {
+            weight =
+                compute == .bfloat16
+                ? .packed(.bfloat16, try Self.panels(of: Storage(whole), channels, inputs), nil) : try Storage(try whole.rows(channels))
             return
-        case .int8Rotated(_, let scales, .int8PerToken) where Self.prefersPackedProducts:
-            weight = .packed(.rotatedInt8, try Self.panels(of: whole, channels, as: .rotatedInt8), try scales.rows(channels))
-            return
-        case _ where compute == .bfloat16 && !whole.multipliesIntegers:
-            weight = .packed(.bfloat16, try Self.panels(of: whole, channels, as: .bfloat16), nil)
-            return
-        default: break
         }
-        let stored = channels.count == whole.shape.rows ? whole : try whole.rows(channels)
-        switch stored {
-        case .int8PerChannel(let values, let scales, .int8PerToken):
-            weight = .integer(try Self.packed(values, outputs: outputs, inputs: inputs), scales, rotated: false)
-        case .int8Rotated(let values, let scales, .int8PerToken):
-            weight = .integer(try Self.packed(values, outputs: outputs, inputs: inputs), scales, rotated: true)
-        case .plain(let tensor) where tensor.dtype == .f16 || tensor.dtype == .bf16: weight = .half(tensor)
-        case .plain(let tensor): weight = .float32(tensor.dtype == .f32 ? Tensor(sharing: tensor) : try tensor.widened())
-        case .int8PerChannel(let values, let scales, .float): weight = .decoded(values, scales)
-        case .int8Rotated(_, _, .float): weight = .float32(try stored.widened())
+        let scales = Tensor(sharing: try rows.scales.rows(channels))
+        if Self.prefersPackedProducts {
+            weight = .packed(turned ? .rotatedInt8 : .int8, try Self.panels(ofCodes: rows.codes, channels), scales)
+        } else {
+            weight = .integer(try Self.packed(rows.codes.rows(channels), outputs: outputs, inputs: inputs), scales, rotated: turned)
         }
     }
 
@@ -201,6 +190,17 @@ package struct Linear: Sendable {
 }
 
 extension Linear.Storage {
+    /// The weight for arithmetic in floating point.
+    init(_ stored: StoredWeight) throws(AllocationError) {
+        if stored.form == .half {
+            self = .half(stored.planes[0])
+        } else if stored.form == .scaledRows, let rows = try stored.integerRows() {
+            self = .decoded(rows.codes, Tensor(sharing: rows.scales))
+        } else {
+            self = .float32(try stored.floats())
+        }
+    }
+
     /// Rows `channels` of a weight as float32, dense.
     func decode(_ channels: Range<Int>, _ inputs: Int, into out: UnsafeMutablePointer<Float>) {
         let (first, count) = (channels.lowerBound * inputs, channels.count * inputs)

@@ -7,8 +7,6 @@ enum PackedType: Sendable, Equatable {
     /// int8 of rows that have been turned for a weight that is (Formats/schemes.md, "int8-rotated").
     case rotatedInt8
 
-    var isInteger: Bool { self == .int8 || self == .rotatedInt8 }
-
     var code: CInt {
         switch self {
         case .int8, .rotatedInt8: CK_PACKED_S8

@@ -1,3 +1,4 @@
+import PackedFiles
 import Tensors
 
 /// Makes layers of a source's weights, checking every shape.
@@ -55,9 +56,6 @@ package struct WeightLoader: Sendable {
 
     func convolution(_ name: String, _ outputs: Int, _ inputs: Int, bias: Bool = true, winograd: Bool = false) throws(WeightError) -> Convolution {
         let stored = try weight(name + ".weight", [outputs, 3, 3, inputs])
-        if case .int8Rotated(_, _, .int8PerToken) = stored {
-            throw .unreadable(name: name, reason: "expected a scheme that 3x3 convolutions have integer arithmetic for, int8-per-channel, found int8-rotated")
-        }
         let bias = bias ? try tensor(name + ".bias", [outputs]) : nil
         do throws(AllocationError) { return try Convolution(stored, bias: bias, winograd: winograd) } catch { throw .memory(error) }
     }
@@ -74,7 +72,7 @@ package struct WeightLoader: Sendable {
             epsilon: source.deviations.normEpsilon ?? epsilon)
     }
 
-    /// The stored weight, of the given shape and a type that can be computed with.
+    /// The stored weight, of the given shape and activations that can be computed with.
     func weight(_ name: String, _ shape: Shape) throws(WeightError) -> StoredWeight { try checked(try source.weight(name), name, shape) }
 
     /// Some rows of a stored weight of the given shape, ascending, each once.
@@ -84,14 +82,15 @@ package struct WeightLoader: Sendable {
 
     private func checked(_ stored: StoredWeight, _ name: String, _ shape: Shape) throws(WeightError) -> StoredWeight {
         guard stored.shape == shape else { throw .wrongShape(name: name, expected: shape, found: stored.shape) }
-        switch stored {
-        case .plain(let tensor):
-            guard [.f16, .bf16, .f32, .f64].contains(tensor.dtype) else {
-                throw .unreadable(name: name, reason: "expected F16, BF16, F32 or F64, found \(tensor.dtype.rawValue)")
-            }
-        case .int8PerChannel(let values, let scales, _), .int8Rotated(let values, let scales, _):
-            guard values.dtype == .i8, scales.count == shape.rows else {
-                throw .unreadable(name: name, reason: "expected I8 values with \(shape.rows) scales, found \(values.dtype.rawValue) with \(scales.count)")
+        guard stored.scheme.matches(stored.planes, shape) else {
+            throw .unreadable(
+                name: name, reason: "expected the planes \(stored.scheme.planes(for: shape)), found \(stored.planes.map { "\($0.dtype.rawValue) \($0.shape)" })"
+            )
+        }
+        if stored.activations == .int8PerToken {
+            guard stored.form.multipliesIntegers, stored.scheme.activations(for: shape).contains(.int8PerToken) else {
+                throw .unreadable(
+                    name: name, reason: "expected the activations float, found int8-per-token: \(stored.scheme) \(shape) has no integer arithmetic")
             }
         }
         return stored
@@ -106,40 +105,7 @@ package struct WeightLoader: Sendable {
     }
 }
 
-extension EncodedTensor {
-    /// int8 rows times one scale each.
-    func scaledRows(by scales: Tensor) throws(AllocationError) -> Tensor {
-        var result = try widened()
-        let (columns, factors) = (shape.columns, scales.elements)
-        var elements = result.mutableSpan
-        for index in elements.indices { elements[index] *= factors[index / columns] }
-        return result
-    }
-
-    /// Some rows: a copy, where they are not all.
-    func rows(_ range: Range<Int>) throws(AllocationError) -> EncodedTensor {
-        guard range.count < shape.rows else { return self }
-        let result = try EncodedTensor(dtype: dtype, shape: Shape([range.count] + shape.extents.dropFirst()))
-        let rowBytes = shape.columns * dtype.byteCount
-        unsafe result.buffer.mutableBytes.copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[range.lowerBound * rowBytes..<range.upperBound * rowBytes]))
-        return result
-    }
-}
-
 extension Tensor {
     /// Some rows: a copy, where they are not all.
     func rows(_ range: Range<Int>) throws(AllocationError) -> Tensor { Tensor(sharing: try EncodedTensor(self).rows(range)) }
-}
-
-extension StoredWeight {
-    /// Some rows: a copy, where they are not all.
-    func rows(_ range: Range<Int>) throws(AllocationError) -> StoredWeight {
-        switch self {
-        case .plain(let tensor): .plain(try tensor.rows(range))
-        case .int8PerChannel(let values, let scales, let activations):
-            .int8PerChannel(values: try values.rows(range), scales: try scales.rows(range), activations: activations)
-        case .int8Rotated(let values, let scales, let activations):
-            .int8Rotated(values: try values.rows(range), scales: try scales.rows(range), activations: activations)
-        }
-    }
 }

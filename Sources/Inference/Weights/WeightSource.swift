@@ -37,39 +37,6 @@ extension WeightSource {
     package var frozenSchedule: FrozenSchedule? { nil }
 }
 
-/// A weight as a source holds it: decoded from its codec, not from its scheme.
-package enum StoredWeight: Sendable {
-    /// Any floating-point type.
-    case plain(EncodedTensor)
-    /// Symmetric int8 with one float32 scale per output channel (the first axis): weight = scale * value, values in -127 ... 127.
-    case int8PerChannel(values: EncodedTensor, scales: Tensor, activations: ActivationScheme)
-    /// The same of weights that are turned along their inputs (Formats/schemes.md, "int8-rotated").
-    case int8Rotated(values: EncodedTensor, scales: Tensor, activations: ActivationScheme)
-
-    package var shape: Shape {
-        switch self {
-        case .plain(let tensor): tensor.shape
-        case .int8PerChannel(let values, _, _), .int8Rotated(let values, _, _): values.shape
-        }
-    }
-
-    /// Whether products are computed by the integer contract.
-    var multipliesIntegers: Bool {
-        switch self {
-        case .int8PerChannel(_, _, .int8PerToken), .int8Rotated(_, _, .int8PerToken): true
-        case .plain, .int8PerChannel, .int8Rotated: false
-        }
-    }
-}
-
-/// What a quantized linear does with its input.
-package enum ActivationScheme: String, Sendable {
-    /// Float32 arithmetic with the decoded weight.
-    case float
-    /// Symmetric int8 per token, int32 accumulators: the integer contract.
-    case int8PerToken = "int8-per-token"
-}
-
 /// Why a weight could not be had.
 package enum WeightError: Error, Sendable, Equatable, CustomStringConvertible {
     case missing(name: String, source: String)

@@ -39,10 +39,10 @@ extension TensorEntry {
     fileprivate var json: JSONValue {
         var object = JSONObject([
             ("name", .string(name)), ("component", .string(component)), ("shape", JSONValue(shape.extents)), ("role", .string(role)),
-            ("layout", .string(layout)), ("scheme", .string(scheme.rawValue)), ("planes", .array(planes.map(\.json))),
+            ("layout", .string(layout.rawValue)), ("scheme", .string(scheme.name)), ("planes", .array(planes.map(\.json))),
             ("sources", .array(sources.map(\.json))),
         ])
-        object["activations"] = activations.map { .string($0) }
+        object["activations"] = activations.map { .string($0.rawValue) }
         object["error"] = error.map { ["maxAbs": .number($0.maxAbs), "relativeL2": .number($0.relativeL2)] }
         object["nonfinite"] = nonfinite > 0 ? JSONValue(nonfinite) : nil
         return .object(object)

@@ -32,7 +32,7 @@ struct OperatorRung: LadderRung {
         }
         let planes = try Scheme.int8PerChannel.encode(part, subject: name)
         let decoded = try Scheme.int8PerChannel.decode(planes, shape: part.shape)
-        let weights = try Linear(.int8PerChannel(values: planes[0], scales: try planes[1].widened(), activations: .float))
+        let weights = try Linear(StoredWeight(.int8PerChannel, part.shape, planes: planes))
         measured.add("linear, int8 weights", expected: Matrix64(x).times(Matrix64(decoded)), found: try weights(x))
 
         let kernel = try w.tensor(name + "ff.depth.weight")

@@ -75,7 +75,7 @@ struct LayerComparison {
         try force("Text encoder, layer by layer", "P7", has(.textEncoder), packed, perturbed, reference) { (run, sink) throws(InferenceError) in
             try run.textEncoder(into: sink)
         }
-        if file.directory.tensors.contains(where: { $0.activations == ActivationScheme.int8PerToken.rawValue }) {
+        if file.directory.tensors.contains(where: { $0.activations == .int8PerToken }) {
             let floats = try SanaSprintPipeline(weights: FloatActivations(source: packedWeights), keepsBlocks: false)
             let floatsPerturbed = try SanaSprintPipeline(weights: FloatActivations(source: perturbedWeights), keepsBlocks: false)
             try force("Transformer, block by block, weights alone", "P7", true, floats, floatsPerturbed, reference, note: Self.weightsAlone) {

@@ -250,9 +250,8 @@ private final class TraceRecorder: ProbeSink {
 extension PackedFile {
     /// How the weights of a run with this file were rounded, as its trace states it.
     fileprivate var traceWeights: TraceWeights {
-        let lossy = directory.tensors.filter { ($0.error?.relativeL2 ?? 0) > 0 }.map(\.scheme)
-        if lossy.contains(where: \.isQuantized) { return .int8 }
-        if lossy.contains(.bf16) { return .bfloat16 }
-        return lossy.contains(.f16) ? .float16 : .exact
+        // A word that traces do not know stands for the coarsest of those they know.
+        directory.tensors.filter { ($0.error?.relativeL2 ?? 0) > 0 }
+            .map { TraceWeights(rawValue: $0.scheme.traceWord) ?? .int8 }.reduce(.exact, TraceWeights.coarser)
     }
 }

@@ -105,7 +105,7 @@ private struct Inventory {
             ("size", ByteCount.text(file.header.totalByteCount)),
         ]
         for tensor in directory.tensors {
-            let storage = tensor.activations.map { "\(tensor.scheme.rawValue), activations \($0)" } ?? tensor.scheme.rawValue
+            let storage = tensor.activations.map { "\(tensor.scheme), activations \($0.rawValue)" } ?? tensor.scheme.name
             rows.append(
                 Row(
                     part: tensor.component, name: tensor.name, storage: storage, shape: tensor.shape,

@@ -56,6 +56,6 @@ import Testing
 
     private static func integerLinear(_ weight: Tensor) throws -> Linear {
         let planes = try Scheme.int8PerChannel.encode(weight, subject: "weight")
-        return try Linear(.int8PerChannel(values: planes[0], scales: Tensor(sharing: planes[1]), activations: .int8PerToken), bias: nil)
+        return try Linear(StoredWeight(.int8PerChannel, weight.shape, planes: planes, activations: .int8PerToken), bias: nil)
     }
 }

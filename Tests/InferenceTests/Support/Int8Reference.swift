@@ -1,4 +1,5 @@
 import Inference
+import PackedFiles
 import Tensors
 
 /// The integer contract, written out plainly.
@@ -19,6 +20,6 @@ enum Int8Reference {
         }
         let encoded = try EncodedTensor(dtype: .i8, shape: shape)
         unsafe encoded.buffer.mutableBytes.copyBytes(from: values)
-        return .int8PerChannel(values: encoded, scales: try Tensor([shape.rows], scales), activations: activations)
+        return StoredWeight(.int8PerChannel, shape, planes: [encoded, EncodedTensor(try Tensor([shape.rows], scales))], activations: activations)
     }
 }

@@ -69,7 +69,7 @@ final class TableWeights: WeightSource {
         let bytes = parts.flatMap(\.contents)
         unsafe joined.buffer.mutableBytes.copyBytes(from: bytes)
         switch precision {
-        case .stored: return .plain(joined)
+        case .stored: return .plain(joined.dtype == .f64 ? EncodedTensor(try joined.widened()) : joined)
         case .float32: return .plain(EncodedTensor(try joined.widened()))
         }
     }

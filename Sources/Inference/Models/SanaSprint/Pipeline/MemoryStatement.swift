@@ -39,25 +39,34 @@ package struct WeightSummary: Sendable {
     package let shape: Shape
     /// Bytes of its planes when they are decoded.
     package let planeBytes: Int
-    package let multipliesIntegers: Bool
+    let form: KernelForm
 
-    package init(name: String, role: Role, shape: Shape, planeBytes: Int, multipliesIntegers: Bool) {
-        (self.name, self.role, self.shape, self.planeBytes, self.multipliesIntegers) = (name, role, shape, planeBytes, multipliesIntegers)
+    /// Whether linears read the planes as they are.
+    fileprivate var isLoadedAsStored: Bool {
+        !form.multipliesIntegers && (form != .float32 || planeBytes == shape.elementCount * MemoryLayout<Float>.stride)
     }
 
     /// Bytes of the layer that is made of it.
     func loadedBytes(_ compute: Compute) -> Int {
         // Panels are of 32 channels, and each channel has a scale, a correction and a bias.
         let padded = shape.columns * ((shape.rows + 31) / 32 * 32)
-        if multipliesIntegers { return padded + 16 * shape.rows }
+        if form.multipliesIntegers { return padded + 16 * shape.rows }
         switch role {
-        case .linear, .gatedLinear, .textLinear, .sensitiveLinear: return compute == .bfloat16 ? 2 * padded : planeBytes
+        case .linear, .gatedLinear, .textLinear, .sensitiveLinear:
+            return compute == .bfloat16 ? 2 * padded : isLoadedAsStored ? planeBytes : shape.elementCount * MemoryLayout<Float>.stride
         case .embedding: return 0
         // Of nine taps Winograd's algorithm makes sixteen.
         case .convolution where shape.rank == 4: return padded / 9 * 16 * MemoryLayout<Float>.stride
         case .convolution, .sensitiveConvolution: return padded * MemoryLayout<Float>.stride
         case .groupedConvolution, .depthwise, .bias, .norm, .table, .schedule: return shape.elementCount * MemoryLayout<Float>.stride
         }
+    }
+}
+
+extension WeightSummary {
+    /// A weight in float32.
+    package init(name: String, role: Role, shape: Shape) {
+        self.init(name: name, role: role, shape: shape, planeBytes: shape.elementCount * MemoryLayout<Float>.stride, form: .float32)
     }
 }
 
@@ -119,7 +128,7 @@ private struct WorkingMemory {
 
     /// The decoded planes of the largest weight that is loaded in another form.
     private func staging(_ weights: [WeightSummary]) -> Int {
-        weights.filter { $0.multipliesIntegers || $0.role == .convolution }.map(\.planeBytes).max() ?? 0
+        weights.filter { !$0.isLoadedAsStored || $0.role == .convolution }.map(\.planeBytes).max() ?? 0
     }
 
     func text(isCached: Bool) throws(InferenceError) -> MemoryStatement.Stage {

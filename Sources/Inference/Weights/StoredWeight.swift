@@ -1,0 +1,63 @@
+package import PackedFiles
+package import Tensors
+
+/// A weight as a source holds it: decoded from its codec, not from its scheme.
+package struct StoredWeight: Sendable {
+    package let scheme: Scheme
+    package let shape: Shape
+    /// Those that the scheme prescribes for the shape.
+    package let planes: [EncodedTensor]
+    package var activations: ActivationScheme
+
+    package init(_ scheme: Scheme, _ shape: Shape, planes: [EncodedTensor], activations: ActivationScheme = .float) {
+        (self.scheme, self.shape, self.planes, self.activations) = (scheme, shape, planes, activations)
+    }
+
+    /// Floating-point values as they are.
+    /// - Precondition: of the type F16, BF16 or F32.
+    package static func plain(_ tensor: EncodedTensor) -> StoredWeight {
+        guard let scheme = SchemeList.builtIn.schemes.first(where: { $0.elementType == tensor.dtype }) else {
+            preconditionFailure("\(tensor.dtype) is no weight's type")
+        }
+        return StoredWeight(scheme, tensor.shape, planes: [tensor])
+    }
+
+    /// The values in float32 where they are stored so; nil for all else.
+    package var float32: Tensor? { scheme.elementType == .f32 ? Tensor(sharing: planes[0]) : nil }
+
+    /// The elements in float32, to read alone: shared with the planes where they are stored so.
+    func floats() throws(AllocationError) -> Tensor {
+        if let float32 { return float32 }
+        return try widened()
+    }
+
+    /// The elements in float32.
+    package func widened() throws(AllocationError) -> Tensor { try scheme.decode(planes, shape: shape) }
+
+    /// What the integer contract multiplies, with what it turns inputs by; nil for schemes that it does not cover.
+    package func integerRows() throws(AllocationError) -> (codes: EncodedTensor, scales: EncodedTensor, turn: Int)? {
+        guard let turn = scheme.integerTurn, let rows = try scheme.integerRows(planes, shape: shape) else { return nil }
+        return (rows.codes, rows.scales, turn)
+    }
+
+    /// Some rows: a copy, where they are not all.
+    func rows(_ range: Range<Int>) throws(AllocationError) -> StoredWeight {
+        try StoredWeight(
+            scheme, Shape([range.count] + shape.extents.dropFirst()), planes: scheme.rows(range, of: planes, shape), activations: activations)
+    }
+
+    /// A copy of some rows, ascending, each once.
+    func rows(_ indices: [Int]) throws(AllocationError) -> StoredWeight {
+        try StoredWeight(
+            scheme, Shape([indices.count] + shape.extents.dropFirst()), planes: scheme.rows(indices, of: planes, shape), activations: activations)
+    }
+}
+
+extension WeightSource {
+    /// For sources that hold their weights in memory anyway: the rows are copied out of the whole weight.
+    package func rows(_ indices: [Int], of name: String) throws(WeightError) -> StoredWeight {
+        let whole = try weight(name)
+        precondition(indices.allSatisfy { (0..<whole.shape.rows).contains($0) }, "no rows of \(name)")
+        do throws(AllocationError) { return try whole.rows(indices) } catch { throw .memory(error) }
+    }
+}
