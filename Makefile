@@ -10,10 +10,10 @@ PEERS    := .build-peers/bin/python
 
 # What the program is linked with and loads, and what the tests check it with: a second reader of the format, figures by numpy, the reports' schema.
 BUILD_PACKAGES := libopenblas-dev libzstd-dev libxxhash-dev libpng-dev pkg-config
-TEST_PACKAGES  := python3 python3-numpy python3-zstandard python3-xxhash python3-jsonschema
+TEST_PACKAGES  := python3 python3-numpy python3-zstandard python3-xxhash python3-jsonschema exfatprogs exfat-fuse
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test build release demo test test-debug test-avx512 fuzz lint format bench fixtures quality install clean
+.PHONY: help setup setup-test build release demo test test-debug test-avx512 fuzz lint format bench fixtures unchanged quality size install clean
 
 help: ## List the verbs.
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,10 +55,9 @@ test-debug: ## Run the test suite in debug mode.
 	$(MAKE) test CONFIG=debug
 
 test-avx512: setup ## Run the AVX-512 kernels on any CPU, through portable stand-ins for its instructions.
-	$(call install_packages,libsimde-dev)
 	@mkdir -p .build
-	clang -std=gnu17 -O2 -ffp-contract=off -Wno-psabi -DCK_EMULATE_AVX512 -ISources/CKernels/include -ITests/KernelsTests/Emulated \
-	    Sources/CKernels/*.c Tests/KernelsTests/Emulated/avx512_check.c -lm -o .build/avx512-check
+	clang -std=gnu17 -O2 -ffp-contract=off -Wno-psabi -DCK_EMULATE_AVX512 -ISources/CKernels/include \
+	    Sources/CKernels/*/*.c Tests/KernelsTests/Emulated/avx512_check.c -lm -o .build/avx512-check
 	.build/avx512-check
 
 fuzz: setup-test ## Run the fuzzers of every parser for longer (FUZZ_CASES, 200000 by default).
@@ -69,6 +68,12 @@ lint: ## Check the format, the length of files and marks of unfinished work.
 	@long=$$(git ls-files 'Sources/*.swift' 'Sources/*.c' 'Sources/*.h' 'Tests/*.swift' 'Tests/*.c' | xargs wc -l | awk '$$2 != "total" && $$1 > 600 { print "  " $$2 ": " $$1 " lines" }'); \
 	if [ -n "$$long" ]; then echo "files over 600 lines:"; echo "$$long"; exit 1; fi
 	@if git grep -nwE 'TODO|FIXME|HACK' -- Sources Tests || git grep -nE 'fatalError\(|try!' -- Sources; then echo "marks of unfinished work"; exit 1; fi
+
+# The commit that `make size` compares with: the last tag; before there was one, version 0.1.
+SINCE ?= $(or $(shell git describe --tags --abbrev=0 2>/dev/null),$(shell git rev-parse -q --verify '98e0240^{commit}' 2>/dev/null))
+
+size: ## Count lines, `package` declarations and lines with `unsafe` of every room, beside the last tag (SINCE=COMMIT for another).
+	@Tests/size.sh $(SINCE)
 
 format: ## Format the Swift sources in place.
 	swift format --in-place --recursive Sources Tests Package.swift
@@ -89,6 +94,9 @@ $(ORACLE): Tests/Fixtures/oracle/requirements.txt
 fixtures: $(ORACLE) ## Make the fixtures again with PyTorch (downloads about 1 GB the first time).
 	PYTHON=$(CURDIR)/$(ORACLE) Tests/Fixtures/oracle/make_traces.sh
 	PYTHON=$(CURDIR)/$(ORACLE) Tests/Fixtures/oracle/make_small.sh
+
+unchanged: release setup-test ## Compare packed files, pictures and traces of the fixtures with the list of what they were.
+	/usr/bin/python3 Tests/Fixtures/unchanged/unchanged.py $(BIN)
 
 quality: release $(ORACLE) ## Measure what int8 costs on the embedded checkpoint, beside PyTorch (downloads as `fixtures` does).
 	cd Tests/Fixtures/oracle && $(CURDIR)/$(ORACLE) measure_int8.py $(CURDIR)/$(BIN) && $(CURDIR)/$(ORACLE) measure_bf16.py

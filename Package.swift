@@ -64,16 +64,17 @@ let package = Package(
         tests("KernelsTests", ["CKernels", "CZstd"], exclude: ["Emulated"]),
         tests("StrictJSONTests", ["StrictJSON"]),
         tests("FilesTests", ["CPNG", "Files"]),
-        tests("TensorsTests", ["Tensors"]),
+        tests("TensorsTests", ["Tensors", "Files"]),
         tests("SafetensorsTests", ["Safetensors", "Tensors", "Files", "StrictJSON"]),
         tests("CheckpointsTests", ["Checkpoints", "Safetensors", "Tensors", "Files", "StrictJSON"]),
         tests("PackedFilesTests", ["PackedFiles", "Tensors", "Files", "StrictJSON"]),
-        tests("InferenceTests", ["Inference", "Operations", "PackedFiles", "Safetensors", "Tensors", "Files", "StrictJSON"]),
+        tests(
+            "InferenceTests", ["Conversion", "Inference", "Operations", "PackedFiles", "Checkpoints", "Safetensors", "Tensors", "Files", "StrictJSON"]),
         tests("ConversionTests", ["Conversion", "Inference", "Operations", "PackedFiles", "Checkpoints", "Safetensors", "Tensors", "Files", "StrictJSON"]),
         tests("ParityTests", ["Parity", "Safetensors", "Tensors", "Files", "StrictJSON"]),
         tests(
             "ProofTests",
             ["Proof", "Parity", "Conversion", "Inference", "Operations", "PackedFiles", "Checkpoints", "Safetensors", "Tensors", "Files", "StrictJSON"]),
-        tests("CommandTests", ["sprintpack", "Parity", "Safetensors", "Tensors", "Files", "StrictJSON"], exclude: ["Figures"]),
+        tests("CommandTests", ["sprintpack", "Parity", "Safetensors", "Tensors", "Files", "StrictJSON"], exclude: ["Figures", "Shims"]),
     ]
 )

@@ -16,7 +16,6 @@ assert sys.byteorder == "little" and array("I").itemsize == 4
 FRAME = 1 << 20
 SIZES = {"BOOL": 1, "U8": 1, "I8": 1, "F8_E4M3": 1, "F8_E5M2": 1, "U16": 2, "I16": 2, "F16": 2, "BF16": 2,
          "U32": 4, "I32": 4, "F32": 4, "U64": 8, "I64": 8, "F64": 8}
-FLOATS = {"f32": "F32", "f16": "F16", "bf16": "BF16"}
 DAMAGE = ("frame-checksum", "frame-content", "plane-hash", "plane-values", "padding")  # exit code 1
 class Refused(Exception):
     """A failure by its name in packed.md, and what it is about."""
@@ -24,30 +23,39 @@ def need(condition, name, subject):
     if not condition:
         raise Refused(name, subject)
 
-# schemes.md
-def planes_of(scheme, shape):
-    return [("values", FLOATS[scheme], shape)] if scheme in FLOATS else [("values", "I8", shape), ("scales", "F32", shape[:1] or [1])]
+# schemes.md: what each scheme says of itself. One that is added to SCHEMES is read.
 def float_bits(dtype, data):
     if dtype == "F16":
         return array("I", array("f", struct.unpack(f"<{len(data) // 2}e", data)).tobytes())
     return array("I", data if dtype == "F32" else [code << 16 for code in array("H", data)])
-def turn(values):
-    """Blocks of 32 times the Hadamard matrix. Sums and products of two float32 are exact, or rounded alike, in a double."""
-    for step in (1, 2, 4, 8, 16):
-        values = array("f", [values[i ^ step] - v if i & step else v + values[i ^ step] for i, v in enumerate(values)])
-    return array("f", [v * 11863283 / 2**26 for v in values])
+class Floats:
+    stated = True  # bad values are NaNs and infinities, as many as the directory states
+    def __init__(self, dtype): self.dtype = dtype
+    def holds(self, shape): return True
+    def planes(self, shape): return [("values", self.dtype, shape)]
+    def bad_values(self, index, data): return sum(bits & 0x7F800000 == 0x7F800000 for bits in float_bits(self.dtype, data))
+    def decode(self, shape, planes): return float_bits(self.dtype, planes[0])
+class Int8Rows:
+    stated = False
+    def holds(self, shape): return True
+    def planes(self, shape): return [("values", "I8", shape), ("scales", "F32", shape[:1] or [1])]
+    def bad_values(self, index, data): return data.count(0x80) if index == 0 else sum(not 0 < scale < math.inf for scale in array("f", data))
+    def decode(self, shape, planes):
+        values, scales = array("b", planes[0]), array("f", planes[1])
+        row = len(values) // len(scales)
+        return array("f", [scales[i // row] * q for i, q in enumerate(values)])  # rounded once: the product is exact in a double
+class TurnedInt8Rows(Int8Rows):
+    def holds(self, shape): return math.prod(shape[1:]) % 32 == 0
+    def decode(self, shape, planes):
+        """Blocks of 32 times the Hadamard matrix. Sums and products of two float32 are exact, or rounded alike, in a double."""
+        values = super().decode(shape, planes)
+        for step in (1, 2, 4, 8, 16):
+            values = array("f", [values[i ^ step] - v if i & step else v + values[i ^ step] for i, v in enumerate(values)])
+        return array("f", [v * 11863283 / 2**26 for v in values])
+SCHEMES = {"f32": Floats("F32"), "f16": Floats("F16"), "bf16": Floats("BF16"), "int8-per-channel": Int8Rows(), "int8-rotated": TurnedInt8Rows()}
 def decode(tensor, planes):
     """The values as little-endian float32."""
-    if tensor["scheme"] in FLOATS:
-        return float_bits(FLOATS[tensor["scheme"]], planes[0]).tobytes()
-    values, scales = array("b", planes[0]), array("f", planes[1])
-    row = len(values) // len(scales)
-    result = array("f", [scales[i // row] * q for i, q in enumerate(values)])  # rounded once: the product is exact in a double
-    return (turn(result) if tensor["scheme"] == "int8-rotated" else result).tobytes()
-def bad_values(tensor, index, data):
-    if tensor["scheme"] in FLOATS:
-        return sum(bits & 0x7F800000 == 0x7F800000 for bits in float_bits(FLOATS[tensor["scheme"]], data))
-    return data.count(0x80) if index == 0 else sum(not 0 < scale < math.inf for scale in array("f", data))
+    return SCHEMES[tensor["scheme"]].decode(tensor["shape"], planes).tobytes()
 
 # packed.md
 def inflate(data, size, name, subject):
@@ -122,15 +130,16 @@ class File:
     def check_tensor(self, tensor, components):
         name, shape, scheme = tensor["name"], tensor["shape"], tensor["scheme"]
         need(good_name(name), "invalid-name", name)
-        need(scheme in [*FLOATS, "int8-per-channel", "int8-rotated"], "unknown-scheme", f"{name}: {scheme}")
+        need(scheme in SCHEMES, "unknown-scheme", f"{name}: {scheme}")
         need(tensor["layout"] in ("same", "channels-last"), "unknown-layout", name)
         need(tensor.get("activations", "float") in ("float", "int8-per-token"), "unknown-activations", name)
         need(len(shape) <= 8 and all(type(n) is int and n > 0 for n in shape) and math.prod(shape) < 1 << 60, "invalid-shape", name)
         need(tensor["component"] in components, "unknown-component", name)
         need(len(tensor["planes"]) <= 16, "count-limit", name)
-        need(len(tensor["planes"]) == len(planes_of(scheme, shape)), "plane-mismatch", name)
-        need(scheme != "int8-rotated" or math.prod(shape[1:]) % 32 == 0, "plane-mismatch", name)
-        for plane, (label, dtype, extents) in zip(tensor["planes"], planes_of(scheme, shape)):
+        need(SCHEMES[scheme].holds(shape), "plane-mismatch", name)
+        planes = SCHEMES[scheme].planes(shape)
+        need(len(tensor["planes"]) == len(planes), "plane-mismatch", name)
+        for plane, (label, dtype, extents) in zip(tensor["planes"], planes):
             need(plane["dtype"] in SIZES, "unknown-dtype", name)
             need((plane["name"], plane["dtype"], plane["shape"]) == (label, dtype, extents), "plane-mismatch", f"{name}, {label}")
             size = self.check_section(plane, SIZES[dtype], f"tensor {name}, plane {label}")
@@ -161,9 +170,10 @@ class File:
         need(hashlib.sha256(content).hexdigest() == section["sha256"], "plane-hash", subject)
         return bytes(content)
     def planes(self, tensor):
+        scheme = SCHEMES[tensor["scheme"]]
         planes = [self.content(plane, f"{tensor['name']}, {plane['name']}") for plane in tensor["planes"]]
         for index, plane in enumerate(planes):
-            need(bad_values(tensor, index, plane) == tensor.get("nonfinite", 0) * (tensor["scheme"] in FLOATS), "plane-values", tensor["name"])
+            need(scheme.bad_values(index, plane) == tensor.get("nonfinite", 0) * scheme.stated, "plane-values", tensor["name"])
         return planes
     def describe(self):
         def blob(entry):

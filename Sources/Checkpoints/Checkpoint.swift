@@ -10,7 +10,7 @@ package final class Checkpoint: Sendable {
     package let modelIndex: JSONValue
     /// The components that are present, by their keys in `model_index.json`.
     package let components: [String: CheckpointComponent]
-    /// Every configuration and tokenizer file, as it is, sorted by path.
+    /// The configurations and the tokenizer's files that the family names, as they are, sorted by path.
     package let smallFiles: [SmallFile]
     /// All files that were opened, so that no output overwrites one.
     package let inputIdentities: [FileIdentity]
@@ -28,6 +28,13 @@ package final class Checkpoint: Sendable {
         components = Dictionary(uniqueKeysWithValues: parts.components.map { ($0.name, $0) })
         smallFiles = parts.smallFiles.sorted { ExactString($0.path) < ExactString($1.path) }
         inputIdentities = parts.identities
+    }
+
+    /// The small file of that path: one of `smallFiles`, or another one that lies in the folder, as files of version 0.1 hold them too.
+    /// - Precondition: no part of the path leads out of the folder.
+    package func smallFile(_ path: String) -> SmallFile? {
+        if let carried = smallFiles.first(where: { ExactString($0.path) == ExactString(path) }) { return carried }
+        return (try? SmallFile.read(Paths.join(self.path, path), limit: SmallFile.tokenizerLimit)).map { SmallFile(path: path, bytes: $0) }
     }
 
     /// The tokenizer's tokenizer.json; nil where the checkpoint has no tokenizer.

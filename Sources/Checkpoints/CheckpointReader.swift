@@ -85,7 +85,7 @@ struct CheckpointReader {
         guard Paths.isDirectory(folder) else { throw .missingComponent(path: path, component: rule.name) }
         let names = try entries(of: folder)
         let isTokenizer = rule.name == "tokenizer"
-        for name in names where SmallFile.isCarried(name, ofTokenizer: isTokenizer) {
+        for name in [rule.configuration] + rule.others where names.contains(where: { ExactString($0) == ExactString(name) }) {
             let file = Paths.join(folder, name)
             let bytes = try SmallFile.read(file, limit: isTokenizer && name != rule.configuration ? SmallFile.tokenizerLimit : SmallFile.configurationLimit)
             parts.smallFiles.append(SmallFile(path: Paths.join(rule.name, name), bytes: bytes))

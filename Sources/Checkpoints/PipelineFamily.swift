@@ -1,6 +1,5 @@
-/// What a kind of pipeline consists of, in the words of its `model_index.json`: class names and folders, no sizes.
-///
-/// A new model family is one more value in `supported`.
+/// What a kind of pipeline consists of, in the words of its `model_index.json`: class names and folders, no sizes. What its weights are called and
+/// how they run is the matter of the rooms behind this one.
 struct PipelineFamily: Sendable {
     /// The values of `_class_name` that mean this family.
     let classNames: [String]
@@ -28,7 +27,10 @@ struct PipelineFamily: Sendable {
                 name: "text_encoder", classNames: ["Gemma2Model", "Gemma2ForCausalLM"], weights: "model",
                 // Gemma2ForCausalLM is Gemma2Model under the name "model", and an output head on top of it.
                 optionalPrefix: "model.", ignored: ["lm_head.weight": "the output head of a language model; encoding a prompt does not use it"]),
-            ComponentRule(name: "tokenizer", classNames: ["GemmaTokenizerFast", "GemmaTokenizer"], configuration: "tokenizer_config.json"),
+            ComponentRule(
+                name: "tokenizer", classNames: ["GemmaTokenizerFast", "GemmaTokenizer"], configuration: "tokenizer_config.json",
+                // The first is what this tool reads; with the others transformers opens an export.
+                others: ["tokenizer.json", "tokenizer.model", "special_tokens_map.json", "added_tokens.json", "chat_template.jinja"]),
             ComponentRule(name: "scheduler", classNames: ["SCMScheduler"], configuration: "scheduler_config.json"),
         ])
 }
@@ -39,6 +41,8 @@ struct ComponentRule: Sendable {
     let name: String
     let classNames: [String]
     let configuration: String
+    /// Its other small files, by name. What else lies in the folder is not the model's.
+    let others: [String]
     /// What the names of its weight files begin with; nil for components without weights.
     let weights: String?
     /// A prefix that some files put before every tensor name.
@@ -47,12 +51,13 @@ struct ComponentRule: Sendable {
     let ignored: [String: String]
 
     init(
-        name: String, classNames: [String], configuration: String = "config.json", weights: String? = nil, optionalPrefix: String = "",
-        ignored: [String: String] = [:]
+        name: String, classNames: [String], configuration: String = "config.json", others: [String] = [], weights: String? = nil,
+        optionalPrefix: String = "", ignored: [String: String] = [:]
     ) {
         self.name = name
         self.classNames = classNames
         self.configuration = configuration
+        self.others = others
         self.weights = weights
         self.optionalPrefix = optionalPrefix
         self.ignored = ignored

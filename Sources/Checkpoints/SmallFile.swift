@@ -13,12 +13,6 @@ package struct SmallFile: Sendable, Equatable {
     /// What all of them may have together.
     static let totalLimit: UInt64 = 256 << 20
 
-    /// Whether a file belongs to the checkpoint beside its weights, going by its name.
-    static func isCarried(_ name: String, ofTokenizer: Bool) -> Bool {
-        let endings = ofTokenizer ? [".json", ".model", ".txt", ".jinja"] : [".json"]
-        return endings.contains { name.hasSuffix($0) } && !WeightFiles.isIndex(name)
-    }
-
     /// The content of a regular file of at most `limit` bytes.
     static func read(_ path: String, limit: UInt64) throws(CheckpointError) -> [UInt8] {
         do {

@@ -60,7 +60,7 @@ struct WeightFiles: Equatable {
     }
 
     /// Whether a name is that of a shard index, of whatever format and variant.
-    static func isIndex(_ name: String) -> Bool { name.hasSuffix(".json") && name.contains(".index.") }
+    private static func isIndex(_ name: String) -> Bool { name.hasSuffix(".json") && name.contains(".index.") }
 }
 
 /// The files of one variant.

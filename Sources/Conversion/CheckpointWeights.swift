@@ -34,6 +34,14 @@ package struct CheckpointWeights: WeightSource {
         return file.bytes
     }
 
+    package var tokenizerByteCount: Int { checkpoint.tokenizerJSON?.bytes.count ?? 0 }
+
+    package var summaries: [WeightSummary] {
+        tensors.values.map { tensor in
+            WeightSummary(name: tensor.name, role: tensor.row.role, shape: tensor.row.shape)
+        }
+    }
+
     package func contains(_ name: String) -> Bool { tensors[ExactString(name)] != nil }
 
     /// One weight in float32: exact for float16, bfloat16 and float32, rounded to nearest for float64. NaN and infinity are served as they are.

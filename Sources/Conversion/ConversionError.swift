@@ -37,7 +37,7 @@ package enum ConversionError: Error, Sendable, Equatable, CustomStringConvertibl
     case overflow(tensor: String, value: Float, index: Int, scheme: Scheme)
     case folderExists(path: String)
     /// The folder that an export should replace holds something else.
-    case folderNotReplaceable(path: String)
+    case folderNotReplaceable(path: String, found: String)
     /// A tensor of a packed file whose record does not say how to give it back.
     case notExportable(tensor: String, expected: String, found: String)
 
@@ -66,15 +66,15 @@ package enum ConversionError: Error, Sendable, Equatable, CustomStringConvertibl
         case .nonfinite(let tensor, let value, let index):
             "\(tensor): expected finite values, found \(value) at element \(index); repair the checkpoint, or pass --allow-nonfinite to keep it"
         case .unquantizable(let tensor, let value, let index, let scheme):
-            "\(tensor): \(value) at element \(index) cannot be held by \(scheme.rawValue); keep this tensor in bf16 or f32 by a rule"
+            "\(tensor): \(value) at element \(index) cannot be held by \(scheme); keep this tensor in bf16 or f32 by a rule"
         case .overflow(let tensor, let value, let index, let scheme):
-            "\(tensor): \(value) at element \(index) is beyond the range of \(scheme.rawValue); "
+            "\(tensor): \(value) at element \(index) is beyond the range of \(scheme); "
                 + "use the preset bf16, or a rule that stores this tensor in bf16 or f32"
         case .folderExists(let path):
             "\(path): the output exists already; choose another name or pass --force to replace it"
-        case .folderNotReplaceable(let path):
-            "\(path): expected an empty folder or an earlier export with its model_index.json, found something else; "
-                + "choose another name or remove it yourself"
+        case .folderNotReplaceable(let path, let found):
+            "\(path): expected nothing, an empty folder or an earlier export that nobody changed, found \(found); "
+                + "only what sprintpack wrote is ever replaced: choose another name, or move that away"
         case .notExportable(let tensor, let expected, let found):
             "\(tensor): expected \(expected), found \(found); the program that wrote the file does not follow Formats/packed.md"
         }

@@ -44,7 +44,10 @@ struct ConversionPipeline {
             try makeRoom(for: share.pieces)
             let work = TensorWork(try TensorRows(tensor, plan.checkpoint), writer.hashing)
             underWay.append(.begin(work))
-            let encoder = RowEncoder(rows: work.rows, allowsNonfinite: plan.options.allowsNonfinite)
+            let whole = try wrapping(ConversionError.packedFile) { () throws(PackedFileError) in
+                try tensor.storage.scheme.wholePlanes(for: tensor.row.shape)
+            }
+            let encoder = RowEncoder(rows: work.rows, allowsNonfinite: plan.options.allowsNonfinite, whole: whole)
             for piece in work.rows.pieces(rows: share.rows) {
                 try makeRoom(for: share.pieces)
                 let encoded = pool.submit { () -> Result<RowEncoder.Encoded, ConversionError> in

@@ -33,7 +33,7 @@ package enum Converter {
         certify: ((PackedFile) throws(ConversionError) -> [Attachment])? = nil
     ) throws(ConversionError) -> PackedFileWriter.Summary {
         let file = try wrapping(ConversionError.file) { () throws(FileError) in
-            try OutputFile(path: output, replace: replace, inputs: plan.checkpoint.inputIdentities)
+            try OutputFile(path: output, kind: .packedFile, replace: replace, inputs: plan.checkpoint.inputIdentities)
         }
         // What the machine cannot give is better refused now than when all weights have been converted.
         try wrapping(ConversionError.memory) { () throws(AllocationError) in try Memory.check(available: plan.memoryNeeded) }
@@ -73,8 +73,8 @@ package enum Converter {
 extension PlannedTensor {
     var description: TensorDescription {
         TensorDescription(
-            name: name, component: component.rawValue, shape: row.shape, role: row.role.rawValue, layout: row.layout.rawValue, scheme: storage.scheme,
-            activations: storage.activations?.rawValue)
+            name: name, component: component.rawValue, shape: row.shape, role: row.role.rawValue, layout: row.layout, scheme: storage.scheme,
+            activations: storage.activations)
     }
 }
 

@@ -72,7 +72,7 @@ package struct Rederivation: Sendable {
                 name: entry.name, disagreements: ["the weight table has no such tensor"], sources: [], difference: nil,
                 error: QuantizationError(relativeL2: 0, maxAbs: 0), bound: nil)
         }
-        let storage = Storage(entry.scheme, activations: entry.activations.flatMap(ActivationScheme.init))
+        let storage = Storage(entry.scheme, activations: entry.activations)
         let tensor = PlannedTensor(row, storage: storage, ruleLine: nil)
         let disagreements = Self.disagreements(entry, tensor)
         if tensor.row.role == .schedule { return try checkComputed(entry, tensor, disagreements: disagreements) }
@@ -127,7 +127,7 @@ package struct Rederivation: Sendable {
         compare("component", entry.component, tensor.component.rawValue)
         compare("shape", "\(entry.shape)", "\(tensor.row.shape)")
         compare("role", entry.role, tensor.row.role.rawValue)
-        compare("layout", entry.layout, tensor.row.layout.rawValue)
+        compare("layout", entry.layout.rawValue, tensor.row.layout.rawValue)
         let expected = tensor.sources + tensor.rowScales
         compare("sources", entry.sources.map(Self.text).joined(separator: "; "), expected.map(Self.text).joined(separator: "; "))
         return list

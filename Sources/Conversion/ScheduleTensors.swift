@@ -69,7 +69,10 @@ extension Rederivation {
     /// The tables of a frozen schedule, computed again: sums in double and float32 in a fixed order, equal bit for bit.
     func checkComputed(_ entry: TensorEntry, _ tensor: PlannedTensor, disagreements: [String]) throws(ConversionError) -> Finding {
         let none = QuantizationError(relativeL2: 0, maxAbs: 0)
-        guard let frozenSchedule, disagreements.isEmpty, entry.scheme == .f32 else {
+        var disagreements = disagreements
+        if entry.scheme != .f32 { disagreements.append("scheme: expected \(Scheme.f32), found \(entry.scheme)") }
+        if frozenSchedule == nil { disagreements.append("policy: expected the frozen schedule that the tensor was computed for, found none") }
+        guard let frozenSchedule, disagreements.isEmpty else {
             return Finding(name: entry.name, disagreements: disagreements, sources: [], difference: nil, error: none, bound: nil)
         }
         let computed = try ScheduleTensors(frozenSchedule, WeightResolution.configuration(of: checkpoint).transformer, checkpoint, on: executor)

@@ -12,11 +12,16 @@ package enum FileError: Error, Sendable, Equatable, CustomStringConvertible {
     case exists(path: String)
     /// The output is one of the inputs, by name or through a link.
     case isInput(path: String)
+    /// What has the output's name was not written by this tool.
+    case foreign(path: String, expected: String)
+    case isLink(path: String, target: String)
+    /// Two programs were at one name at once; what the other one wrote is now at `to`.
+    case displaced(path: String, to: String)
 
     package var description: String {
         switch self {
         case .system(let operation, let path, let code):
-            return "\(path): \(operation): \(Self.message(code))\(Self.hint(code))"
+            return "\(path): \(operation): \(Self.message(code))\(Self.hint(code, operation))"
         case .notRegular(let path, let found):
             return "\(path): expected a regular file, found \(found)"
         case .truncated(let path, let expected, let found):
@@ -29,6 +34,13 @@ package enum FileError: Error, Sendable, Equatable, CustomStringConvertible {
             return "\(path): the output exists already; choose another name or pass --force to replace it"
         case .isInput(let path):
             return "\(path): the output is one of the inputs; choose another name"
+        case .foreign(let path, let expected):
+            return "\(path): expected \(expected), or nothing, found another file; only what sprintpack wrote is ever replaced: "
+                + "choose another name, or move that file away"
+        case .isLink(let path, let target):
+            return "\(path): expected a file or nothing, found a link to \(target); a link is not replaced: name the file itself, or remove the link"
+        case .displaced(let path, let place):
+            return "\(path): another program wrote there at the same moment; what it wrote is now \(place)"
         }
     }
 
@@ -38,8 +50,9 @@ package enum FileError: Error, Sendable, Equatable, CustomStringConvertible {
         return String(decoding: text.prefix { $0 != 0 }, as: UTF8.self)
     }
 
-    private static func hint(_ code: Int32) -> String {
+    private static func hint(_ code: Int32, _ operation: String) -> String {
         switch code {
+        case ENOENT where operation == "create", EINVAL where operation == "create": "; the folder is not there, or its volume takes no such name"
         case ENOSPC, EDQUOT: "; free some space or write to another disk"
         case EACCES, EPERM, EROFS: "; check the permissions or write elsewhere"
         default: ""

@@ -77,6 +77,18 @@ package final class InputFile: Sendable {
         return try bytes(at: 0, count: Int(size))
     }
 
+    /// SHA-256 of the whole file.
+    package func sha256() throws(FileError) -> String {
+        var stream = SHA256Stream()
+        var offset: UInt64 = 0
+        while offset < size {
+            let piece = try bytes(at: offset, count: Int(min(size - offset, 4 << 20)))
+            stream.update(piece)
+            offset += UInt64(piece.count)
+        }
+        return stream.digest()
+    }
+
     /// Throws when size or modification time are no longer what they were at opening: called after the last read.
     package func checkUnchanged() throws(FileError) {
         var status = stat()

@@ -32,6 +32,28 @@ package final class OutputDescriptor: Sendable {
         }
     }
 
+    /// Writes all that the file holds to another one, and syncs that.
+    func copy(to target: OutputDescriptor) throws(FileError) {
+        passByCache(false)
+        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: Self.uncachedAlignment)
+        defer { unsafe buffer.deallocate() }
+        var offset: UInt64 = 0
+        while true {
+            let count = unsafe pread(number, buffer.baseAddress!, buffer.count, off_t(offset))
+            if count < 0 && errno == EINTR { continue }
+            guard count >= 0 else { throw .system(operation: "read", path: path, code: errno) }
+            guard count > 0 else { break }
+            unsafe try target.write(UnsafeRawBufferPointer(rebasing: buffer[..<count]), at: offset)
+            offset += UInt64(count)
+        }
+        try target.sync()
+    }
+
+    /// Has the disk hold what was written. Some volumes have nothing to sync with, and need it the less.
+    func sync() throws(FileError) {
+        guard fsync(number) == 0 || [EINVAL, ENOSYS, EOPNOTSUPP].contains(errno) else { throw .system(operation: "sync", path: path, code: errno) }
+    }
+
     /// Has writes go to the disk without a copy in the system's cache of pages, or no longer. Where the file system cannot do that they go the
     /// usual way: what the file holds is the same.
     package func passByCache(_ isOn: Bool) {

@@ -3,57 +3,40 @@ import Glibc
 /// A file that appears under its name complete, or not at all.
 ///
 /// Bytes go to a nameless file in the target's folder (`O_TMPFILE`), so that a kill at any moment leaves nothing behind. `commit`
-/// syncs it and gives it its name in one step. Where the file system has no nameless files, a hidden temporary takes the place,
-/// registered in `TemporaryFiles` so that an interrupt removes it. Replacing a link replaces the link, not what it leads to.
+/// syncs it and gives it its name in one step. Where the volume has no nameless files, a hidden temporary takes the place,
+/// registered in `TemporaryFiles` so that an interrupt removes it. What is replaced is looked at once more in that moment.
 package final class OutputFile {
     package let path: String
     /// Bytes written so far, which is where the next `write` goes.
     package private(set) var position: UInt64 = 0
     package let descriptor: OutputDescriptor
+    private let place: OutputPlace
     private let replace: Bool
     private let temporary: String
-    private let isNamed: Bool
+    /// Whether `temporary` is a name of this file, and goes with it.
+    private var isNamed: Bool
     private var isCommitted = false
 
     /// Checks that `path` can be written and opens the temporary.
     /// - Parameters:
-    ///   - replace: whether an existing regular file at `path` may be replaced.
+    ///   - kind: how a file that this tool wrote earlier is known; without one, every file that is not empty is somebody else's.
+    ///   - replace: whether such a file at `path` may be replaced. Nothing else ever is.
     ///   - inputs: files the output must not be, whatever `replace` says.
-    package init(path: String, replace: Bool, inputs: [FileIdentity] = []) throws(FileError) {
-        var status = stat()
-        if unsafe stat(path, &status) == 0 {
-            guard !inputs.contains(FileIdentity(status)) else { throw .isInput(path: path) }
-            guard status.st_mode & S_IFMT != S_IFDIR else { throw .notRegular(path: path, found: "a directory") }
-            guard replace else { throw .exists(path: path) }
-            guard status.st_mode & S_IFMT == S_IFREG else { throw .notRegular(path: path, found: "a pipe or device") }
-        } else {
-            // A name that is too long or leads through a file would fail at the end of the work otherwise.
-            let code = errno
-            guard code == ENOENT else { throw .system(operation: "create", path: path, code: code) }
-            let isDanglingLink = unsafe lstat(path, &status) == 0
-            guard replace || !isDanglingLink else { throw .exists(path: path) }
-        }
+    package init(path: String, kind: OutputKind? = nil, replace: Bool, inputs: [FileIdentity] = []) throws(FileError) {
+        place = OutputPlace(path: path, kind: kind, inputs: inputs)
+        if case .replaceable = try place.occupant(), !replace { throw .exists(path: path) }
         guard !Paths.name(of: path).isEmpty else { throw .notRegular(path: path, found: "the name of a folder") }
+        self.path = path
+        self.replace = replace
         let folder = Paths.parent(of: path)
-        // Not made of the output's name, which may be as long as a name can be.
-        let hidden = Paths.join(folder, ".sprintpack-\(getpid())-\(String(UInt64.random(in: 0 ... .max), radix: 36)).tmp")
         if let nameless = try Self.openNameless(in: folder, path: path) {
+            temporary = TemporaryFiles.name(in: folder)
             descriptor = OutputDescriptor(nameless, path: path)
             isNamed = false
         } else {
-            TemporaryFiles.add(hidden)
-            let named = unsafe open(hidden, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o666 as mode_t)
-            guard named >= 0 else {
-                let code = errno
-                TemporaryFiles.remove(hidden)
-                throw .system(operation: "create", path: path, code: code)
-            }
-            descriptor = OutputDescriptor(named, path: path)
+            (temporary, descriptor) = try Self.openNamed(path)
             isNamed = true
         }
-        self.path = path
-        self.replace = replace
-        temporary = hidden
     }
 
     /// Where the bytes written so far can be read before the file has its name.
@@ -77,16 +60,50 @@ package final class OutputFile {
         return descriptor
     }
 
+    /// Opens a hidden temporary beside `path` and does with it what will be done at the end: what the volume cannot do is found out before the work.
+    /// Its name ends as the output's, since a volume may refuse characters.
+    private static func openNamed(_ path: String) throws(FileError) -> (String, OutputDescriptor) {
+        let folder = Paths.parent(of: path)
+        let (first, second) = (TemporaryFiles.name(in: folder, like: Paths.name(of: path)), TemporaryFiles.name(in: folder, like: Paths.name(of: path)))
+        TemporaryFiles.add(first)
+        TemporaryFiles.add(second)
+        defer { TemporaryFiles.remove(first) }
+        let number = unsafe open(first, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o666 as mode_t)
+        guard number >= 0 else {
+            let code = errno
+            TemporaryFiles.remove(second)
+            throw .system(operation: "create", path: path, code: code)
+        }
+        let descriptor = OutputDescriptor(number, path: path)
+        do throws(FileError) {
+            var byte: UInt8 = 0
+            // Headers are written last, so that offsets go back.
+            for offset: off_t in [4096, 0] where unsafe pwrite(number, &byte, 1, offset) != 1 {
+                throw .system(operation: "write", path: path, code: errno)
+            }
+            guard ftruncate(number, 0) == 0 else { throw .system(operation: "truncate", path: path, code: errno) }
+            let code = Renaming.replacing(first, to: second)
+            guard code == 0 else { throw .system(operation: "rename", path: path, code: code) }
+        } catch {
+            unsafe unlink(first)
+            TemporaryFiles.remove(second)
+            throw error
+        }
+        return (second, descriptor)
+    }
+
     private static func procPath(_ descriptor: Int32) -> String { "/proc/self/fd/\(descriptor)" }
 
     /// `__O_TMPFILE` of fcntl.h, whose public macro Swift does not import.
     private static let temporaryFlag: Int32 = 0o20000000
 
-    deinit {
-        if isNamed && !isCommitted {
-            unsafe unlink(temporary)
-            TemporaryFiles.remove(temporary)
-        }
+    deinit { removeTemporary() }
+
+    private func removeTemporary() {
+        guard isNamed else { return }
+        unsafe unlink(temporary)
+        TemporaryFiles.remove(temporary)
+        isNamed = false
     }
 
     /// Appends bytes.
@@ -114,14 +131,17 @@ package final class OutputFile {
     @discardableResult
     package func commit() throws(FileError) -> Duration {
         let start = ContinuousClock.now
-        guard fsync(descriptor.number) == 0 else { throw .system(operation: "sync", path: path, code: errno) }
-        var failure: FileError?
-        // Under the lock of TemporaryFiles an interrupt comes before or after the naming, never between its steps.
-        TemporaryFiles.withLock { names in
-            failure = replace ? replaceTarget() : linkTarget()
-            if failure == nil { names.remove(temporary) }
+        try descriptor.sync()
+        if try !linkTarget() {
+            if !isNamed { try nameTemporary() }
+            var failure: FileError?
+            // Under the lock of TemporaryFiles an interrupt comes before or after the naming, never between its steps.
+            TemporaryFiles.withLock { names in
+                failure = replace ? replaceTarget() : takeName()
+                if !isNamed { names.remove(temporary) }
+            }
+            if let failure { throw failure }
         }
-        if let failure { throw failure }
         isCommitted = true
         let folder = unsafe open(Paths.parent(of: path), O_RDONLY | O_DIRECTORY | O_CLOEXEC)
         if folder >= 0 {
@@ -131,35 +151,80 @@ package final class OutputFile {
         return start.duration(to: .now)
     }
 
-    /// Gives the file its name, which must be free: a link, unlike a rename, never replaces what is there.
-    private func linkTarget() -> FileError? {
-        if let failure = link(to: path) { return failure }
-        if isNamed { unsafe unlink(temporary) }
+    /// Gives the file its name in one step, where it may replace nothing and the volume has links: a link, unlike a rename, never replaces what is there.
+    /// - Returns: whether that was the way.
+    private func linkTarget() throws(FileError) -> Bool {
+        guard !replace else { return false }
+        let code = link(to: path)
+        guard code != EEXIST else { throw taken() }
+        if code == 0 { removeTemporary() }
+        return code == 0
+    }
+
+    /// Gives a nameless file its temporary name; a volume that refuses gets a copy under that name.
+    private func nameTemporary() throws(FileError) {
+        TemporaryFiles.add(temporary)
+        defer { isNamed = true }
+        guard link(to: temporary) != 0 else { return }
+        let number = unsafe open(temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o666 as mode_t)
+        guard number >= 0 else {
+            throw .system(operation: "create", path: path, code: errno)
+        }
+        try descriptor.copy(to: OutputDescriptor(number, path: path))
+    }
+
+    /// Gives the temporary its name, which must be free.
+    private func takeName() -> FileError? {
+        let code = Renaming.exclusively(temporary, to: path)
+        guard code != EEXIST else { return taken() }
+        guard code == 0 else { return .system(operation: "rename", path: path, code: code) }
+        isNamed = false
         return nil
     }
 
-    /// Puts the file in the place of what has its name. A nameless file needs a temporary name for that.
+    /// Puts the temporary in the place of what has its name now, if that may be replaced.
     private func replaceTarget() -> FileError? {
-        if !isNamed, let failure = link(to: temporary) { return failure }
-        guard unsafe rename(temporary, path) == 0 else {
-            let code = errno
+        switch Renaming.exchange(temporary, path) {
+        case 0:
+            guard place.allows(temporary) else {
+                let code = Renaming.exchange(temporary, path) ?? EINVAL
+                guard code == 0 else {
+                    isNamed = false
+                    return .displaced(path: path, to: temporary)
+                }
+                return taken()
+            }
             unsafe unlink(temporary)
-            return .system(operation: "rename", path: path, code: code)
+            isNamed = false
+            return nil
+        case ENOENT: return takeName()
+        case let code?: return .system(operation: "rename", path: path, code: code)
+        case nil: break
         }
+        do throws(FileError) {
+            guard case .replaceable = try place.occupant() else { return takeName() }
+        } catch { return error }
+        let code = Renaming.replacing(temporary, to: path)
+        guard code == 0 else { return .system(operation: "rename", path: path, code: code) }
+        isNamed = false
         return nil
     }
 
-    private func link(to name: String) -> FileError? {
-        let source = isNamed ? temporary : Self.procPath(descriptor.number)
-        guard unsafe linkat(AT_FDCWD, source, AT_FDCWD, name, AT_SYMLINK_FOLLOW) == 0 else {
-            return errno == EEXIST ? .exists(path: path) : .system(operation: "link", path: path, code: errno)
-        }
-        return nil
+    /// What to say of a name that was free, or had something replaceable, when the work began.
+    private func taken() -> FileError {
+        do throws(FileError) { _ = try place.occupant() } catch { return error }
+        return .exists(path: path)
+    }
+
+    private func link(to name: String) -> Int32 {
+        unsafe linkat(AT_FDCWD, readablePath, AT_FDCWD, name, AT_SYMLINK_FOLLOW) == 0 ? 0 : errno
     }
 
     /// Writes a whole small file at once.
-    package static func write(_ bytes: [UInt8], to path: String, replace: Bool, inputs: [FileIdentity] = []) throws(FileError) {
-        let file = try OutputFile(path: path, replace: replace, inputs: inputs)
+    package static func write(
+        _ bytes: [UInt8], to path: String, kind: OutputKind? = nil, replace: Bool, inputs: [FileIdentity] = []
+    ) throws(FileError) {
+        let file = try OutputFile(path: path, kind: kind, replace: replace, inputs: inputs)
         try file.write(bytes)
         try file.commit()
     }

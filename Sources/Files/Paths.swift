@@ -28,7 +28,35 @@ package enum Paths {
         return unsafe stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
     }
 
+    package enum Kind: Sendable { case file, folder, link, other }
+
+    /// What has a name, links not followed; nil where nothing has it.
+    package static func kind(of path: String) -> Kind? {
+        var status = stat()
+        guard unsafe lstat(path, &status) == 0 else { return nil }
+        return switch status.st_mode & S_IFMT {
+        case S_IFREG: .file
+        case S_IFDIR: .folder
+        case S_IFLNK: .link
+        default: .other
+        }
+    }
+
     package static func exists(_ path: String) -> Bool { FileIdentity(path: path) != nil }
+
+    /// Where a link leads; nil for what is no link.
+    package static func linkTarget(_ path: String) -> String? {
+        var text = [UInt8](repeating: 0, count: Int(PATH_MAX))
+        let count = unsafe text.withUnsafeMutableBytes { unsafe readlink(path, $0.baseAddress!.assumingMemoryBound(to: CChar.self), $0.count) }
+        return count >= 0 ? String(decoding: text[..<count], as: UTF8.self) : nil
+    }
+
+    /// Whether two names are the same entry of the same folder, whether it exists or not.
+    package static func areSame(_ left: String, _ right: String) -> Bool {
+        guard left != right else { return true }
+        guard name(of: left) == name(of: right), let folder = FileIdentity(path: parent(of: left)) else { return false }
+        return folder == FileIdentity(path: parent(of: right))
+    }
 
     /// The names in a folder, sorted by bytes.
     package static func entries(of folder: String) throws(FileError) -> [String] {
@@ -54,10 +82,23 @@ package enum Paths {
         throw .system(operation: "make folder", path: path, code: errno)
     }
 
-    /// Removes a file, or a folder with all it holds; links are removed, not followed. What cannot be removed stays.
+    /// Makes one folder, which must not be there.
+    package static func makeNewDirectory(_ path: String) throws(FileError) {
+        guard unsafe mkdir(path, 0o777) == 0 else { throw .system(operation: "make folder", path: path, code: errno) }
+    }
+
+    /// Removes one file or link.
+    package static func removeFile(_ path: String) { unsafe unlink(path) }
+
+    /// Removes a folder that is empty.
+    /// - Returns: whether it was.
+    @discardableResult
+    package static func removeEmptyFolder(_ path: String) -> Bool { unsafe rmdir(path) == 0 }
+
+    /// Removes a temporary file, or a temporary folder with all it holds; links are removed, not followed. What cannot be removed stays.
     package static func removeTree(_ path: String) {
         guard unsafe unlink(path) != 0, errno == EISDIR || errno == EPERM else { return }
         for name in (try? entries(of: path)) ?? [] { removeTree(join(path, name)) }
-        unsafe rmdir(path)
+        removeEmptyFolder(path)
     }
 }

@@ -1,79 +1,54 @@
-import PackedFiles
+package import PackedFiles
 package import Tensors
 
 /// A weight as a source holds it: decoded from its codec, not from its scheme.
-package enum StoredWeight: Sendable {
-    /// Any floating-point type.
-    case plain(EncodedTensor)
-    /// Symmetric int8 with one float32 scale per output channel (the first axis): weight = scale * value, values in -127 ... 127.
-    case int8PerChannel(values: EncodedTensor, scales: Tensor, activations: ActivationScheme)
-    /// The same of weights that are turned along their inputs (Formats/schemes.md, "int8-rotated").
-    case int8Rotated(values: EncodedTensor, scales: Tensor, activations: ActivationScheme)
+package struct StoredWeight: Sendable {
+    package let scheme: Scheme
+    package let shape: Shape
+    /// Those that the scheme prescribes for the shape.
+    package let planes: [EncodedTensor]
+    package var activations: ActivationScheme
 
-    package var shape: Shape {
-        switch self {
-        case .plain(let tensor): tensor.shape
-        case .int8PerChannel(let values, _, _), .int8Rotated(let values, _, _): values.shape
-        }
+    package init(_ scheme: Scheme, _ shape: Shape, planes: [EncodedTensor], activations: ActivationScheme = .float) {
+        (self.scheme, self.shape, self.planes, self.activations) = (scheme, shape, planes, activations)
     }
 
-    /// Whether products are computed by the integer contract.
-    var multipliesIntegers: Bool {
-        switch self {
-        case .int8PerChannel(_, _, .int8PerToken), .int8Rotated(_, _, .int8PerToken): true
-        case .plain, .int8PerChannel, .int8Rotated: false
+    /// Floating-point values as they are.
+    /// - Precondition: of the type F16, BF16 or F32.
+    package static func plain(_ tensor: EncodedTensor) -> StoredWeight {
+        guard let scheme = SchemeList.builtIn.schemes.first(where: { $0.elementType == tensor.dtype }) else {
+            preconditionFailure("\(tensor.dtype) is no weight's type")
         }
+        return StoredWeight(scheme, tensor.shape, planes: [tensor])
     }
-}
 
-/// What a quantized linear does with its input.
-package enum ActivationScheme: String, Sendable {
-    /// Float32 arithmetic with the decoded weight.
-    case float
-    /// Symmetric int8 per token, int32 accumulators: the integer contract.
-    case int8PerToken = "int8-per-token"
-}
+    /// The values in float32 where they are stored so; nil for all else.
+    package var float32: Tensor? { scheme.elementType == .f32 ? Tensor(sharing: planes[0]) : nil }
 
-extension StoredWeight {
-    /// A copy of some rows.
-    package func rows(_ indices: [Int]) throws(AllocationError) -> StoredWeight {
-        switch self {
-        case .plain(let tensor): return .plain(try tensor.rows(indices))
-        case .int8PerChannel(let values, let scales, let activations):
-            return .int8PerChannel(values: try values.rows(indices), scales: try scales.rows(indices), activations: activations)
-        case .int8Rotated(let values, let scales, let activations):
-            return .int8Rotated(values: try values.rows(indices), scales: try scales.rows(indices), activations: activations)
-        }
+    /// The elements in float32, to read alone: shared with the planes where they are stored so.
+    func floats() throws(AllocationError) -> Tensor {
+        if let float32 { return float32 }
+        return try widened()
     }
 
     /// The elements in float32.
-    package func widened() throws(AllocationError) -> Tensor {
-        switch self {
-        case .plain(let tensor): try tensor.widened()
-        case .int8PerChannel(let values, let scales, _): try values.scaledRows(by: scales)
-        case .int8Rotated(let values, let scales, _): try Scheme.int8Rotated.decode([values, EncodedTensor(scales)], shape: values.shape)
-        }
+    package func widened() throws(AllocationError) -> Tensor { try scheme.decode(planes, shape: shape) }
+
+    /// What the integer contract multiplies, with what it turns inputs by; nil for schemes that it does not cover.
+    package func integerRows() throws(AllocationError) -> (codes: EncodedTensor, scales: EncodedTensor, turn: Int)? {
+        guard let turn = scheme.integerTurn, let rows = try scheme.integerRows(planes, shape: shape) else { return nil }
+        return (rows.codes, rows.scales, turn)
     }
 
     /// Some rows: a copy, where they are not all.
     func rows(_ range: Range<Int>) throws(AllocationError) -> StoredWeight {
-        switch self {
-        case .plain(let tensor): .plain(try tensor.rows(range))
-        case .int8PerChannel(let values, let scales, let activations):
-            .int8PerChannel(values: try values.rows(range), scales: try scales.rows(range), activations: activations)
-        case .int8Rotated(let values, let scales, let activations):
-            .int8Rotated(values: try values.rows(range), scales: try scales.rows(range), activations: activations)
-        }
+        try StoredWeight(
+            scheme, Shape([range.count] + shape.extents.dropFirst()), planes: scheme.rows(range, of: planes, shape), activations: activations)
     }
-}
 
-extension EncodedTensor {
-    /// int8 rows times one scale each.
-    func scaledRows(by scales: Tensor) throws(AllocationError) -> Tensor {
-        var result = try widened()
-        let (columns, factors) = (shape.columns, scales.elements)
-        var elements = result.mutableSpan
-        for index in elements.indices { elements[index] *= factors[index / columns] }
-        return result
+    /// A copy of some rows, ascending, each once.
+    package func rows(_ indices: [Int]) throws(AllocationError) -> StoredWeight {
+        try StoredWeight(
+            scheme, Shape([indices.count] + shape.extents.dropFirst()), planes: scheme.rows(indices, of: planes, shape), activations: activations)
     }
 }

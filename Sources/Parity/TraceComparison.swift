@@ -118,11 +118,3 @@ extension TraceWeights {
         return order.last { $0 == left || $0 == right } ?? .exact
     }
 }
-
-extension Picture {
-    /// The picture in a probe `[height, width, 3]` of bytes; nil when it is none.
-    init?(_ tensor: EncodedTensor) {
-        guard tensor.dtype == .u8, tensor.shape.rank == 3, tensor.shape[2] == 3, tensor.shape.elementCount > 0 else { return nil }
-        self.init(width: tensor.shape[1], height: tensor.shape[0], bytes: unsafe Array(tensor.bytes))
-    }
-}

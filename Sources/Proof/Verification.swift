@@ -3,6 +3,7 @@ import Inference
 package import Operations
 package import PackedFiles
 package import Parity
+package import Tensors
 
 /// Proof that a packed file is right: in itself, and against the checkpoint that it was made from.
 ///

@@ -23,12 +23,13 @@ package final class SafetensorsWriter {
 
     /// Lays out the file and writes its header.
     /// - Parameters:
-    ///   - replace: whether a file that is at `path` may be replaced.
+    ///   - kind: how an earlier file of this tool at `path` is known.
+    ///   - replace: whether that one may be replaced.
     ///   - inputs: files that the output must not be.
     ///   - tensors: what `append` is going to bring, in this order.
     ///   - metadata: written sorted by key.
     package init(
-        path: String, replace: Bool, inputs: [FileIdentity] = [], tensors: [Item], metadata: [(key: String, value: String)] = []
+        path: String, kind: OutputKind? = nil, replace: Bool, inputs: [FileIdentity] = [], tensors: [Item], metadata: [(key: String, value: String)] = []
     ) throws(SafetensorsError) {
         let layout = try Self.layout(tensors, path: path)
         let text = Self.header(tensors, order: layout.order, offsets: layout.offsets, metadata: metadata)
@@ -41,7 +42,7 @@ package final class SafetensorsWriter {
             Part(name: tensors[$0].name, offset: dataOffset + layout.offsets[$0], byteCount: Self.byteCount(tensors[$0]))
         }
         do {
-            output = try OutputFile(path: path, replace: replace, inputs: inputs)
+            output = try OutputFile(path: path, kind: kind, replace: replace, inputs: inputs)
             try output.write((0..<8).map { UInt8(truncatingIfNeeded: text.count >> ($0 * 8)) } + text)
         } catch { throw .file(error) }
     }
@@ -137,7 +138,7 @@ package final class SafetensorsWriter {
         for position in order {
             let tensor = tensors[position]
             let offsets: JSONValue = [.integer(Int64(offsets[position])), .integer(Int64(offsets[position] + byteCount(tensor)))]
-            let shape = JSONValue.array(tensor.shape.extents.map { JSONValue($0) })
+            let shape = JSONValue(tensor.shape.extents)
             members.append((tensor.name, ["dtype": .string(tensor.dtype.rawValue), "shape": shape, "data_offsets": offsets]))
         }
         var text = Array(JSONValue.object(JSONObject(members)).text.utf8)

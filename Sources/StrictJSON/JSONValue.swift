@@ -49,6 +49,7 @@ extension JSONValue: ExpressibleByStringLiteral, ExpressibleByIntegerLiteral, Ex
     package init(booleanLiteral value: Bool) { self = .bool(value) }
     package init(arrayLiteral elements: JSONValue...) { self = .array(elements) }
     package init(_ value: Int) { self = .integer(Int64(value)) }
+    package init(_ values: [Int]) { self = .array(values.map { JSONValue($0) }) }
 }
 
 extension JSONValue: ExpressibleByDictionaryLiteral {

@@ -81,8 +81,5 @@ private let conversionGrain = 16_384
 
 extension Float {
     /// The upper half of the nearest bfloat16, ties to even; NaN stays NaN.
-    package var bfloat16Bits: UInt16 {
-        guard !isNaN else { return UInt16(bitPattern >> 16) | 0x40 }
-        return UInt16((bitPattern + 0x7FFF + (bitPattern >> 16 & 1)) >> 16)
-    }
+    package var bfloat16Bits: UInt16 { ck_narrow_bf16(bitPattern) }
 }

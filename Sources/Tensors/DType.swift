@@ -25,11 +25,4 @@ package enum DType: String, Sendable, CaseIterable {
         case .u64, .i64, .f64: 8
         }
     }
-
-    package var isFloatingPoint: Bool {
-        switch self {
-        case .f8e4m3, .f8e5m2, .f16, .bf16, .f32, .f64: true
-        default: false
-        }
-    }
 }

@@ -21,4 +21,25 @@ package struct EncodedTensor: Sendable {
 
     /// The bytes; valid while this value lives.
     @unsafe package var bytes: UnsafeRawBufferPointer { unsafe buffer.bytes }
+
+    /// Some rows: a copy, where they are not all.
+    package func rows(_ range: Range<Int>) throws(AllocationError) -> EncodedTensor {
+        guard range.count < shape.rows else { return self }
+        let result = try EncodedTensor(dtype: dtype, shape: Shape([range.count] + shape.extents.dropFirst()))
+        let size = shape.columns * dtype.byteCount
+        unsafe result.buffer.mutableBytes.copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[range.lowerBound * size..<range.upperBound * size]))
+        return result
+    }
+
+    /// A copy of some rows, in the order given.
+    package func rows(_ indices: [Int]) throws(AllocationError) -> EncodedTensor {
+        let result = try EncodedTensor(dtype: dtype, shape: Shape([indices.count] + shape.extents.dropFirst()))
+        let size = shape.columns * dtype.byteCount
+        precondition(indices.allSatisfy { (0..<shape.rows).contains($0) })
+        for (place, index) in indices.enumerated() {
+            let row = unsafe UnsafeRawBufferPointer(rebasing: bytes[index * size..<(index + 1) * size])
+            unsafe UnsafeMutableRawBufferPointer(rebasing: result.buffer.mutableBytes[(place * size)...]).copyMemory(from: row)
+        }
+        return result
+    }
 }

@@ -4,12 +4,16 @@ import Synchronization
 /// An allocation that the system, or the limit the user set, refused.
 package enum AllocationError: Error, Sendable, Equatable, CustomStringConvertible {
     case refused(byteCount: Int, inUse: Int)
+    /// More than the machine or the container has.
+    case unavailable(byteCount: Int, available: Int, owner: String)
 
     package var description: String {
         switch self {
         case .refused(let byteCount, let inUse):
-            "out of memory: \(byteCount) bytes more were refused with \(inUse) bytes in use; allow more memory, or ask for less: "
-                + "a smaller picture, a smaller preset, fewer components"
+            "out of memory: \(byteCount) bytes more were refused with \(inUse) bytes in use; allow the process more memory, or ask less of it"
+        case .unavailable(let byteCount, let available, let owner):
+            "out of memory: expected \(byteCount) bytes for this work, found \(available) left by \(owner); "
+                + "raise that limit, end other programs, or ask less of it"
         }
     }
 }
@@ -57,9 +61,13 @@ package enum Memory {
         set { bound.store(newValue, ordering: .relaxed) }
     }
 
-    /// Throws where the system would not give so many bytes in one piece now. Nothing is kept.
+    /// Throws where the system would not give so many bytes in one piece now, or where the process would be ended for taking them. Nothing is kept.
+    /// - Parameter byteCount: what the whole process is going to take.
     package static func check(available byteCount: Int) throws(AllocationError) {
         guard byteCount > 0 else { return }
+        if let memory = AvailableMemory.now(), byteCount > memory.byteCount {
+            throw .unavailable(byteCount: byteCount, available: memory.byteCount, owner: memory.owner)
+        }
         trim(to: 0)
         guard byteCount <= limit - inUse, let size = MemoryBlock.size(for: byteCount), let block = MemoryBlock(fresh: size) else {
             throw .refused(byteCount: byteCount, inUse: inUse)
@@ -78,18 +86,31 @@ package enum Memory {
 
     /// A block of at least so many bytes, aligned to cache lines.
     static func allocate(_ byteCount: Int) throws(AllocationError) -> MemoryBlock {
-        guard byteCount <= limit - inUse, let block = idle.withLock({ $0.take(byteCount) }) ?? fresh(byteCount) else {
-            throw .refused(byteCount: byteCount, inUse: inUse)
+        guard reserve(byteCount) else { throw .refused(byteCount: byteCount, inUse: inUse) }
+        guard let block = idle.withLock({ $0.take(byteCount) }) ?? fresh(byteCount) else {
+            let rest = used.subtract(byteCount, ordering: .relaxed).newValue
+            throw .refused(byteCount: byteCount, inUse: rest)
         }
-        let total = used.add(block.byteCount, ordering: .relaxed).newValue
+        let total = used.add(block.byteCount - byteCount, ordering: .relaxed).newValue
         _ = highest.max(total, ordering: .relaxed)
         _ = ceiling.max(total, ordering: .relaxed)
         return block
     }
 
+    /// Counts bytes as in use before anybody has them: two threads never pass the limit together.
+    private static func reserve(_ byteCount: Int) -> Bool {
+        var (isDone, current) = (false, used.load(ordering: .relaxed))
+        while !isDone {
+            guard byteCount <= limit - current else { return false }
+            (isDone, current) = used.weakCompareExchange(expected: current, desired: current + byteCount, ordering: .relaxed)
+        }
+        return true
+    }
+
+    /// A block of bytes that are reserved already.
     private static func fresh(_ byteCount: Int) -> MemoryBlock? {
         guard let size = MemoryBlock.size(for: byteCount) else { return nil }
-        trim(to: min(ceiling.load(ordering: .relaxed), limit) - inUse - size)
+        trim(to: min(ceiling.load(ordering: .relaxed), limit) - inUse - (size - byteCount))
         if let block = MemoryBlock(fresh: size) { return block }
         // What is kept may be what is missing.
         trim(to: 0)

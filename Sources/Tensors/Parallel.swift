@@ -2,7 +2,7 @@ import Dispatch
 import Glibc
 import Synchronization
 
-/// Work shared out over the processor's cores: the one place that lets several threads write into one buffer.
+/// A loop shared out over the processor's cores. Jobs that come one by one are `WorkPool`'s.
 package enum Parallel {
     private static let configured = Atomic<Int>(0)
     /// Asked once: the C library reads a file each time.

@@ -11,27 +11,6 @@ extension EncodedTensor {
     package init(_ shape: Shape, _ numbers: [Int32]) throws(AllocationError) {
         try self.init(dtype: .i32, shape: shape, copying: numbers.flatMap { unsafe withUnsafeBytes(of: $0.littleEndian) { unsafe Array($0) } })
     }
-
-    /// Some rows: a copy, where they are not all.
-    package func rows(_ range: Range<Int>) throws(AllocationError) -> EncodedTensor {
-        guard range.count < shape.rows else { return self }
-        let result = try EncodedTensor(dtype: dtype, shape: Shape([range.count] + shape.extents.dropFirst()))
-        let rowBytes = shape.columns * dtype.byteCount
-        unsafe result.buffer.mutableBytes.copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[range.lowerBound * rowBytes..<range.upperBound * rowBytes]))
-        return result
-    }
-
-    /// A copy of some rows, in the order given.
-    package func rows(_ indices: [Int]) throws(AllocationError) -> EncodedTensor {
-        let result = try EncodedTensor(dtype: dtype, shape: Shape([indices.count] + shape.extents.dropFirst()))
-        let byteCount = shape.columns * dtype.byteCount
-        precondition(indices.allSatisfy { (0..<shape.rows).contains($0) })
-        for (place, index) in indices.enumerated() {
-            let row = unsafe UnsafeRawBufferPointer(rebasing: bytes[index * byteCount..<(index + 1) * byteCount])
-            unsafe UnsafeMutableRawBufferPointer(rebasing: result.buffer.mutableBytes[(place * byteCount)...]).copyMemory(from: row)
-        }
-        return result
-    }
 }
 
 extension Tensor {

@@ -6,6 +6,7 @@ import Tensors
 /// The entry: decodes the arguments, runs the verb, prints its result and maps errors to exit codes.
 @main enum Program {
     static func main() {
+        Console.holdStandardDescriptors()
         Memory.useOneHeap()
         Interrupts.install()
         guard let arguments = decodedArguments() else {
@@ -24,17 +25,16 @@ import Tensors
                 return .ok
             }
             let outcome = try verb.execute()
-            if wantsJSON { Console.result(report(ok: outcome.status == .ok, outcome.json)) }
-            return outcome.status
+            let text = wantsJSON ? report(ok: outcome.status == .ok, outcome.json) : verb.common.quiet ? "" : outcome.text
+            return Console.result(text, data: outcome.data, outputs: outcome.outputs) ? outcome.status : .couldNot
         } catch {
             let exitCode = SprintPack.exitCode(for: error)
             if exitCode == .success {  // --help, --version
-                Console.result(SprintPack.message(for: error))
-                return .ok
+                return Console.result(SprintPack.message(for: error)) ? .ok : .couldNot
             }
             let failure = CommandFailure(error, usageMessage: SprintPack.fullMessage(for: error), isUsage: exitCode == .validationFailure)
             if wantsJSON {
-                Console.result(report(ok: false, ["error": ["status": .init(Int(failure.status.rawValue)), "message": .string(failure.description)]]))
+                _ = Console.result(report(ok: false, ["error": ["status": .init(Int(failure.status.rawValue)), "message": .string(failure.description)]]))
             }
             Console.say(failure.status == .usage && exitCode == .validationFailure ? failure.description : "sprintpack: error: \(failure.description)")
             return failure.status
@@ -73,13 +73,21 @@ extension CommandFailure {
     }
 }
 
-/// What a verb leaves behind: its exit code and the content of its JSON object.
+/// What a verb leaves behind.
 struct Outcome {
     var status = ExitStatus.ok
+    /// The result for people.
+    var text: String
+    /// The content of the JSON object that `--json` prints instead.
     var json: JSONObject
+    /// What goes to standard output itself; the text then goes to standard error.
+    var data: [UInt8]?
+    /// The files and folders that are complete.
+    var outputs: [String] = []
 }
 
-/// A command of the tool. It prints its result for people itself, unless `--json` was given.
+/// A command of the tool.
 protocol Verb: ParsableCommand {
+    var common: CommonOptions { get }
     func execute() throws -> Outcome
 }

@@ -30,11 +30,6 @@ struct CommonOptions: ParsableArguments {
     @Flag(name: .shortAndLong, help: "No progress bar and no summary; errors and warnings only.")
     var quiet = false
 
-    /// Prints a line of the summary for people.
-    func say(_ line: String) {
-        if !json && !quiet { Console.result(line) }
-    }
-
     func progress(_ title: String, unit: ProgressBar.Unit = .bytes) -> ProgressBar {
         ProgressBar(title, unit: unit, isShown: !quiet)
     }

@@ -47,7 +47,7 @@ struct CheckpointTests {
         let checkpoint = try Checkpoint.open(mini.path)
         for name in checkpoint.smallFiles.map(\.path) + checkpoint.weightFiles.map(\.path) {
             let path = mini.folder.file(name)
-            #expect(throws: FileError.isInput(path: path)) { try OutputFile(path: path, replace: true, inputs: checkpoint.inputIdentities) }
+            #expect(throws: FileError.isInput(path: path)) { try OutputFile(path: path, kind: .anything, replace: true, inputs: checkpoint.inputIdentities) }
         }
     }
 

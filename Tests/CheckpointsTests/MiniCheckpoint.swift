@@ -35,7 +35,7 @@ final class MiniCheckpoint {
     /// A weight file; the bytes of each tensor are its name's.
     func weights(_ name: String, _ tensors: [String]) throws {
         let writer = try SafetensorsWriter(
-            path: folder.file(name), replace: true, tensors: tensors.map { ($0, .u8, Shape([$0.utf8.count])) })
+            path: folder.file(name), kind: .anything, replace: true, tensors: tensors.map { ($0, .u8, Shape([$0.utf8.count])) })
         for tensor in tensors { try writer.append(Array(tensor.utf8)) }
         try writer.finish()
     }

@@ -126,4 +126,34 @@ import Testing
             #expect(try result.json()["stages"]?[stage]?["median"]?.double ?? 0 > 0, "\(stage)")
         }
     }
+
+    /// The layers of the run that `generate` makes: the instruction comes from the prefix cache, and nothing is encoded from a picture.
+    @Test func benchTimesTheLayersOfThatRun() throws {
+        let shop = try Workshop()
+        let result = try Tool.run(["bench", try shop.packed("int8", ["--components", "all"]), "--runs", "3", "--steps", "1", "--layers", "--json"])
+        #expect(result.status == 0, "\(result.errors)")
+        let laps = try #require(try result.json()["layers"]?.array).map { (name: $0["probe"]?.string ?? "", seconds: $0["median"]?.double ?? 0) }
+        let names = laps.map(\.name)
+        #expect(Set(names).count == names.count)
+        #expect(names.contains("text.layer.0") && names.contains("dit.step0.block.4") && names.contains("vae.dec.stage.0"))
+        #expect(!names.contains { $0.hasPrefix("vae.enc.") || $0 == "text.embed" || $0 == "prompt_embeds" }, "\(names)")
+        // What the decoder's stages compute is their own time, not that of the picture behind them.
+        let stages = laps.filter { $0.name.hasPrefix("vae.dec.stage.") }.reduce(0) { $0 + $1.seconds }
+        let picture = try #require(laps.first { $0.name == "image" }).seconds
+        #expect(stages > picture, "\(stages) s, \(picture) s")
+    }
+
+    /// A machine without OpenBLAS: what computes with it is refused before the output is begun, and what does not is converted.
+    @Test func aMissingLibraryIsFoundBeforeTheWork() throws {
+        let shop = try Workshop()
+        let shim = try Shim("no-openblas")
+        let refused = try shim.run(["convert", Workshop.tiny, "-o", shop.path("x.sprint")])
+        #expect(refused.status == 2)
+        #expect(refused.errors.contains("component prefix-cache: is computed, and libopenblas"), "\(refused.errors)")
+        #expect(shop.names.isEmpty)
+        let plain = [
+            "convert", Workshop.tiny, "-o", shop.path("z.sprint"), "--components", "transformer,vae-decoder", "--freeze-steps", "1", "--freeze-guidance", "4.5",
+        ]
+        #expect(try shim.run(plain).status == 0)
+    }
 }

@@ -42,12 +42,12 @@ private enum FiguresScript {
         let decibels = try #require(worst[2].string)
         let digit = try #require(decibels.last?.wholeNumberValue)
         let wrong = String(decibels.dropLast()) + "\((digit + 5) % 10)"
-        try OutputFile.write(Array(verified.output.replacing("\"\(decibels)\"", with: "\"\(wrong)\"").utf8), to: json, replace: true)
+        try OutputFile.write(Array(verified.output.replacing("\"\(decibels)\"", with: "\"\(wrong)\"").utf8), to: json, kind: .anything, replace: true)
         let forged = try check()
         #expect(forged.status == 1 && forged.output.contains(": SQNR: shown \(wrong)"), "\(forged.output)")
-        try OutputFile.write(Array(verified.output.utf8), to: json, replace: true)
+        try OutputFile.write(Array(verified.output.utf8), to: json, kind: .anything, replace: true)
         let text = String(decoding: try Data(contentsOf: URL(fileURLWithPath: page)), as: UTF8.self)
-        try OutputFile.write(Array(text.replacing(">\(decibels)<", with: ">\(wrong)<").utf8), to: page, replace: true)
+        try OutputFile.write(Array(text.replacing(">\(decibels)<", with: ">\(wrong)<").utf8), to: page, kind: .anything, replace: true)
         #expect(try check().output.contains("page: Weights furthest"))
     }
 }

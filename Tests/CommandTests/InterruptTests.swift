@@ -2,34 +2,55 @@ import Foundation
 import TestKit
 import Testing
 
-/// Ctrl-C at any moment leaves the complete file or nothing.
-@Suite(.serialized) struct InterruptTests {
-    @Test(arguments: [SIGINT, SIGTERM]) func conversionLeavesNothingBehind(signal: Int32) throws {
-        let shop = try Workshop()
-        var statuses: Set<Int32> = []
-        for delay in [0, 5, 20, 40, 80, 120, 160, 220, 300, 400] {
-            let running = try Tool.start(["convert", Workshop.tiny, "-o", shop.path("out.sprint")])
-            usleep(UInt32(delay) * 1000)
-            running.send(signal)
-            let result = try running.wait()
-            statuses.insert(result.status)
-            // Before main() has run, the signal's default action ends the process; afterwards the exit code is 130, or 0 if it was done.
-            #expect([0, 130, 1000 + signal].contains(result.status), "after \(delay) ms: \(result.status) \(result.errors)")
-            // A signal between the moment the file gets its name and the end finds it complete.
-            let isComplete = try shop.names == ["out.sprint"] && Tool.run(["verify", shop.path("out.sprint")]).status == 0
-            #expect(isComplete || shop.names.isEmpty && result.status != 0, "after \(delay) ms: \(shop.names), \(result.status)")
-            try? FileManager.default.removeItem(atPath: shop.path("out.sprint"))
-        }
-        #expect(statuses.contains(130))
+/// A signal at any moment leaves the complete file or nothing. The moments are system calls of the conversion, at which it is stopped.
+@Suite struct InterruptTests {
+    private static let writes = [1, 2, 5].map { StoppedTool.Place(function: "pwrite", nth: $0, holds: true) }
+
+    private func convert(_ shop: Workshop, at place: StoppedTool.Place) throws -> StoppedTool {
+        try StoppedTool(["convert", Workshop.tiny, "-o", shop.path("out.sprint"), "--quiet", "--force"], at: place)
     }
 
-    @Test func aKilledConversionLeavesNothingBehind() throws {
+    private func isComplete(_ shop: Workshop) throws -> Bool {
+        try shop.names == ["out.sprint"] && Tool.run(["verify", shop.path("out.sprint"), "--quiet"]).status == 0
+    }
+
+    /// While the source is read, between writes, and before the last sync: the thread that works never goes on, so that the signal alone ends the process.
+    @Test(arguments: [SIGINT, SIGTERM], writes + [.init(function: "pread", nth: 1, part: "transformer", holds: true), .init(function: "fsync", holds: true)])
+    func beforeTheFileHasItsNameNothingIsLeft(signal: Int32, place: StoppedTool.Place) throws {
         let shop = try Workshop()
-        let running = try Tool.start(["convert", Workshop.tiny, "-o", shop.path("out.sprint")])
-        usleep(100_000)
+        let running = try convert(shop, at: place)
+        running.send(signal)
+        let result = try running.finish()
+        #expect(result.status == 130, "\(place): \(result.errors)")
+        #expect(shop.names.isEmpty, "\(place)")
+    }
+
+    /// In the middle of the naming, where the file has a hidden name and not yet its own: the naming is finished first.
+    @Test(arguments: [SIGINT, SIGTERM]) func theNamingIsNotInterrupted(signal: Int32) throws {
+        let shop = try Workshop()
+        let running = try convert(shop, at: .init(function: "rename"))
+        #expect(shop.names.count == 1 && shop.names[0].hasSuffix(".tmp"), "\(shop.names)")
+        running.send(signal)
+        let result = try running.finish()
+        // The process may be done before the signal's turn comes.
+        #expect([0, 130].contains(result.status), "\(result.errors)")
+        #expect(try isComplete(shop))
+    }
+
+    /// After the naming, before the end.
+    @Test(arguments: [SIGINT, SIGTERM]) func afterTheFileHasItsNameItIsComplete(signal: Int32) throws {
+        let shop = try Workshop()
+        let running = try convert(shop, at: .init(function: "fsync", nth: 2, holds: true))
+        running.send(signal)
+        #expect(try running.finish().status == 130)
+        #expect(try isComplete(shop))
+    }
+
+    @Test(arguments: writes) func aKilledConversionLeavesNothingBehind(place: StoppedTool.Place) throws {
+        let shop = try Workshop()
+        let running = try convert(shop, at: place)
         running.send(SIGKILL)
-        let result = try running.wait()
-        #expect(result.status == 0 || result.status == 1000 + SIGKILL)
-        #expect(shop.names.filter { $0 != "out.sprint" }.isEmpty)
+        #expect(try running.finish().status == 1000 + SIGKILL)
+        #expect(shop.names.isEmpty)
     }
 }

@@ -60,31 +60,28 @@ import Testing
     @Test func aPackedFileThatShrinksIsAnError() throws {
         let shop = try Workshop()
         let file = try shop.packed("int8")
-        let result = try Tool.shell(
-            """
-            "$TOOL" generate \(file) --prompt 'a red circle' --width 512 --height 512 --steps 4 --quiet --threads 1 -o \(shop.path("x.png")) & child=$!
-            until [ ! -d /proc/$child ] || ls -l /proc/$child/fd 2>/dev/null | grep -q int8.sprint; do :; done
-            kill -STOP $child; truncate -s 200000 \(file); kill -CONT $child; wait $child
-            """)
-        guard result.status != 0 else { return }  // it was done before the shell could look
+        let running = try StoppedTool(
+            ["generate", file, "--prompt", "a red circle", "--steps", "1", "--quiet", "-o", shop.path("x.png")],
+            at: .init(function: "pread", nth: 10, part: "int8.sprint"))
+        try FileHandle(forWritingTo: URL(fileURLWithPath: file)).truncate(atOffset: 200_000)
+        let result = try running.finish()
         #expect(result.status == 2, "\(result.errors)")
         #expect(result.errors.contains("int8.sprint"), "\(result.errors)")
         #expect(shop.names == ["int8.sprint"])
     }
 
-    /// A source whose end is cut off while it is read, and one that is written to: from a shell that does so as soon as the program has opened it.
-    @Test(arguments: ["truncate -s 100000", "touch"]) func aSourceThatChangesIsAnError(change: String) throws {
+    /// A source whose end is cut off after its header was read, and one that is only written to.
+    @Test(arguments: [true, false]) func aSourceThatChangesIsAnError(isShortened: Bool) throws {
         let shop = try Workshop()
         let checkpoint = try shop.checkpoint()
         let weights = "\(checkpoint)/vae/diffusion_pytorch_model.safetensors"
-        // The first file that the plan reads is a pipe's worth away from the last: stopped in between, the program finds the change.
-        let result = try Tool.shell(
-            """
-            "$TOOL" convert \(checkpoint) -o \(shop.path("x.sprint")) --quiet --threads 1 & child=$!
-            until [ ! -d /proc/$child ] || ls -l /proc/$child/fd 2>/dev/null | grep -q model.safetensors; do :; done
-            kill -STOP $child; \(change) \(weights); kill -CONT $child; wait $child
-            """)
-        guard result.status != 0 else { return }  // it was done before the shell could look
+        // Its length and its header take the first two reads; the third one is of a tensor.
+        let running = try StoppedTool(
+            ["convert", checkpoint, "-o", shop.path("x.sprint"), "--quiet"], at: .init(function: "pread", nth: 3, part: "vae/diffusion_pytorch_model"))
+        let handle = try FileHandle(forUpdating: URL(fileURLWithPath: weights))
+        if isShortened { try handle.truncate(atOffset: 100_000) } else { try handle.write(contentsOf: handle.read(upToCount: 1) ?? Data()) }
+        try handle.close()
+        let result = try running.finish()
         #expect(result.status == 2, "\(result.errors)")
         #expect(result.errors.contains("diffusion_pytorch_model.safetensors"), "\(result.errors)")
         #expect(shop.names == ["checkpoint"])

@@ -30,7 +30,7 @@ import Testing
             let result = try Tool.run(report.arguments + ["--json"])
             #expect(result.status == report.status, "\(report.arguments): \(result.errors)")
             let path = shop.path("\(index).json")
-            try OutputFile.write(result.bytes, to: path, replace: true)
+            try OutputFile.write(result.bytes, to: path, kind: .anything, replace: true)
             let check =
                 "import json, sys, jsonschema; s, d = (json.load(open(p)) for p in sys.argv[1:]); v = jsonschema.Draft202012Validator(s); "
                 + "v.check_schema(s); v.validate(d)"

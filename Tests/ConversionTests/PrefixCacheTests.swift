@@ -101,7 +101,7 @@ struct PrefixCacheTests {
         var directory = file.directory
         directory.tensors = []
         directory.blobs = []
-        let writer = try PackedFileWriter(output: OutputFile(path: path, replace: true), directory: directory)
+        let writer = try PackedFileWriter(output: OutputFile(path: path, kind: .packedFile, replace: true), directory: directory)
         for blob in file.directory.blobs { try writer.addBlob(blob.name, file.blob(blob.name)) }
         for entry in file.directory.tensors {
             try writer.append(entry.description, sources: entry.sources, error: entry.error, planes: file.planes(of: entry))

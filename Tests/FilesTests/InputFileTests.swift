@@ -9,7 +9,7 @@ struct InputFileTests {
     init() throws { folder = try TemporaryFolder() }
 
     private func file(_ bytes: [UInt8], _ name: String = "in") throws -> InputFile {
-        try OutputFile.write(bytes, to: folder.file(name), replace: true)
+        try OutputFile.write(bytes, to: folder.file(name), kind: .anything, replace: true)
         return try InputFile(path: folder.file(name))
     }
 

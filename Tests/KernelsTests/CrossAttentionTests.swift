@@ -79,8 +79,16 @@ import Testing
             let keys = source.baseAddress!
             unsafe ck_pack_cross_attention(keys, 2 * width, keys + width, 2 * width, &packed, c.tokens, c.d, c.heads)
         }
-        unsafe ck_cross_attention(
-            set.code, q, ld, packed, &out, ld, &scratch, c.rows, c.tokens, c.d, heads.lowerBound, heads.upperBound, scale)
+        unsafe q.withUnsafeBufferPointer { q in
+            unsafe packed.withUnsafeBytes { packed in
+                unsafe out.withUnsafeMutableBufferPointer { out in
+                    let queries = unsafe ck_cross_heads(
+                        q: q.baseAddress, ldq: ld, packed: packed.baseAddress, out: out.baseAddress, ldo: ld, m: c.rows, tokens: c.tokens, d: c.d,
+                        h0: heads.lowerBound, h1: heads.upperBound, scale: scale)
+                    unsafe ck_cross_attention(set.code, queries, &scratch)
+                }
+            }
+        }
         return out
     }
 }

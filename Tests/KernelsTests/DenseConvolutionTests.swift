@@ -89,19 +89,28 @@ private struct Scene {
         return memory
     }
 
+    private func withWeights(integer: Bool, _ body: (ck_conv_weights) -> Void) {
+        unsafe packed(integer: integer).withUnsafeBytes { packed in
+            unsafe steps.withUnsafeBufferPointer { steps in
+                unsafe bias.withUnsafeBufferPointer { bias in
+                    unsafe body(
+                        ck_conv_weights(
+                            c: channels, n: outputs, packed: packed.baseAddress, sw: integer ? steps.baseAddress : nil, bias: bias.baseAddress))
+                }
+            }
+        }
+    }
+
     /// Output row `row`, whose taps meet the rows from `row` on; pixels in the given ranges.
     func convolve(_ row: Int = 0, integer: Bool, step: Int = 1, ranges: [Range<Int>]? = nil) -> [Float] {
         let columns = (width + step - 1) / step
         let (pixels, scales) = lines(integer: integer)
-        let memory = packed(integer: integer)
         var y = [Float](repeating: 777, count: columns * outputs + 1)
         unsafe withPointers(Array(pixels[row..<row + 3])) { pixels in
             unsafe withPointers(integer ? Array(scales[row..<row + 3]) : []) { scales in
                 for range in ranges ?? [0..<columns] {
-                    if integer {
-                        unsafe ck_conv_i8(set.code, pixels, scales, step, range.lowerBound, range.upperBound, channels, outputs, memory, steps, bias, &y)
-                    } else {
-                        unsafe ck_conv_f32(set.code, pixels, step, range.lowerBound, range.upperBound, channels, outputs, memory, bias, &y)
+                    unsafe withWeights(integer: integer) { weights in
+                        unsafe ck_conv(set.code, weights, pixels, scales, step, range.lowerBound, range.upperBound, &y)
                     }
                 }
             }
@@ -114,18 +123,14 @@ private struct Scene {
     func convolveDoubled(integer: Bool, ranges: [Range<Int>]) -> [[Float]] {
         let count = rows.count - 2, line = 2 * width * outputs
         let (pixels, scales) = lines(integer: integer)
-        let memory = packed(integer: integer)
         var y = [Float](repeating: 777, count: 2 * count * line)
         unsafe y.withUnsafeMutableBufferPointer { y in
             let targets: [UnsafeMutableRawPointer?] = unsafe (0..<2 * count).map { unsafe UnsafeMutableRawPointer(y.baseAddress! + $0 * line) }
             unsafe withPointers(pixels) { pixels in
                 unsafe withPointers(scales) { scales in
                     for range in ranges {
-                        if integer {
-                            unsafe ck_upconv_i8(
-                                set.code, pixels, scales, count, range.lowerBound, range.upperBound, channels, outputs, memory, steps, bias, targets)
-                        } else {
-                            unsafe ck_upconv_f32(set.code, pixels, count, range.lowerBound, range.upperBound, channels, outputs, memory, bias, targets)
+                        unsafe withWeights(integer: integer) { weights in
+                            unsafe ck_upconv(set.code, weights, pixels, scales, count, range.lowerBound, range.upperBound, targets)
                         }
                     }
                 }

@@ -22,7 +22,7 @@ struct GemmW8Tests {
         for bias in [nil, bias] {
             var y = [Float](repeating: 777, count: size.rows * stepY)
             unsafe bias.withOptionalPointer { bias in
-                unsafe ck_w8_rows_linear(set.code, x, stepX, w, s, bias, &y, stepY, size.rows, size.channels, size.depth)
+                unsafe ck_w8a32_linear(set.code, x, stepX, w, s, bias, &y, stepY, size.rows, size.channels, size.depth)
             }
             for row in 0..<size.rows {
                 for channel in 0..<stepY {

@@ -18,16 +18,4 @@ import Testing
             }
         }
     }
-
-    @Test(arguments: InstructionSet.supported)
-    func countsBothKinds(_ set: InstructionSet) {
-        for count in 0...67 {
-            var x = [Float](repeating: 1, count: count), expected = (nans: 0, infinities: 0)
-            for i in stride(from: 0, to: count, by: 5) { (x[i], expected.nans) = (i % 2 == 0 ? .nan : -.nan, expected.nans + 1) }
-            for i in stride(from: 1, to: count, by: 5) { (x[i], expected.infinities) = (i % 2 == 0 ? .infinity : -.infinity, expected.infinities + 1) }
-            var nans = 99, infinities = 99
-            unsafe ck_count_nonfinite_f32(set.code, x, count, &nans, &infinities)
-            #expect((nans, infinities) == expected)
-        }
-    }
 }

@@ -135,10 +135,14 @@ import Testing
             unsafe u.withUnsafeBufferPointer { u in
                 unsafe weights.withUnsafeBufferPointer { weights in
                     unsafe biases.withUnsafeBufferPointer { biases in
-                        for rows in [0..<h / 2, h / 2..<h] {
-                            unsafe ck_depthwise_glu(
-                                set.code, u.baseAddress!, u.baseAddress! + c, ld, weights.baseAddress!, weights.baseAddress! + c, 2 * c, biases.baseAddress!,
-                                biases.baseAddress! + c, &y, c, h, w, c, rows.lowerBound, rows.upperBound)
+                        unsafe y.withUnsafeMutableBufferPointer { y in
+                            for rows in [0..<h / 2, h / 2..<h] {
+                                let maps = unsafe ck_gated_maps(
+                                    a: u.baseAddress!, g: u.baseAddress! + c, ldu: ld, wa: weights.baseAddress!, wg: weights.baseAddress! + c, ldw: 2 * c,
+                                    ba: biases.baseAddress!, bg: biases.baseAddress! + c, y: y.baseAddress!, ldy: c, h: h, w: w, c: c,
+                                    row0: rows.lowerBound, row1: rows.upperBound)
+                                unsafe ck_depthwise_glu(set.code, maps)
+                            }
                         }
                     }
                 }

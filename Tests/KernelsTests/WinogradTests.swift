@@ -45,8 +45,13 @@ private struct Scene {
                 UnsafeMutableRawPointer(y.baseAddress!), both ? UnsafeMutableRawPointer(y.baseAddress! + line) : nil,
             ]
             for range in ranges {
-                unsafe ck_winograd_f32(
-                    set.code, pointers, width, range.lowerBound, range.upperBound, channels, outputs, memory, hasBias ? bias : nil, targets, &scratch)
+                unsafe memory.withUnsafeBytes { packed in
+                    unsafe bias.withUnsafeBufferPointer { bias in
+                        let weights = unsafe ck_conv_weights(
+                            c: channels, n: outputs, packed: packed.baseAddress, sw: nil, bias: hasBias ? bias.baseAddress : nil)
+                        unsafe ck_winograd(set.code, weights, pointers, width, range.lowerBound, range.upperBound, targets, &scratch)
+                    }
+                }
             }
         }
         #expect(unsafe scratch.withUnsafeBytes { unsafe $0[scratchSize..<scratchSize + 8].allSatisfy { $0 == 0xA5 } }, "wrote past its scratch")

@@ -88,6 +88,37 @@ import Testing
         #expect(try failure(base.directory([0xFF])) == .directorySyntax)
     }
 
+    @Test("More values than a directory of its length may have, and a blob that no memory should be asked for")
+    func amounts() throws {
+        let base = try HostileFiles.base()
+        func zeros(_ count: Int) -> [UInt8] { Array(("{\"blobs\":[" + repeatElement("0", count: count).joined(separator: ",") + "]}").utf8) }
+        #expect(try failure(base.directory(zeros(65_534))) == .directoryMember)
+        #expect(try failure(base.directory(zeros(65_535))) == .countLimit)
+        #expect(Limits.directoryValues(byteCount: 1 << 20) == 1 << 17)
+        let frame: JSONValue = [1_048_576, 1_048_576, "0000000000000000"]
+        func frames(_ count: Int) -> JSONValue { .array(Array(repeating: frame, count: count)) }
+        #expect(try failure(base.member("blobs/0/frames", frames(64))) == .sectionPlacement)
+        #expect(try failure(base.member("blobs/0/frames", frames(65))) == .countLimit)
+    }
+
+    /// The longest directory of the values that take the most memory for their length, in a process that may have 640 MiB for it.
+    @Test func aDirectoryOfManyValuesIsRefusedInLittleMemory() async {
+        await #expect(processExitsWith: .success) {
+            let folder = try TemporaryFolder()
+            let path = folder.file("hostile.sprint")
+            do {
+                let unit = Array("[0],".utf8)
+                var text = Array("{\"blobs\":[".utf8)
+                text.reserveCapacity(Limits.directoryBytes)
+                while text.count < Limits.directoryBytes - 16 { text += unit }
+                text.removeLast()
+                try write(HostileFiles.base().directory(text + Array("]}".utf8)), to: path)
+            }
+            try limitAddressSpace(toMore: 640 << 20)
+            precondition(HostileFiles.failure(of: path) == .countLimit)
+        }
+    }
+
     @Test("A tensor that is left out leaves bytes that nobody accounts for")
     func hole() throws { #expect(try failure(HostileFiles.base().member("tensors/1", nil)) == .sectionPlacement) }
 }

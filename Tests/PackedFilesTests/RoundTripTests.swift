@@ -66,7 +66,7 @@ import Testing
             for (threads, step) in [(1, 600), (5, 133)] {
                 Parallel.threads = threads
                 let path = folder.file("parts.sprint")
-                let writer = try PackedFileWriter(output: OutputFile(path: path, replace: true), directory: Samples.directory())
+                let writer = try PackedFileWriter(output: OutputFile(path: path, kind: .packedFile, replace: true), directory: Samples.directory())
                 try writer.addBlob("transformer/config.json", Samples.configuration)
                 try writer.beginTensor(description)
                 for start in stride(from: 0, to: 600, by: step) {
@@ -102,7 +102,7 @@ import Testing
             // Damage in the first frame concerns the rows in it alone.
             var bytes = try contents(path)
             bytes[Int(entry.planes[0].section.offset) + 100] ^= 1
-            try OutputFile.write(bytes, to: path, replace: true)
+            try OutputFile.write(bytes, to: path, kind: .anything, replace: true)
             let damaged = try PackedFile.open(path)
             #expect(throws: PackedFileError.self) { try damaged.planes(of: entry, rows: [0]) }
             #expect(try damaged.planes(of: entry, rows: [599])[0].array == file.planes(of: entry, rows: [599])[0].array)
@@ -124,7 +124,7 @@ import Testing
     @Test("More frames than are compressed at once keep their order")
     func batches() throws {
         let path = folder.file("a.sprint")
-        let writer = try PackedFileWriter(output: OutputFile(path: path, replace: true), directory: Samples.directory())
+        let writer = try PackedFileWriter(output: OutputFile(path: path, kind: .packedFile, replace: true), directory: Samples.directory())
         try writer.addBlob("transformer/config.json", Samples.configuration)
         try writer.beginTensor(TensorDescription(name: "w", component: "transformer", shape: [20, 1 << 18], role: "table", scheme: .f32))
         for row in 0..<20 {

@@ -46,13 +46,14 @@ enum ProofFixture {
         try Paths.makeDirectory(path)
         for file in checkpoint.smallFiles {
             try Paths.makeDirectory(Paths.join(path, Paths.parent(of: file.path)))
-            try OutputFile.write(try change(file.path, file.bytes), to: Paths.join(path, file.path), replace: true)
+            try OutputFile.write(try change(file.path, file.bytes), to: Paths.join(path, file.path), kind: .anything, replace: true)
         }
         for (folder, component) in checkpoint.components where !component.files.isEmpty {
             let tensors = try weights(folder, component.tensorNames.map { ($0, try component.read($0)) })
             let name = folder == "text_encoder" ? "model" : "diffusion_pytorch_model"
             let writer = try SafetensorsWriter(
-                path: Paths.join(path, "\(folder)/\(name).safetensors"), replace: true, tensors: tensors.map { ($0.0, $0.1.dtype, $0.1.shape) })
+                path: Paths.join(path, "\(folder)/\(name).safetensors"), kind: .anything, replace: true, tensors: tensors.map { ($0.0, $0.1.dtype, $0.1.shape) }
+            )
             for (_, tensor) in tensors { try writer.append(tensor) }
             try writer.finish()
         }
@@ -80,7 +81,7 @@ enum ProofFixture {
         var directory = file.directory
         directory.tensors = []
         directory.blobs = []
-        let writer = try PackedFileWriter(output: OutputFile(path: path, replace: true), directory: directory, allowNonfinite: true)
+        let writer = try PackedFileWriter(output: OutputFile(path: path, kind: .packedFile, replace: true), directory: directory, allowNonfinite: true)
         for entry in file.directory.blobs {
             var bytes = try file.blob(entry.name)
             blob(entry.name, &bytes)
@@ -112,7 +113,7 @@ enum ProofFixture {
             for path in names {
                 var bytes = try InputFile(path: Paths.join(checkpointPath, path)).contents(limit: 1 << 30)
                 try change(path, &bytes)
-                try OutputFile.write(bytes, to: Paths.join(target, path), replace: true)
+                try OutputFile.write(bytes, to: Paths.join(target, path), kind: .anything, replace: true)
             }
         }
         return try Checkpoint.open(target)

@@ -95,9 +95,11 @@ struct SafetensorsWriterTests {
         try OutputFile.write([1], to: path, replace: false)
         #expect(throws: SafetensorsError.file(.exists(path: path))) { try SafetensorsWriter(path: path, replace: false, tensors: []) }
         let identity = try InputFile(path: path).identity
-        #expect(throws: SafetensorsError.file(.isInput(path: path))) { try SafetensorsWriter(path: path, replace: true, inputs: [identity], tensors: []) }
+        #expect(throws: SafetensorsError.file(.isInput(path: path))) {
+            try SafetensorsWriter(path: path, kind: .anything, replace: true, inputs: [identity], tensors: [])
+        }
         #expect(try bytes(path) == [1])
-        try SafetensorsWriter(path: path, replace: true, tensors: []).finish()
+        try SafetensorsWriter(path: path, kind: .anything, replace: true, tensors: []).finish()
         #expect(try SafetensorsFile.open(path).header.entries.isEmpty)
     }
 }

@@ -1,3 +1,5 @@
+import Dispatch
+import Synchronization
 import Tensors
 import Testing
 
@@ -61,6 +63,22 @@ import Testing
                 _ = try Tensor([2 << 20])
                 preconditionFailure("more than the limit was given")
             } catch {}
+        }
+    }
+
+    /// Threads that ask at the same moment do not pass the limit together.
+    @Test func theLimitIsThatOfAllThreads() async {
+        await #expect(processExitsWith: .success) {
+            let size = 1 << 20
+            Memory.limit = Memory.inUse + size
+            let refused = Atomic<Int>(0)
+            DispatchQueue.concurrentPerform(iterations: 4) { _ in
+                for _ in 0..<20_000 {
+                    do { _ = try Buffer(byteCount: size, zeroed: false).byteCount } catch { refused.add(1, ordering: .relaxed) }
+                }
+            }
+            precondition(refused.load(ordering: .relaxed) > 0, "the threads never met")
+            precondition(Memory.peak <= Memory.limit, "more than the limit was given")
         }
     }
 

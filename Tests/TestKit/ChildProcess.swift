@@ -42,6 +42,13 @@ package struct ChildProcess {
 
     package func send(_ signal: Int32) { kill(identifier, signal) }
 
+    /// Waits until a signal stops the program; false where it ends instead. `wait` still gives the end.
+    package func waitForStop() -> Bool {
+        var state = unsafe siginfo_t()
+        while unsafe waitid(P_PID, id_t(identifier), &state, WSTOPPED | WEXITED | WNOWAIT) < 0 && errno == EINTR {}
+        return state.si_code == CLD_STOPPED
+    }
+
     /// Waits for the end.
     package func wait() throws -> Result {
         var status: Int32 = 0

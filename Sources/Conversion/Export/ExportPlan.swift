@@ -126,7 +126,7 @@ struct ExportedTensor: Sendable {
             guard end <= entry.shape.rows, source.shape.columns == entry.shape.columns else {
                 throw .notExportable(tensor: entry.name, expected: "sources that make up \(entry.shape)", found: "\(source.name) \(source.shape)")
             }
-            if entry.layout == WeightRow.Layout.channelsLast.rawValue {
+            if entry.layout == .channelsLast {
                 let (packed, plain) = (entry.shape.extents, source.shape.extents)
                 guard packed.count == 4, plain.count == 4, packed[1] == plain[2], packed[2] == plain[3], packed[3] == plain[1] else {
                     throw .notExportable(tensor: entry.name, expected: "[out, kh, kw, in] of [out, in, kh, kw]", found: "\(entry.shape) of \(source.shape)")

@@ -14,10 +14,11 @@ package enum Exporter {
     /// - Parameters:
     ///   - folder: where to; it appears complete or not at all.
     ///   - replace: whether an earlier export of that name may be replaced.
+    ///   - tool: name and version of the program, for the list of the export's files.
     ///   - shardByteCount: weights beyond this many bytes of a component go into another file.
     ///   - progress: called with the bytes of tensors written and of all.
     package static func run(
-        _ file: PackedFile, to folder: String, replace: Bool = false, shardByteCount: UInt64 = 5_000_000_000,
+        _ file: PackedFile, to folder: String, replace: Bool = false, tool: String, shardByteCount: UInt64 = 5_000_000_000,
         progress: (_ done: UInt64, _ total: UInt64) -> Void = { _, _ in }
     ) throws(ConversionError) {
         let plan = try ExportPlan(file.directory, shardByteCount: shardByteCount)
@@ -40,7 +41,14 @@ package enum Exporter {
                 try wrapping(ConversionError.file) { () throws(FileError) in try OutputFile.write(text, to: Paths.join(path, name), replace: false) }
             }
         }
-        try output.commit()
+        try output.commit(tool: tool)
+    }
+
+    /// What an export takes: some rows as they are stored, in float32 and in the checkpoint's type and layout, or one small file.
+    package static func memoryNeeded(_ file: PackedFile) -> Int {
+        let columns = file.directory.tensors.map(\.shape.columns).max() ?? 0
+        let blob = file.directory.blobs.map { Int($0.section.contentByteCount) }.max() ?? 0
+        return WorkingSet.processByteCount + max(4 * MemoryLayout<Float>.stride * max(PackedRows.mostElements, columns), 2 * blob)
     }
 
     /// The names of blobs are relative paths of plain names: the reader of packed files refuses all others.
@@ -80,7 +88,7 @@ private struct PackedRows {
     let file: PackedFile
 
     /// Elements that are decoded at once.
-    private static let mostElements = 4 << 20
+    static let mostElements = 4 << 20
 
     /// Calls `body` with the tensor's bytes in its own type and layout, some rows at a time.
     func forEachChunk(
@@ -111,8 +119,8 @@ private struct PackedRows {
         _ planes: [EncodedTensor], _ entry: TensorEntry, _ rows: Int, as dtype: DType
     ) throws(AllocationError) -> EncodedTensor {
         let shape = Shape([rows] + entry.shape.extents.dropFirst())
-        let encoded = entry.scheme.dtype == dtype ? planes[0] : try entry.scheme.decode(planes, shape: shape).exported(as: dtype)
-        return entry.layout == WeightRow.Layout.channelsLast.rawValue ? try encoded.channelsFirst() : encoded
+        let encoded = entry.scheme.elementType == dtype ? planes[0] : try entry.scheme.decode(planes, shape: shape).exported(as: dtype)
+        return entry.layout == .channelsLast ? try encoded.channelsFirst() : encoded
     }
 }
 

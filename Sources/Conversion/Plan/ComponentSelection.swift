@@ -10,8 +10,6 @@ package enum ComponentSelection: Sendable, Equatable {
     /// Exactly these, which the checkpoint must have.
     case listed([Component])
 
-    static let convertible: [Component] = [.transformer, .vaeDecoder, .vaeEncoder, .textEncoder, .tokenizer, .prefixCache, .certificate]
-
     /// Reads "all", or names separated by commas.
     package init(_ text: String) throws(ConversionError) {
         guard text != "all" else {
@@ -20,9 +18,8 @@ package enum ComponentSelection: Sendable, Equatable {
         }
         var components: [Component] = []
         for word in text.split(separator: ",", omittingEmptySubsequences: false) {
-            let component = Component(rawValue: String(word))
-            guard let component, Self.convertible.contains(component) else {
-                let names = Self.convertible.map(\.rawValue).joined(separator: ", ")
+            guard let component = Component(rawValue: String(word)) else {
+                let names = Component.allCases.map(\.rawValue).joined(separator: ", ")
                 throw .component("\"\(word)\"", message: "cannot be packed; supported are \(names), or all")
             }
             if !components.contains(component) { components.append(component) }
@@ -34,8 +31,8 @@ package enum ComponentSelection: Sendable, Equatable {
     /// - Parameter folders: the component folders that the checkpoint has.
     func resolved(folders: Set<String>) throws(ConversionError) -> [Component] {
         switch self {
-        case .standard: return Self.convertible.filter { $0 != .vaeEncoder && Self.isPossible($0, folders) }
-        case .all: return Self.convertible.filter { Self.isPossible($0, folders) }
+        case .standard: return Component.allCases.filter { $0 != .vaeEncoder && Self.isPossible($0, folders) }
+        case .all: return Component.allCases.filter { Self.isPossible($0, folders) }
         case .listed(let components):
             for component in components where !component.isAttachment && !folders.contains(component.folder) {
                 throw .component(component.rawValue, message: "the checkpoint has no folder \(component.folder); leave it out of --components")
@@ -48,7 +45,7 @@ package enum ComponentSelection: Sendable, Equatable {
                 throw .component(
                     Component.certificate.rawValue, message: "is about a model's layers; name one of \(Self.withLayers), or leave it out of --components")
             }
-            return Self.convertible.filter { components.contains($0) }
+            return Component.allCases.filter { components.contains($0) }
         }
     }
 
@@ -56,12 +53,12 @@ package enum ComponentSelection: Sendable, Equatable {
     private static let prefixCacheParts: [Component] = [.textEncoder, .tokenizer]
 
     private static func hasLayers(_ component: Component) -> Bool { !component.isAttachment && component != .tokenizer }
-    private static var withLayers: String { convertible.filter(hasLayers).map(\.rawValue).joined(separator: ", ") }
+    private static var withLayers: String { Component.allCases.filter(hasLayers).map(\.rawValue).joined(separator: ", ") }
 
     private static func isPossible(_ component: Component, _ folders: Set<String>) -> Bool {
         switch component {
         case .prefixCache: prefixCacheParts.allSatisfy { folders.contains($0.folder) }
-        case .certificate: convertible.contains { hasLayers($0) && folders.contains($0.folder) }
+        case .certificate: Component.allCases.contains { hasLayers($0) && folders.contains($0.folder) }
         default: folders.contains(component.folder)
         }
     }

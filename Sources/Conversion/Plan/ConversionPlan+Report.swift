@@ -1,6 +1,5 @@
 import Checkpoints
 package import Inference
-import Operations
 import PackedFiles
 package import StrictJSON
 import Tensors
@@ -53,8 +52,8 @@ extension ConversionPlan {
 extension PlannedTensor {
     var json: JSONValue {
         [
-            "name": .string(name), "component": .string(component.rawValue), "role": .string(row.role.rawValue), "shape": row.shape.json,
-            "layout": .string(row.layout.rawValue), "scheme": .string(storage.scheme.rawValue),
+            "name": .string(name), "component": .string(component.rawValue), "role": .string(row.role.rawValue), "shape": JSONValue(row.shape.extents),
+            "layout": .string(row.layout.rawValue), "scheme": .string(storage.scheme.name),
             "activations": storage.activations.map { .string($0.rawValue) } ?? .null, "rule": ruleLine.map { JSONValue($0) } ?? .null,
             "exact": .bool(isExact), "sourceBytes": .integer(Int64(sourceByteCount)), "packedBytes": .integer(Int64(packedByteCount)),
             "sources": .array(sources.map(\.json)), "rowScales": .array(rowScales.map(\.json)),
@@ -64,10 +63,6 @@ extension PlannedTensor {
 
 extension PlannedSource {
     fileprivate var json: JSONValue {
-        ["name": .string(name), "dtype": .string(dtype.rawValue), "shape": shape.json, "rowScale": rowScale.map { .string($0) } ?? .null]
+        ["name": .string(name), "dtype": .string(dtype.rawValue), "shape": JSONValue(shape.extents), "rowScale": rowScale.map { .string($0) } ?? .null]
     }
-}
-
-extension Shape {
-    fileprivate var json: JSONValue { .array(extents.map { JSONValue($0) }) }
 }

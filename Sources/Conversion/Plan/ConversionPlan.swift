@@ -1,5 +1,6 @@
 package import Checkpoints
 package import Inference
+import Operations
 import PackedFiles
 package import Tensors
 
@@ -35,6 +36,10 @@ package struct ConversionPlan: Sendable {
             throw .component(Component.transformer.rawValue, message: "is not packed, and a frozen schedule is a part of it; leave out --freeze-steps")
         }
         let computed = tensors.filter { $0.row.role == .schedule }
+        // Models run for these parts, after everything else has been converted: better refused now.
+        if let part = components.first(where: \.isAttachment), let failure = CPU.failure {
+            throw .component(part.rawValue, message: "is computed, and \(failure)")
+        }
         let scheduleMemory = computed.isEmpty ? 0 : workingSet.fixedByteCount + ScheduleTensors.memory(computed)
         guard scheduleMemory <= options.memoryBound else {
             throw .memoryBound(needed: scheduleMemory, bound: options.memoryBound, tensor: ScheduleTables.modulationName)
@@ -103,11 +108,9 @@ package struct PlannedTensor: Sendable {
     }
     package var sourceByteCount: UInt64 { (sources + rowScales).reduce(0) { $0 + $1.byteCount } }
     /// Bytes of the planes before compression.
-    package var packedByteCount: UInt64 { storage.scheme.byteCount(row.shape) }
+    package var packedByteCount: UInt64 { UInt64(storage.scheme.byteCount(row.shape)) }
     /// Whether the stored values are the source's values, every one.
-    package var isExact: Bool {
-        sources.allSatisfy { $0.rowScale == nil && (storage.scheme == .f32 ? $0.dtype != .f64 : $0.dtype.rawValue == storage.scheme.dtype?.rawValue) }
-    }
+    package var isExact: Bool { sources.allSatisfy { $0.rowScale == nil && storage.scheme.isExact(for: $0.dtype) } }
 }
 
 /// A checkpoint tensor that goes into a packed one.

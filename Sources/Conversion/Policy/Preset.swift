@@ -1,5 +1,4 @@
 package import Inference
-package import Operations
 package import PackedFiles
 
 /// The storage a user asks for by one word.
@@ -33,5 +32,5 @@ package struct Storage: Sendable, Equatable, CustomStringConvertible {
         self.activations = activations
     }
 
-    package var description: String { activations.map { "\(scheme.rawValue) \($0.rawValue)" } ?? scheme.rawValue }
+    package var description: String { activations.map { "\(scheme) \($0.rawValue)" } ?? scheme.name }
 }

@@ -1,5 +1,4 @@
 package import Inference
-import Operations
 import PackedFiles
 package import StrictJSON
 package import Tensors
@@ -33,20 +32,20 @@ package struct QuantizationPolicy: Sendable, Equatable {
         guard row.role.holdsQuantizedRows else {
             throw .rule(
                 line: rule.line,
-                message: "\(rule.scheme.rawValue) cannot hold \(row.name), a \(row.role.rawValue); give it f32, f16 or bf16 by a rule above this one")
+                message: "\(rule.scheme) cannot hold \(row.name), a \(row.role.rawValue); give it f32, f16 or bf16 by a rule above this one")
         }
-        guard rule.scheme.holds(row.shape) else {
+        if let obstacle = rule.scheme.obstacle(row.shape) {
+            throw .rule(line: rule.line, message: "\(rule.scheme) cannot hold \(row.name), \(row.shape), \(obstacle); give it int8-per-channel")
+        }
+        let possible = rule.scheme.activations(for: row.shape)
+        let usual = row.role.defaultActivations
+        // A scheme without integer arithmetic computes in floating point unless a rule insists.
+        let activations = rule.activations ?? (rule.scheme.integerTurn == nil ? .float : usual)
+        guard possible.contains(activations), activations == .float || row.role.takesIntegerActivations else {
+            let scheme = possible.contains(activations) ? "" : " for \(rule.scheme)"
             throw .rule(
                 line: rule.line,
-                message: "\(rule.scheme.rawValue) cannot hold \(row.name), \(row.shape), whose rows are no blocks of 32; give it int8-per-channel")
-        }
-        let activations = rule.activations ?? row.role.defaultActivations
-        let isConvolution = row.shape.rank > 2
-        guard activations == .float || row.role.takesIntegerActivations && !(rule.scheme == .int8Rotated && isConvolution) else {
-            throw .rule(
-                line: rule.line,
-                message: "\(row.name), a \(row.role.rawValue), has no \(activations.rawValue) arithmetic\(isConvolution ? " for \(rule.scheme.rawValue)" : "")"
-                    + "; give it the activations float")
+                message: "\(row.name), a \(row.role.rawValue), has no \(activations.rawValue) arithmetic\(scheme); give it the activations float")
         }
         return Decision(storage: Storage(rule.scheme, activations: activations), line: rule.line)
     }

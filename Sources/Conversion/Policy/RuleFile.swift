@@ -1,5 +1,3 @@
-import Inference
-package import Operations
 package import PackedFiles
 
 /// The user's say over single tensors: lines of `GLOB SCHEME [ACTIVATIONS]`, of which the first that fits decides (Formats/rules.md).
@@ -19,37 +17,38 @@ package struct RuleFile: Sendable, Equatable {
 
         /// The rule in one spelling, as the packed file records it.
         package var text: String {
-            ([glob.pattern, scheme.rawValue] + (activations.map { [$0.rawValue] } ?? [])).joined(separator: " ")
+            ([glob.pattern, scheme.name] + (activations.map { [$0.rawValue] } ?? [])).joined(separator: " ")
         }
     }
 
     /// The rules of a file's text.
-    /// - Throws: `.notUTF8Rules`, or `.rule` for the first line that is no rule.
-    package init(_ text: [UInt8]) throws(ConversionError) {
+    /// - Parameter schemes: those that rules may name.
+    /// - Throws: `.rulesNotUTF8`, or `.rule` for the first line that is no rule.
+    package init(_ text: [UInt8], schemes: SchemeList = .builtIn) throws(ConversionError) {
         guard let string = String(validating: text, as: UTF8.self) else { throw .rulesNotUTF8 }
         var rules: [Rule] = []
         for (index, line) in string.utf8.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false).enumerated() {
-            if let rule = try Self.rule(Substring(line), line: index + 1) { rules.append(rule) }
+            if let rule = try Self.rule(Substring(line), line: index + 1, schemes) { rules.append(rule) }
         }
         self.rules = rules
     }
 
     /// The rule of one line, nil for an empty line or a comment.
-    private static func rule(_ text: Substring, line: Int) throws(ConversionError) -> Rule? {
+    private static func rule(_ text: Substring, line: Int, _ schemes: SchemeList) throws(ConversionError) -> Rule? {
         let words = text.prefix { $0 != "#" }.split { $0 == " " || $0 == "\t" || $0 == "\r" }.map(String.init)
         guard !words.isEmpty else { return nil }
         guard (2...3).contains(words.count) else {
             throw .rule(line: line, message: "expected GLOB SCHEME [ACTIVATIONS], found \(words.count) word\(words.count == 1 ? "" : "s")")
         }
-        guard let scheme = Scheme(rawValue: words[1]) else {
-            throw .rule(line: line, message: "unknown scheme \"\(words[1])\"; supported are \(list(Scheme.allCases.map(\.rawValue)))")
+        guard let scheme = schemes[name: words[1]] else {
+            throw .rule(line: line, message: "unknown scheme \"\(words[1])\"; supported are \(list(schemes.names))")
         }
         guard words.count == 3 else { return Rule(line: line, glob: Glob(words[0]), scheme: scheme, activations: nil) }
         guard let activations = ActivationScheme(rawValue: words[2]) else {
-            throw .rule(line: line, message: "unknown activations \"\(words[2])\"; supported are float, int8-per-token")
+            throw .rule(line: line, message: "unknown activations \"\(words[2])\"; supported are \(list(ActivationScheme.allCases.map(\.rawValue)))")
         }
         guard scheme.isQuantized else {
-            throw .rule(line: line, message: "\(scheme.rawValue) takes no activations; only the int8 schemes do")
+            throw .rule(line: line, message: "\(scheme) takes no activations; only \(list(schemes.schemes.filter(\.isQuantized).map(\.name))) do")
         }
         return Rule(line: line, glob: Glob(words[0]), scheme: scheme, activations: activations)
     }

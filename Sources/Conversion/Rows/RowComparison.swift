@@ -21,9 +21,12 @@ struct RowComparison: Sendable {
         let scheme = entry.scheme
         chunk = try source.read(piece.rows, ofSource: piece.index)
         rows = place.count
-        let made = try RowEncoder(rows: source, allowsNonfinite: true).encode(chunk).planes
         let stored = try wrapping(ConversionError.packedFile) { () throws(PackedFileError) in try file.planes(of: entry, rows: place) }
-        differences = zip(scheme.planes(for: made[0].shape), zip(made, stored)).compactMap { Self.difference($1.0, $1.1, $0.name) }
+        let shape = source.packedShape(place.count)
+        // What all rows have in common was chosen when the file was made: rows are encoded again with the same choice.
+        let whole = scheme.wholePlanes(of: stored, shape: shape)
+        let made = try RowEncoder(rows: source, allowsNonfinite: true, whole: whole).encode(chunk).planes
+        differences = zip(scheme.planes(for: shape), zip(made, stored)).compactMap { Self.difference($1.0, $1.1, $0.name) }
         // An exact copy of the source's own values is at no distance, and within every bound.
         if differences.isEmpty, source.passesThrough(chunk.source) {
             distances = []

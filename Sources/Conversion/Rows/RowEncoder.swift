@@ -6,6 +6,8 @@ import Tensors
 struct RowEncoder: Sendable {
     let rows: TensorRows
     let allowsNonfinite: Bool
+    /// The planes that all rows of the tensor have in common.
+    let whole: [EncodedTensor]
 
     /// Rows as the packed file will have them, with what they were made of.
     struct Encoded: Sendable {
@@ -30,7 +32,7 @@ struct RowEncoder: Sendable {
             try checkFinite(chunk)
             return Encoded(chunk: chunk, planes: [try rows.laidOut(chunk.stored)], distances: [])
         }
-        let planes = try wrapping(ConversionError.packedFile) { () throws(PackedFileError) in try scheme.allocate(shape) }
+        let planes = try wrapping(ConversionError.packedFile) { () throws(PackedFileError) in try scheme.allocate(shape, whole: whole) }
         if rows.areEncodedAsStored(chunk.source), let distances = scheme.encodeStored(chunk.stored.reshaped(shape), into: planes, at: 0) {
             return Encoded(chunk: chunk, planes: planes, distances: distances)
         }

@@ -90,7 +90,7 @@ struct TensorRows: Sendable {
     }
 
     /// Whether the stored bytes of `source` are the packed ones up to their order.
-    func passesThrough(_ source: PlannedSource) -> Bool { source.rowScale == nil && source.dtype == tensor.storage.scheme.dtype }
+    func passesThrough(_ source: PlannedSource) -> Bool { source.rowScale == nil && source.dtype == tensor.storage.scheme.elementType }
 
     /// Whether the rows that are encoded are those of `source` as they are stored, but for their type.
     func areEncodedAsStored(_ source: PlannedSource) -> Bool { source.rowScale == nil && tensor.row.layout == .same }

@@ -45,9 +45,12 @@ struct WorkingSet: Sendable {
     func share(_ tensor: PlannedTensor) throws(ConversionError) -> Share {
         let columns = max(1, tensor.row.shape.columns)
         let total = tensor.row.shape.rows
-        // Planes of scales and vectors of row scales are kept whole while the values stream by.
-        let fixed = fixedByteCount + 2 * 4 * total
-        let rowByteCount = Self.elementByteCount(tensor) * columns + MemoryLayout<RowDistance>.stride
+        let planes = tensor.storage.scheme.planes(for: tensor.row.shape)
+        // Planes after the first and vectors of row scales are kept whole while the values stream by.
+        let fixed = fixedByteCount + planes.dropFirst().reduce(0) { $0 + $1.byteCount } + MemoryLayout<Float>.stride * total
+        // Rows as stored, and encoded or laid out anew; a quarter more, since a block may have a rest too small to divide.
+        let stored = columns * (tensor.sources.map(\.dtype.byteCount).max() ?? 0)
+        let rowByteCount = 5 * (stored + max(stored, planes[0].rowByteCount)) / 4 + MemoryLayout<RowDistance>.stride
         // Each thread widens a group of rows: as read, as float32, in another layout, encoded and decoded again.
         let group = 20 * max(RowEncoder.groupElements, columns)
         let free = bound - fixed
@@ -58,13 +61,6 @@ struct WorkingSet: Sendable {
         let rows = min(wanted, max(1, (free - group) / rowByteCount))
         let pieces = max(1, min(2 * threads + 1, free / (rows * rowByteCount + group)))
         return Share(rows: rows, pieces: pieces, byteCount: fixed + pieces * (rows * rowByteCount + group))
-    }
-
-    /// Bytes in use per element of a piece: as stored, and encoded or laid out anew; a quarter more, since a block may have a rest too small to divide.
-    private static func elementByteCount(_ tensor: PlannedTensor) -> Int {
-        let stored = tensor.sources.map(\.dtype.byteCount).max() ?? 0
-        let encoded = tensor.storage.scheme.dtype?.byteCount ?? 1
-        return 5 * (stored + max(stored, encoded)) / 4
     }
 
     /// The most that any tensor of a plan needs.

@@ -14,6 +14,13 @@ package enum PNGImage {
         }
     }
 
+    /// The note that says what drew the picture; it comes first, so that the tool knows its pictures again.
+    package static func drawn(by tool: String) -> Note { Note("Software", tool) }
+
+    /// The signature and IHDR, the chunk that comes first, have 8 + 25 bytes; notes may stand anywhere after them.
+    fileprivate static let headByteCount = 33
+    fileprivate static let signature: [UInt8] = [0x89, 0x50, 0x4E, 0x47, 0x0D, 0x0A, 0x1A, 0x0A]
+
     /// Far below the 2^31 bytes that a chunk can have, and far above any prompt.
     private static let maximumTextLength = 1 << 24
 
@@ -31,8 +38,7 @@ package enum PNGImage {
         for note in notes where !isStorable(note) { throw .note(keyword: note.keyword) }
 
         let picture = try write(pngWidth, pngHeight, stride, rgb)
-        // The signature and IHDR, the chunk that comes first, have 8 + 25 bytes; notes may stand anywhere after them.
-        return picture.prefix(33) + notes.flatMap(chunk) + picture.dropFirst(33)
+        return picture.prefix(headByteCount) + notes.flatMap(chunk) + picture.dropFirst(headByteCount)
     }
 
     /// libpng's simplified interface: its errors come back as a value, no `longjmp` leaves it.
@@ -66,12 +72,21 @@ package enum PNGImage {
 
     /// An uncompressed `iTXt` chunk: keyword, four empty fields (compression flag and method, language, translation), text in UTF-8.
     private static func chunk(_ note: Note) -> [UInt8] {
-        let content = Array("iTXt\(note.keyword)".utf8) + [0, 0, 0, 0, 0] + Array(note.text.utf8)
-        return bigEndian(UInt32(content.count - 4)) + content + bigEndian(CRC32.checksum(content))
+        let content = content(note)
+        return bigEndian(UInt32(content.count - 4)) + content + bigEndian(UInt32(unsafe crc32(0, content, UInt32(content.count))))
     }
+
+    fileprivate static func content(_ note: Note) -> [UInt8] { Array("iTXt\(note.keyword)".utf8) + [0, 0, 0, 0, 0] + Array(note.text.utf8) }
 
     private static func bigEndian(_ word: UInt32) -> [UInt8] {
         [UInt8(word >> 24), UInt8(word >> 16 & 0xFF), UInt8(word >> 8 & 0xFF), UInt8(word & 0xFF)]
+    }
+}
+
+extension OutputKind {
+    /// A picture whose first note names this tool; programs that change a picture put their own chunks first, or leave notes out.
+    package static let picture = OutputKind("a picture that sprintpack drew") { file in
+        file.has(PNGImage.signature) && file.has(PNGImage.content(.init("Software", "sprintpack ")), at: UInt64(PNGImage.headByteCount + 4))
     }
 }
 

@@ -2,8 +2,6 @@ package import StrictJSON
 
 /// Why a prompt or a tokenizer cannot be used. Subjects name file and member: "tokenizer.json: model: merges".
 package enum TextError: Error, Sendable, Equatable, CustomStringConvertible {
-    /// The prompt is not UTF-8 at this byte.
-    case notUTF8(offset: Int)
     case tooLarge(subject: String, byteCount: Int, limit: Int)
     case json(subject: String, JSONError)
     /// A feature of the tokenizers library that this runtime does not have.
@@ -13,7 +11,6 @@ package enum TextError: Error, Sendable, Equatable, CustomStringConvertible {
 
     package var description: String {
         switch self {
-        case .notUTF8(let offset): "the prompt is not valid UTF-8 (byte \(offset)); pass the text in UTF-8"
         case .tooLarge(let subject, let byteCount, let limit): "\(subject): expected at most \(limit) bytes, found \(byteCount)"
         case .json(let subject, let error): "\(subject): \(error)"
         case .unsupported(let subject, let found, let supported): "\(subject): found \(found), which is not supported; supported: \(supported)"

@@ -44,8 +44,8 @@ package struct PackedWeights: WeightSource {
             for row in SanaSprintWeights.table(model, component: component, fusions: fusions, frozen: frozenSchedule) {
                 guard let tensor = file.entry(row.name) else { throw .missing(name: row.name, source: file.path) }
                 guard tensor.shape == row.shape else { throw .wrongShape(name: row.name, expected: row.shape, found: tensor.shape) }
-                guard tensor.layout == row.layout.rawValue else {
-                    throw .unreadable(name: row.name, reason: "expected the layout \(row.layout.rawValue), found \(tensor.layout)")
+                guard tensor.layout == row.layout else {
+                    throw .unreadable(name: row.name, reason: "expected the layout \(row.layout.rawValue), found \(tensor.layout.rawValue)")
                 }
                 expected.insert(ExactString(row.name))
             }
@@ -78,34 +78,32 @@ package struct PackedWeights: WeightSource {
             return WeightSummary(
                 name: tensor.name, role: role, shape: tensor.shape,
                 planeBytes: tensor.planes.reduce(0) { $0 + Int($1.section.contentByteCount) },
-                multipliesIntegers: tensor.activations == ActivationScheme.int8PerToken.rawValue)
+                form: KernelForm(tensor.scheme, tensor.activations ?? .float))
         }
     }
 
     package func contains(_ name: String) -> Bool { file.entry(name) != nil }
 
     package func weight(_ name: String) throws(WeightError) -> StoredWeight {
-        try read(name) { entry throws(PackedFileError) in try file.planes(of: entry) }
+        try read(name) { entry throws(PackedFileError) in (entry.shape, try file.planes(of: entry)) }
     }
 
     /// Reads and decodes the frames alone that hold some of the rows.
     package func rows(_ indices: [Int], of name: String) throws(WeightError) -> StoredWeight {
-        try read(name) { entry throws(PackedFileError) in try file.planes(of: entry, rows: indices) }
+        try read(name) { entry throws(PackedFileError) in
+            (Shape([indices.count] + entry.shape.extents.dropFirst()), try file.planes(of: entry, rows: indices))
+        }
     }
 
-    private func read(_ name: String, planes: (TensorEntry) throws(PackedFileError) -> [EncodedTensor]) throws(WeightError) -> StoredWeight {
+    private func read(
+        _ name: String, planes: (TensorEntry) throws(PackedFileError) -> (Shape, [EncodedTensor])
+    ) throws(WeightError) -> StoredWeight {
         guard let entry = file.entry(name) else { throw .missing(name: name, source: file.path) }
         do throws(PackedFileError) {
-            let planes = try planes(entry)
-            switch entry.scheme {
-            case .f32, .f16, .bf16: return .plain(planes[0])
-            case .int8PerChannel, .int8Rotated:
-                let scales = try planes[1].widenedOrRefused()
-                let activations = entry.activations.flatMap(ActivationScheme.init) ?? .float
-                return entry.scheme == .int8Rotated
-                    ? .int8Rotated(values: planes[0], scales: scales, activations: activations)
-                    : .int8PerChannel(values: planes[0], scales: scales, activations: activations)
-            }
+            let (shape, planes) = try planes(entry)
+            // What a file says of the inputs of plain floating-point values has no meaning.
+            let activations = entry.scheme.isQuantized ? entry.activations ?? .float : .float
+            return StoredWeight(entry.scheme, shape, planes: planes, activations: activations)
         } catch { throw .unreadable(name: name, reason: "\(error)") }
     }
 }
@@ -145,11 +143,5 @@ extension PackedWeights {
         do throws(AllocationError) {
             return Tensor(sharing: try EncodedTensor(dtype: .f32, shape: [rows, bytes.count / rowByteCount], copying: bytes))
         } catch { throw .memory(error) }
-    }
-}
-
-extension EncodedTensor {
-    fileprivate func widenedOrRefused() throws(PackedFileError) -> Tensor {
-        do throws(AllocationError) { return try widened() } catch { throw .memory(error) }
     }
 }

@@ -1,4 +1,5 @@
 package import Operations
+import PackedFiles
 import Tensors
 
 /// Makes layers of a source's weights, checking every shape.
@@ -69,9 +70,6 @@ package struct WeightLoader: Sendable {
     /// - Parameter often: whether it is one of the many that take the autoencoder's time, and worth more memory for less work.
     func convolution(_ name: String, _ outputs: Int, _ inputs: Int, bias: Bool = true, often: Bool = false) throws(WeightError) -> Convolution {
         let stored = try weight(name + ".weight", [outputs, 3, 3, inputs])
-        if case .int8Rotated(_, _, .int8PerToken) = stored {
-            throw .unreadable(name: name, reason: "expected a scheme that 3x3 convolutions have integer arithmetic for, int8-per-channel, found int8-rotated")
-        }
         let bias = bias ? try tensor(name + ".bias", [outputs]) : nil
         do throws(AllocationError) { return try Convolution(stored, bias: bias, winograd: often && executor.usesWinograd, on: executor) } catch {
             throw .memory(error)
@@ -90,7 +88,7 @@ package struct WeightLoader: Sendable {
             epsilon: source.deviations.normEpsilon ?? epsilon, on: executor)
     }
 
-    /// The stored weight, of the given shape and a type that can be computed with.
+    /// The stored weight, of the given shape and activations that can be computed with.
     func weight(_ name: String, _ shape: Shape) throws(WeightError) -> StoredWeight { try checked(try source.weight(name), name, shape) }
 
     /// Some rows of a stored weight of the given shape, ascending, each once.
@@ -100,14 +98,15 @@ package struct WeightLoader: Sendable {
 
     private func checked(_ stored: StoredWeight, _ name: String, _ shape: Shape) throws(WeightError) -> StoredWeight {
         guard stored.shape == shape else { throw .wrongShape(name: name, expected: shape, found: stored.shape) }
-        switch stored {
-        case .plain(let tensor):
-            guard [.f16, .bf16, .f32, .f64].contains(tensor.dtype) else {
-                throw .unreadable(name: name, reason: "expected F16, BF16, F32 or F64, found \(tensor.dtype.rawValue)")
-            }
-        case .int8PerChannel(let values, let scales, _), .int8Rotated(let values, let scales, _):
-            guard values.dtype == .i8, scales.count == shape.rows else {
-                throw .unreadable(name: name, reason: "expected I8 values with \(shape.rows) scales, found \(values.dtype.rawValue) with \(scales.count)")
+        guard stored.scheme.matches(stored.planes, shape) else {
+            throw .unreadable(
+                name: name, reason: "expected the planes \(stored.scheme.planes(for: shape)), found \(stored.planes.map { "\($0.dtype.rawValue) \($0.shape)" })"
+            )
+        }
+        if stored.activations == .int8PerToken {
+            guard stored.form.multipliesIntegers, stored.scheme.activations(for: shape).contains(.int8PerToken) else {
+                throw .unreadable(
+                    name: name, reason: "expected the activations float, found int8-per-token: \(stored.scheme) \(shape) has no integer arithmetic")
             }
         }
         return stored

@@ -40,6 +40,7 @@ extension WeightSource {
     /// For sources that hold their weights in memory anyway: the rows are copied out of the whole weight.
     package func rows(_ indices: [Int], of name: String) throws(WeightError) -> StoredWeight {
         let whole = try weight(name)
+        precondition(indices.allSatisfy { (0..<whole.shape.rows).contains($0) }, "no rows of \(name)")
         do throws(AllocationError) { return try whole.rows(indices) } catch { throw .memory(error) }
     }
 }

@@ -1,3 +1,4 @@
+package import PackedFiles
 package import Tensors
 
 /// One packed weight and how it comes from the checkpoint: the model family's knowledge as data, which Conversion interprets.
@@ -9,9 +10,9 @@ package struct WeightRow: Sendable, Equatable {
     package let role: Role
     /// The checkpoint tensors, concatenated along the first axis in this order.
     package let sources: [Source]
-    package let layout: Layout
+    package let layout: TensorLayout
 
-    package init(name: String, shape: Shape, role: Role, sources: [Source], layout: Layout = .same) {
+    package init(name: String, shape: Shape, role: Role, sources: [Source], layout: TensorLayout = .same) {
         self.name = name
         self.shape = shape
         self.role = role
@@ -32,14 +33,6 @@ package struct WeightRow: Sendable, Equatable {
             self.shape = shape
             self.rowScale = rowScale
         }
-    }
-
-    /// How the elements of each source are laid out in the packed tensor.
-    package enum Layout: String, Sendable {
-        /// As in the source, up to a change of shape that moves no element.
-        case same
-        /// `[out, in, kh, kw]` becomes `[out, kh, kw, in]`, the order in which channels-last convolutions read their weights.
-        case channelsLast = "channels-last"
     }
 }
 

@@ -3,7 +3,7 @@ package import Tensors
 
 /// A dense 3x3 convolution with padding 1 over channels-last maps.
 ///
-/// Floating-point weights, and int8 ones with float activations, compute in float32. Weights with `int8PerToken` activations
+/// Weights with float activations compute in float32. Weights with `int8PerToken` activations
 /// compute in integers with a scale for each pixel, by the integer contract of Formats/schemes.md. In float32 `Sampling.same` can take
 /// Winograd's algorithm, which multiplies less than half as much and holds 16/9 of the weights.
 package struct Convolution: Sendable {
@@ -27,7 +27,7 @@ package struct Convolution: Sendable {
     }
 
     /// - Parameters:
-    ///   - stored: `[outputs, 3, 3, inputs]`; floating point of 16 bits or more, or int8.
+    ///   - stored: `[outputs, 3, 3, inputs]`.
     ///   - winograd: for `Sampling.same` alone; without effect where the convolution computes in integers.
     package init(_ stored: StoredWeight, bias: Tensor? = nil, winograd: Bool = false, on cpu: CPU) throws(AllocationError) {
         let isa = cpu.isa
@@ -35,21 +35,14 @@ package struct Convolution: Sendable {
         let (outputs, inputs) = (stored.shape.rows, stored.shape.columns / 9)
         precondition(stored.shape.columns % 9 == 0 && bias.map { $0.count == outputs } ?? true)
         (self.outputs, self.inputs, self.bias) = (outputs, inputs, bias)
-        switch stored {
-        case .int8PerChannel(let values, let scales, .int8PerToken):
-            packed = unsafe try Self.packed(isa, values, outputs, bytes: { ck_conv_i8_packed_bytes(isa, $0, inputs) }) {
+        if stored.form == .integers(turned: false), let rows = try stored.integerRows() {
+            packed = unsafe try Self.packed(isa, rows.codes, outputs, bytes: { ck_conv_i8_packed_bytes(isa, $0, inputs) }) {
                 unsafe ck_conv_i8_pack(isa, $0, $1, inputs, $2)
             }
-            (self.scales, isWinograd) = (scales, false)
-        case .int8PerChannel(let values, let scales, .float):
-            packed = try Self.packed(isa, floats: try values.scaledRows(by: scales), outputs, inputs, winograd)
-            (self.scales, isWinograd) = (nil, winograd)
-        case .int8Rotated:
-            packed = try Self.packed(isa, floats: try stored.widened(), outputs, inputs, winograd)
-            (self.scales, isWinograd) = (nil, winograd)
-        case .plain(let tensor):
-            packed = try Self.packed(isa, floats: tensor.dtype == .f32 ? Tensor(sharing: tensor) : try tensor.widened(), outputs, inputs, winograd)
-            (self.scales, isWinograd) = (nil, winograd)
+            (scales, isWinograd) = (Tensor(sharing: rows.scales), false)
+        } else {
+            packed = try Self.packed(isa, floats: stored.floats(), outputs, inputs, winograd)
+            (scales, isWinograd) = (nil, winograd)
         }
     }
 
@@ -95,14 +88,11 @@ package struct Convolution: Sendable {
     @unsafe func apply(_ input: RowRing, row: Int, step: Int, columns: Range<Int>, to y: UnsafeMutablePointer<Float>) {
         precondition(!isWinograd)
         let (pixels, factors) = unsafe input.lines(row * step - 1..<row * step + 2, quantized: isInteger)
-        if let scales {
-            unsafe ck_conv_i8(
-                isa, pixels, factors, step, columns.lowerBound, columns.upperBound, inputs, outputs, packed.bytes.baseAddress!, scales.pointer, bias?.pointer,
-                y)
-        } else {
-            unsafe ck_conv_f32(
-                isa, pixels, step, columns.lowerBound, columns.upperBound, inputs, outputs, packed.bytes.baseAddress!, bias?.pointer, y)
-        }
+        unsafe ck_conv(isa, weights, pixels, factors, step, columns.lowerBound, columns.upperBound, y)
+    }
+
+    @unsafe private var weights: ck_conv_weights {
+        unsafe ck_conv_weights(c: inputs, n: outputs, packed: packed.bytes.baseAddress!, sw: scales?.pointer, bias: bias?.pointer)
     }
 
     /// Bytes of scratch that a thread needs for `applyWinograd`.
@@ -115,8 +105,7 @@ package struct Convolution: Sendable {
         let targets: [UnsafeMutableRawPointer?] = unsafe (0..<2).map {
             unsafe $0 < rows.count ? UnsafeMutableRawPointer(output.pixel(rows.lowerBound + $0, 0)) : nil
         }
-        unsafe ck_winograd_f32(
-            isa, pixels, input.width, columns.lowerBound, columns.upperBound, inputs, outputs, packed.bytes.baseAddress!, bias?.pointer, targets, scratch)
+        unsafe ck_winograd(isa, weights, pixels, input.width, columns.lowerBound, columns.upperBound, targets, scratch)
     }
 
     /// The output pixels of input pixels in `rows` (at most CK_UPCONV_MAX_ROWS) and `columns`, of an input doubled by repetition.
@@ -124,13 +113,6 @@ package struct Convolution: Sendable {
         precondition(!isWinograd)
         let (pixels, factors) = unsafe input.lines(rows.lowerBound - 1..<rows.upperBound + 1, quantized: isInteger)
         let targets: [UnsafeMutableRawPointer?] = unsafe (2 * rows.lowerBound..<2 * rows.upperBound).map { unsafe UnsafeMutableRawPointer(output.pixel($0, 0)) }
-        if let scales {
-            unsafe ck_upconv_i8(
-                isa, pixels, factors, rows.count, columns.lowerBound, columns.upperBound, inputs, outputs, packed.bytes.baseAddress!, scales.pointer,
-                bias?.pointer, targets)
-        } else {
-            unsafe ck_upconv_f32(
-                isa, pixels, rows.count, columns.lowerBound, columns.upperBound, inputs, outputs, packed.bytes.baseAddress!, bias?.pointer, targets)
-        }
+        unsafe ck_upconv(isa, weights, pixels, factors, rows.count, columns.lowerBound, columns.upperBound, targets)
     }
 }

@@ -49,7 +49,7 @@ package struct GatedConvolution: Sendable {
     }
 
     private func expanded(_ rows: PackedRows, _ maps: Int, _ height: Int, _ width: Int) throws(AllocationError) -> Tensor {
-        let (hidden, panel) = (value.outputs, ck_packed_panel())
+        let (hidden, panel) = (value.outputs, PackedRows.panel)
         // An odd number of cache lines, so that neighbours do not fall into the same few sets of the first-level cache.
         let stride = 2 * panel + 16
         precondition(rows.count == maps * height * width)
@@ -75,9 +75,11 @@ package struct GatedConvolution: Sendable {
                         let first = gated / height * height
                         let end = min(ready, first + height)
                         let own = unsafe map + first * width * stride
-                        unsafe ck_depthwise_glu(
-                            value.isa, own, own + panel, stride, a.weight, b.weight, depthwise.channels, a.bias, b.bias,
-                            target.pointer + first * width * hidden + start, hidden, height, width, channels.count, gated - first, end - first)
+                        let maps = unsafe ck_gated_maps(
+                            a: own, g: own + panel, ldu: stride, wa: a.weight, wg: b.weight, ldw: depthwise.channels, ba: a.bias, bg: b.bias,
+                            y: target.pointer + first * width * hidden + start, ldy: hidden, h: height, w: width, c: channels.count, row0: gated - first,
+                            row1: end - first)
+                        unsafe ck_depthwise_glu(value.isa, maps)
                         gated = end
                     }
                 }

@@ -1,7 +1,7 @@
 import CKernels
 package import Tensors
 
-/// Products through the packed kernels (CKPacked.h): both operands in the order in which the inner loop reads them.
+/// Products through the packed kernels (CKProducts.h): both operands in the order in which the inner loop reads them.
 extension Linear {
     /// How rows are to be packed for this weight; nil where another kernel multiplies it.
     var rowType: PackedType? {
@@ -21,9 +21,9 @@ extension Linear {
     }
 
     /// Channels that one thread works on at a time.
-    private static let group = 192
+    private static let group = 6 * PackedRows.panel
     /// Up to so many channels threads share out the rows.
-    private static let fewChannels = 64
+    private static let fewChannels = 2 * PackedRows.panel
 
     /// Writes the outputs of packed rows to rows of `stride` elements; residual rows are as far apart.
     @unsafe func multiply(
@@ -38,7 +38,7 @@ extension Linear {
             }
             return withExtendedLifetime(scratch) {}
         }
-        try unsafe Parallel.forEach(outputs, grain: ck_packed_panel(), scratchBytes: scratchBytes(channels: Self.group)) { range, scratch in
+        try unsafe Parallel.forEach(outputs, grain: PackedRows.panel, scratchBytes: scratchBytes(channels: Self.group)) { range, scratch in
             for start in Swift.stride(from: range.lowerBound, to: range.upperBound, by: Self.group) {
                 let channels = start..<min(start + Self.group, range.upperBound)
                 let panels = unsafe panels(channels, scratch: scratch)
@@ -76,7 +76,7 @@ extension Linear {
     /// Scratch that `panels` needs for so many channels.
     func scratchBytes(channels: Int) -> Int {
         guard rowType == .float32 else { return 0 }
-        return (ck_packed_panel() * inputs * MemoryLayout<Float>.stride) + ck_packed_weight_bytes(CK_PACKED_F32, channels, inputs)
+        return (PackedRows.panel * inputs * MemoryLayout<Float>.stride) + ck_packed_weight_bytes(CK_PACKED_F32, channels, inputs)
     }
 
     /// The panels of some channels, the first at a multiple of the panel: those that are kept, or float32 ones made in `scratch`.
@@ -88,7 +88,7 @@ extension Linear {
             unsafe ck_pack_weights(isa, CK_PACKED_F32, tensor.pointer + channels.lowerBound * inputs, channels.count, inputs, scratch)
             return UnsafeRawPointer(scratch)
         }
-        let step = ck_packed_panel()
+        let step = PackedRows.panel
         let dense = unsafe scratch.assumingMemoryBound(to: Float.self)
         let target = unsafe scratch + step * inputs * MemoryLayout<Float>.stride
         for start in stride(from: channels.lowerBound, to: channels.upperBound, by: step) {
@@ -100,28 +100,22 @@ extension Linear {
         return UnsafeRawPointer(target)
     }
 
-    /// The panels of some outputs of a weight, as int8 or rounded to bfloat16.
-    static func panels(
-        of stored: StoredWeight, _ channels: Range<Int>, as type: PackedType, _ cpu: CPU
-    ) throws(AllocationError) -> Buffer {
-        let isa = cpu.isa
-        let (outputs, inputs, first) = (channels.count, stored.shape.columns, channels.lowerBound)
+    /// The panels of some outputs of int8 codes.
+    static func panels(ofCodes codes: EncodedTensor, _ channels: Range<Int>, _ isa: CInt) throws(AllocationError) -> Buffer {
+        let (outputs, inputs, first) = (channels.count, codes.shape.columns, channels.lowerBound)
+        let buffer = try Buffer(byteCount: ck_packed_weight_bytes(CK_PACKED_S8, outputs, inputs), zeroed: false)
+        Parallel.forEach(outputs, grain: PackedRows.panel) { range in
+            let target = unsafe buffer.mutableBytes.baseAddress! + ck_packed_weight_bytes(CK_PACKED_S8, range.lowerBound, inputs)
+            unsafe ck_pack_weights(isa, CK_PACKED_S8, codes.bytes.baseAddress! + (first + range.lowerBound) * inputs, range.count, inputs, target)
+        }
+        return buffer
+    }
+
+    /// The panels of some outputs of a weight, rounded to bfloat16.
+    static func panels(of source: Storage, _ channels: Range<Int>, _ inputs: Int, _ isa: CInt) throws(AllocationError) -> Buffer {
+        let (outputs, first, type) = (channels.count, channels.lowerBound, PackedType.bfloat16)
         let buffer = try Buffer(byteCount: ck_packed_weight_bytes(type.code, outputs, inputs), zeroed: false)
-        if let values = stored.codes, type.isInteger {
-            Parallel.forEach(outputs, grain: ck_packed_panel()) { range in
-                let target = unsafe buffer.mutableBytes.baseAddress! + ck_packed_weight_bytes(type.code, range.lowerBound, inputs)
-                unsafe ck_pack_weights(isa, type.code, values.bytes.baseAddress! + (first + range.lowerBound) * inputs, range.count, inputs, target)
-            }
-            return buffer
-        }
-        let source: Storage
-        switch stored {
-        case .plain(let tensor) where tensor.dtype == .f16 || tensor.dtype == .bf16: source = .half(tensor)
-        case .plain(let tensor): source = .float32(tensor.dtype == .f32 ? Tensor(sharing: tensor) : try tensor.widened())
-        case .int8PerChannel(let values, let scales, _): source = .decoded(values, scales)
-        case .int8Rotated: source = .float32(try stored.widened())
-        }
-        let step = ck_packed_panel()
+        let step = PackedRows.panel
         try unsafe Parallel.forEach(outputs, grain: step, scratchBytes: step * inputs * MemoryLayout<Float>.stride) { range, scratch in
             let dense = unsafe scratch.assumingMemoryBound(to: Float.self)
             for start in stride(from: range.lowerBound, to: range.upperBound, by: step) {
@@ -132,16 +126,6 @@ extension Linear {
             }
         }
         return buffer
-    }
-}
-
-extension StoredWeight {
-    /// The values of a quantized weight.
-    fileprivate var codes: EncodedTensor? {
-        switch self {
-        case .plain: nil
-        case .int8PerChannel(let values, _, _), .int8Rotated(let values, _, _): values
-        }
     }
 }
 

@@ -3,8 +3,8 @@ package import Tensors
 
 /// y = x W^T + b, for a weight of any scheme.
 ///
-/// A model is never widened in memory: 16-bit and weight-only int8 weights are decoded panel by panel into a small scratch
-/// right before the product that uses them. Weights with `int8PerToken` activations compute in integers, by the
+/// 16-bit and weight-only int8 weights are decoded panel by panel into a small scratch right before the product that uses them; schemes
+/// that no kernel knows are decoded when they are loaded. Weights with `int8PerToken` activations compute in integers, by the
 /// integer contract of Formats/schemes.md. With `Compute.bfloat16` the others are rounded to bfloat16 when they are loaded.
 package struct Linear: Sendable {
     let cpu: CPU
@@ -30,7 +30,7 @@ package struct Linear: Sendable {
     var isa: CInt { cpu.isa }
 
     /// - Parameters:
-    ///   - stored: rows are outputs; all further axes together are inputs. Floating point of 16 bits or more, or int8.
+    ///   - stored: rows are outputs; all further axes together are inputs.
     package init(_ stored: StoredWeight, bias: Tensor? = nil, compute: Compute = .float32, on cpu: CPU) throws(AllocationError) {
         try self.init(stored, 0..<stored.shape.rows, bias: bias, compute: compute, on: cpu)
     }
@@ -45,37 +45,26 @@ package struct Linear: Sendable {
         self.outputs = outputs
         self.inputs = inputs
         self.bias = bias
-        switch whole {
-        case .int8PerChannel(_, let scales, .int8PerToken) where cpu.prefersPackedProducts:
-            weight = .packed(.int8, try Self.panels(of: whole, channels, as: .int8, cpu), try scales.rows(channels))
+        guard case .integers(let turned) = whole.form, let rows = try whole.integerRows() else {
+            weight =
+                compute == .bfloat16
+                ? .packed(.bfloat16, try Self.panels(of: Storage(whole), channels, inputs, cpu.isa), nil) : try Storage(try whole.rows(channels))
             return
-        case .int8Rotated(_, let scales, .int8PerToken) where cpu.prefersPackedProducts:
-            weight = .packed(.rotatedInt8, try Self.panels(of: whole, channels, as: .rotatedInt8, cpu), try scales.rows(channels))
-            return
-        case _ where compute == .bfloat16 && !whole.multipliesIntegers:
-            weight = .packed(.bfloat16, try Self.panels(of: whole, channels, as: .bfloat16, cpu), nil)
-            return
-        default: break
         }
-        let stored = channels.count == whole.shape.rows ? whole : try whole.rows(channels)
-        switch stored {
-        case .int8PerChannel(let values, let scales, .int8PerToken):
-            weight = .integer(try Self.packed(cpu.isa, values, outputs: outputs, inputs: inputs), scales, rotated: false)
-        case .int8Rotated(let values, let scales, .int8PerToken):
-            weight = .integer(try Self.packed(cpu.isa, values, outputs: outputs, inputs: inputs), scales, rotated: true)
-        case .plain(let tensor) where tensor.dtype == .f16 || tensor.dtype == .bf16: weight = .half(tensor)
-        case .plain(let tensor): weight = .float32(tensor.dtype == .f32 ? Tensor(sharing: tensor) : try tensor.widened())
-        case .int8PerChannel(let values, let scales, .float): weight = .decoded(values, scales)
-        case .int8Rotated(_, _, .float): weight = .float32(try stored.widened())
+        let scales = Tensor(sharing: try rows.scales.rows(channels))
+        if cpu.prefersPackedProducts {
+            weight = .packed(turned ? .rotatedInt8 : .int8, try Self.panels(ofCodes: rows.codes, channels, cpu.isa), scales)
+        } else {
+            weight = .integer(try Self.packed(cpu.isa, rows.codes.rows(channels), outputs: outputs, inputs: inputs), scales, rotated: turned)
         }
     }
 
     private static func packed(_ isa: CInt, _ values: EncodedTensor, outputs: Int, inputs: Int) throws(AllocationError) -> Buffer {
-        let packed = try Buffer(byteCount: ck_w8_packed_bytes(isa, outputs, inputs), zeroed: false)
+        let packed = try Buffer(byteCount: ck_w8a8_packed_bytes(isa, outputs, inputs), zeroed: false)
         let (source, target) = unsafe (SharedPointer(reading: values.bytes.bindMemory(to: Int8.self).baseAddress!), SharedPointer(packed.int8))
-        Parallel.forEach(outputs, grain: ck_w8_panel(isa)) { range in
-            let offset = ck_w8_packed_bytes(isa, range.lowerBound, inputs)
-            unsafe ck_w8_pack(isa, source.pointer + range.lowerBound * inputs, range.count, inputs, target.pointer + offset)
+        Parallel.forEach(outputs, grain: ck_w8a8_panel(isa)) { range in
+            let offset = ck_w8a8_packed_bytes(isa, range.lowerBound, inputs)
+            unsafe ck_w8a8_pack(isa, source.pointer + range.lowerBound * inputs, range.count, inputs, target.pointer + offset)
         }
         return packed
     }
@@ -148,7 +137,7 @@ package struct Linear: Sendable {
     }
 
     /// Up to so many rows int8 weights are multiplied as they are, read once; beyond, decoding them for packed products or BLAS pays.
-    private static let fewRows = 64
+    private static let fewRows = Int(CK_W8A32_ROWS)
 
     /// Whether so many rows are multiplied as they are, whatever `rowType` says.
     func takesDenseRows(_ rows: Int) -> Bool {
@@ -161,10 +150,9 @@ package struct Linear: Sendable {
     ) {
         let (source, target) = unsafe (SharedPointer(reading: x), SharedPointer(y))
         defer { withExtendedLifetime((values, scales)) {} }
-        // A multiple of the channels that the kernels take at once.
-        Parallel.forEach(outputs, grain: 24) { range in
+        Parallel.forEach(outputs, grain: 4 * Int(CK_W8A32_CHANNELS)) { range in
             let first = range.lowerBound
-            unsafe ck_w8_rows_linear(
+            unsafe ck_w8a32_linear(
                 isa, source.pointer, inputs, values.bytes.baseAddress! + first * inputs, scales.pointer + first, bias.map { unsafe $0.pointer + first },
                 target.pointer + first, stride, rows, range.count, inputs)
         }
@@ -183,8 +171,7 @@ package struct Linear: Sendable {
         let (source, target) = unsafe (SharedPointer(reading: x), SharedPointer(y))
         let turnedRows = unsafe SharedPointer(turned.mutablePointer)
         let (values, factors) = unsafe (SharedPointer(quantized.int8), SharedPointer(rowScales.mutablePointer))
-        // 96 rows at a time reuse what the kernel widens once.
-        Parallel.forEach(rows, grain: 96) { range in
+        Parallel.forEach(rows, grain: Int(CK_W8A8_ROWS)) { range in
             let row = range.lowerBound
             let (q, s) = unsafe (values.pointer + row * inputs, factors.pointer + row)
             var from = unsafe source.pointer + row * inputs
@@ -195,13 +182,26 @@ package struct Linear: Sendable {
             }
             unsafe ck_quantize_rows_s8(isa, from, inputs, q, s, range.count, inputs)
             unsafe ck_w8a8_linear(
-                isa, q, s, packed.bytes.baseAddress!, scales.pointer, bias?.pointer, target.pointer + row * stride, stride, range.count, outputs, inputs, 0,
-                outputs)
+                isa,
+                ck_w8a8(
+                    q: q, sx: s, packed: packed.bytes.baseAddress!, sw: scales.pointer, bias: bias?.pointer, y: target.pointer + row * stride, ldy: stride,
+                    m: range.count, n: outputs, k: inputs))
         }
     }
 }
 
 extension Linear.Storage {
+    /// The weight for arithmetic in floating point.
+    init(_ stored: StoredWeight) throws(AllocationError) {
+        if stored.form == .half {
+            self = .half(stored.planes[0])
+        } else if stored.form == .scaledRows, let rows = try stored.integerRows() {
+            self = .decoded(rows.codes, Tensor(sharing: rows.scales))
+        } else {
+            self = .float32(try stored.floats())
+        }
+    }
+
     /// Rows `channels` of a weight as float32, dense.
     func decode(_ channels: Range<Int>, _ inputs: Int, into out: UnsafeMutablePointer<Float>, _ isa: CInt) {
         let (first, count) = (channels.lowerBound * inputs, channels.count * inputs)

@@ -1,13 +1,11 @@
 import CKernels
 import Tensors
 
-/// What the packed products multiply (CKPacked.h).
+/// What the packed products multiply (CKProducts.h).
 enum PackedType: Sendable, Equatable {
     case int8, bfloat16, float32
     /// int8 of rows that have been turned for a weight that is (Formats/schemes.md, "int8-rotated").
     case rotatedInt8
-
-    var isInteger: Bool { self == .int8 || self == .rotatedInt8 }
 
     var code: CInt {
         switch self {
@@ -28,7 +26,9 @@ struct PackedRows: Sendable {
     private let scales: Tensor
 
     /// What a product splits rows by.
-    static let tile = 12
+    static let tile = Int(CK_PACKED_TILE)
+    /// What it splits channels by.
+    static let panel = Int(CK_PACKED_PANEL)
 
     private typealias Kernel = @Sendable (Range<Int>, UnsafeMutableRawPointer, UnsafeMutablePointer<Float>, UnsafeMutableRawPointer) -> Void
 

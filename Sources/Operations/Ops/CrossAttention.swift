@@ -43,9 +43,10 @@ package struct PackedKeyValues: Sendable {
             for item in range {
                 let (number, head, part) = (item / (heads * parts), item / parts % heads, item % parts)
                 let (prompt, first) = (prompts[number], number * rows + part * rowsPerItem)
-                unsafe ck_cross_attention(
-                    isa, source.pointer + first * width, width, prompt.packed.bytes.baseAddress!, target.pointer + first * width, width, scratch,
-                    min(rowsPerItem, rows - part * rowsPerItem), prompt.tokens, headDimension, head, head + 1, scale)
+                let queries = unsafe ck_cross_heads(
+                    q: source.pointer + first * width, ldq: width, packed: prompt.packed.bytes.baseAddress!, out: target.pointer + first * width, ldo: width,
+                    m: min(rowsPerItem, rows - part * rowsPerItem), tokens: prompt.tokens, d: headDimension, h0: head, h1: head + 1, scale: scale)
+                unsafe ck_cross_attention(isa, queries, scratch)
             }
         }
         withExtendedLifetime((queries, output)) {}

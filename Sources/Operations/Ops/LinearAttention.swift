@@ -8,8 +8,8 @@ package import Tensors
 /// to 32 pixels is the same mathematics and needs no code of its own.
 /// Source: diffusers SanaLinearAttnProcessor2_0 and SanaMultiscaleLinearAttention.
 package enum LinearAttention {
-    /// The widest head that the kernel takes (CK_LINEAR_ATTENTION_MAX_D).
-    package static let maximumHeadDimension = 128
+    /// The widest head that the kernel takes.
+    package static let maximumHeadDimension = Int(CK_LINEAR_ATTENTION_MAX_D)
 
     /// Where the heads' q, k and v lie among the columns of one matrix.
     package struct Layout {
@@ -45,9 +45,12 @@ extension CPU {
             for item in range {
                 let (map, head) = (item / layout.heads, item % layout.heads)
                 let queries = unsafe source.pointer + map * tokens * stride
-                let done = unsafe ck_linear_attention_f32(
-                    isa, queries, stride, queries + layout.keyColumn, stride, queries + layout.valueColumn, stride,
-                    target.pointer + map * tokens * outputStride, outputStride, tokens, layout.headDimension, layout.headStride, head, head + 1, true, 1e-15)
+                let done = unsafe ck_linear_attention(
+                    isa,
+                    ck_linear_heads(
+                        q: queries, k: queries + layout.keyColumn, v: queries + layout.valueColumn, ld: stride,
+                        out: target.pointer + map * tokens * outputStride, ldo: outputStride, t: tokens, d: layout.headDimension,
+                        head_stride: layout.headStride, h0: head, h1: head + 1, relu: true, eps: 1e-15))
                 precondition(done, "head dimensions are bounded by the configuration")
             }
         }

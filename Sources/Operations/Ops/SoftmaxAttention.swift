@@ -1,7 +1,7 @@
 import CKernels
 package import Tensors
 
-/// Softmax attention over several heads, with grouped keys, a soft cap, a causal limit and a sliding window where asked for.
+/// Causal softmax attention over several heads, with grouped keys, and a soft cap and a sliding window where asked for: row i sees columns up to i.
 package struct SoftmaxAttention {
     private let cpu: CPU
     let heads: Int
@@ -11,17 +11,13 @@ package struct SoftmaxAttention {
     let scale: Double
     /// logits become cap * tanh(logits / cap).
     let softCap: Double?
-    /// Row i sees columns up to i only.
-    let causal: Bool
-    /// Row i sees the last `window` columns up to i; only with `causal`.
+    /// Row i sees the last `window` columns up to i.
     let window: Int?
 
-    package init(
-        heads: Int, keyValueHeads: Int, headDimension: Int, scale: Double, softCap: Double? = nil, causal: Bool = false, window: Int? = nil, on cpu: CPU
-    ) {
+    package init(heads: Int, keyValueHeads: Int, headDimension: Int, scale: Double, softCap: Double? = nil, window: Int? = nil, on cpu: CPU) {
         precondition(heads % keyValueHeads == 0)
         (self.heads, self.keyValueHeads, self.headDimension, self.scale) = (heads, keyValueHeads, headDimension, scale)
-        (self.softCap, self.causal, self.window) = (softCap, causal, window)
+        (self.softCap, self.window) = (softCap, window)
         self.cpu = cpu
     }
 
@@ -41,7 +37,7 @@ package struct SoftmaxAttention {
 
     /// Returns `[query rows, heads * headDimension]`.
     ///
-    /// - Parameter firstRow: with `causal`, the column that the first query row stands at: there are so many keys before it.
+    /// - Parameter firstRow: the column that the first query row stands at: there are so many keys before it.
     package func callAsFunction(_ queries: Columns, _ keys: Columns, _ values: Columns, firstRow: Int = 0) throws(AllocationError) -> Tensor {
         let (rows, columns) = (queries.matrix.rows, keys.matrix.rows)
         precondition(values.matrix.rows == columns)
@@ -61,12 +57,7 @@ package struct SoftmaxAttention {
                     unsafe BLAS.multiply(
                         queries.pointer + start * queries.stride + own, lda: queries.stride, keys.pointer + shared, ldb: keys.stride, transposed: true,
                         into: scores, ldc: columns, m: count, n: columns, k: headDimension, threads: 1)
-                    if softCap == nil && !causal {
-                        unsafe ck_softmax_rows_f32(cpu.isa, scores, columns, count, columns, scale)
-                    } else {
-                        unsafe ck_softmax_rows(
-                            cpu.isa, scores, columns, count, columns, scale, softCap ?? 0, causal ? firstRow + start : -1, window ?? 0)
-                    }
+                    unsafe ck_softmax_rows(cpu.isa, scores, columns, count, columns, scale, softCap ?? 0, firstRow + start, window ?? 0)
                     unsafe BLAS.multiply(
                         scores, lda: columns, values.pointer + shared, ldb: values.stride, transposed: false, into: out.pointer + start * width + own,
                         ldc: width, m: count, n: headDimension, k: columns, threads: 1)

@@ -5,10 +5,15 @@ package enum Limits {
     /// A directory larger than this is stored compressed.
     package static let plainDirectoryBytes = 4096
     package static let directoryDepth = 16
+    /// JSON values of a directory: a tree of them takes some fifty bytes for each, and no directory that describes tensors has so many.
+    package static func directoryValues(byteCount: Int) -> Int { max(65_536, byteCount / 8) }
     package static let tensors = 65_536
     package static let blobs = 4096
+    /// Content bytes of a blob or an attachment, which are read whole: the most that a tokenizer's file may have in a checkpoint.
+    package static let blobBytes: UInt64 = 64 << 20
     package static let components = 64
     package static let sourcesPerTensor = 64
+    package static let planesPerTensor = 16
     package static let nameBytes = 512
     package static let rank = 8
     /// Content bytes of a frame; writers fill every frame but the last of a section.

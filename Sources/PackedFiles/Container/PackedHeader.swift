@@ -1,4 +1,4 @@
-import Files
+package import Files
 
 /// The first 128 bytes of a packed file (Formats/packed.md, "Header").
 package struct PackedHeader: Sendable, Equatable {
@@ -42,6 +42,11 @@ package struct PackedHeader: Sendable, Equatable {
     package init() {}
 
     package var contentHashDigits: String { contentHash.map { Hex.digits(UInt64($0), width: 2) }.joined() }
+}
+
+extension OutputKind {
+    /// A packed file, damaged or not.
+    package static let packedFile = OutputKind("a .sprint file") { $0.has(PackedHeader.magic) }
 }
 
 extension PackedHeader {

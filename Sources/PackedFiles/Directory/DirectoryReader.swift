@@ -6,6 +6,7 @@ import Tensors
 struct DirectoryReader {
     /// The file, for messages.
     let path: String
+    let schemes: SchemeList
 
     func directory(_ text: [UInt8]) throws(PackedFileError) -> Directory {
         let json = try document(text, "directory")
@@ -71,7 +72,11 @@ struct DirectoryReader {
             if let problem = NameRules.problem(withPath: name) {
                 throw refused(.invalidName, "\(key) \(index)", "a relative path of plain names, at most \(Limits.nameBytes) bytes", problem)
             }
-            entries.append(BlobEntry(name: name, section: try section(fields, "\(key): \(name)", elementByteCount: 1)))
+            let section = try section(fields, "\(key): \(name)", elementByteCount: 1)
+            guard section.contentByteCount <= Limits.blobBytes else {
+                throw refused(.countLimit, "\(key): \(name)", "at most \(Limits.blobBytes) bytes", "\(section.contentByteCount)")
+            }
+            entries.append(BlobEntry(name: name, section: section))
         }
         try requireUnique(entries.lazy.map(\.name), key)
         return entries
@@ -81,15 +86,14 @@ struct DirectoryReader {
         let name = try name(fields, "name")
         let subject = "tensor \(name)"
         let fields = try object(.object(fields.object), subject)
-        let scheme = try choice(fields, "scheme", .unknownScheme, Scheme.allCases.map(\.rawValue)) { Scheme(rawValue: $0) }
-        let layout = try choice(fields, "layout", .unknownLayout, TensorDescription.layouts) { TensorDescription.layouts.contains($0) ? $0 : nil }
-        var activations: String?
+        let scheme = try choice(fields, "scheme", .unknownScheme, schemes.names) { schemes[name: $0] }
+        let layout = try choice(fields, "layout", .unknownLayout, TensorLayout.allCases.map(\.rawValue)) { TensorLayout(rawValue: $0) }
+        var activations: ActivationScheme?
         if fields.object["activations"] != nil {
-            let known = TensorDescription.knownActivations
-            activations = try choice(fields, "activations", .unknownActivations, known) { known.contains($0) ? $0 : nil }
+            activations = try choice(fields, "activations", .unknownActivations, ActivationScheme.allCases.map(\.rawValue)) { ActivationScheme(rawValue: $0) }
         }
         let shape = try shape(fields, subject)
-        guard scheme.holds(shape) else { throw refused(.planeMismatch, subject, "a shape that \(scheme.rawValue) can hold", "\(shape)") }
+        guard scheme.holds(shape) else { throw refused(.planeMismatch, subject, "a shape that \(scheme) can hold", "\(shape)") }
         let description = TensorDescription(
             name: name, component: try string(fields, "component"), shape: shape, role: try string(fields, "role"), layout: layout,
             scheme: scheme, activations: activations)
@@ -100,9 +104,9 @@ struct DirectoryReader {
 
     private func planes(_ fields: JSONFields, _ tensor: TensorDescription) throws(PackedFileError) -> [PlaneEntry] {
         let specifications = tensor.scheme.planes(for: tensor.shape)
-        let values = try array(fields, "planes", limit: 16)
+        let values = try array(fields, "planes", limit: Limits.planesPerTensor)
         guard values.count == specifications.count else {
-            throw refused(.planeMismatch, fields.subject, "\(specifications.count) planes of \(tensor.scheme.rawValue)", "\(values.count)")
+            throw refused(.planeMismatch, fields.subject, "\(specifications.count) planes of \(tensor.scheme)", "\(values.count)")
         }
         var planes: [PlaneEntry] = []
         for (value, specification) in zip(values, specifications) {
@@ -110,9 +114,9 @@ struct DirectoryReader {
             let fields = try object(value, subject)
             let dtype = try choice(fields, "dtype", .unknownDType, DType.allCases.map(\.rawValue)) { DType(rawValue: $0) }
             let shape = try shape(fields, subject)
-            let found = PlaneSpecification(name: try string(fields, "name"), dtype: dtype, shape: shape, rule: specification.rule)
-            guard ExactString(found.name) == ExactString(specification.name), dtype == specification.dtype, shape == specification.shape else {
-                throw refused(.planeMismatch, subject, "\(specification)", "\(found)")
+            let name = try string(fields, "name")
+            guard ExactString(name) == ExactString(specification.name), dtype == specification.dtype, shape == specification.shape else {
+                throw refused(.planeMismatch, subject, "\(specification)", PlaneSpecification.description(name, dtype, shape))
             }
             let section = try section(fields, subject, elementByteCount: dtype.byteCount)
             guard section.contentByteCount == UInt64(specification.byteCount) else {
@@ -183,8 +187,11 @@ struct DirectoryReader {
     private func document(_ text: [UInt8], _ subject: String) throws(PackedFileError) -> JSONValue {
         let value: JSONValue
         do throws(JSONError) {
-            value = try JSONValue.parse(text, maximumDepth: Limits.directoryDepth)
-        } catch { throw refused(.directorySyntax, subject, "JSON as Formats/packed.md restricts it", "\(error)") }
+            value = try JSONValue.parse(text, maximumDepth: Limits.directoryDepth, maximumValues: Limits.directoryValues(byteCount: text.count))
+        } catch {
+            if case .tooManyValues(let limit, _) = error { throw refused(.countLimit, subject, "at most \(limit) values of JSON", "more") }
+            throw refused(.directorySyntax, subject, "JSON as Formats/packed.md restricts it", "\(error)")
+        }
         guard value.canonicalText == text else { throw refused(.directoryNotCanonical, subject, "canonical JSON text", "another spelling of it") }
         return value
     }

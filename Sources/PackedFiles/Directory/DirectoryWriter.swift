@@ -38,11 +38,11 @@ extension BlobEntry {
 extension TensorEntry {
     fileprivate var json: JSONValue {
         var object = JSONObject([
-            ("name", .string(name)), ("component", .string(component)), ("shape", shape.json), ("role", .string(role)),
-            ("layout", .string(layout)), ("scheme", .string(scheme.rawValue)), ("planes", .array(planes.map(\.json))),
+            ("name", .string(name)), ("component", .string(component)), ("shape", JSONValue(shape.extents)), ("role", .string(role)),
+            ("layout", .string(layout.rawValue)), ("scheme", .string(scheme.name)), ("planes", .array(planes.map(\.json))),
             ("sources", .array(sources.map(\.json))),
         ])
-        object["activations"] = activations.map { .string($0) }
+        object["activations"] = activations.map { .string($0.rawValue) }
         object["error"] = error.map { ["maxAbs": .number($0.maxAbs), "relativeL2": .number($0.relativeL2)] }
         object["nonfinite"] = nonfinite > 0 ? JSONValue(nonfinite) : nil
         return .object(object)
@@ -54,14 +54,14 @@ extension PlaneEntry {
         var object = section.json
         object["name"] = .string(name)
         object["dtype"] = .string(dtype.rawValue)
-        object["shape"] = shape.json
+        object["shape"] = JSONValue(shape.extents)
         return .object(object)
     }
 }
 
 extension SourceRecord {
     fileprivate var json: JSONValue {
-        var object = JSONObject([("name", .string(name)), ("dtype", .string(dtype.rawValue)), ("shape", shape.json), ("sha256", .string(sha256))])
+        var object = JSONObject([("name", .string(name)), ("dtype", .string(dtype.rawValue)), ("shape", JSONValue(shape.extents)), ("sha256", .string(sha256))])
         object["rowScale"] = rowScale.map { .string($0) }
         return .object(object)
     }
@@ -74,8 +74,4 @@ extension Section {
             ("frames", .array(frames.map { [JSONValue($0.storedByteCount), JSONValue($0.contentByteCount), .string(Hex.digits($0.checksum))] })),
         ])
     }
-}
-
-extension Shape {
-    fileprivate var json: JSONValue { .array(extents.map { JSONValue($0) }) }
 }

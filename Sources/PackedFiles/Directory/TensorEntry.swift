@@ -7,9 +7,9 @@ package struct TensorEntry: Sendable, Equatable {
     package var component: String { description.component }
     package var shape: Shape { description.shape }
     package var role: String { description.role }
-    package var layout: String { description.layout }
+    package var layout: TensorLayout { description.layout }
     package var scheme: Scheme { description.scheme }
-    package var activations: String? { description.activations }
+    package var activations: ActivationScheme? { description.activations }
 
     package let description: TensorDescription
     /// The planes of the scheme, in its order.
@@ -29,16 +29,14 @@ package struct TensorDescription: Sendable, Equatable {
     package let shape: Shape
     /// What the weight is for: which rule quantized it. Readers need it for nothing.
     package let role: String
-    /// "same" or "channels-last": how the elements lie in comparison with the source.
-    package let layout: String
+    package let layout: TensorLayout
     package let scheme: Scheme
-    /// What the runtime does with the input of a quantized weight: "float" or "int8-per-token"; nil for what is no linear map.
-    package let activations: String?
+    /// What the runtime does with the input of a quantized weight; nil for plain floating-point values.
+    package let activations: ActivationScheme?
 
-    package static let layouts = ["same", "channels-last"]
-    package static let knownActivations = ["float", "int8-per-token"]
-
-    package init(name: String, component: String, shape: Shape, role: String, layout: String = "same", scheme: Scheme, activations: String? = nil) {
+    package init(
+        name: String, component: String, shape: Shape, role: String, layout: TensorLayout = .same, scheme: Scheme, activations: ActivationScheme? = nil
+    ) {
         self.name = name
         self.component = component
         self.shape = shape
@@ -47,6 +45,14 @@ package struct TensorDescription: Sendable, Equatable {
         self.scheme = scheme
         self.activations = activations
     }
+}
+
+/// How the elements of each source are laid out in the packed tensor.
+package enum TensorLayout: String, Sendable, CaseIterable {
+    /// As in the source, up to a change of shape that moves no element.
+    case same
+    /// `[out, in, kh, kw]` becomes `[out, kh, kw, in]`, the order in which channels-last convolutions read their weights.
+    case channelsLast = "channels-last"
 }
 
 /// One plane of a tensor: its values, or the scales that go with them.

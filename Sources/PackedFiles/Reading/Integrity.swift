@@ -22,8 +22,8 @@ extension PackedFile {
         for blob in attachments { check.examine(blob.section, "attachment \(blob.name)", progress: progress) }
         for tensor in directory.tensors {
             for (plane, specification) in zip(tensor.planes, tensor.scheme.planes(for: tensor.shape)) {
-                let census = ValueCensus(rule: specification.rule, dtype: specification.dtype)
-                let expected = specification.rule == .finite ? tensor.nonfinite : 0
+                let census = ValueCensus(specification.rule)
+                let expected = specification.rule.allowsStated ? tensor.nonfinite : 0
                 check.examine(
                     plane.section, "tensor \(tensor.name), plane \(plane.name)", tensor: tensor.name, plane: plane.name, census: (census, expected),
                     progress: progress)
@@ -97,7 +97,7 @@ private struct IntegrityCheck {
             findings.append(
                 finding(
                     .refused(
-                        .planeValues, subject: "\(file.path): \(subject)\(place)", expected: "values \(rules.rule.rawValue)\(others)",
+                        .planeValues, subject: "\(file.path): \(subject)\(place)", expected: "values \(rules.rule.name)\(others)",
                         found: "\(rules.violations) others")))
         }
     }

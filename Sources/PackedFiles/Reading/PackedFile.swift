@@ -7,6 +7,8 @@ package import Tensors
 /// Opening checks header and directory completely, and that they account for every byte of the file; no plane is read.
 package final class PackedFile: Sendable {
     package let path: String
+    /// The schemes that its tensors may have.
+    package let schemes: SchemeList
     package let header: PackedHeader
     package let directory: Directory
     /// Files outside the content hash.
@@ -22,15 +24,17 @@ package final class PackedFile: Sendable {
     private let tensors: [ExactString: Int]
 
     /// Opens a file and checks it as Formats/packed.md, "Order of validation", prescribes.
-    package static func open(_ path: String) throws(PackedFileError) -> PackedFile { try PackedFile(path: path) }
+    package static func open(_ path: String, schemes: SchemeList = .builtIn) throws(PackedFileError) -> PackedFile {
+        try PackedFile(path: path, schemes: schemes)
+    }
 
-    private init(path: String) throws(PackedFileError) {
+    private init(path: String, schemes: SchemeList) throws(PackedFileError) {
         do throws(FileError) { file = try InputFile(path: path) } catch { throw .file(error) }
-        self.path = path
+        (self.path, self.schemes) = (path, schemes)
         self.reader = SectionReader(file)
         let first = try Self.bytes(file, at: 0, count: Int(min(file.size, UInt64(PackedHeader.byteCount))))
         header = try PackedHeader(first, fileByteCount: file.size, path: path)
-        let reader = DirectoryReader(path: path)
+        let reader = DirectoryReader(path: path, schemes: schemes)
         let text = try Self.text(header.directory, isCompressed: header.mustUnderstand.contains(.compressedDirectory), "directory", file)
         contentHash = SHA256Stream.digest(text)
         guard contentHash == header.contentHashDigits else {
@@ -64,16 +68,28 @@ package final class PackedFile: Sendable {
             throw .refused(.noSuchTensor, subject: path, expected: "the tensor \(entry.name)", found: "none like it")
         }
         var planes: [EncodedTensor] = []
-        for plane in own.planes {
-            let encoded: EncodedTensor
-            do throws(AllocationError) { encoded = try EncodedTensor(dtype: plane.dtype, shape: plane.shape) } catch { throw .memory(error) }
-            unsafe try read(plane.section, "tensor \(entry.name), plane \(plane.name)", into: encoded.buffer.mutableBytes)
-            planes.append(encoded)
+        for plane in own.planes { planes.append(try whole(plane, of: own)) }
+        return planes
+    }
+
+    private func whole(_ plane: PlaneEntry, of entry: TensorEntry) throws(PackedFileError) -> EncodedTensor {
+        let encoded: EncodedTensor
+        do throws(AllocationError) { encoded = try EncodedTensor(dtype: plane.dtype, shape: plane.shape) } catch { throw .memory(error) }
+        unsafe try read(plane.section, "tensor \(entry.name), plane \(plane.name)", into: encoded.buffer.mutableBytes)
+        return encoded
+    }
+
+    /// The planes of a tensor that all its rows have in common.
+    package func wholePlanes(of entry: TensorEntry) throws(PackedFileError) -> [EncodedTensor] {
+        var planes: [EncodedTensor] = []
+        for (plane, specification) in zip(entry.planes, entry.scheme.planes(for: entry.shape)) where specification.extent == .whole {
+            planes.append(try whole(plane, of: entry))
         }
         return planes
     }
 
-    /// The planes of some rows of a tensor of this file, those rows alone: what `planes` gives with the others left out.
+    /// The planes of some rows of a tensor of this file, those rows alone: what `planes` gives with the others left out. Planes that all rows
+    /// have in common are read whole.
     ///
     /// Only frames that hold some of them are read; each of them takes a frame of memory for each thread, whatever the tensor's size.
     /// - Parameter rows: indices of the first axis, ascending, each once.
@@ -83,7 +99,11 @@ package final class PackedFile: Sendable {
         }
         precondition(zip(rows, rows.dropFirst()).allSatisfy(<) && (rows.first ?? 0) >= 0 && (rows.last ?? -1) < entry.shape.rows, "no rows of \(entry.name)")
         var planes: [EncodedTensor] = []
-        for plane in own.planes {
+        for (plane, specification) in zip(own.planes, own.scheme.planes(for: own.shape)) {
+            guard specification.extent == .rows else {
+                planes.append(try whole(plane, of: own))
+                continue
+            }
             let encoded: EncodedTensor
             do throws(AllocationError) {
                 encoded = try EncodedTensor(dtype: plane.dtype, shape: Shape([rows.count] + plane.shape.extents.dropFirst()))

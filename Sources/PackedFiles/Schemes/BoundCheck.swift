@@ -16,15 +16,15 @@ package struct BoundCheck: Sendable, Equatable {
 
     private init() {}
 
-    /// - Parameter bound: the largest error of a source value in a row.
-    init(_ decoded: Tensor, _ source: Tensor, bound: (_ row: Int, _ value: Float) -> Double) {
+    /// - Parameter bound: the largest error of a source value at a row and column.
+    init(_ decoded: Tensor, _ source: Tensor, bound: (_ row: Int, _ column: Int, _ value: Float) -> Double) {
         let columns = source.shape.columns
         let left = decoded.span
         let right = source.span
         for row in 0..<source.shape.rows {
             for index in row * columns..<(row + 1) * columns where left[index] != right[index] {
                 if left[index].isNaN && right[index].isNaN { continue }
-                let limit = bound(row, right[index])
+                let limit = bound(row, index - row * columns, right[index])
                 let difference = (Double(left[index]) - Double(right[index])).magnitude
                 if limit > 0 && difference.isFinite { largestShare = max(largestShare, difference / limit) }
                 guard !(difference <= limit) else { continue }

@@ -1,18 +1,21 @@
 internal import CKernels
 import Tensors
 
-/// `int8-per-channel`: symmetric int8 with one float32 scale per row (Formats/schemes.md, "int8-per-channel" and "The integer contract").
-enum Int8PerChannelScheme: SchemeDefinition {
-    static let passedThrough: DType? = nil
+extension Scheme {
+    package static let int8PerChannel = Scheme(Int8PerChannelScheme())
+}
 
-    static func planes(for shape: Shape) -> [PlaneSpecification] {
-        [
-            PlaneSpecification(name: "values", dtype: .i8, shape: shape, rule: .symmetricInt8),
-            PlaneSpecification(name: "scales", dtype: .f32, shape: [shape.rows], rule: .positiveFinite),
-        ]
+/// `int8-per-channel`: symmetric int8 with one float32 scale per row (Formats/schemes.md, "int8-per-channel" and "The integer contract").
+struct Int8PerChannelScheme: SchemeDefinition {
+    let name = "int8-per-channel"
+    let traceWord = "int8"
+    var integerTurn: Int? { 1 }
+
+    func planes(for shape: Shape) -> [PlaneSpecification] {
+        [PlaneSpecification("values", .i8, shape, .symmetricInt8), PlaneSpecification("scales", .f32, [shape.rows], .positive)]
     }
 
-    static func encode(_ values: Tensor, into planes: [EncodedTensor], at row: Int, _ subject: SchemeSubject) throws(PackedFileError) -> [RowDistance] {
+    func encode(_ values: Tensor, into planes: [EncodedTensor], at row: Int, _ subject: EncodingSubject) throws(PackedFileError) -> [RowDistance] {
         let isa = InstructionSet.forConversions.rawValue
         let nonfinite = unsafe ck_find_nonfinite(isa, CK_F32, values.pointer, values.count)
         guard nonfinite == values.count else { throw subject.nonfinite(nonfinite, values.span[nonfinite]) }
@@ -23,7 +26,7 @@ enum Int8PerChannelScheme: SchemeDefinition {
         }
     }
 
-    static func encodeStored(_ rows: EncodedTensor, into planes: [EncodedTensor], at row: Int) -> [RowDistance]? {
+    func encodeStored(_ rows: EncodedTensor, into planes: [EncodedTensor], at row: Int) -> [RowDistance]? {
         guard rows.dtype == .bf16 else { return nil }
         let (count, columns) = (rows.shape.rows, rows.shape.columns)
         let codes = unsafe planes[0].buffer.mutableBytes.baseAddress! + row * columns
@@ -35,7 +38,7 @@ enum Int8PerChannelScheme: SchemeDefinition {
         return done == count ? distances : nil
     }
 
-    static func decode(_ planes: [EncodedTensor], shape: Shape) throws(AllocationError) -> Tensor {
+    func decode(_ planes: [EncodedTensor], shape: Shape) throws(AllocationError) -> Tensor {
         var result = try Tensor(shape, zeroed: false)
         let columns = shape.columns
         let values = planes[0]
@@ -51,8 +54,28 @@ enum Int8PerChannelScheme: SchemeDefinition {
 
     /// Half a step; 2^-16 of a step for the roundings of quotient and product, each at most 127 * 2^-24 steps; and 2^-142 for what the
     /// clamp cuts off where the scale is subnormal.
-    static func checkBound(_ decoded: Tensor, _ planes: [EncodedTensor], source: Tensor) -> BoundCheck {
+    func checkBound(_ decoded: Tensor, _ planes: [EncodedTensor], source: Tensor) -> BoundCheck {
         let scales = unsafe planes[1].bytes.assumingMemoryBound(to: Float.self)
-        return BoundCheck(decoded, source) { row, _ in unsafe Double(scales[row]) * (0.5 + 0x1p-16) + 0x1p-142 }
+        return BoundCheck(decoded, source) { row, _, _ in unsafe Double(scales[row]) * (0.5 + 0x1p-16) + 0x1p-142 }
+    }
+
+    @unsafe func perturb(_ row: UnsafeBufferPointer<Float>, at index: Int, into planes: [EncodedTensor], _ draw: inout StochasticRounding) {
+        let scale = unsafe Self.scale(row)
+        unsafe planes[1].buffer.mutableBytes.assumingMemoryBound(to: Float.self)[index] = scale
+        let codes = unsafe planes[0].buffer.mutableBytes.assumingMemoryBound(to: Int8.self)
+        for column in row.indices {
+            unsafe codes[index * row.count + column] = Int8(min(127, max(-127, draw.whole(row[column] / scale))))
+        }
+    }
+
+    func reference(_ row: [Float], _ wholePlanes: [EncodedTensor]) -> [ReferencePlane] {
+        let scale = Self.scale(row)
+        let codes = row.map { UInt32(UInt8(bitPattern: Int8(min(127, max(-127, ($0 / scale).rounded(.toNearestOrEven)))))) }
+        return [ReferencePlane(codes), ReferencePlane([scale.bitPattern], ulps: 1)]
+    }
+
+    private static func scale(_ row: some Sequence<Float>) -> Float {
+        let largest = row.reduce(0) { max($0, $1.magnitude) }
+        return largest / 127 == 0 ? 1 : largest / 127
     }
 }

@@ -1,40 +1,94 @@
 package import Tensors
 
-/// How the values of a tensor are represented: each scheme is one file here and one section of Formats/schemes.md.
+/// How the values of a tensor are represented: each scheme is one file here and one section of Formats/schemes.md, and its name is its identity.
 ///
 /// A scheme works row by row (a row is what one index of the first axis selects), so that tensors too large for the memory can be
 /// encoded, decoded and checked in runs of rows.
-package enum Scheme: String, Sendable, CaseIterable {
-    case f32
-    case f16
-    case bf16
-    case int8PerChannel = "int8-per-channel"
-    case int8Rotated = "int8-rotated"
+package struct Scheme: Sendable, Hashable, CustomStringConvertible {
+    let definition: any SchemeDefinition
 
-    /// The one place that a new scheme is added to, next to its case.
-    var definition: any SchemeDefinition.Type {
-        switch self {
-        case .f32: F32Scheme.self
-        case .f16: F16Scheme.self
-        case .bf16: BF16Scheme.self
-        case .int8PerChannel: Int8PerChannelScheme.self
-        case .int8Rotated: Int8RotatedScheme.self
-        }
-    }
+    init(_ definition: some SchemeDefinition) { self.definition = definition }
 
+    package var name: String { definition.name }
+    package var description: String { name }
+    package static func == (left: Scheme, right: Scheme) -> Bool { left.name == right.name }
+    package func hash(into hasher: inout Hasher) { hasher.combine(name) }
+
+    /// The element type of a scheme of plain floating-point values: what a source of the same type passes through untouched.
+    package var elementType: DType? { definition.elementType }
+    /// Whether values are rounded to steps.
+    package var isQuantized: Bool { elementType == nil }
+    /// Magnitudes from here on are rounded to infinity.
+    package var overflowLimit: Float { definition.overflowLimit }
+    package var traceWord: String { definition.traceWord }
+    /// Elements of a row that the integer contract turns inputs by, 1 where it takes them as they are; nil where it does not cover the scheme.
+    package var integerTurn: Int? { definition.integerTurn }
+
+    /// Whether every value of a source of this type comes back as it was.
+    package func isExact(for source: DType) -> Bool { definition.isExact(for: source) }
+    /// What of a shape keeps the scheme from holding a tensor of it, as "whose rows are ..."; nil where nothing does.
+    package func obstacle(_ shape: Shape) -> String? { definition.obstacle(shape) }
     /// Whether a tensor of this shape can be stored so.
-    package func holds(_ shape: Shape) -> Bool { definition.holds(shape) }
+    package func holds(_ shape: Shape) -> Bool { obstacle(shape) == nil }
 
-    /// Values in the basis in which the scheme rounds them: themselves, but for schemes that turn rows first.
-    package func basis(of values: Tensor) throws(AllocationError) -> Tensor { try definition.basis(of: values) }
+    /// What may be done with the inputs of a weight of this shape; nothing is said of those of plain floating-point values. Turned inputs have
+    /// no integer convolution.
+    package func activations(for shape: Shape) -> [ActivationScheme] {
+        guard isQuantized else { return [] }
+        guard let turn = integerTurn, turn == 1 || shape.rank <= 2 else { return [.float] }
+        return [.float, .int8PerToken]
+    }
 
     /// The planes of a tensor of this shape, in the order in which a file holds them.
     package func planes(for shape: Shape) -> [PlaneSpecification] { definition.planes(for: shape) }
 
+    /// Bytes of the planes of a tensor, before compression.
+    package func byteCount(_ shape: Shape) -> Int { planes(for: shape).reduce(0) { $0 + $1.byteCount } }
+
+    /// Whether planes are those of a tensor of this shape.
+    package func matches(_ planes: [EncodedTensor], _ shape: Shape) -> Bool {
+        let expected = self.planes(for: shape)
+        return planes.count == expected.count && zip(planes, expected).allSatisfy { $0.dtype == $1.dtype && $0.shape == $1.shape }
+    }
+
+    /// Values in the basis in which the scheme rounds them: themselves, but for schemes that turn or scale them first.
+    package func basis(of values: Tensor, _ planes: [EncodedTensor] = []) throws(AllocationError) -> Tensor { try definition.basis(of: values, planes) }
+
+    // MARK: - Encoding
+
+    /// The planes that all rows of a tensor have in common: made once, given to `allocate` for each run of rows.
+    package func wholePlanes(for shape: Shape, calibration: Calibration? = nil) throws(PackedFileError) -> [EncodedTensor] {
+        do throws(AllocationError) { return try definition.wholePlanes(for: shape, calibration) } catch { throw .memory(error) }
+    }
+
+    /// Those of all planes of a tensor of this shape that all rows have in common.
+    package func wholePlanes(of planes: [EncodedTensor], shape: Shape) -> [EncodedTensor] {
+        zip(planes, self.planes(for: shape)).filter { $1.extent == .whole }.map(\.0)
+    }
+
+    /// Planes for a tensor of this shape, or for some rows of one: those given, and between them planes of unknown content.
+    package func allocate(_ shape: Shape, whole: [EncodedTensor]) throws(PackedFileError) -> [EncodedTensor] {
+        var whole = whole[...]
+        do throws(AllocationError) {
+            var result: [EncodedTensor] = []
+            for plane in planes(for: shape) {
+                if plane.extent == .whole, let given = whole.popFirst() {
+                    precondition(given.dtype == plane.dtype && given.shape == plane.shape, "another plane than \(plane)")
+                    result.append(given)
+                } else {
+                    result.append(try EncodedTensor(dtype: plane.dtype, shape: plane.shape))
+                }
+            }
+            return result
+        } catch { throw .memory(error) }
+    }
+
     /// Encodes float32 values. `subject` names the tensor in errors, and `firstElement` is the index in it of the first value given.
-    package func encode(_ tensor: Tensor, subject: String, firstElement: Int = 0) throws(PackedFileError) -> [EncodedTensor] {
-        let planes = try allocate(tensor.shape)
-        _ = try definition.encode(tensor, into: planes, at: 0, SchemeSubject(name: subject, firstElement: firstElement))
+    package func encode(
+        _ tensor: Tensor, subject: String, firstElement: Int = 0, calibration: Calibration? = nil
+    ) throws(PackedFileError) -> [EncodedTensor] {
+        let planes = try allocate(tensor.shape, whole: wholePlanes(for: tensor.shape, calibration: calibration))
+        _ = try encode(tensor, into: planes, at: 0, subject: subject, firstElement: firstElement, calibration: calibration)
         return planes
     }
 
@@ -47,36 +101,35 @@ package enum Scheme: String, Sendable, CaseIterable {
     ///   - firstElement: the index in the tensor `subject` of the first value given.
     /// - Returns: the distance of each row from what was stored for it.
     package func encode(
-        _ values: Tensor, into planes: [EncodedTensor], at row: Int, subject: String, firstElement: Int = 0
+        _ values: Tensor, into planes: [EncodedTensor], at row: Int, subject: String, firstElement: Int = 0, calibration: Calibration? = nil
     ) throws(PackedFileError) -> [RowDistance] {
-        precondition(row >= 0 && row + values.rows <= planes[0].shape.rows && values.columns == planes[0].shape.columns, "rows beyond their planes")
-        return try definition.encode(values, into: planes, at: row, SchemeSubject(name: subject, firstElement: firstElement))
+        checkPlace(row, values.shape, planes)
+        return try definition.encode(
+            values, into: planes, at: row, EncodingSubject(name: subject, firstElement: firstElement, calibration: calibration))
     }
 
     /// Encodes rows as a checkpoint holds them, in one pass over them; `planes` and `row` as above.
     /// - Returns: the distance of each row; nil where the scheme cannot do so with these elements, or one of them is no finite number.
     package func encodeStored(_ rows: EncodedTensor, into planes: [EncodedTensor], at row: Int) -> [RowDistance]? {
-        precondition(row >= 0 && row + rows.shape.rows <= planes[0].shape.rows && rows.shape.columns == planes[0].shape.columns, "rows beyond their planes")
+        checkPlace(row, rows.shape, planes)
         return definition.encodeStored(rows, into: planes, at: row)
-    }
-
-    /// Planes of unknown content for a tensor of this shape.
-    package func allocate(_ shape: Shape) throws(PackedFileError) -> [EncodedTensor] {
-        do throws(AllocationError) {
-            var result: [EncodedTensor] = []
-            for plane in planes(for: shape) {
-                result.append(try EncodedTensor(dtype: plane.dtype, shape: plane.shape))
-            }
-            return result
-        } catch { throw .memory(error) }
     }
 
     /// Encodes values as a checkpoint holds them. What has the scheme's own element type passes through bit by bit, NaN payloads included.
     package func encode(_ source: EncodedTensor, subject: String, firstElement: Int = 0) throws(PackedFileError) -> [EncodedTensor] {
-        if source.dtype == definition.passedThrough { return [source] }
-        let place = SchemeSubject(name: subject, firstElement: firstElement)
+        if source.dtype == elementType { return [source] }
+        let place = EncodingSubject(name: subject, firstElement: firstElement, calibration: nil)
         return try encode(place.widened(source), subject: subject, firstElement: firstElement)
     }
+
+    /// A run of rows is short work: what kind of planes they are is looked at in debug builds alone.
+    private func checkPlace(_ row: Int, _ shape: Shape, _ planes: [EncodedTensor]) {
+        let held = planes[0].shape.rows
+        precondition(row >= 0 && row + shape.rows <= held, "rows beyond their planes")
+        assert(matches(planes, shape.rank == 0 ? shape : Shape([held] + shape.extents.dropFirst())), "planes of another scheme or shape")
+    }
+
+    // MARK: - Decoding
 
     /// The float32 values of planes of this scheme.
     /// - Precondition: the planes are those of `shape`.
@@ -85,6 +138,27 @@ package enum Scheme: String, Sendable, CaseIterable {
         return try definition.decode(planes, shape: shape)
     }
 
+    /// The planes of some rows of a tensor of this shape: copies, where they are not all.
+    package func rows(_ rows: Range<Int>, of planes: [EncodedTensor], _ shape: Shape) throws(AllocationError) -> [EncodedTensor] {
+        var result: [EncodedTensor] = []
+        for (plane, specification) in zip(planes, self.planes(for: shape)) { result.append(specification.extent == .rows ? try plane.rows(rows) : plane) }
+        return result
+    }
+
+    /// - Parameter rows: ascending, each once.
+    package func rows(_ rows: [Int], of planes: [EncodedTensor], _ shape: Shape) throws(AllocationError) -> [EncodedTensor] {
+        var result: [EncodedTensor] = []
+        for (plane, specification) in zip(planes, self.planes(for: shape)) { result.append(specification.extent == .rows ? try plane.rows(rows) : plane) }
+        return result
+    }
+
+    /// The int8 codes `[rows, ...]` and scales `[rows]` that the integer contract multiplies; nil where it does not cover the scheme.
+    package func integerRows(_ planes: [EncodedTensor], shape: Shape) throws(AllocationError) -> (codes: EncodedTensor, scales: EncodedTensor)? {
+        integerTurn == nil ? nil : try definition.integerRows(planes, shape: shape)
+    }
+
+    // MARK: - Proof
+
     /// How far the values of planes are from their source, row by row.
     package func distances(_ planes: [EncodedTensor], source: Tensor) throws(AllocationError) -> [RowDistance] {
         RowDistance.rows(decoded: try decode(planes, shape: source.shape), source: source)
@@ -92,74 +166,31 @@ package enum Scheme: String, Sendable, CaseIterable {
 
     /// How far each decoded value is from its source, against the worst case that the scheme allows (Formats/schemes.md, "Bound").
     package func checkBound(_ planes: [EncodedTensor], source: Tensor) throws(AllocationError) -> BoundCheck {
-        precondition(matches(planes, source.shape), "planes of another scheme or shape")
-        return try definition.checkBound(try definition.decode(planes, shape: source.shape), planes, source: source)
+        try definition.checkBound(try decode(planes, shape: source.shape), planes, source: source)
     }
 
-    private func matches(_ planes: [EncodedTensor], _ shape: Shape) -> Bool {
-        let expected = self.planes(for: shape)
-        return planes.count == expected.count && zip(planes, expected).allSatisfy { $0.dtype == $1.dtype && $0.shape == $1.shape }
-    }
-}
-
-/// What a scheme has to say about itself.
-protocol SchemeDefinition {
-    /// The element type whose values the scheme stores as they are.
-    static var passedThrough: DType? { get }
-    static func holds(_ shape: Shape) -> Bool
-    static func basis(of values: Tensor) throws(AllocationError) -> Tensor
-    static func planes(for shape: Shape) -> [PlaneSpecification]
-    /// Encodes rows into their places in the planes, on this thread, and gives each row's distance from what was stored.
-    static func encode(_ values: Tensor, into planes: [EncodedTensor], at row: Int, _ subject: SchemeSubject) throws(PackedFileError) -> [RowDistance]
-    /// The same of rows in the element type of their source; nil where that has to be widened first.
-    static func encodeStored(_ rows: EncodedTensor, into planes: [EncodedTensor], at row: Int) -> [RowDistance]?
-    static func decode(_ planes: [EncodedTensor], shape: Shape) throws(AllocationError) -> Tensor
-    static func checkBound(_ decoded: Tensor, _ planes: [EncodedTensor], source: Tensor) throws(AllocationError) -> BoundCheck
-}
-
-extension SchemeDefinition {
-    static func holds(_ shape: Shape) -> Bool { true }
-    static func basis(of values: Tensor) throws(AllocationError) -> Tensor { values }
-    static func encodeStored(_ rows: EncodedTensor, into planes: [EncodedTensor], at row: Int) -> [RowDistance]? { nil }
-}
-
-/// A plane that a scheme prescribes.
-package struct PlaneSpecification: Sendable, Equatable, CustomStringConvertible {
-    package let name: String
-    package let dtype: DType
-    package let shape: Shape
-    package let rule: ValueRule
-
-    package var byteCount: Int { shape.elementCount * dtype.byteCount }
-    package var description: String { "\(name) \(dtype.rawValue) \(shape)" }
-}
-
-/// The tensor, or the run of its rows, that a scheme is at work on: for messages.
-struct SchemeSubject {
-    let name: String
-    let firstElement: Int
-
-    func outOfRange(_ index: Int, _ value: some BinaryFloatingPoint, _ scheme: Scheme, limit: String) -> PackedFileError {
-        .refused(
-            .outOfRange, subject: "tensor \(name), element \(firstElement + index)", expected: "a magnitude that \(scheme.rawValue) can hold, at most \(limit)",
-            found: "\(value)")
-    }
-
-    func nonfinite(_ index: Int, _ value: Float) -> PackedFileError {
-        .refused(.nonfinite, subject: "tensor \(name), element \(firstElement + index)", expected: "a finite value", found: "\(value)")
-    }
-
-    /// The values as float32. A finite float64 must not become an infinity on the way.
-    func widened(_ source: EncodedTensor) throws(PackedFileError) -> Tensor {
-        let tensor: Tensor
-        do throws(AllocationError) { tensor = try source.widened() } catch { throw .memory(error) }
-        guard source.dtype == .f64 else { return tensor }
-        let values = tensor.span
-        let wide = unsafe source.bytes.assumingMemoryBound(to: Double.self)
-        for index in values.indices where values[index].isInfinite {
-            let value = unsafe wide[index]
-            if value.isFinite { throw outOfRange(index, value, .f32, limit: "\(Float.greatestFiniteMagnitude)") }
+    /// The planes of values encoded with the noise of honest rounding, on all cores.
+    /// - Parameters:
+    ///   - whole: the planes that all rows have in common.
+    ///   - draw: where the noise of a row comes from.
+    package func perturbed(
+        _ values: Tensor, whole: [EncodedTensor], draw: @Sendable (_ row: Int) -> StochasticRounding
+    ) throws(PackedFileError) -> [EncodedTensor] {
+        let planes = try allocate(values.shape, whole: whole)
+        let source: Tensor
+        do throws(AllocationError) { source = try basis(of: values, planes) } catch { throw .memory(error) }
+        let columns = source.columns
+        let elements = unsafe SharedPointer(reading: source.pointer)
+        Parallel.forEach(source.rows) { range in
+            for row in range {
+                var draw = draw(row)
+                unsafe definition.perturb(UnsafeBufferPointer(start: elements.pointer + row * columns, count: columns), at: row, into: planes, &draw)
+            }
         }
-        return tensor
+        withExtendedLifetime(source) {}
+        return planes
     }
+
+    /// What the planes of the extent `rows` hold for a row, by a second program.
+    package func reference(_ row: [Float], whole: [EncodedTensor]) -> [ReferencePlane] { definition.reference(row, whole) }
 }

@@ -4,7 +4,7 @@ import Tensors
 struct OpenTensor {
     let description: TensorDescription
     let planes: [PlaneSpecification]
-    /// Parts of the planes after the first, which wait until that one is complete: a plane is contiguous in the file.
+    /// Parts of the planes after the first, which wait until that one is complete: a plane is contiguous in the file. Of whole planes they are one.
     private(set) var held: [[EncodedTensor]]
     private var rows = 0
     private var censuses: [ValueCensus]
@@ -13,23 +13,28 @@ struct OpenTensor {
         self.description = description
         self.planes = planes
         held = planes.map { _ in [] }
-        censuses = planes.map { ValueCensus(rule: $0.rule, dtype: $0.dtype) }
+        censuses = planes.map { ValueCensus($0.rule) }
     }
 
     /// Checks the parts of all planes for the next rows, and keeps those of the planes after the first.
     mutating func take(_ parts: [EncodedTensor]) throws(PackedFileError) {
         let count = parts.first?.shape.rows ?? 0
         let shape = description.shape.rank == 0 ? description.shape : Shape([count] + description.shape.extents.dropFirst())
-        let expected = description.scheme.planes(for: shape)
-        guard parts.count == expected.count, zip(parts, expected).allSatisfy({ $0.dtype == $1.dtype && $0.shape == $1.shape }),
-            rows + count <= description.shape.rows
-        else {
+        guard description.scheme.matches(parts, shape), rows + count <= description.shape.rows else {
             throw .refused(
-                .planeMismatch, subject: "tensor \(description.name), rows from \(rows)", expected: "\(expected) within \(description.shape)",
+                .planeMismatch, subject: "tensor \(description.name), rows from \(rows)",
+                expected: "\(description.scheme.planes(for: shape)) within \(description.shape)",
                 found: "\(parts.map { "\($0.dtype.rawValue) \($0.shape)" })")
         }
         rows += count
         for (index, part) in parts.enumerated() {
+            if planes[index].extent == .whole, let known = held[index].first {
+                guard unsafe known.bytes.elementsEqual(part.bytes) else {
+                    throw .refused(
+                        .planeMismatch, subject: "tensor \(description.name), plane \(planes[index].name)", expected: "one for all rows", found: "another")
+                }
+                continue
+            }
             unsafe censuses[index].examine(part.bytes)
             if index > 0 { held[index].append(part) }
         }
@@ -45,13 +50,13 @@ struct OpenTensor {
     func nonfinite(allowed: Bool) throws(PackedFileError) -> Int {
         for (plane, census) in zip(planes, censuses) where census.violations > 0 {
             let place = "tensor \(description.name), plane \(plane.name), element \(census.first ?? 0)"
-            guard plane.rule == .finite else {
-                throw .refused(.planeValues, subject: place, expected: "values \(plane.rule.rawValue)", found: "\(census.violations) others")
+            guard plane.rule.allowsStated else {
+                throw .refused(.planeValues, subject: place, expected: "values \(plane.rule.name)", found: "\(census.violations) others")
             }
             guard allowed else {
                 throw .refused(.nonfinite, subject: place, expected: "finite values", found: "\(census.violations) NaNs or infinities")
             }
         }
-        return zip(planes, censuses).reduce(0) { $0 + ($1.0.rule == .finite ? $1.1.violations : 0) }
+        return zip(planes, censuses).reduce(0) { $0 + ($1.0.rule.allowsStated ? $1.1.violations : 0) }
     }
 }

@@ -20,6 +20,9 @@ package final class PackedFileWriter {
     package let hashing: HashingStreams
     private let allowNonfinite: Bool
     private var open: OpenTensor?
+    /// Of the tensors so far: those that the file is read with again.
+    private var schemes: Set<Scheme> = []
+    private var schemeList: SchemeList { SchemeList(Array(schemes)) }
     /// The header of a file whose content is complete; what is still to come are attachments.
     private var sealed: PackedHeader?
 
@@ -85,14 +88,13 @@ package final class PackedFileWriter {
         guard tensor.shape.rank <= Limits.rank, tensor.shape.elementCount > 0, tensor.shape.elementCount <= Int.max / 8 else {
             throw .refused(.invalidShape, subject: "tensor \(tensor.name)", expected: "1 to \(Limits.rank) extents of at least 1", found: "\(tensor.shape)")
         }
-        precondition(TensorDescription.layouts.contains(tensor.layout), "unknown layout \(tensor.layout)")
-        precondition(tensor.activations.map(TensorDescription.knownActivations.contains) ?? true, "unknown activations")
+        schemes.insert(tensor.scheme)
         let planes = tensor.scheme.planes(for: tensor.shape)
         sections.begin(elementByteCount: planes[0].dtype.byteCount, .planes(of: planes[0].dtype))
         open = OpenTensor(tensor, planes)
     }
 
-    /// Adds rows: of each plane of the scheme the part for these rows, whose first extent may be any.
+    /// Adds rows: of each plane of the scheme the part for these rows, whose first extent may be any, and each time the same whole planes.
     package func appendRows(_ planes: [EncodedTensor]) throws(PackedFileError) {
         guard var tensor = open else { preconditionFailure("no tensor is begun") }
         open = nil
@@ -136,7 +138,7 @@ package final class PackedFileWriter {
         let header = try writeContent()
         try write(header)
         sealed = header
-        return try PackedFile.open(output.readablePath)
+        return try PackedFile.open(output.readablePath, schemes: schemeList)
     }
 
     /// Writes directory and header where `seal` has not, syncs the file and gives it its name.
@@ -149,7 +151,7 @@ package final class PackedFileWriter {
             for (name, bytes) in attachments { try blob(name, bytes) { entries.append($0) } }
             try sections.finish()
             let text = (["attachments": .array(entries.map { $0().json })] as JSONValue).canonicalText
-            _ = try DirectoryReader(path: output.path).attachments(text)
+            _ = try DirectoryReader(path: output.path, schemes: schemeList).attachments(text)
             header.attachments = try writeDirectory(text, compressedFlag: .compressedAttachments, &header)
         }
         try write(header)
@@ -170,7 +172,7 @@ package final class PackedFileWriter {
         guard text.count <= Limits.directoryBytes else {
             throw .refused(.directoryLimit, subject: "\(output.path): directory", expected: "at most \(Limits.directoryBytes) bytes", found: "\(text.count)")
         }
-        _ = try DirectoryReader(path: output.path).directory(text)
+        _ = try DirectoryReader(path: output.path, schemes: schemeList).directory(text)
         var header = PackedHeader()
         header.directory = try writeDirectory(text, compressedFlag: .compressedDirectory, &header)
         header.contentHash = Hex.bytes(SHA256Stream.digest(text))

@@ -47,8 +47,6 @@ package struct Metrics: Sendable, Equatable {
 
     /// Root of the mean square of the finite reference elements.
     package var referenceRMS: Double { count == 0 ? 0 : (referenceSquares / Double(count)).squareRoot() }
-    /// Root of the mean square of the differences.
-    package var differenceRMS: Double { count == 0 ? 0 : (differenceSquares / Double(count)).squareRoot() }
 
     /// Whether every element is equal; NaN equals NaN here, and -0 equals 0.
     package var isExact: Bool { mismatches == 0 && maxAbs == 0 }

@@ -1,22 +1,11 @@
-/// An 8-bit RGB picture, rows from the top, three bytes per pixel.
-package struct Picture: Sendable, Equatable {
-    package let width: Int
-    package let height: Int
-    package let bytes: [UInt8]
+package import Tensors
 
-    /// - Precondition: three bytes per pixel.
-    package init(width: Int, height: Int, bytes: [UInt8]) {
-        precondition(bytes.count == 3 * width * height, "\(bytes.count) bytes for \(width)x\(height)")
-        self.width = width
-        self.height = height
-        self.bytes = bytes
-    }
-
+extension Picture {
     /// |other - self|, times `factor`, at most 255; the pictures have equal sizes.
     package func amplifiedDifference(to other: Picture, factor: Int) -> Picture {
         precondition(width == other.width && height == other.height)
-        let difference = zip(bytes, other.bytes).map { UInt8(min(255, factor * abs(Int($0) - Int($1)))) }
-        return Picture(width: width, height: height, bytes: difference)
+        let difference = zip(rgb, other.rgb).map { UInt8(min(255, factor * abs(Int($0) - Int($1)))) }
+        return Picture(width: width, height: height, rgb: difference)
     }
 
     /// The picture with neither side longer than `limit`, each pixel the mean of the block it stands for.
@@ -32,12 +21,12 @@ package struct Picture: Sendable, Equatable {
                 let block = (y: row * step..<min(height, (row + 1) * step), x: column * step..<min(width, (column + 1) * step))
                 for channel in 0..<3 {
                     var sum = 0
-                    for y in block.y { for x in block.x { sum += Int(bytes[3 * (y * width + x) + channel]) } }
+                    for y in block.y { for x in block.x { sum += Int(rgb[3 * (y * width + x) + channel]) } }
                     let count = block.y.count * block.x.count
                     out.append(UInt8((sum + count / 2) / count))
                 }
             }
         }
-        return Picture(width: columns, height: rows, bytes: out)
+        return Picture(width: columns, height: rows, rgb: out)
     }
 }

@@ -1,4 +1,5 @@
 internal import Glibc
+package import Tensors
 
 /// How far an 8-bit picture is from its reference.
 package struct PictureMetrics: Sendable, Equatable {
@@ -17,15 +18,15 @@ package struct PictureMetrics: Sendable, Equatable {
         var squares = 0
         var largest = 0
         var differing = 0
-        for index in reference.bytes.indices {
+        for index in reference.rgb.indices {
             // Widened before subtracting: in 8 bits 0 - 255 would be 1, and a ruined picture would look like a good one.
-            let difference = Int(other.bytes[index]) - Int(reference.bytes[index])
+            let difference = Int(other.rgb[index]) - Int(reference.rgb[index])
             guard difference != 0 else { continue }
             squares += difference * difference
             largest = max(largest, abs(difference))
             differing += 1
         }
-        psnr = squares == 0 ? nil : 10 * log10(255 * 255 * Double(reference.bytes.count) / Double(squares))
+        psnr = squares == 0 ? nil : 10 * log10(255 * 255 * Double(reference.rgb.count) / Double(squares))
         ssim = structuralSimilarity(reference, other)
         maxLevels = largest
         self.differing = differing
@@ -49,10 +50,10 @@ package func structuralSimilarity(_ reference: Picture, _ other: Picture) -> Dou
         for y in 0..<height {
             for x in 0..<width {
                 let at = 3 * (y * width + x) + channel
-                columns[x].add(Int(reference.bytes[at]), Int(other.bytes[at]), sign: 1)
+                columns[x].add(Int(reference.rgb[at]), Int(other.rgb[at]), sign: 1)
                 if y >= window {
                     let above = at - 3 * window * width
-                    columns[x].add(Int(reference.bytes[above]), Int(other.bytes[above]), sign: -1)
+                    columns[x].add(Int(reference.rgb[above]), Int(other.rgb[above]), sign: -1)
                 }
             }
             guard y >= window - 1 else { continue }

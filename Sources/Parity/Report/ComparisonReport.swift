@@ -1,3 +1,5 @@
+package import Tensors
+
 extension TraceComparison {
     /// The report of this comparison.
     ///

@@ -56,10 +56,16 @@ enum HTML {
     /// Something that is out of sight until it is asked for; printed pages show it.
     static func folded(_ summary: String, _ body: String) -> String { "<details><summary>\(escaped(summary))</summary>\(body)</details>" }
 
-    static func page(title: String, body: String) -> String {
-        """
+    /// The beginning of every page.
+    static let start = """
         <!DOCTYPE html>
         <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+        <meta name="generator" content="sprintpack">
+        """
+
+    static func page(title: String, body: String) -> String {
+        """
+        \(start)
         <meta name="color-scheme" content="light dark"><title>\(escaped(title))</title>
         <style>\(style)</style></head><body><main>
         \(body)

@@ -1,3 +1,5 @@
+package import Files
+
 extension ParityReport {
     /// The report as one page that needs nothing else: no script, no font, no network.
     package var html: [UInt8] {
@@ -88,4 +90,9 @@ extension ReportPicture {
         <figcaption>\(HTML.escaped(caption))</figcaption></figure>
         """
     }
+}
+
+extension OutputKind {
+    /// A page of this tool.
+    package static let report = OutputKind("a report of sprintpack") { $0.has(Array(HTML.start.utf8)) }
 }

@@ -89,7 +89,7 @@ extension ProbeSeries {
 extension ProbeResult {
     package var json: JSONValue {
         [
-            "name": .string(name), "shape": .array(shape.extents.map { JSONValue($0) }), "types": .string(types),
+            "name": .string(name), "shape": JSONValue(shape.extents), "types": .string(types),
             "rows": rows.map { ["counted": JSONValue($0.counted), "all": JSONValue($0.all)] } ?? .null,
             "metrics": metrics.json, "gate": gate.json, "margin": .finite(margin), "passed": .bool(passed),
         ]

@@ -39,6 +39,9 @@ package struct TraceFile: Sendable {
 
     package func entry(_ probe: String) -> SafetensorsHeader.Entry? { file.entry(probe) }
 
+    /// Elements of the largest probe.
+    package var largestProbe: Int { file.header.entries.map(\.shape.elementCount).max() ?? 0 }
+
     /// One probe, whole.
     package func read(_ probe: String) throws(ParityError) -> EncodedTensor {
         do throws(SafetensorsError) { return try file.read(probe) } catch { throw .trace(error) }
@@ -59,12 +62,19 @@ package struct TraceFile: Sendable {
     ) throws(ParityError) {
         do throws(SafetensorsError) {
             let writer = try SafetensorsWriter(
-                path: path, replace: replace, inputs: inputs, tensors: probes.map { ($0.name, $0.tensor.dtype, $0.tensor.shape) },
+                path: path, kind: .trace, replace: replace, inputs: inputs, tensors: probes.map { ($0.name, $0.tensor.dtype, $0.tensor.shape) },
                 metadata: [("meta", JSONValue.object(metadata).text)])
             for probe in probes { try writer.append(probe.tensor) }
             try writer.finish()
         } catch {
             throw .trace(error)
         }
+    }
+}
+
+extension OutputKind {
+    /// A trace whose metadata name this tool.
+    package static let trace = OutputKind("a trace that sprintpack wrote") { file in
+        (try? TraceFile.open(file.path))?.metadata["tool"]?.string?.hasPrefix("sprintpack ") == true
     }
 }

@@ -87,7 +87,7 @@ extension AblationModels {
         var layers: [Advice.Layer] = []
         for (place, index) in race.ranking.enumerated() {
             let entry = candidates[index]
-            let keep = place < race.places ? Advice.Keep(rule: "\(entry.name) \(entry.keptScheme.rawValue)", addedBytes: try addedBytes(entry)) : nil
+            let keep = place < race.places ? Advice.Keep(rule: "\(entry.name) \(entry.keptScheme)", addedBytes: try addedBytes(entry)) : nil
             layers.append(
                 Advice.Layer(
                     name: entry.name, gain: race.mean(index), standardError: race.standardError(index), draws: race.gains[index].count, keep: keep))

@@ -26,15 +26,12 @@ struct KeptWeights: WeightSource {
 
     /// A tensor of the checkpoint in a 16-bit type.
     static func stored(_ name: String, _ scheme: Scheme, _ checkpoint: CheckpointWeights) throws(WeightError) -> EncodedTensor {
-        guard case .plain(let source) = try checkpoint.weight(name) else { return try refuse(name) }
+        let stored = try checkpoint.weight(name)
+        guard let source = stored.float32 else { throw .unreadable(name: name, reason: "expected the checkpoint's values in float32, found \(stored.scheme)") }
         do throws(PackedFileError) { return try scheme.encode(source, subject: name)[0] } catch {
             if case .memory(let error) = error { throw .memory(error) }
             throw .unreadable(name: name, reason: "\(error)")
         }
-    }
-
-    private static func refuse(_ name: String) throws(WeightError) -> EncodedTensor {
-        throw .unreadable(name: name, reason: "expected floating-point values in the checkpoint")
     }
 }
 

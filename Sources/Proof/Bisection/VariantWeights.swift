@@ -30,20 +30,13 @@ struct VariantWeights: WeightSource {
         let stored = try source.weight(source.contains(other) ? other : name)
         guard let edit = suspicion.edits[name] else { return stored }
         do throws(AllocationError) {
-            switch stored {
-            case .plain(let tensor): return .plain(EncodedTensor(try edit(try tensor.widened())))
-            case .int8PerChannel(_, _, let activations): return try Self.encoded(edit(stored.widened()), .int8PerChannel, activations, name)
-            case .int8Rotated(_, _, let activations): return try Self.encoded(edit(stored.widened()), .int8Rotated, activations, name)
-            }
+            let edited = try edit(stored.widened())
+            // Still in integers, so that nothing but the mistake is different.
+            let whole = stored.scheme.wholePlanes(of: stored.planes, shape: stored.shape)
+            guard stored.scheme.isQuantized, edited.shape == stored.shape, let planes = try? stored.scheme.allocate(edited.shape, whole: whole),
+                (try? stored.scheme.encode(edited, into: planes, at: 0, subject: name)) != nil
+            else { return .plain(EncodedTensor(edited)) }
+            return StoredWeight(stored.scheme, edited.shape, planes: planes, activations: stored.activations)
         } catch { throw .memory(error) }
-    }
-
-    /// Still in integers, so that nothing but the mistake is different.
-    private static func encoded(_ edited: Tensor, _ scheme: Scheme, _ activations: ActivationScheme, _ name: String) throws(AllocationError) -> StoredWeight {
-        guard let planes = try? scheme.encode(edited, subject: name) else { return .plain(EncodedTensor(edited)) }
-        let scales = try planes[1].widened()
-        return scheme == .int8Rotated
-            ? .int8Rotated(values: planes[0], scales: scales, activations: activations)
-            : .int8PerChannel(values: planes[0], scales: scales, activations: activations)
     }
 }

@@ -8,8 +8,7 @@ enum BlobCauses {
     /// Adds the cause to the findings whose subject is a small file of the checkpoint.
     static func explain(_ findings: [Finding], _ file: PackedFile, _ checkpoint: Checkpoint) -> [Finding] {
         findings.map { finding in
-            guard let source = checkpoint.smallFiles.first(where: { ExactString($0.path) == ExactString(finding.subject) }),
-                let packed = try? file.blob(finding.subject)
+            guard let packed = try? file.blob(finding.subject), let source = checkpoint.smallFile(finding.subject)
             else { return finding }
             var result = finding
             result.cause = cause(name: finding.subject, expected: source.bytes, found: packed)

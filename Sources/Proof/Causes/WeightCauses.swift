@@ -56,14 +56,14 @@ struct WeightCauses {
     }
 
     private func values(_ name: String) throws -> Tensor? {
-        guard weights.contains(name), case .plain(let tensor) = try weights.weight(name) else { return nil }
-        return try tensor.widened()
+        weights.contains(name) ? try weights.weight(name).widened() : nil
     }
 
     /// The source on the file's grid: what an honest file holds.
     private func rounded(_ source: Tensor, _ entry: TensorEntry) throws -> Tensor {
+        let planes = try entry.scheme.allocate(source.shape, whole: file.wholePlanes(of: entry))
         // A source that the scheme refuses has no honest form; the difference is then told from its own values.
-        guard let planes = try? entry.scheme.encode(source, subject: entry.name) else { return source }
+        guard (try? entry.scheme.encode(source, into: planes, at: 0, subject: entry.name)) != nil else { return source }
         return try entry.scheme.decode(planes, shape: source.shape)
     }
 

@@ -81,7 +81,7 @@ extension Certificate {
     /// are continuous.
     private static func draws(_ component: Component, _ file: PackedFile) -> Int {
         let quantizes = file.directory.tensors.contains {
-            $0.component == component.rawValue && $0.activations == ActivationScheme.int8PerToken.rawValue
+            $0.component == component.rawValue && $0.activations == .int8PerToken
         }
         return quantizes ? 4 : 0
     }

@@ -56,7 +56,7 @@ package struct Certificate {
             "rungs": .array(rungs.map(\.json)), "tool": .string(tool),
             "values": .array(
                 values.names.map { name in
-                    ["name": .string(name), "shape": .array((values[name]?.shape.extents ?? []).map { JSONValue($0) })]
+                    ["name": .string(name), "shape": JSONValue(values[name]?.shape.extents ?? [])]
                 }),
             "version": 1,
         ]

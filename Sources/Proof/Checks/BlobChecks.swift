@@ -18,7 +18,7 @@ struct BlobChecks {
     }
 
     private static func compare(_ name: String, _ file: PackedFile, _ checkpoint: Checkpoint) -> Finding? {
-        guard let source = checkpoint.smallFiles.first(where: { ExactString($0.path) == ExactString(name) }) else {
+        guard let source = checkpoint.smallFile(name) else {
             return Finding(subject: name, what: "file", expected: "in the checkpoint as in the packed file", found: "only in the packed file")
         }
         let packed: [UInt8]

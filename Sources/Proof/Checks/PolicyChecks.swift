@@ -12,7 +12,7 @@ struct PolicyChecks {
 
     init(_ file: PackedFile, _ checkpoint: Checkpoint) throws(ProofError) {
         let plan: ConversionPlan
-        do throws(ConversionError) { plan = try Self.plan(file.directory, checkpoint) } catch {
+        do throws(ConversionError) { plan = try Self.plan(file, checkpoint) } catch {
             if let failure = ProofError(machine: error) { throw failure }
             outcome.findings = [Finding(subject: "policy", what: "preset and rules", expected: "to make a plan for this checkpoint", found: "\(error)")]
             add(held: 0, of: file.directory.tensors.count)
@@ -22,7 +22,7 @@ struct PolicyChecks {
         for tensor in plan.tensors {
             // A tensor that is not there at all is the table's finding.
             guard let entry = file.entry(tensor.name) else { continue }
-            let stored = entry.scheme.rawValue + (entry.activations.map { " \($0)" } ?? "")
+            let stored = entry.scheme.name + (entry.activations.map { " \($0.rawValue)" } ?? "")
             if stored == tensor.storage.description {
                 held += 1
             } else {
@@ -37,12 +37,13 @@ struct PolicyChecks {
     }
 
     /// The plan that the file's own record of preset, rules, fusions and components gives.
-    private static func plan(_ directory: Directory, _ checkpoint: Checkpoint) throws(ConversionError) -> ConversionPlan {
+    private static func plan(_ file: PackedFile, _ checkpoint: Checkpoint) throws(ConversionError) -> ConversionPlan {
+        let directory = file.directory
         guard let preset = Preset(rawValue: directory.preset) else {
             throw .component("preset \(directory.preset)", message: "is none of \(Preset.allCases.map(\.rawValue).joined(separator: ", "))")
         }
         let lines = directory.policy["rules"]?.array?.compactMap(\.string) ?? []
-        let rules = try RuleFile(Array(lines.joined(separator: "\n").utf8))
+        let rules = try RuleFile(Array(lines.joined(separator: "\n").utf8), schemes: file.schemes)
         let components = directory.components.compactMap { Component(rawValue: $0.name) }
         let frozen: FrozenSchedule?
         do throws(InferenceError) { frozen = try FrozenSchedule(policy: directory.policy) } catch { throw .schedule(error) }

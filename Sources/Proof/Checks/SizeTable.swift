@@ -7,7 +7,7 @@ extension ReportTable {
     static func sizes(of directory: Directory) -> ReportTable {
         var sums: [(key: [String], tensors: Int, elements: Int, source: Int, stored: UInt64)] = []
         for tensor in directory.tensors {
-            let key = [tensor.component, tensor.scheme.rawValue + (tensor.activations.map { " (\($0))" } ?? "")]
+            let key = [tensor.component, tensor.scheme.name + (tensor.activations.map { " (\($0.rawValue))" } ?? "")]
             let stored = tensor.planes.reduce(0 as UInt64) { $0 + $1.section.storedByteCount }
             let source = tensor.sources.reduce(0) { $0 + $1.shape.elementCount * $1.dtype.byteCount }
             let index = sums.firstIndex { $0.key == key }

@@ -67,7 +67,7 @@ struct TableCheck {
         guard let entry else { return [Finding(subject: row.name, what: "tensor", expected: "one of shape \(row.shape)", found: "none")] }
         let pairs = [
             ("component", component.rawValue, entry.component), ("shape", "\(row.shape)", "\(entry.shape)"), ("role", row.role.rawValue, entry.role),
-            ("layout", row.layout.rawValue, entry.layout),
+            ("layout", row.layout.rawValue, entry.layout.rawValue),
         ]
         return pairs.filter { $0.1 != $0.2 }.map { Finding(subject: row.name, what: $0.0, expected: $0.1, found: $0.2) }
     }

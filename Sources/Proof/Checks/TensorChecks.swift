@@ -75,7 +75,7 @@ struct TensorChecks {
                 bounded.held += 1
             } else {
                 let found = "\(bound.violations) values outside, the first at element \(bound.first ?? 0)"
-                outcome.findings.append(Finding(subject: name, what: "error", expected: "within the bound of \(entry.scheme.rawValue)", found: found))
+                outcome.findings.append(Finding(subject: name, what: "error", expected: "within the bound of \(entry.scheme)", found: found))
             }
         }
         let recorded = entry.error ?? QuantizationError(relativeL2: 0, maxAbs: 0)
@@ -83,7 +83,7 @@ struct TensorChecks {
             let (expected, found) = (Self.text(finding.error), Self.text(recorded))
             outcome.findings.append(Finding(subject: name, what: "recorded quantization error", expected: expected, found: found))
         }
-        errors.append((name, entry.scheme.rawValue, finding.error))
+        errors.append((name, entry.scheme.name, finding.error))
     }
 
     /// What a combination of hashes and values tells about where the change was made.

@@ -9,6 +9,7 @@ import Tensors
 struct AccumulatorRung: LadderRung {
     private(set) var outcome = Outcome()
     private let executor: CPU
+    private var (linears, convolutions) = (Tally(), Tally())
     /// Output channels of each weight that are multiplied.
     private static let mostOutputs = 512
     private static let mostConvolutionOutputs = 48
@@ -16,27 +17,35 @@ struct AccumulatorRung: LadderRung {
     init(_ file: PackedFile, on executor: CPU) throws {
         self.executor = executor
         var shapes: Set<[Int]> = []
-        var (linears, convolutions) = (Tally(), Tally())
-        for entry in file.directory.tensors where entry.planes[0].dtype == .i8 && [2, 4].contains(entry.shape.rank) {
+        let weights = try PackedWeights(file)
+        for entry in file.directory.tensors where [2, 4].contains(entry.shape.rank) {
             let isConvolution = entry.shape.rank == 4
-            if isConvolution && entry.activations != ActivationScheme.int8PerToken.rawValue { continue }
+            // A linear of float activations has codes that are as good as any.
+            guard isConvolution ? entry.activations == .int8PerToken : entry.activations == .int8PerToken || entry.scheme.integerTurn != nil else { continue }
             // Values count for nothing where shapes are equal: one weight of each shape.
-            guard shapes.insert(entry.shape.extents).inserted, entry.shape.elementCount <= 1 << 26 else { continue }
+            guard shapes.insert(entry.shape.extents).inserted else { continue }
             let outputs = min(entry.shape.rows, isConvolution ? Self.mostConvolutionOutputs : Self.mostOutputs)
-            let values = try file.planes(of: entry, rows: Array(0..<outputs))[0]
-            let codes = unsafe Array(values.bytes.assumingMemoryBound(to: Int8.self)[..<(outputs * entry.shape.columns)])
+            let codes: [Int8]
+            do throws(WeightError) {
+                codes = try Self.codes(try weights.rows(Array(0..<outputs), of: entry.name), entry.name)
+            } catch {
+                let tally = isConvolution ? \Self.convolutions : \Self.linears
+                self[keyPath: tally].all += 1
+                outcome.findings.append(Finding(subject: entry.name, what: "integer products", expected: "codes to multiply", found: "\(error)"))
+                continue
+            }
             if isConvolution {
-                try check(convolution: entry.name, codes, outputs, entry.shape.columns / 9, &convolutions)
+                try check(convolution: entry.name, codes, outputs, entry.shape.columns / 9)
             } else {
-                try check(entry.name, codes, outputs, entry.shape.columns, &linears)
+                try check(entry.name, codes, outputs, entry.shape.columns)
             }
         }
         // Sizes that fill no vector, and the largest sums there are.
         for (outputs, inputs) in [(1, 1), (17, 33), (16, 127), (33, 4096)] {
-            try check("\(outputs) x \(inputs)", Self.codes(outputs * inputs), outputs, inputs, &linears)
+            try check("\(outputs) x \(inputs)", Self.codes(outputs * inputs), outputs, inputs)
         }
         for (outputs, inputs) in [(1, 1), (3, 33), (17, 65), (33, 1024)] {
-            try check(convolution: "\(outputs) x 3 x 3 x \(inputs)", Self.codes(outputs * 9 * inputs), outputs, inputs, &convolutions)
+            try check(convolution: "\(outputs) x 3 x 3 x \(inputs)", Self.codes(outputs * 9 * inputs), outputs, inputs)
         }
         outcome.add(
             "P3", "integer accumulators of linears are those of 64-bit integers", held: linears.held, of: linears.all, unit: "shapes",
@@ -52,6 +61,14 @@ struct AccumulatorRung: LadderRung {
         var all = 0
     }
 
+    /// The codes that the integer contract multiplies.
+    private static func codes(_ stored: StoredWeight, _ name: String) throws(WeightError) -> [Int8] {
+        let rows: (codes: EncodedTensor, scales: EncodedTensor, turn: Int)?
+        do throws(AllocationError) { rows = try stored.integerRows() } catch { throw .memory(error) }
+        guard let rows else { throw .unreadable(name: name, reason: "\(stored.scheme) has no integer arithmetic") }
+        return unsafe Array(rows.codes.bytes.assumingMemoryBound(to: Int8.self)[..<stored.shape.elementCount])
+    }
+
     /// Codes that repeat, many of them the largest.
     private static func codes(_ count: Int) -> [Int8] {
         var bits: UInt32 = 1
@@ -61,13 +78,14 @@ struct AccumulatorRung: LadderRung {
         }
     }
 
-    private mutating func check(_ name: String, _ codes: [Int8], _ outputs: Int, _ inputs: Int, _ tally: inout Tally) throws {
-        tally.all += 1
+    private mutating func check(_ name: String, _ codes: [Int8], _ outputs: Int, _ inputs: Int) throws {
+        linears.all += 1
         let tokens = 5
         let weight = try EncodedTensor(dtype: .i8, shape: [outputs, inputs])
         unsafe weight.buffer.mutableBytes.copyBytes(from: codes.map { UInt8(bitPattern: $0) })
         let scales = try Tensor([outputs], (0..<outputs).map { 0.5 + Float($0 % 7) })
-        let linear = try Linear(.int8PerChannel(values: weight, scales: scales, activations: .int8PerToken), on: executor)
+        let linear = try Linear(
+            StoredWeight(.int8PerChannel, weight.shape, planes: [weight, EncodedTensor(scales)], activations: .int8PerToken), on: executor)
         // Whole numbers of which one is 127: their scale is 1, and quantizing leaves them as they are.
         let activations = (0..<tokens * inputs).map { index in
             let (token, input) = (index / inputs, index % inputs)
@@ -88,24 +106,24 @@ struct AccumulatorRung: LadderRung {
                 }
             }
         }
-        tally.held += 1
+        linears.held += 1
     }
 
     /// One convolution on a small image, against `PlainConvolution`.
-    private mutating func check(convolution name: String, _ codes: [Int8], _ outputs: Int, _ inputs: Int, _ tally: inout Tally) throws {
+    private mutating func check(convolution name: String, _ codes: [Int8], _ outputs: Int, _ inputs: Int) throws {
         let weight = try EncodedTensor(dtype: .i8, shape: [outputs, 3, 3, inputs])
         unsafe weight.buffer.mutableBytes.copyBytes(from: codes.map { UInt8(bitPattern: $0) })
         let plain = PlainConvolution(codes: codes, scales: (0..<outputs).map { 0.5 + Float($0 % 7) }, inputs: inputs)
-        let convolution = try Convolution(
-            .int8PerChannel(values: weight, scales: try Tensor([outputs], plain.scales), activations: .int8PerToken), on: executor)
+        let planes = [weight, EncodedTensor(try Tensor([outputs], plain.scales))]
+        let convolution = try Convolution(StoredWeight(.int8PerChannel, weight.shape, planes: planes, activations: .int8PerToken), on: executor)
         let image = PlainConvolution.Image(height: 3, width: 2, channels: inputs)
         let map = try Tensor([image.height, image.width, inputs], image.values)
         for (sampling, what) in [(Convolution.Sampling.same, "plain"), (.stride2, "stride 2"), (.upsampled, "doubled")] {
-            tally.all += 1
+            convolutions.all += 1
             let found = try convolution(map, sampling)
             let expected = plain.apply(image, sampling)
             guard let element = expected.indices.first(where: { found.span[$0] != expected[$0] }) else {
-                tally.held += 1
+                convolutions.held += 1
                 continue
             }
             outcome.findings.append(

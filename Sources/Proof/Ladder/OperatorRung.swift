@@ -36,7 +36,7 @@ struct OperatorRung: LadderRung {
         }
         let planes = try Scheme.int8PerChannel.encode(part, subject: name)
         let decoded = try Scheme.int8PerChannel.decode(planes, shape: part.shape)
-        let weights = try Linear(.int8PerChannel(values: planes[0], scales: try planes[1].widened(), activations: .float), on: executor)
+        let weights = try Linear(StoredWeight(.int8PerChannel, part.shape, planes: planes), on: executor)
         measured.add("linear, int8 weights", expected: Matrix64(x).times(Matrix64(decoded)), found: try weights(x))
 
         let kernel = try w.tensor(name + "ff.depth.weight")
@@ -91,18 +91,15 @@ struct OperatorRung: LadderRung {
                     matrix.slice(c), matrix.slice(c.lowerBound + width..<c.upperBound + width),
                     matrix.slice(c.lowerBound + 2 * width..<c.upperBound + 2 * width))
             }, found: linear)
-        for (name, cap, causal, window) in [("softmax attention", nil, false, nil), ("softmax attention, capped, causal, 7 back", 5.0, true, 7)]
-            as [(String, Double?, Bool, Int?)]
-        {
+        for (name, cap, window) in [("softmax attention", nil, nil), ("softmax attention, capped, causal, 7 back", 5.0, 7)] as [(String, Double?, Int?)] {
             let softmax = SoftmaxAttention(
-                heads: heads, keyValueHeads: heads, headDimension: dimension, scale: 0.2, softCap: cap, causal: causal, window: window,
-                on: executor)
+                heads: heads, keyValueHeads: heads, headDimension: dimension, scale: 0.2, softCap: cap, window: window, on: executor)
             let found = try softmax(.init(matrix: joined, column: 0), .init(matrix: joined, column: width), .init(matrix: joined, column: 2 * width))
             let expected = Formulas64.heads(heads, dimension, rows: tokens) { _, c in
                 Formulas64.softmaxAttention(
                     matrix.slice(c), matrix.slice(c.lowerBound + width..<c.upperBound + width),
                     matrix.slice(c.lowerBound + 2 * width..<c.upperBound + 2 * width),
-                    scale: 0.2, softCap: cap, causal: causal, window: window)
+                    scale: 0.2, softCap: cap, causal: true, window: window)
             }
             measured.add(name, expected: expected, found: found)
         }

@@ -24,10 +24,10 @@ struct PermutationRung: LadderRung {
         for entry in entries {
             guard !isLarge || seen.insert(WeightCauses.stem(entry.name).0).inserted else { continue }
             guard let folder = Component(rawValue: entry.component)?.folder, let component = checkpoint.components[folder], fused.contains(entry.name),
-                case .plain(let packed) = try fused.weight(entry.name), let sources = Self.sources(entry, component)
+                let sources = Self.sources(entry, component)
             else { continue }
             all += 1
-            if try Self.matches(try packed.widened(), sources, component, isChannelsLast: entry.layout == WeightRow.Layout.channelsLast.rawValue) {
+            if try Self.matches(try fused.weight(entry.name).widened(), sources, component, isChannelsLast: entry.layout == .channelsLast) {
                 held += 1
             } else {
                 outcome.findings.append(Finding(subject: entry.name, what: "places of elements", expected: "each source element in its place", found: "others"))

@@ -14,30 +14,37 @@ struct QuantizerRung: LadderRung {
     init(_ file: PackedFile, _ weights: CheckpointWeights) throws {
         var (held, all, rows) = (0, 0, 0)
         var worst: UInt32 = 0
-        for entry in file.directory.tensors where entry.scheme != .f32 && weights.contains(entry.name) && entry.shape.elementCount <= 1 << 26 {
-            guard case .plain(let stored) = try weights.weight(entry.name), let planes = try? file.planes(of: entry) else { continue }
-            let source = try stored.widened()
+        // The weights are served in float32: what stores that as it is has no formulas.
+        for entry in file.directory.tensors where !entry.scheme.isExact(for: .f32) && weights.contains(entry.name) {
             all += 1
+            let step = max(1, entry.shape.rows / Self.mostRows)
+            let indices = Array(stride(from: 0, to: entry.shape.rows, by: step))
+            let planes: [EncodedTensor]
+            do throws(PackedFileError) { planes = try file.planes(of: entry, rows: indices) } catch {
+                outcome.findings.append(Finding(subject: entry.name, what: "codes and scales", expected: "planes that can be read", found: "\(error)"))
+                continue
+            }
+            let source = try weights.rows(indices, of: entry.name).widened()
+            rows += indices.count
             let columns = source.columns
-            let step = max(1, source.rows / Self.mostRows)
+            let kinds = zip(planes, entry.scheme.planes(for: source.shape))
+            let (own, whole) = (kinds.filter { $1.extent == .rows }.map(\.0), kinds.filter { $1.extent == .whole }.map(\.0))
             var isRight = true
-            for row in stride(from: 0, to: source.rows, by: step) {
-                rows += 1
+            for row in indices.indices {
                 let values = (0..<columns).map { source.span[row * columns + $0] }
-                if entry.scheme == .int8PerChannel || entry.scheme == .int8Rotated {
-                    let (codes, scale) = Self.int8(entry.scheme == .int8Rotated ? Self.rotated(values) : values)
-                    let gap = Self.ulps(scale, planes[1], row)
-                    worst = max(worst, gap)
-                    isRight = isRight && gap <= 1 && Self.equal(codes, planes[0], at: row * columns)
-                } else {
-                    isRight = isRight && Self.equal(values, planes[0], at: row * columns, isHalf: entry.scheme == .f16)
+                let expected = entry.scheme.reference(values, whole: whole)
+                isRight = isRight && expected.count == own.count
+                for (plane, expected) in zip(own, expected) {
+                    let gap = Self.gap(expected, plane, row)
+                    if expected.ulps > 0 { worst = max(worst, gap) }
+                    isRight = isRight && gap <= expected.ulps
                 }
             }
             if isRight {
                 held += 1
             } else {
                 outcome.findings.append(
-                    Finding(subject: entry.name, what: "codes and scales", expected: "those of the formulas of \(entry.scheme.rawValue)", found: "others"))
+                    Finding(subject: entry.name, what: "codes and scales", expected: "those of the formulas of \(entry.scheme)", found: "others"))
             }
         }
         outcome.rungs.append(
@@ -48,45 +55,17 @@ struct QuantizerRung: LadderRung {
                 reason: "Formats/schemes.md written down a second time, in plain loops"))
     }
 
-    private static func int8(_ values: [Float]) -> (codes: [Int8], scale: Float) {
-        let largest = values.reduce(0) { max($0, $1.magnitude) }
-        let scale = largest / 127 == 0 ? 1 : largest / 127
-        return (values.map { Int8(min(127, max(-127, ($0 / scale).rounded(.toNearestOrEven)))) }, scale)
-    }
-
-    /// Blocks of 32 times the Hadamard matrix: five times sums of pairs before their differences, which deals the elements out as often.
-    private static func rotated(_ values: [Float]) -> [Float] {
-        var result = values
-        for start in stride(from: 0, to: values.count, by: 32) {
-            for step in [1, 2, 4, 8, 16] {
-                for index in start..<start + 32 where (index - start) & step == 0 {
-                    let (left, right) = (result[index], result[index + step])
-                    (result[index], result[index + step]) = (left + right, left - right)
-                }
-            }
-            for index in start..<start + 32 { result[index] *= Float(0.5).squareRoot() / 4 }
+    /// How far a row of a plane is from what it has to be: units in the last place, or the difference of codes as numbers without a sign.
+    private static func gap(_ expected: ReferencePlane, _ plane: EncodedTensor, _ row: Int) -> UInt32 {
+        let (count, size) = (plane.shape.columns, plane.dtype.byteCount)
+        guard expected.elements.count == count, size <= MemoryLayout<UInt32>.size else { return .max }
+        var most: UInt32 = 0
+        for (index, wanted) in expected.elements.enumerated() {
+            guard let wanted else { continue }
+            var found: UInt32 = 0
+            for byte in 0..<size { found |= unsafe UInt32(plane.bytes[(row * count + index) * size + byte]) << UInt32(8 * byte) }
+            most = max(most, max(found, wanted) - min(found, wanted))
         }
-        return result
-    }
-
-    private static func ulps(_ scale: Float, _ scales: EncodedTensor, _ row: Int) -> UInt32 {
-        let stored = unsafe scales.bytes.assumingMemoryBound(to: Float.self)[row].bitPattern
-        return max(stored, scale.bitPattern) - min(stored, scale.bitPattern)
-    }
-
-    private static func equal(_ codes: [Int8], _ plane: EncodedTensor, at start: Int) -> Bool {
-        let stored = unsafe plane.bytes.assumingMemoryBound(to: Int8.self)
-        return codes.indices.allSatisfy { unsafe stored[start + $0] == codes[$0] }
-    }
-
-    private static func equal(_ values: [Float], _ plane: EncodedTensor, at start: Int, isHalf: Bool) -> Bool {
-        let stored = unsafe plane.bytes.assumingMemoryBound(to: UInt16.self)
-        return values.indices.allSatisfy { index in
-            let value = values[index]
-            // The payload of a NaN is kept bit by bit, which no formula of values says.
-            if value.isNaN { return true }
-            let bits = isHalf ? Float16(value).bitPattern : UInt16(truncatingIfNeeded: (value.bitPattern &+ 0x7FFF &+ (value.bitPattern >> 16 & 1)) >> 16)
-            return unsafe stored[start + index] == bits
-        }
+        return most
     }
 }

@@ -68,7 +68,7 @@ struct LayerComparison {
         let packed = try SanaSprintPipeline(weights: packedWeights, on: executor, keepsBlocks: false)
 
         progress("the checkpoint's model")
-        var request = try request(for: exact, frozen: packedWeights.frozenSchedule)
+        var request = try Self.request(for: exact, options, frozen: packedWeights.frozenSchedule)
         let reference = ProbeCollector()
         let expected = try exact.generate(request, probes: reference)
         // The encoder sees the checkpoint's picture in every run: one level of difference would be laid at its door.
@@ -78,7 +78,7 @@ struct LayerComparison {
         try force("Text encoder, layer by layer", "P7", has(.textEncoder), packed, perturbed, reference) { (run, sink) throws(InferenceError) in
             try run.textEncoder(into: sink)
         }
-        if file.directory.tensors.contains(where: { $0.activations == ActivationScheme.int8PerToken.rawValue }) {
+        if file.directory.tensors.contains(where: { $0.activations == .int8PerToken }) {
             let floats = try SanaSprintPipeline(weights: FloatActivations(source: packedWeights), on: executor, keepsBlocks: false)
             let floatsPerturbed = try SanaSprintPipeline(weights: FloatActivations(source: perturbedWeights), on: executor, keepsBlocks: false)
             try force("Transformer, block by block, weights alone", "P7", true, floats, floatsPerturbed, reference, note: Self.weightsAlone) {
@@ -104,7 +104,7 @@ struct LayerComparison {
         let note = "The file's model from prompt to picture on its own: errors travel and add up."
         series.append(ProbeSeries(title: "From prompt to picture", note: note, results: results))
         addRung("P9", "the whole chain stays as close to the checkpoint's as rounding lets it", results)
-        pictures = (Picture(expected), Picture(found))
+        pictures = (expected, found)
         addFindings()
     }
 
@@ -132,7 +132,9 @@ struct LayerComparison {
     }
 
     /// The prompt's features come from the text encoder where the file has one, else from the seed.
-    private func request(for pipeline: SanaSprintPipeline, frozen: FrozenSchedule?) throws -> GenerationRequest {
+    static func request(
+        for pipeline: SanaSprintPipeline, _ options: Verification.Options = .init(), frozen: FrozenSchedule? = nil
+    ) throws -> GenerationRequest {
         var request = GenerationRequest(prompt: options.prompt, noise: .seed(options.seed))
         request.useInstruction = false
         request.timesteps = .steps(options.steps)
@@ -178,8 +180,4 @@ struct LayerComparison {
                     hint: "\(failed) of \(series.results.count) probes are off; this is the first"))
         }
     }
-}
-
-extension Picture {
-    fileprivate init(_ image: GeneratedImage) { self.init(width: image.width, height: image.height, bytes: image.rgb) }
 }

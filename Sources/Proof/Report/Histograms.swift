@@ -55,7 +55,7 @@ enum Histograms {
         let (source, stored) = try InferenceError.loading { () throws(WeightError) in
             (try values(weights.rows(rows, of: entry.name)), try values(packed.rows(rows, of: entry.name)))
         }
-        let scheme = entry.scheme.rawValue + (entry.activations.map { " (\($0))" } ?? "")
+        let scheme = entry.scheme.name + (entry.activations.map { " (\($0.rawValue))" } ?? "")
         return WeightHistogram(
             name: entry.name, scheme: scheme, choice: choice, rows: (counted, all), reference: source.span, other: stored.span)
     }

@@ -67,6 +67,9 @@ struct Bench: Verb {
         if let pipeline, !pipeline.has(.textEncoder) {
             request.promptFeatures = try Self.features(channels: pipeline.configuration.transformer.captionChannels)
         }
+        // What the largest weight takes that is read whole, and what a picture does.
+        let largest = packed.directory.tensors.map { $0.planes.reduce(0) { $0 + Int($1.section.contentByteCount) } }.max() ?? 0
+        try Memory.check(available: max(2 * largest, try pipeline?.memoryStatement(request).byteCount ?? 0))
         var times: [Stage: [Double]] = [:]
         var laps: [[(name: String, seconds: Double)]] = []
         let bar = common.progress("bench", unit: .steps)
@@ -89,18 +92,20 @@ struct Bench: Verb {
         let layerMedians = (laps.first ?? []).indices.map { index in
             (laps[0][index].name, laps.map { $0[index].seconds }.sorted()[laps.count / 2])
         }
-        common.say(Table.text([["stage", "median of \(runs)", "range", ""]] + rows, right: [1, 2]))
+        var lines = [Table.text([["stage", "median of \(runs)", "range", ""]] + rows, right: [1, 2])]
         if layers {
-            common.say(Table.text([["up to the probe", "median"]] + layerMedians.map { [$0.0, "\(Decimal.fixed($0.1 * 1e3, digits: 1)) ms"] }, right: [1]))
+            lines.append(Table.text([["up to the probe", "median"]] + layerMedians.map { [$0.0, "\(Decimal.fixed($0.1 * 1e3, digits: 1)) ms"] }, right: [1]))
         }
-        common.say("\(Version.text), \(Parallel.threads) threads, at most \(ByteCount.text(UInt64(Memory.peak))) of buffers")
-        return Outcome(json: [
-            "file": .string(file), "compute": .string(compute.rawValue),
-            "runs": JSONValue(runs), "threads": JSONValue(Parallel.threads), "kernels": .string(CPU.best.description),
-            "blasCore": .string(CPU.blasCore), "peakBytes": JSONValue(Memory.peak), "decodedBytes": .integer(Int64(unpacked)),
-            "stages": .object(JSONObject(medians.map { ($0.0.rawValue, ["median": .number($0.1), "min": .number($0.2), "max": .number($0.3)]) })),
-            "layers": .array(layerMedians.map { ["probe": .string($0.0), "median": .number($0.1)] }),
-        ])
+        lines.append("\(Version.text), \(Parallel.threads) threads, at most \(ByteCount.text(UInt64(Memory.peak))) of buffers")
+        return Outcome(
+            text: lines.joined(separator: "\n"),
+            json: [
+                "file": .string(file), "compute": .string(compute.rawValue),
+                "runs": JSONValue(runs), "threads": JSONValue(Parallel.threads), "kernels": .string(CPU.best.description),
+                "blasCore": .string(CPU.blasCore), "peakBytes": JSONValue(Memory.peak), "decodedBytes": .integer(Int64(unpacked)),
+                "stages": .object(JSONObject(medians.map { ($0.0.rawValue, ["median": .number($0.1), "min": .number($0.2), "max": .number($0.3)]) })),
+                "layers": .array(layerMedians.map { ["probe": .string($0.0), "median": .number($0.1)] }),
+            ])
     }
 
     private enum Stage: String, CaseIterable {
@@ -117,7 +122,7 @@ struct Bench: Verb {
         var marks: [(Stage, Double)] = [(.unpack, ProgressBar.now())]
         var later: Double?
         for tensor in packed.directory.tensors { _ = try packed.planes(of: tensor) }
-        _ = try pipeline?.generate(request, probes: layers ? clock : nil) { stage in
+        _ = try pipeline?.generate(request, clock: layers ? clock : nil) { stage in
             clock.restart()
             switch stage {
             case .readingPrompt: marks.append((.text, ProgressBar.now()))

@@ -8,6 +8,7 @@ import PackedFiles
 import Parity
 import Proof
 import Safetensors
+import Tensors
 
 /// `sprintpack compare`: two traces, probe by probe.
 struct Compare: Verb {
@@ -50,18 +51,16 @@ struct Compare: Verb {
 extension Compare {
     func execute() throws -> Outcome {
         let (right, judged) = (try TraceFile.open(reference), try TraceFile.open(other))
+        let weights = try with.map { try Self.weights($0, variant: variant) }
+        let page = try ReportPage(html, inputs: [right.identity, judged.identity] + (weights?.1 ?? []))
+        try Memory.check(available: MemoryStatement.comparison(largestProbe: max(right.largestProbe, judged.largestProbe), weights: weights?.0))
         let comparison = try TraceComparison.compare(reference: right, other: judged, yardstick: yardstick.map { try TraceFile.open($0) })
         let command = Shell.command(
             ["sprintpack", "compare", reference, other] + Shell.option("--yardstick", yardstick) + Shell.option("--with", with)
                 + Shell.option("--variant", variant) + Shell.option("--html", html))
         var report = comparison.report(environment: Version.environment, command: command, encodePNG: ParityReport.png)
-        var inputs = [right.identity, judged.identity]
-        if let with {
-            let (weights, identities) = try Self.weights(with, variant: variant)
-            inputs += identities
-            report.add(try Bisection(reference: right, other: judged, weights: weights, on: .best), to: comparison)
-        }
-        return try report.deliver(common, html: html, inputs: inputs)
+        if let (weights, _) = weights { report.add(try Bisection(reference: right, other: judged, weights: weights, on: .best), to: comparison) }
+        return try report.outcome(page)
     }
 
     /// The weights of a packed file, or a checkpoint's own.

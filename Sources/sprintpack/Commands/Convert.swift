@@ -58,8 +58,8 @@ struct Convert: Verb {
     @Flag(help: "Read headers only, print what would be written, and write nothing.")
     var dryRun = false
 
-    @Option(help: ArgumentHelp("Memory the conversion may use, all in all, for instance 512MiB.", valueName: "size"))
-    var maxMemory = "1GiB"
+    @Option(help: ArgumentHelp("Memory the conversion may use, all in all, for instance 512MiB; 1GiB by default, or what there is.", valueName: "size"))
+    var maxMemory: String?
 
     @Flag(name: .customLong("allow-nonfinite"), help: "Convert weights that hold NaN or infinity; they are counted in the file.")
     var allowNonFinite = false
@@ -95,19 +95,29 @@ extension Convert {
 
     func execute() throws -> Outcome {
         threadOptions.apply()
-        guard let bound = ByteCount.parse(maxMemory) else { throw CommandFailure.usage("--max-memory: expected a size such as 512MiB, found \(maxMemory)") }
+        let bound = try maxMemory.map { text in
+            guard let bound = ByteCount.parse(text) else { throw CommandFailure.usage("--max-memory: expected a size such as 512MiB, found \(text)") }
+            return bound
+        }
         let selection = try components.map { list in
             do throws(ConversionError) { return try ComponentSelection(list) } catch { throw CommandFailure.usage("--components: \(error)") }
         }
         let source = try Checkpoint.open(checkpoint, variant: variant)
         let ruleFile = try rules.map { try RuleFile(try InputFile(path: $0).contents(limit: 1 << 20)) }
-        let options = ConversionOptions(
+        var options = ConversionOptions(
             preset, rules: ruleFile, components: selection ?? .standard, allowsNonfinite: allowNonFinite, frozenSchedule: try frozenSchedule(),
-            memoryBound: bound)
-        let plan = try ConversionPlan(source, options)
+            memoryBound: bound ?? ConversionOptions.defaultMemoryBound)
+        var plan = try ConversionPlan(source, options)
+        // Less memory than usual is used where the machine or the container has less.
+        if !dryRun, bound == nil, let memory = AvailableMemory.now(), plan.memoryNeeded > memory.byteCount {
+            options.memoryBound = memory.byteCount
+            do throws(ConversionError) { plan = try ConversionPlan(source, options) } catch {
+                guard case .memoryBound(let needed, _, _) = error else { throw error }
+                throw AllocationError.unavailable(byteCount: needed, available: memory.byteCount, owner: memory.owner)
+            }
+        }
         guard !dryRun, let output else {
-            common.say(plan.text)
-            return Outcome(json: ["plan": plan.json])
+            return Outcome(text: plan.text, json: ["plan": plan.json])
         }
         let bar = common.progress("convert")
         let start = ProgressBar.now()
@@ -130,18 +140,19 @@ extension Convert {
         let seconds = ProgressBar.now() - start
         let read = plan.sourceByteCount
         let worst = summary.directory.worstTensor
-        common.say(
+        var lines = [
             "\(output)  \(ByteCount.text(summary.totalByteCount)), was \(ByteCount.text(read)) "
-                + "(\(Decimal.fixed(100 * Double(summary.totalByteCount) / Double(max(1, read)), digits: 1)) %), in \(Decimal.fixed(seconds, digits: 2)) s")
+                + "(\(Decimal.fixed(100 * Double(summary.totalByteCount) / Double(max(1, read)), digits: 1)) %), in \(Decimal.fixed(seconds, digits: 2)) s"
+        ]
         if let worst, let error = worst.error {
-            common.say("largest weight error: \(worst.name)  relative L2 \(Decimal.short(error.relativeL2))")
+            lines.append("largest weight error: \(worst.name)  relative L2 \(Decimal.short(error.relativeL2))")
         }
         if let certified {
-            common.say(
+            lines.append(
                 "certificate: \(certified.probes) probes, \(ByteCount.text(UInt64(certified.bytes))), in \(Decimal.fixed(certified.seconds, digits: 2)) s"
                     + (certified.passed ? "" : "; not all of its claims hold: see verify"))
         }
-        return Outcome(json: [
+        let json: JSONObject = [
             "output": .string(output), "bytes": .integer(Int64(summary.totalByteCount)), "sourceBytes": .integer(Int64(read)),
             "seconds": .number(seconds), "syncSeconds": .number(summary.syncDuration / .seconds(1)), "preset": .string(preset.rawValue),
             "contentHash": .string(summary.contentHash),
@@ -151,7 +162,8 @@ extension Convert {
                 ["probes": JSONValue($0.probes), "bytes": JSONValue($0.bytes), "seconds": .number($0.seconds), "passed": .bool($0.passed)]
             } ?? .null,
             "worstRelativeL2": worst?.error.map { .number($0.relativeL2) } ?? .null, "peakBytes": JSONValue(Memory.peak),
-        ])
+        ]
+        return Outcome(text: lines.joined(separator: "\n"), json: json, outputs: [output])
     }
 }
 

@@ -2,6 +2,7 @@ import ArgumentParser
 import Conversion
 import PackedFiles
 import StrictJSON
+import Tensors
 
 /// `sprintpack export`: a packed file becomes a diffusers folder again.
 struct Export: Verb {
@@ -21,7 +22,7 @@ struct Export: Verb {
     @Option(name: .shortAndLong, help: ArgumentHelp("The folder to make.", valueName: "folder"))
     var output: String
 
-    @Flag(help: "Replace an earlier export of that name.")
+    @Flag(help: "Replace an earlier export of that name, if nothing in it was added or changed.")
     var force = false
 
     @OptionGroup var common: CommonOptions
@@ -30,10 +31,12 @@ struct Export: Verb {
 extension Export {
     func execute() throws -> Outcome {
         let source = try PackedFile.open(file)
+        try Memory.check(available: Exporter.memoryNeeded(source))
         let bar = common.progress("export")
-        try Exporter.run(source, to: output, replace: force) { done, total in bar.update(done, of: total) }
+        try Exporter.run(source, to: output, replace: force, tool: Version.tool) { done, total in bar.update(done, of: total) }
         bar.finish()
-        common.say("\(output)  \(source.directory.tensors.count) packed tensors written back as a diffusers folder")
-        return Outcome(json: ["output": .string(output), "tensors": JSONValue(source.directory.tensors.count)])
+        return Outcome(
+            text: "\(output)  \(source.directory.tensors.count) packed tensors written back as a diffusers folder",
+            json: ["output": .string(output), "tensors": JSONValue(source.directory.tensors.count)], outputs: [output])
     }
 }

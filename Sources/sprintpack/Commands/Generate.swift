@@ -59,7 +59,7 @@ struct Generate: Verb {
     @Option(help: ArgumentHelp("Write every probe point to a trace (Formats/trace.md).", valueName: "out.safetensors"))
     var trace: String?
 
-    @Option(name: .shortAndLong, help: ArgumentHelp("The PNG to write.", valueName: "image.png"))
+    @Option(name: .shortAndLong, help: ArgumentHelp("The PNG to write; - for standard output.", valueName: "image.png"))
     var output: String?
 
     @Flag(help: "Print how much memory each stage would take, and draw nothing.")
@@ -82,6 +82,7 @@ struct Generate: Verb {
             if let value, !(1...65_536).contains(value) { throw ValidationError("\(name): expected 1 to 65536 pixels, found \(value)") }
         }
         if output == nil && !dryRun { throw ValidationError("-o: expected the picture to write (or --dry-run), found nothing") }
+        try checkOutputs()
         if prompt == nil && inputs == nil && !dryRun { throw ValidationError("--prompt: expected the text of the picture (or --inputs), found nothing") }
         if textFromInputs && inputs == nil { throw ValidationError("--text-from-inputs: expected --inputs with the trace that holds the features, found none") }
     }
@@ -89,6 +90,17 @@ struct Generate: Verb {
 
 extension Generate {
     private static let maximumSteps = 1000
+    /// Endings that promise another format than PNG.
+    private static let otherPictures = ["jpg", "jpeg", "webp", "gif", "bmp", "tif", "tiff", "avif", "heic", "jxl", "ppm", "svg"]
+
+    private func checkOutputs() throws {
+        guard let output else { return }
+        if let ending = Self.otherPictures.first(where: { output.lowercased().hasSuffix(".\($0)") }) {
+            throw ValidationError("-o: expected the name of a PNG, found one that ends in .\(ending); sprintpack writes no other format")
+        }
+        if output == "-" && common.json { throw ValidationError("-o: expected a file beside --json, found -; both would go to standard output") }
+        if let trace, Paths.areSame(output, trace) { throw ValidationError("--trace: expected another file than that of -o, found \(trace) for both") }
+    }
 
     func execute() throws -> Outcome {
         threadOptions.apply()
@@ -106,9 +118,9 @@ extension Generate {
         guard !dryRun, let output else { return try plan(request, SanaSprintPipeline(weights: PackedWeights(packed), on: .best, compute: compute)) }
         let protected = [packed.identity] + (source.map { [$0.trace.identity] } ?? [])
         // Outputs are opened first: a picture that cannot be written should not be computed.
-        let picture = try OutputFile(path: output, replace: force, inputs: protected)
+        let picture = output == "-" ? nil : try OutputFile(path: output, kind: .picture, replace: force, inputs: protected)
         let recorder = trace == nil ? nil : TraceRecorder()
-        if let trace { _ = try OutputFile(path: trace, replace: force, inputs: protected) }
+        if let trace { _ = try OutputFile(path: trace, kind: .trace, replace: force, inputs: protected) }
         let pipeline = try SanaSprintPipeline(weights: PackedWeights(packed), on: .best, compute: compute)
 
         follow(pipeline.frozenSchedule, &request)
@@ -132,20 +144,22 @@ extension Generate {
         peaks.end()
         let seconds = ProgressBar.now() - start
         let settings = self.settings(request, image, packed)
-        let notes = [PNGImage.Note("Software", Version.tool), PNGImage.Note("parameters", JSONValue.object(settings).text)]
-        try picture.write(PNGImage.encode(width: image.width, height: image.height, rgb: image.rgb, notes: notes))
+        let notes = [PNGImage.drawn(by: Version.tool), PNGImage.Note("parameters", JSONValue.object(settings).text)]
+        let png = try PNGImage.encode(width: image.width, height: image.height, rgb: image.rgb, notes: notes)
+        try picture?.write(png)
         if let trace, let recorder {
             try TraceFile.write(recorder.probes, metadata: settings, to: trace, replace: force, inputs: protected)
         }
-        try picture.commit()
-        common.say("\(output)  \(image.width) x \(image.height), \(request.timesteps.stepCount) steps, in \(Decimal.fixed(seconds, digits: 2)) s")
-        if let trace { common.say("\(trace)  \(recorder?.probes.count ?? 0) probes") }
+        try picture?.commit()
+        var lines = ["\(output)  \(image.width) x \(image.height), \(request.timesteps.stepCount) steps, in \(Decimal.fixed(seconds, digits: 2)) s"]
+        if let trace { lines.append("\(trace)  \(recorder?.probes.count ?? 0) probes") }
         var json: JSONObject = ["output": .string(output), "seconds": .number(seconds), "settings": .object(settings)]
         json["peakBytes"] = JSONValue(peaks.byteCount)
         if let resident = Memory.peakResident { json["peakResidentBytes"] = JSONValue(resident) }
         json["memory"] = statement.json(measured: peaks)
         if let trace { json["trace"] = .string(trace) }
-        return Outcome(json: json)
+        let outputs = [picture?.path, trace].compactMap { $0 }
+        return Outcome(text: lines.joined(separator: "\n"), json: json, data: picture == nil ? png : nil, outputs: outputs)
     }
 
     /// What `--dry-run` prints.
@@ -153,8 +167,7 @@ extension Generate {
         var request = request
         follow(pipeline.frozenSchedule, &request)
         let statement = try pipeline.memoryStatement(request)
-        common.say(statement.text)
-        return Outcome(json: ["memory": statement.json(measured: nil)])
+        return Outcome(text: statement.text, json: ["memory": statement.json(measured: nil)])
     }
 
     private func follow(_ schedule: FrozenSchedule?, _ request: inout GenerationRequest) {
@@ -179,7 +192,7 @@ extension Generate {
     }
 
     /// What the picture depends on: stored in the picture, in the trace and in the JSON.
-    private func settings(_ request: GenerationRequest, _ image: GeneratedImage, _ packed: PackedFile) -> JSONObject {
+    private func settings(_ request: GenerationRequest, _ image: Picture, _ packed: PackedFile) -> JSONObject {
         var settings: JSONObject = [
             "prompt": .string(request.prompt), "instruction": .bool(request.useInstruction), "steps": JSONValue(request.timesteps.stepCount),
             "guidance": .number(Double(request.guidance)), "width": JSONValue(image.width), "height": JSONValue(image.height),
@@ -217,10 +230,7 @@ private struct GenerationInputs {
         if times.count >= 2 { request.timesteps = .custom(times) }
         if textFromInputs { request.promptFeatures = PromptFeatures(try tensor("prompt_embeds"), mask: try integers("prompt_mask")) }
         if trace.entry("image_u8") != nil {
-            let picture = try trace.read("image_u8")
-            if picture.dtype == .u8, picture.shape.rank == 3, picture.shape[2] == 3 {
-                request.encoderPicture = GeneratedImage(width: picture.shape[1], height: picture.shape[0], rgb: unsafe Array(picture.bytes))
-            }
+            request.encoderPicture = Picture(try trace.read("image_u8"))
         }
         return request
     }
@@ -241,9 +251,8 @@ private final class TraceRecorder: ProbeSink {
 extension PackedFile {
     /// How the weights of a run with this file were rounded, as its trace states it.
     fileprivate var traceWeights: TraceWeights {
-        let lossy = directory.tensors.filter { ($0.error?.relativeL2 ?? 0) > 0 }.map(\.scheme)
-        if lossy.contains(where: \.isQuantized) { return .int8 }
-        if lossy.contains(.bf16) { return .bfloat16 }
-        return lossy.contains(.f16) ? .float16 : .exact
+        // A word that traces do not know stands for the coarsest of those they know.
+        directory.tensors.filter { ($0.error?.relativeL2 ?? 0) > 0 }
+            .map { TraceWeights(rawValue: $0.scheme.traceWord) ?? .int8 }.reduce(.exact, TraceWeights.coarser)
     }
 }

@@ -33,9 +33,7 @@ struct Inspect: Verb {
 
     func execute() throws -> Outcome {
         let inventory = try Inventory(path, variant: variant)
-        common.say(inventory.summary)
-        if tensors { common.say(inventory.table) }
-        return Outcome(json: inventory.json(withTensors: tensors))
+        return Outcome(text: inventory.summary + (tensors ? "\n\(inventory.table)" : ""), json: inventory.json(withTensors: tensors))
     }
 }
 
@@ -107,7 +105,7 @@ private struct Inventory {
             ("size", ByteCount.text(file.header.totalByteCount)),
         ]
         for tensor in directory.tensors {
-            let storage = tensor.activations.map { "\(tensor.scheme.rawValue), activations \($0)" } ?? tensor.scheme.rawValue
+            let storage = tensor.activations.map { "\(tensor.scheme), activations \($0.rawValue)" } ?? tensor.scheme.name
             rows.append(
                 Row(
                     part: tensor.component, name: tensor.name, storage: storage, shape: tensor.shape,
@@ -176,7 +174,7 @@ private struct Inventory {
             rows.map { row in
                 [
                     "part": .string(row.part), "name": .string(row.name), "storage": .string(row.storage),
-                    "shape": .array(row.shape.extents.map { JSONValue($0) }), "bytes": .integer(Int64(row.byteCount)),
+                    "shape": JSONValue(row.shape.extents), "bytes": .integer(Int64(row.byteCount)),
                     "relativeL2": row.relativeL2.map { .number($0) } ?? .null,
                 ]
             })

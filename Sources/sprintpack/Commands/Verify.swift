@@ -5,6 +5,8 @@ import Operations
 import PackedFiles
 import Parity
 import Proof
+import StrictJSON
+import Tensors
 
 /// `sprintpack verify`: is the file whole, and does it still hold what the checkpoint holds?
 struct Verify: Verb {
@@ -51,6 +53,10 @@ extension Verify {
             throw CommandFailure.failed("\(error)")
         }
         let checkpoint = try against.map { try Checkpoint.open($0, variant: variant) }
+        let inputs = [packed.identity] + (checkpoint?.inputIdentities ?? [])
+        let page = try ReportPage(html, inputs: inputs)
+        let memoryNeeded = Verification.memoryNeeded(packed, against: checkpoint, on: .best)
+        try Memory.check(available: memoryNeeded)
         let (reading, deriving) = (common.progress("read"), common.progress("derive", unit: .steps))
         var options = Verification.Options()
         options.advises = true
@@ -65,7 +71,9 @@ extension Verify {
         let command = Shell.command(
             ["sprintpack", "verify", file] + Shell.option("--against", against) + Shell.option("--variant", variant) + Shell.option("--html", html))
         let report = verification.report(environment: Version.environment, command: command, encodePNG: ParityReport.png)
-        return try report.deliver(common, html: html, inputs: [packed.identity] + (checkpoint?.inputIdentities ?? []))
+        var outcome = try report.outcome(page)
+        outcome.json["memory"] = ["bytes": JSONValue(memoryNeeded), "peakResidentBytes": Memory.peakResident.map { JSONValue($0) } ?? .null]
+        return outcome
     }
 }
 

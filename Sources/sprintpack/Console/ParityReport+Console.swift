@@ -2,18 +2,22 @@ import Files
 import Inference
 import Parity
 import StrictJSON
+import Tensors
 
 extension ParityReport {
     /// The pictures of the page; one that cannot be encoded is left out, and its figures stay.
-    static func png(_ picture: Picture) -> [UInt8]? { try? PNGImage.encode(width: picture.width, height: picture.height, rgb: picture.bytes) }
+    static func png(_ picture: Picture) -> [UInt8]? { try? PNGImage.encode(width: picture.width, height: picture.height, rgb: picture.rgb) }
 
-    /// Prints the report, writes the page where one is asked for, and says how the program ends.
-    func deliver(_ common: CommonOptions, html path: String?, inputs: [FileIdentity]) throws -> Outcome {
-        if let path { try OutputFile.write(html, to: path, replace: true, inputs: inputs) }
-        common.say(text)
-        if let path { common.say("report: \(path)") }
+    /// Writes the page where one is asked for, and gives the report as the verb's outcome.
+    func outcome(_ page: ReportPage) throws -> Outcome {
+        if let file = page.file {
+            try file.write(html)
+            try file.commit()
+        }
         guard let object = json.object else { preconditionFailure("a report is an object") }
-        return Outcome(status: passed ? .ok : .failed, json: object)
+        let path = page.file?.path
+        return Outcome(
+            status: passed ? .ok : .failed, text: text + (path.map { "\nreport: \($0)" } ?? ""), json: object, outputs: path.map { [$0] } ?? [])
     }
 
     /// What a person at a terminal wants first: the verdict, what is wrong, and the worst of what is right.
@@ -50,4 +54,12 @@ extension ParityReport {
         }
         return lines.joined(separator: "\n")
     }
+}
+
+/// The page that a verb is going to write: opened before the work, so that a report that cannot be written is not computed.
+/// An earlier page of this tool is replaced without asking.
+struct ReportPage {
+    let file: OutputFile?
+
+    init(_ path: String?, inputs: [FileIdentity]) throws { file = try path.map { try OutputFile(path: $0, kind: .report, replace: true, inputs: inputs) } }
 }

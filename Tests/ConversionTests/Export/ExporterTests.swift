@@ -17,7 +17,7 @@ import Testing
         let checkpoint = try Checkpoint.open(Fixtures.path(fixture))
         let folder = try TemporaryFolder()
         let file = try pack(checkpoint, ConversionOptions(preset, components: .all), in: folder)
-        try Exporter.run(file, to: folder.file("export"))
+        try Exporter.run(file, to: folder.file("export"), tool: tool)
         let exported = try Checkpoint.open(folder.file("export"))
         #expect(exported.smallFiles == checkpoint.smallFiles)
         let digests = Dictionary(
@@ -40,7 +40,7 @@ import Testing
         let checkpoint = try Checkpoint.open(Fixtures.path("mini"))
         let folder = try TemporaryFolder()
         let file = try pack(checkpoint, ConversionOptions(.int8, components: .all), in: folder)
-        try Exporter.run(file, to: folder.file("export"))
+        try Exporter.run(file, to: folder.file("export"), tool: tool)
         let exported = try Checkpoint.open(folder.file("export"))
         let transformer = try #require(exported.components["transformer"])
         #expect(try transformer.read("transformer_blocks.0.attn1.norm_q.weight").widened().elements.allSatisfy { $0 == 1 })
@@ -54,9 +54,8 @@ import Testing
         let fusions: Fusions = [.lossless, .queryNorm]
         let (source, result) = (try CheckpointWeights(checkpoint, fusions: fusions), try CheckpointWeights(exported, fusions: fusions))
         for entry in file.directory.tensors {
-            guard case .plain(let left) = try source.weight(entry.name), case .plain(let right) = try result.weight(entry.name) else { return }
             var distance = QuantizationErrorSum()
-            distance.add(decoded: try right.widened(), source: try left.widened())
+            distance.add(decoded: try result.weight(entry.name).widened(), source: try source.weight(entry.name).widened())
             // Rounding the decoded values to bfloat16 adds 2^-9 of each.
             #expect(distance.result.relativeL2 <= (entry.error?.relativeL2 ?? 0) + 0x1p-9, "\(entry.name)")
         }
@@ -66,7 +65,7 @@ import Testing
         let checkpoint = try Checkpoint.open(Fixtures.path("mini"))
         let folder = try TemporaryFolder()
         let file = try pack(checkpoint, ConversionOptions(.bf16, components: .all), in: folder)
-        try Exporter.run(file, to: folder.file("export"), shardByteCount: 300_000)
+        try Exporter.run(file, to: folder.file("export"), tool: tool, shardByteCount: 300_000)
         let exported = try Checkpoint.open(folder.file("export"))
         let transformer = try #require(exported.components["transformer"])
         #expect(transformer.files.count > 3)
@@ -82,24 +81,47 @@ import Testing
         let folder = try TemporaryFolder()
         let file = try pack(try Checkpoint.open(Fixtures.path("mini")), ConversionOptions(.bf16), in: folder)
         let path = folder.file("export")
-        try Exporter.run(file, to: path)
-        try OutputFile.write([1], to: Paths.join(path, "stale"), replace: false)
-        #expect(conversionError { try Exporter.run(file, to: path) } == .folderExists(path: path))
-        try Exporter.run(file, to: path + "/", replace: true)
-        #expect(!Paths.exists(Paths.join(path, "stale")))
+        try Exporter.run(file, to: path, tool: tool)
+        #expect(conversionError { try Exporter.run(file, to: path, tool: tool) } == .folderExists(path: path))
+        // A file fewer is no file of anybody else's.
+        Paths.removeFile(Paths.join(path, "vae/config.json"))
+        try Exporter.run(file, to: path + "/", replace: true, tool: tool)
+        #expect(Paths.exists(Paths.join(path, "vae/config.json")))
         #expect(try Paths.entries(of: folder.path) == ["export", "model.sprint"])
     }
 
-    @Test func replacesNothingThatIsNoExport() throws {
+    @Test func replacesNothingThatIsNotWhollyAnExport() throws {
         let folder = try TemporaryFolder()
         let file = try pack(try Checkpoint.open(Fixtures.path("mini")), ConversionOptions(.bf16), in: folder)
         let home = folder.file("home")
         try Paths.makeDirectory(home)
         try OutputFile.write([1], to: Paths.join(home, "letter"), replace: false)
-        #expect(conversionError { try Exporter.run(file, to: home, replace: true) } == .folderNotReplaceable(path: home))
+        let found = #""letter", and no sprintpack-export.json that says it is an export"#
+        #expect(conversionError { try Exporter.run(file, to: home, replace: true, tool: tool) } == .folderNotReplaceable(path: home, found: found))
         let name = folder.file("model.sprint")
-        #expect(conversionError { try Exporter.run(file, to: name, replace: true) } == .folderNotReplaceable(path: name))
+        #expect(conversionError { try Exporter.run(file, to: name, replace: true, tool: tool) } == .folderNotReplaceable(path: name, found: "a file"))
         #expect(try Paths.entries(of: home) == ["letter"])
+        let path = folder.file("export")
+        try Exporter.run(file, to: path, tool: tool)
+        for stale in (1...7).map({ "stale\($0)" }) { try OutputFile.write([1], to: Paths.join(path, stale), replace: false) }
+        let list = #"in it "stale1", "stale2", "stale3", "stale4", "stale5" and 2 more"#
+        #expect(conversionError { try Exporter.run(file, to: path, replace: true, tool: tool) } == .folderNotReplaceable(path: path, found: list))
+        #expect(Paths.exists(Paths.join(path, "stale7")))
+    }
+
+    /// A list that was tampered with names no file outside its folder.
+    @Test func aListNamesOnlyWhatLiesInItsFolder() throws {
+        let folder = try TemporaryFolder()
+        let file = try pack(try Checkpoint.open(Fixtures.path("mini")), ConversionOptions(.bf16), in: folder)
+        for path in ["../model.sprint", "/etc/passwd", "vae/../../model.sprint", ""] {
+            let export = folder.file("export")
+            try Paths.makeDirectory(export)
+            let mark = #"{"tool": "x", "files": [{"path": "\#(path)", "bytes": 1, "sha256": "00"}]}"#
+            try OutputFile.write(Array(mark.utf8), to: Paths.join(export, "sprintpack-export.json"), replace: false)
+            #expect(conversionError { try Exporter.run(file, to: export, replace: true, tool: tool) } != nil, "\(path)")
+            #expect(Paths.exists(folder.file("model.sprint")))
+            Paths.removeTree(export)
+        }
     }
 
     @Test func doesNotReplaceTheFolderOfItsInput() throws {
@@ -107,7 +129,7 @@ import Testing
         let checkpoint = try EditableCheckpoint("mini").write(to: folder.file("checkpoint"))
         let file = try pack(checkpoint, ConversionOptions(.bf16), in: folder, as: "checkpoint/vae/model.sprint")
         #expect(
-            conversionError { try Exporter.run(file, to: folder.file("checkpoint"), replace: true) }
+            conversionError { try Exporter.run(file, to: folder.file("checkpoint"), replace: true, tool: tool) }
                 == .file(.isInput(path: folder.file("checkpoint/vae/model.sprint"))))
         #expect(Paths.exists(folder.file("checkpoint/vae/model.sprint")))
     }
@@ -120,7 +142,7 @@ import Testing
             ([[2, 3]], "transformer"), ([[2, 3], [3, 3]], "transformer"), ([[3, 4]], "transformer"), ([[4, 3]], "pipeline"),
         ]
         for (shapes, component) in cases {
-            let output = try OutputFile(path: folder.file("x.sprint"), replace: true)
+            let output = try OutputFile(path: folder.file("x.sprint"), kind: .packedFile, replace: true)
             let directory = Directory(
                 tool: tool, preset: "fp32", policy: [:], fusions: [], components: [ComponentEntry(name: component, configuration: nil)],
                 sourceFiles: [])
@@ -132,7 +154,7 @@ import Testing
                 TensorDescription(name: "a", component: component, shape: [4, 3], role: "linear", scheme: .f32), sources: sources, planes: [values])
             _ = try writer.finish()
             let file = try PackedFile.open(folder.file("x.sprint"))
-            guard case .notExportable = conversionError({ try Exporter.run(file, to: folder.file("export")) }) else {
+            guard case .notExportable = conversionError({ try Exporter.run(file, to: folder.file("export"), tool: tool) }) else {
                 Issue.record("\(shapes) were exported")
                 continue
             }

@@ -1,6 +1,5 @@
 import Conversion
 import Inference
-import Operations
 import PackedFiles
 import Tensors
 import Testing

@@ -1,7 +1,6 @@
 import Checkpoints
 import Conversion
 import Inference
-import Operations
 import PackedFiles
 import StrictJSON
 import TestKit

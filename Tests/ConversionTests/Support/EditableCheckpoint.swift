@@ -68,11 +68,11 @@ struct EditableCheckpoint {
         for file in smallFiles {
             let parts = file.path.split(separator: "/")
             if parts.count > 1 { try Paths.makeDirectory(Paths.join(path, String(parts[0]))) }
-            try OutputFile.write(file.bytes, to: Paths.join(path, file.path), replace: true)
+            try OutputFile.write(file.bytes, to: Paths.join(path, file.path), kind: .anything, replace: true)
         }
         for (folder, list) in tensors {
             let file = Paths.join(path, "\(folder)/\(folder == "text_encoder" ? "model" : "diffusion_pytorch_model").safetensors")
-            let writer = try SafetensorsWriter(path: file, replace: true, tensors: list.map { ($0.name, $0.tensor.dtype, $0.tensor.shape) })
+            let writer = try SafetensorsWriter(path: file, kind: .anything, replace: true, tensors: list.map { ($0.name, $0.tensor.dtype, $0.tensor.shape) })
             for (_, tensor) in list { try writer.append(tensor) }
             try writer.finish()
         }

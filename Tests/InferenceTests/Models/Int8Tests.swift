@@ -14,7 +14,7 @@ import Testing
         request.promptFeatures = try trace.promptFeatures()
         let (float, integer) = (Recorder(), Recorder())
         _ = try SanaSprintPipeline(weights: TableWeights("tiny-sprint"), on: executor).generate(request, probes: float)
-        _ = try SanaSprintPipeline(weights: TableWeights("tiny-sprint", precision: .int8), on: executor).generate(request, probes: integer)
+        _ = try SanaSprintPipeline(weights: ConvertedWeights.int8(), on: executor).generate(request, probes: integer)
         for (step, decibels) in [(0, 35.0), (1, 33.0)] {
             let name = "dit.step\(step).output"
             let error = relativeError(try integer.floats(name).elements, try float.floats(name).elements.map(Double.init))
@@ -29,7 +29,7 @@ import Testing
         let batched = try trace.floats("latents")
         let latents = batched.reshaped(Shape(Array(batched.shape.extents.dropFirst())))
         let float = try SanaSprintPipeline(weights: TableWeights("tiny-sprint"), on: executor).decode(latents)
-        let integer = try SanaSprintPipeline(weights: TableWeights("tiny-sprint", precision: .int8), on: executor).decode(latents)
+        let integer = try SanaSprintPipeline(weights: ConvertedWeights.int8(), on: executor).decode(latents)
         let squares = zip(float.rgb, integer.rgb).reduce(0.0) { $0 + pow(Double($1.0) - Double($1.1), 2) }
         #expect(squares > 0, "nothing was quantized")
         let decibels = 10 * log10(255 * 255 * Double(float.rgb.count) / squares)
@@ -61,7 +61,7 @@ import Testing
         let (map, bias) = (try random.tensor([size, 3, 96]), try random.tensor([35]))
         let rows = map.reshaped([3 * size, 96])
         let rotated = try Scheme.int8Rotated.encode(try random.tensor([35, 96]), subject: "weight")
-        let turned = StoredWeight.int8Rotated(values: rotated[0], scales: try rotated[1].widened(), activations: .int8PerToken)
+        let turned = StoredWeight(.int8Rotated, [35, 96], planes: rotated, activations: .int8PerToken)
         let straight = try Int8Reference.weight(random.floats(35 * 96), [35, 96], .int8PerToken)
         let taps = try Int8Reference.weight(random.floats(35 * 9 * 96), [35, 3, 3, 96], .int8PerToken)
         let results = try CPU.every.map { executor in
@@ -75,6 +75,6 @@ import Testing
 
     private static func integerLinear(_ weight: Tensor, _ executor: CPU) throws -> Linear {
         let planes = try Scheme.int8PerChannel.encode(weight, subject: "weight")
-        return try Linear(.int8PerChannel(values: planes[0], scales: Tensor(sharing: planes[1]), activations: .int8PerToken), bias: nil, on: executor)
+        return try Linear(StoredWeight(.int8PerChannel, weight.shape, planes: planes, activations: .int8PerToken), bias: nil, on: executor)
     }
 }

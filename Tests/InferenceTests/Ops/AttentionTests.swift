@@ -10,25 +10,24 @@ import Testing
     struct Case: Sendable {
         let rows, columns, heads, keyValueHeads, dimension: Int
         var softCap: Double?
-        var causal = false
         var window: Int?
     }
 
     @Test(arguments: [
         Case(rows: 5, columns: 3, heads: 2, keyValueHeads: 2, dimension: 7),
         Case(rows: 1, columns: 1, heads: 1, keyValueHeads: 1, dimension: 1),
-        Case(rows: 33, columns: 33, heads: 4, keyValueHeads: 2, dimension: 8, softCap: 2, causal: true),
-        Case(rows: 40, columns: 40, heads: 6, keyValueHeads: 3, dimension: 5, softCap: 0.5, causal: true, window: 7),
-        Case(rows: 20, columns: 20, heads: 3, keyValueHeads: 1, dimension: 4, causal: true, window: 1),
+        Case(rows: 33, columns: 33, heads: 4, keyValueHeads: 2, dimension: 8, softCap: 2),
+        Case(rows: 40, columns: 40, heads: 6, keyValueHeads: 3, dimension: 5, softCap: 0.5, window: 7),
+        Case(rows: 20, columns: 20, heads: 3, keyValueHeads: 1, dimension: 4, window: 1),
         // More rows than are scored at once: the causal limit continues in the second block.
-        Case(rows: 2100, columns: 2100, heads: 1, keyValueHeads: 1, dimension: 2, causal: true, window: 3),
+        Case(rows: 2100, columns: 2100, heads: 1, keyValueHeads: 1, dimension: 2, window: 3),
     ]) func softmax(_ c: Case) throws {
         var random = SplitMix64(seed: 10)
         // Keys and values share a matrix, queries have columns of their own before them.
         let queries = try random.tensor([c.rows, 3 + c.heads * c.dimension])
         let keyValues = try random.tensor([c.columns, 2 * c.keyValueHeads * c.dimension])
         let attention = SoftmaxAttention(
-            heads: c.heads, keyValueHeads: c.keyValueHeads, headDimension: c.dimension, scale: 1.7, softCap: c.softCap, causal: c.causal, window: c.window,
+            heads: c.heads, keyValueHeads: c.keyValueHeads, headDimension: c.dimension, scale: 1.7, softCap: c.softCap, window: c.window,
             on: .underTest)
         let result = try attention(
             .init(matrix: queries, column: 3), .init(matrix: keyValues, column: 0), .init(matrix: keyValues, column: c.keyValueHeads * c.dimension))
@@ -37,7 +36,7 @@ import Testing
         for row in 0..<c.rows {
             for head in 0..<c.heads {
                 let shared = head / (c.heads / c.keyValueHeads) * c.dimension
-                let visible = (0..<c.columns).filter { !c.causal || ($0 <= row && $0 > row - (c.window ?? .max / 2)) }
+                let visible = (0..<c.columns).filter { $0 <= row && $0 > row - (c.window ?? .max / 2) }
                 let weights = visible.map { column in
                     var logit = 0.0
                     for d in 0..<c.dimension { logit += q[row * queries.columns + 3 + head * c.dimension + d] * kv[column * keyValues.columns + shared + d] }

@@ -1,5 +1,6 @@
 import Inference
 import Operations
+import PackedFiles
 import Tensors
 
 /// The integer contract, written out plainly.
@@ -20,6 +21,6 @@ enum Int8Reference {
         }
         let encoded = try EncodedTensor(dtype: .i8, shape: shape)
         unsafe encoded.buffer.mutableBytes.copyBytes(from: values)
-        return .int8PerChannel(values: encoded, scales: try Tensor([shape.rows], scales), activations: activations)
+        return StoredWeight(.int8PerChannel, shape, planes: [encoded, EncodedTensor(try Tensor([shape.rows], scales))], activations: activations)
     }
 }

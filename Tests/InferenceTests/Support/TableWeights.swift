@@ -14,8 +14,6 @@ final class TableWeights: WeightSource {
         /// As the checkpoint stores them.
         case stored
         case float32
-        /// The preset int8: the roles `linear`, `text-linear` and `embedding`, and `convolution` of the autoencoder's decoder.
-        case int8
     }
 
     let fusions: Fusions
@@ -73,14 +71,8 @@ final class TableWeights: WeightSource {
         let bytes = parts.flatMap(\.contents)
         unsafe joined.buffer.mutableBytes.copyBytes(from: bytes)
         switch precision {
-        case .stored: return .plain(joined)
+        case .stored: return .plain(joined.dtype == .f64 ? EncodedTensor(try joined.widened()) : joined)
         case .float32: return .plain(EncodedTensor(try joined.widened()))
-        case .int8:
-            let isQuantized = [.linear, .textLinear, .embedding].contains(row.role) || row.role == .convolution && row.name.hasPrefix("vae.dec.")
-            guard isQuantized else { return .plain(joined) }
-            let planes = try Scheme.int8PerChannel.encode(try joined.widened(), subject: row.name)
-            let activations: ActivationScheme = [.linear, .convolution].contains(row.role) ? .int8PerToken : .float
-            return .int8PerChannel(values: planes[0], scales: try planes[1].widened(), activations: activations)
         }
     }
 

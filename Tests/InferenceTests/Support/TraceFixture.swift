@@ -33,7 +33,7 @@ struct TraceFixture {
         request.timesteps = .steps(steps)
         if try request.timesteps.times(maximumSteps: 1000).map(Double.init) != times { request.timesteps = .custom(times) }
         let picture = try tensor("image_u8")
-        request.encoderPicture = GeneratedImage(width: picture.shape[1], height: picture.shape[0], rgb: picture.contents)
+        request.encoderPicture = Picture(width: picture.shape[1], height: picture.shape[0], rgb: picture.contents)
         return request
     }
 

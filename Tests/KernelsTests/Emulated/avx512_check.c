@@ -1,5 +1,5 @@
-// Runs the AVX-512 sources of the matrix products on a CPU without AVX-512, over portable stand-ins for its instructions, and
-// compares every bit with a naive product in 64-bit integers and with the plain path. `make test-avx512` builds it from
+// Runs the AVX-512 sources of products, convolutions and attention on a CPU without AVX-512, over portable stand-ins for its instructions,
+// and compares them with the plain path: every bit where they are of integers. `make test-avx512` builds it from
 // the very sources that ship, with -DCK_EMULATE_AVX512.
 //
 // Exit 0: all equal. Exit 1: the first difference is printed.
@@ -24,67 +24,10 @@ static void *need(size_t bytes) {
     return p;
 }
 
-enum fill { random_values, all_high, all_low, alternating };
-
-static void fill_bytes(int8_t *p, size_t n, enum fill fill, bool weights) {
-    for (size_t i = 0; i < n; i++) {
-        switch (fill) {
-            case random_values: p[i] = (int8_t)((int)(next() % 255) - 127); break;
-            case all_high: p[i] = 127; break;
-            case all_low: p[i] = weights ? -127 : 127; break;
-            case alternating: p[i] = i % 2 ? -127 : 127; break;
-        }
-    }
-}
-
-// Products of one shape, all channels at once and in two ranges, with rows of the outputs further apart than needed;
-// what lies between them must stay as it was.
-static void check(size_t m, size_t n, size_t k, enum fill fill) {
-    const int isa = CK_ISA_AVX512;
-    const uint32_t untouched = 0x7FC0BEEF;
-    size_t ld = n + 3;
-    int8_t *q = need(m * k), *w = need(n * k);
-    uint8_t *packed = need(ck_w8_packed_bytes(isa, n, k)), *plain = need(ck_w8_packed_bytes(CK_ISA_PLAIN, n, k));
-    float *sx = need(m * 4), *sw = need(n * 4), *bias = need(n * 4);
-    uint32_t *out[3] = {need(m * ld * 4), need(m * ld * 4), need(m * ld * 4)};
-    fill_bytes(q, m * k, fill, false);
-    fill_bytes(w, n * k, fill, true);
-    for (size_t i = 0; i < m; i++) { sx[i] = (float)(next() >> 40) * 0x1p-30f; }
-    for (size_t i = 0; i < n; i++) { sw[i] = (float)(next() >> 40) * 0x1p-30f; }
-    for (size_t i = 0; i < n; i++) { bias[i] = (float)(next() >> 40) * 0x1p-20f - 8; }
-    ck_w8_pack(isa, w, n, k, packed);
-    ck_w8_pack(CK_ISA_PLAIN, w, n, k, plain);
-    for (int pass = 0; pass < 3; pass++) {
-        const float *b = pass == 1 ? bias : NULL;
-        for (int i = 0; i < 3; i++) {
-            for (size_t j = 0; j < m * ld; j++) { out[i][j] = untouched; }
-        }
-        if (pass == 0) {
-            ck_w8a8_accumulate(isa, q, packed, out[0], ld, m, n, k);
-            for (size_t r = 0; r < m; r++) {
-                for (size_t c = 0; c < n; c++) {
-                    int64_t sum = 0;
-                    for (size_t i = 0; i < k; i++) { sum += (int64_t)q[r * k + i] * w[c * k + i]; }
-                    out[1][r * ld + c] = out[2][r * ld + c] = (uint32_t)(int32_t)sum;
-                }
-            }
-        } else {
-            size_t panel = ck_w8_panel(isa), middle = n / 2 / panel * panel;
-            ck_w8a8_linear(isa, q, sx, packed, sw, b, out[0], ld, m, n, k, 0, n);
-            ck_w8a8_linear(isa, q, sx, packed, sw, b, out[1], ld, m, n, k, middle, n);
-            ck_w8a8_linear(isa, q, sx, packed, sw, b, out[1], ld, m, n, k, 0, middle);
-            ck_w8a8_linear(CK_ISA_PLAIN, q, sx, plain, sw, b, out[2], ld, m, n, k, 0, n);
-        }
-        for (size_t j = 0; j < m * ld; j++) {
-            if (out[0][j] != out[2][j] || out[1][j] != out[2][j]) {
-                printf("FAIL %zux%zux%zu fill %d pass %d: element [%zu, %zu] is %08x and %08x, expected %08x\n", m, n, k,
-                    (int)fill, pass, j / ld, j % ld, out[0][j], out[1][j], out[2][j]);
-                exit(1);
-            }
-        }
-    }
-    free(q); free(w); free(packed); free(plain); free(sx); free(sw); free(bias);
-    for (int i = 0; i < 3; i++) { free(out[i]); }
+static int8_t *some_bytes(size_t n) {
+    int8_t *p = need(n);
+    for (size_t i = 0; i < n; i++) { p[i] = (int8_t)((int)(next() % 255) - 127); }
+    return p;
 }
 
 static float *some_floats(size_t n) {
@@ -97,8 +40,7 @@ static float *some_floats(size_t n) {
 static void check_packed(int type, size_t m, size_t n, size_t k) {
     size_t row_bytes = ck_packed_row_bytes(type, m, k), weight_bytes = ck_packed_weight_bytes(type, n, k);
     float *x = some_floats(m * k), *w = some_floats(n * k), *bias = some_floats(n), *gate = some_floats(n), *sw = some_floats(n);
-    int8_t *bytes = need(n * k);
-    fill_bytes(bytes, n * k, random_values, true);
+    int8_t *bytes = some_bytes(n * k);
     void *rows[2], *weights[2];
     float *sx[2], *y[2], *residual[2];
     for (int i = 0; i < 2; i++) {
@@ -134,7 +76,8 @@ static void check_cross(size_t m, size_t tokens, size_t d) {
     float *y[2] = {need(m * d * 4), need(m * d * 4)};
     ck_pack_cross_attention(kv, 2 * d, kv + d, 2 * d, packed, tokens, d, 1);
     for (int i = 0; i < 2; i++) {
-        ck_cross_attention(i ? CK_ISA_AVX512 : CK_ISA_PLAIN, q, d, packed, y[i], d, scratch, m, tokens, d, 0, 1, 0.25);
+        ck_cross_heads heads = {q, d, packed, y[i], d, m, tokens, d, 0, 1, 0.25};
+        ck_cross_attention(i ? CK_ISA_AVX512 : CK_ISA_PLAIN, heads, scratch);
     }
     for (size_t j = 0; j < m * d; j++) {
         if (!(fabsf(y[0][j] - y[1][j]) <= 1e-5f)) {
@@ -145,23 +88,85 @@ static void check_cross(size_t m, size_t tokens, size_t d) {
     free(q); free(kv); free(packed); free(scratch); free(y[0]); free(y[1]);
 }
 
+static void compare(const char *what, const float *plain, const float *found, size_t n, float bound) {
+    for (size_t i = 0; i < n; i++) {
+        if (!(fabsf(plain[i] - found[i]) <= bound)) {
+            printf("FAIL %s: element %zu is %g, expected %g\n", what, i, (double)found[i], (double)plain[i]);
+            exit(1);
+        }
+    }
+}
+
+// A 3x3 convolution of three rows of w pixels, of int8 or in float32, and of the image doubled; int8 must equal the plain path.
+static void check_convolution(bool integer, size_t w, size_t c, size_t n) {
+    size_t pixels = w + 2;
+    float *x = some_floats(3 * pixels * c), *bias = some_floats(n), *sw = some_floats(n), *floats = some_floats(n * 9 * c);
+    int8_t *bytes = some_bytes(n * 9 * c);
+    float *y[2], *doubled[2];
+    for (int i = 0; i < 2; i++) {
+        int isa = i ? CK_ISA_AVX512 : CK_ISA_PLAIN;
+        void *packed = need(integer ? ck_conv_i8_packed_bytes(isa, n, c) : ck_conv_f32_packed_bytes(isa, n, c));
+        size_t row_bytes = pixels * (integer ? ck_conv_i8_pixel_bytes(isa, c) : 4 * c);
+        const void *rows[3], *scales[3] = {NULL};
+        for (int r = 0; r < 3; r++) {
+            rows[r] = x + (size_t)r * pixels * c;
+            if (!integer) { continue; }
+            void *q = need(row_bytes), *s = need(pixels * 4);
+            ck_conv_i8_quantize(isa, rows[r], c, q, s, pixels);
+            rows[r] = q, scales[r] = s;
+        }
+        if (integer) { ck_conv_i8_pack(isa, bytes, n, c, packed); } else { ck_conv_f32_pack(isa, floats, n, c, packed); }
+        ck_conv_weights weights = {c, n, packed, integer ? sw : NULL, bias};
+        y[i] = need(w * n * 4), doubled[i] = need(4 * w * n * 4);
+        void *lines[2] = {doubled[i], doubled[i] + 2 * w * n};
+        ck_conv(isa, weights, rows, scales, 1, 0, w, y[i]);
+        ck_upconv(isa, weights, rows, scales, 1, 0, w, lines);
+        for (int r = 0; r < 3 && integer; r++) { free((void *)rows[r]), free((void *)scales[r]); }
+        free(packed);
+    }
+    float bound = integer ? 0 : 1e-6f * (float)(9 * c) * 4;
+    compare("convolution", y[0], y[1], w * n, bound);
+    compare("convolution of a doubled image", doubled[0], doubled[1], 4 * w * n, bound);
+    for (int i = 0; i < 2; i++) { free(y[i]), free(doubled[i]); }
+    free(x), free(bias), free(sw), free(floats), free(bytes);
+}
+
+static void check_linear_attention(size_t t, size_t d) {
+    float *qkv = some_floats(t * 3 * d), *y[2] = {need(t * d * 4), need(t * d * 4)};
+    for (size_t i = 0; i < t * 3 * d; i++) { qkv[i] = fabsf(qkv[i]); }
+    for (int i = 0; i < 2; i++) {
+        ck_linear_heads heads = {qkv, qkv + d, qkv + 2 * d, 3 * d, y[i], d, t, d, d, 0, 1, true, 1e-15};
+        if (!ck_linear_attention(i ? CK_ISA_AVX512 : CK_ISA_PLAIN, heads)) { printf("FAIL linear attention refuses %zu\n", d), exit(1); }
+    }
+    compare("linear attention", y[0], y[1], t * d, 2e-5f);
+    free(qkv), free(y[0]), free(y[1]);
+}
+
+static void check_gated_depthwise(size_t h, size_t w, size_t c) {
+    float *u = some_floats(h * w * 2 * c), *weights = some_floats(9 * 2 * c), *biases = some_floats(2 * c);
+    float *y[2] = {need(h * w * c * 4), need(h * w * c * 4)};
+    for (int i = 0; i < 2; i++) {
+        ck_gated_maps maps = {u, u + c, 2 * c, weights, weights + c, 2 * c, biases, biases + c, y[i], c, h, w, c, 0, h};
+        ck_depthwise_glu(i ? CK_ISA_AVX512 : CK_ISA_PLAIN, maps);
+    }
+    compare("gated depthwise", y[0], y[1], h * w * c, 1e-3f);
+    free(u), free(weights), free(biases), free(y[0]), free(y[1]);
+}
+
 int main(void) {
     size_t shapes = 0;
     check_cross(1, 1, 1), check_cross(33, 13, 17), check_cross(70, 37, 40), shapes += 3;
-    static const size_t packed[][3] = {{1, 1, 1}, {12, 32, 4}, {13, 33, 5}, {25, 70, 163}, {5, 40, 1447}, {3, 7, 5801}};
+    static const size_t packed[][3] = {{1, 1, 0}, {1, 1, 1}, {12, 32, 4}, {13, 33, 5}, {25, 70, 163}, {5, 40, 1447}, {3, 7, 5801}};
     for (int type = CK_PACKED_S8; type <= CK_PACKED_F32; type++) {
         for (size_t i = 0; i < sizeof packed / sizeof *packed; i++, shapes++) { check_packed(type, packed[i][0], packed[i][1], packed[i][2]); }
     }
-    for (size_t k = 1; k <= 67; k++) {
-        for (size_t j = 1; j <= 67; j += 6, shapes++) { check(1 + (k * 5 + j) % 29, j, k, random_values); }
+    static const size_t images[][3] = {{1, 1, 1}, {5, 4, 33}, {12, 8, 32}, {13, 130, 31}, {97, 6, 16}};
+    for (size_t i = 0; i < sizeof images / sizeof *images; i++, shapes += 2) {
+        check_convolution(true, images[i][0], images[i][1], images[i][2]);
+        check_convolution(false, images[i][0], images[i][1], images[i][2]);
     }
-    static const size_t large[][3] = {
-        {0, 5, 7}, {97, 33, 1023}, {13, 70, 1024}, {25, 64, 1025}, {12, 32, 2240}, {193, 31, 260}, {4, 96, 3073}, {1, 1, 1},
-    };
-    for (size_t i = 0; i < sizeof large / sizeof *large; i++, shapes++) {
-        check(large[i][0], large[i][1], large[i][2], random_values);
-    }
-    for (int fill = all_high; fill <= alternating; fill++, shapes++) { check(3, 33, 65536, (enum fill)fill); }
-    printf("avx512-vnni (emulated): %zu shapes equal the naive product and the plain path, bit for bit where they are of integers\n", shapes);
+    check_linear_attention(1, 1), check_linear_attention(34, 33), check_linear_attention(70, 128), shapes += 3;
+    check_gated_depthwise(1, 1, 1), check_gated_depthwise(3, 67, 33), shapes += 2;
+    printf("avx512-vnni (emulated): %zu shapes agree with the plain path, bit for bit where they are of integers\n", shapes);
     return 0;
 }

@@ -19,7 +19,7 @@ struct SampleTensor {
     /// Encodes float32 values with the scheme and records the error, as a conversion does.
     init(
         _ name: String, _ scheme: Scheme, _ shape: Shape, _ values: [Float], component: String = "transformer", role: String = "table",
-        layout: String = "same", activations: String? = nil
+        layout: TensorLayout = .same, activations: ActivationScheme? = nil
     ) throws {
         let source = try Tensor(shape, values)
         let description = TensorDescription(
@@ -51,7 +51,7 @@ enum Samples {
         _ tensors: [SampleTensor], to path: String, blobs: [(String, [UInt8])] = [], attachments: [(name: String, bytes: [UInt8])] = [],
         allowNonfinite: Bool = false
     ) throws -> PackedFileWriter.Summary {
-        let output = try OutputFile(path: path, replace: true)
+        let output = try OutputFile(path: path, kind: .packedFile, replace: true)
         let writer = try PackedFileWriter(output: output, directory: directory(), allowNonfinite: allowNonfinite)
         try writer.addBlob("transformer/config.json", configuration)
         for (name, bytes) in blobs { try writer.addBlob(name, bytes) }
@@ -68,7 +68,7 @@ enum Samples {
     /// One tensor of each scheme and codec, small: what hostile files are made from.
     static func mixed() throws -> [SampleTensor] {
         try [
-            SampleTensor("linear.weight", .int8PerChannel, [2, 4], [1, -2, 3, -4, 0.5, 0.25, 0, 1], role: "linear", activations: "int8-per-token"),
+            SampleTensor("linear.weight", .int8PerChannel, [2, 4], [1, -2, 3, -4, 0.5, 0.25, 0, 1], role: "linear", activations: .int8PerToken),
             SampleTensor("linear.bias", .bf16, [2], [0.5, -1.25], role: "bias"),
             SampleTensor("flat", .f32, [64], [Float](repeating: 0.5, count: 64)),
             SampleTensor("half", .f16, [3], [1, 65504, -0.125]),

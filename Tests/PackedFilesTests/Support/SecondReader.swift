@@ -16,6 +16,21 @@ enum SecondReader {
 
 func environment(_ name: String) -> String? { unsafe getenv(name).map { unsafe String(cString: $0) } }
 
+/// Lets this process have so many bytes of address space more than it has now.
+func limitAddressSpace(toMore byteCount: Int) throws {
+    // The first number is the process's size in pages.
+    var pages = 0
+    if let file = unsafe fopen("/proc/self/statm", "r") {
+        while case let digit = unsafe Int(fgetc(file)) - 48, (0...9).contains(digit) { pages = 10 * pages + digit }
+        unsafe fclose(file)
+    }
+    let bytes = rlim_t(pages * Int(getpagesize()) + byteCount)
+    var limit = rlimit(rlim_cur: bytes, rlim_max: bytes)
+    guard pages > 0, unsafe setrlimit(__rlimit_resource_t(RLIMIT_AS.rawValue), &limit) == 0 else {
+        throw FileError.system(operation: "limit", path: "address space", code: errno)
+    }
+}
+
 /// Cuts a file short in place.
 func truncate(_ path: String, to byteCount: Int) throws {
     guard unsafe Glibc.truncate(path, byteCount) == 0 else { throw FileError.system(operation: "truncate", path: path, code: errno) }

@@ -32,14 +32,14 @@ enum Vectors {
         case "int8-per-channel":
             // Row 0: ties to even with the scale 1. Row 1: zeros. Row 2: a scale that is no short number.
             let values: [Float] = [127, 0.5, 1.5, -2.5, 0, -0, 0, 0, 1, -0.3, 0.007, 0.011]
-            try Samples.write([SampleTensor("linear.weight", .int8PerChannel, [3, 4], values, role: "linear", activations: "int8-per-token")], to: path)
+            try Samples.write([SampleTensor("linear.weight", .int8PerChannel, [3, 4], values, role: "linear", activations: .int8PerToken)], to: path)
         case "int8-rotated":
             // Row 0: one outlier. Row 1: zeros. Row 2: no pattern.
             let values = (0..<64).map { $0 == 5 ? 90 : Float($0 % 7) / 4 - 0.75 } + [Float](repeating: 0, count: 64) + Samples.weights(64, seed: 21)
-            try Samples.write([SampleTensor("linear.weight", .int8Rotated, [3, 64], values, role: "gated-linear", activations: "int8-per-token")], to: path)
+            try Samples.write([SampleTensor("linear.weight", .int8Rotated, [3, 64], values, role: "gated-linear", activations: .int8PerToken)], to: path)
         case "channels-last":
             let values = (0..<36).map { Float($0) - 20 }
-            try Samples.write([SampleTensor("conv.weight", .int8PerChannel, [2, 3, 3, 2], values, role: "convolution", layout: "channels-last")], to: path)
+            try Samples.write([SampleTensor("conv.weight", .int8PerChannel, [2, 3, 3, 2], values, role: "convolution", layout: .channelsLast)], to: path)
         case "codec-zstd": try Samples.write([SampleTensor("ones", .f16, [8, 32], [Float](repeating: 1, count: 256))], to: path)
         case "codec-zstd-split16":
             try Samples.write([SampleTensor("weights", .bf16, [16, 32], Samples.weights(512, seed: 11))], to: path)
@@ -56,8 +56,8 @@ enum Vectors {
         case "nonfinite":
             let values: [Float] = [1, .infinity, -.infinity, Float(bitPattern: 0x7FC0_0000)]
             let tensors = try [Scheme.f32, .f16, .bf16].map { scheme in
-                let description = TensorDescription(name: scheme.rawValue, component: "transformer", shape: [4], role: "norm", scheme: scheme)
-                return SampleTensor(description, planes: try scheme.encode(Tensor([4], values), subject: scheme.rawValue))
+                let description = TensorDescription(name: scheme.name, component: "transformer", shape: [4], role: "norm", scheme: scheme)
+                return SampleTensor(description, planes: try scheme.encode(Tensor([4], values), subject: scheme.name))
             }
             try Samples.write(tensors, to: path, allowNonfinite: true)
         case "newer-minor-version":
@@ -80,8 +80,8 @@ enum Vectors {
         let tensors = try file.directory.tensors.map { entry -> JSONValue in
             let values = EncodedTensor(try entry.scheme.decode(file.planes(of: entry), shape: entry.shape)).array
             var object = JSONObject([
-                ("name", .string(entry.name)), ("shape", .array(entry.shape.extents.map { JSONValue($0) })), ("scheme", .string(entry.scheme.rawValue)),
-                ("layout", .string(entry.layout)), ("sha256", .string(SHA256Stream.digest(values))),
+                ("name", .string(entry.name)), ("shape", .array(entry.shape.extents.map { JSONValue($0) })), ("scheme", .string(entry.scheme.name)),
+                ("layout", .string(entry.layout.rawValue)), ("sha256", .string(SHA256Stream.digest(values))),
             ])
             if values.count <= 128 { object["float32"] = .string(hex(values)) }
             return .object(object)

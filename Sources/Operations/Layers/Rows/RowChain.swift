@@ -120,7 +120,7 @@ struct RowChain {
     }
 
     private mutating func double(_ convolution: Convolution, _ shortcut: Bool, _ quantizes: Bool) throws(AllocationError) {
-        let (source, limit) = (last, CK_UPCONV_MAX_ROWS)
+        let (source, limit) = (last, Int(CK_UPCONV_MAX_ROWS))
         precondition(source.channels == convolution.inputs)
         let batch = 2 * rows(source.width)
         let ring = try RowRing(height: 2 * source.height, width: 2 * source.width, channels: convolution.outputs, batch: batch, quantizes: quantizes, on: cpu)

@@ -1,5 +1,6 @@
 import Inference
 import Operations
+import PackedFiles
 import Tensors
 
 /// Weights by their packed names, in double precision; below a prefix.
@@ -10,10 +11,9 @@ struct Weights64 {
     func under(_ name: String) -> Weights64 { Weights64(source: source, prefix: prefix + name) }
 
     func tensor(_ name: String) throws -> Tensor {
-        switch try source.weight(prefix + name) {
-        case .plain(let tensor): try tensor.widened()
-        default: throw WeightError.unreadable(name: prefix + name, reason: "expected a weight in floating point")
-        }
+        let stored = try source.weight(prefix + name)
+        guard !stored.scheme.isQuantized else { throw WeightError.unreadable(name: prefix + name, reason: "expected a weight in floating point") }
+        return try stored.widened()
     }
 
     func matrix(_ name: String) throws -> Matrix64 { Matrix64(try tensor(name)) }

@@ -4,7 +4,7 @@ package import Tensors
 /// The decoder of a DC-AE: latents to picture.
 ///
 /// Stages of attention work on whole maps and load their blocks one after the other. The stages of residual blocks, which have
-/// the large maps, pass as one stream of rows from the last whole map to the picture, unless a probe wants a map between them.
+/// the large maps, pass as one stream of rows from the last whole map to the picture, unless somebody follows the probes between them.
 /// Source: Decoder in diffusers' autoencoder_dc.py.
 package struct AutoencoderDecoder: Sendable {
     package let configuration: AutoencoderConfiguration
@@ -18,12 +18,12 @@ package struct AutoencoderDecoder: Sendable {
     /// The picture `[imageChannels, h * compression, w * compression]`, about -1 to 1 and not clamped, of latents `[latentChannels, h, w]`.
     ///
     /// - Parameter latents: as the autoencoder made them, which is the transformer's divided by the scaling factor.
-    package func decode(_ latents: Tensor, probes sink: (any ProbeSink)? = nil) throws(InferenceError) -> Tensor {
-        try decode([latents], Probes(sink: sink, prefix: "vae.dec."))[0]
+    package func decode(_ latents: Tensor, probes: Probes = Probes()) throws(InferenceError) -> Tensor {
+        try decode([latents], probes.below("vae.dec."))[0]
     }
 
     /// The pictures of several latents: weights are loaded once for all of them.
-    package func decode(_ latents: [Tensor]) throws(InferenceError) -> [Tensor] { try decode(latents, Probes(sink: nil, prefix: "")) }
+    package func decode(_ latents: [Tensor]) throws(InferenceError) -> [Tensor] { try decode(latents, Probes()) }
 
     private func decode(_ latents: [Tensor], _ probes: Probes) throws(InferenceError) -> [Tensor] {
         var maps = try open(latents, probes)

@@ -14,8 +14,8 @@ package struct AutoencoderEncoder: Sendable {
     }
 
     /// The latents `[latentChannels, h / compression, w / compression]` of a picture `[imageChannels, h, w]` in -1 ... 1.
-    package func encode(_ image: Tensor, probes sink: (any ProbeSink)? = nil) throws(InferenceError) -> Tensor {
-        let probes = Probes(sink: sink, prefix: "vae.enc.")
+    package func encode(_ image: Tensor, probes: Probes = Probes()) throws(InferenceError) -> Tensor {
+        let probes = probes.below("vae.enc.")
         for (name, extent) in [("picture height", image.shape[1]), ("picture width", image.shape[2])] where extent % configuration.compression != 0 {
             throw .request(subject: name, expected: "a multiple of \(configuration.compression) pixels", found: "\(extent)")
         }

@@ -18,7 +18,7 @@ package struct GenerationRequest: Sendable {
     /// Features that stand in for the text encoder's; the prompt is then not read.
     package var promptFeatures: PromptFeatures?
     /// The picture for the probes of the autoencoder's encoder; the generated one where nil.
-    package var encoderPicture: GeneratedImage?
+    package var encoderPicture: Picture?
 
     package init(prompt: String, noise: NoiseSource = .seed(0)) {
         self.prompt = prompt
@@ -56,20 +56,6 @@ package struct PromptFeatures: Sendable {
         let channels = embeddings.shape.extents.last ?? 1
         rows = embeddings.reshaped([channels == 0 ? 0 : embeddings.count / channels, channels])
         self.mask = mask
-    }
-}
-
-/// An eight-bit picture.
-package struct GeneratedImage: Sendable, Equatable {
-    package let width: Int
-    package let height: Int
-    /// `[height, width, 3]`.
-    package let rgb: [UInt8]
-
-    /// - Precondition: three bytes for every pixel.
-    package init(width: Int, height: Int, rgb: [UInt8]) {
-        precondition(rgb.count == width * height * 3)
-        (self.width, self.height, self.rgb) = (width, height, rgb)
     }
 }
 

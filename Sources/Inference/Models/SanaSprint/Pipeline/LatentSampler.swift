@@ -69,9 +69,8 @@ struct LatentSampler {
 
     /// The final latents `[c, h, w]`, of unit variance.
     func run(
-        _ transformer: SanaTransformer, _ features: Tensor, probes sink: (any ProbeSink)?, progress: ((GenerationStage) -> Void)?
+        _ transformer: SanaTransformer, _ features: Tensor, probes: Probes, progress: ((GenerationStage) -> Void)?
     ) throws(InferenceError) -> Tensor {
-        let probes = Probes(sink: sink)
         let prompt = try transformer.prompt(features)
         var latents = try InferenceError.wrap { () throws(AllocationError) in
             try probes.record("input.latents", start.batched)
@@ -86,7 +85,7 @@ struct LatentSampler {
             let name = "dit.step\(step)."
             let input = try InferenceError.wrap { () throws(AllocationError) in try flow.input(latents) }
             let velocity = try transformer.velocity(
-                input, time: flow.flowTime, guidance: Double(guidance), prompt: prompt, probes: sink, probePrefix: name)
+                input, time: flow.flowTime, guidance: Double(guidance), prompt: prompt, probes: probes.below(name))
             (denoised, latents) = try InferenceError.wrap { () throws(AllocationError) in
                 try probes.record(name + "input", input.batched)
                 try probes.record(name + "timestep", flow.flowTime)

@@ -39,21 +39,34 @@ package struct WeightSummary: Sendable {
     package let shape: Shape
     /// Bytes of its planes when they are decoded.
     package let planeBytes: Int
-    package let multipliesIntegers: Bool
+    let form: KernelForm
+
+    /// Whether linears read the planes as they are.
+    fileprivate var isLoadedAsStored: Bool {
+        !form.multipliesIntegers && (form != .float32 || planeBytes == shape.elementCount * MemoryLayout<Float>.stride)
+    }
 
     /// Bytes of the layer that is made of it.
     func loadedBytes(_ compute: Compute) -> Int {
         // Panels are of 32 channels, and each channel has a scale, a correction and a bias.
         let padded = shape.columns * ((shape.rows + 31) / 32 * 32)
-        if multipliesIntegers { return padded + 16 * shape.rows }
+        if form.multipliesIntegers { return padded + 16 * shape.rows }
         switch role {
-        case .linear, .gatedLinear, .textLinear, .sensitiveLinear: return compute == .bfloat16 ? 2 * padded : planeBytes
+        case .linear, .gatedLinear, .textLinear, .sensitiveLinear:
+            return compute == .bfloat16 ? 2 * padded : isLoadedAsStored ? planeBytes : shape.elementCount * MemoryLayout<Float>.stride
         case .embedding: return 0
         // Of nine taps Winograd's algorithm makes sixteen.
         case .convolution where shape.rank == 4: return padded / 9 * 16 * MemoryLayout<Float>.stride
         case .convolution, .sensitiveConvolution: return padded * MemoryLayout<Float>.stride
         case .groupedConvolution, .depthwise, .bias, .norm, .table, .schedule: return shape.elementCount * MemoryLayout<Float>.stride
         }
+    }
+}
+
+extension WeightSummary {
+    /// A weight in float32.
+    package init(name: String, role: Role, shape: Shape) {
+        self.init(name: name, role: role, shape: shape, planeBytes: shape.elementCount * MemoryLayout<Float>.stride, form: .float32)
     }
 }
 
@@ -64,7 +77,7 @@ extension SanaSprintPipeline {
     package func memoryStatement(_ request: GenerationRequest) throws(InferenceError) -> MemoryStatement {
         let compression = try decoder().configuration.compression
         let sampler = try LatentSampler(request, configuration, compression: compression, frozen: frozenSchedule, drawsNoise: false)
-        let room = WorkingMemory(weights: weights, compute: compute, configuration: configuration)
+        let room = WorkingMemory(weights: weights, on: executor, compute: compute, configuration: configuration)
         let (height, width) = (sampler.shape[1], sampler.shape[2])
         var stages: [MemoryStatement.Stage] = []
         if request.promptFeatures == nil {
@@ -84,12 +97,16 @@ private struct WorkingMemory {
     private let configuration: SanaSprintConfiguration
     private let tokenizerBytes: Int
     private let threads = Parallel.threads
+    /// Wide maps of a gated unit that are there at once: with panels both halves' packed product, else both before and behind the depthwise
+    /// convolution, and the gated one.
+    private let wideMaps: Int
 
     /// Positions of a prompt that the transformer sees at most.
     private let tokens = SanaSprintPrompt.defaultMaximumLength
 
-    init(weights: any WeightSource, compute: Compute, configuration: SanaSprintConfiguration) {
+    init(weights: any WeightSource, on executor: CPU, compute: Compute, configuration: SanaSprintConfiguration) {
         summaries = weights.summaries
+        wideMaps = executor.prefersPackedProducts ? 2 : 5
         // Its text, read and copied, and the tables of pieces and merges that are made of it.
         tokenizerBytes = 4 * weights.tokenizerByteCount
         self.compute = compute
@@ -112,7 +129,7 @@ private struct WorkingMemory {
 
     /// The decoded planes of the largest weight that is loaded in another form.
     private func staging(_ weights: [WeightSummary]) -> Int {
-        weights.filter { $0.multipliesIntegers || $0.role == .convolution }.map(\.planeBytes).max() ?? 0
+        weights.filter { !$0.isLoadedAsStored || $0.role == .convolution }.map(\.planeBytes).max() ?? 0
     }
 
     func text(isCached: Bool) throws(InferenceError) -> MemoryStatement.Stage {
@@ -136,8 +153,8 @@ private struct WorkingMemory {
         // Packed in panels of 32 tokens.
         let keyValues = floats((tokens + 31) / 32 * 32 * 2 * c.crossWidth * (c.layers + 1))
         let rows = height * width / (c.patch * c.patch)
-        // The stream; its packed norm, q, k, v, their attention packed and sums of its output; or both halves' product, packed, and sums.
-        let activations = floats(rows * (c.width + max(7 * c.width, 2 * c.hidden + 3 * c.width)))
+        // The stream; its packed norm, q, k, v, their attention packed and sums of its output; or the wide maps and sums.
+        let activations = floats(rows * (c.width + max(7 * c.width, wideMaps * c.hidden + 3 * c.width)))
         let latents = floats(c.channels * height * width) * (steps + 8)
         let scratch = threads * (floats(rows * 80) + floats(256 * max(c.hidden, c.width)) + MemoryStatement.threadBytes)
         return .init(
@@ -166,7 +183,7 @@ private struct WorkingMemory {
             // The map; q, k, v, the same through the depthwise and the pointwise convolution, and attention to each; or the gated unit.
             let scales = stage.scales.count
             let attention = 3 + (scales > 0 ? 6 : 0) + 1 + scales
-            let gated = 2 * SanaSprintWeights.gluExpansion + 2
+            let gated = wideMaps * SanaSprintWeights.gluExpansion + 2
             let map = floats(pixels * stage.channels * (1 + max(attention, gated)))
             let scratch = threads * (floats(pixels * 80) + floats(256 * SanaSprintWeights.gluExpansion * stage.channels))
             most = max(most, map + scratch + weights.map { $0.loadedBytes(compute) }.reduce(0, +) / max(1, stage.blocks) + staging(weights))

@@ -3,7 +3,7 @@ import Tensors
 /// Between eight-bit pictures and the autoencoder's `[3, h, w]` in -1 ... 1.
 enum Pixels {
     /// (x / 2 + 0.5) * 255, clamped and rounded half to even in float32, as diffusers' image processor.
-    static func bytes(_ image: Tensor) throws(InferenceError) -> GeneratedImage {
+    static func bytes(_ image: Tensor) throws(InferenceError) -> Picture {
         let (height, width) = (image.shape[1], image.shape[2])
         guard image.shape[0] == 3 else { throw .request(subject: "vae/config.json: in_channels", expected: "3 for a picture", found: "\(image.shape[0])") }
         if let element = EncodedTensor(image).firstNonfinite {
@@ -16,11 +16,11 @@ enum Pixels {
                 rgb[pixel * 3 + channel] = UInt8((value * 255).rounded(.toNearestOrEven))
             }
         }
-        return GeneratedImage(width: width, height: height, rgb: rgb)
+        return Picture(width: width, height: height, rgb: rgb)
     }
 
     /// x / 127.5 - 1.
-    static func tensor(_ image: GeneratedImage) throws(AllocationError) -> Tensor {
+    static func tensor(_ image: Picture) throws(AllocationError) -> Tensor {
         var result = try Tensor([3, image.height, image.width], zeroed: false)
         var elements = result.mutableSpan
         for pixel in 0..<image.height * image.width {

@@ -9,12 +9,28 @@ package protocol ProbeSink: AnyObject {
     func record(_ name: String, _ value: EncodedTensor)
 }
 
+/// Is told of each probe point as a run passes it, without a value: what times layers. The run is the one without it, but that the decoder finishes
+/// each stage before the next begins.
+package protocol StageClock: AnyObject {
+    func passed(_ name: String)
+}
+
 /// The probe points of one run below a name prefix; does nothing where nobody listens.
 ///
 /// Values are copied, so that the models may go on in place.
-struct Probes {
+package struct Probes {
     let sink: (any ProbeSink)?
-    var prefix = ""
+    private let clock: (any StageClock)?
+    private var prefix = ""
+
+    package init(sink: (any ProbeSink)? = nil, clock: (any StageClock)? = nil) { (self.sink, self.clock) = (sink, clock) }
+
+    /// The probe points of a part of the run.
+    func below(_ prefix: String) -> Probes {
+        var probes = self
+        probes.prefix += prefix
+        return probes
+    }
 
     /// A value that is recorded under the shape given, or its own.
     func record(_ name: String, _ value: @autoclosure () -> Tensor, as shape: Shape? = nil) throws(AllocationError) {
@@ -52,10 +68,11 @@ struct Probes {
         sink.record(prefix + name, try EncodedTensor(dtype: .u8, shape: shape, copying: bytes))
     }
 
-    /// Whether anybody wants this probe.
-    func listens(_ name: String) -> Bool { listener(name) != nil }
+    /// Whether anybody wants this probe, so that what leads to it has to be finished first.
+    func listens(_ name: String) -> Bool { clock != nil || sink?.wants(prefix + name) == true }
 
     private func listener(_ name: String) -> (any ProbeSink)? {
+        clock?.passed(prefix + name)
         guard let sink, sink.wants(prefix + name) else { return nil }
         return sink
     }

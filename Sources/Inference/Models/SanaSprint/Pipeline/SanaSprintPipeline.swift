@@ -84,10 +84,12 @@ package final class SanaSprintPipeline: Sendable {
     ///
     /// - Parameters:
     ///   - probes: takes the values of all probe points; with one, the encoder runs too if the file has it.
+    ///   - clock: is told of the probe points that the run passes.
     ///   - progress: called before each stage.
     package func generate(
-        _ request: GenerationRequest, probes: (any ProbeSink)? = nil, progress: ((GenerationStage) -> Void)? = nil
-    ) throws(InferenceError) -> GeneratedImage {
+        _ request: GenerationRequest, probes sink: (any ProbeSink)? = nil, clock: (any StageClock)? = nil, progress: ((GenerationStage) -> Void)? = nil
+    ) throws(InferenceError) -> Picture {
+        let probes = Probes(sink: sink, clock: clock)
         let decoder = try decoder()
         let sampler = try LatentSampler(request, configuration, compression: decoder.configuration.compression, frozen: frozenSchedule)
         let features = try promptFeatures(request, probes, progress)
@@ -95,7 +97,7 @@ package final class SanaSprintPipeline: Sendable {
         let latents = try sample(sampler, severalSteps, features, probes, progress)
         progress?(.decoding)
         let picture = try decode(latents, decoder, probes)
-        if probes != nil, has(.vaeEncoder) {
+        if sink != nil, has(.vaeEncoder) {
             progress?(.encoding)
             let input = request.encoderPicture ?? picture
             let pixels = try InferenceError.wrap { () throws(AllocationError) in try Pixels.tensor(input) }
@@ -105,19 +107,18 @@ package final class SanaSprintPipeline: Sendable {
     }
 
     /// The picture of a sampler's latents, `[c, h, w]` of unit variance.
-    package func decode(_ latents: Tensor, probes: (any ProbeSink)? = nil) throws(InferenceError) -> GeneratedImage {
-        try decode(latents, try decoder(), probes)
+    package func decode(_ latents: Tensor) throws(InferenceError) -> Picture {
+        try decode(latents, try decoder(), Probes())
     }
 
-    private func decode(_ latents: Tensor, _ decoder: AutoencoderDecoder, _ sink: (any ProbeSink)?) throws(InferenceError) -> GeneratedImage {
+    private func decode(_ latents: Tensor, _ decoder: AutoencoderDecoder, _ probes: Probes) throws(InferenceError) -> Picture {
         let scaled = try InferenceError.wrap { () throws(AllocationError) in
             var scaled = try latents.copy()
             var elements = scaled.mutableSpan
             for index in elements.indices { elements[index] = Float(Double(elements[index]) / decoder.configuration.scalingFactor) }
             return scaled
         }
-        let image = try decoder.decode(scaled, probes: sink)
-        let probes = Probes(sink: sink)
+        let image = try decoder.decode(scaled, probes: probes)
         try InferenceError.wrap { () throws(AllocationError) in try probes.record("image", image.batched) }
         let picture = try Pixels.bytes(image)
         try InferenceError.wrap { () throws(AllocationError) in
@@ -127,7 +128,7 @@ package final class SanaSprintPipeline: Sendable {
     }
 
     private func sample(
-        _ sampler: LatentSampler, _ severalSteps: Bool, _ features: Tensor, _ probes: (any ProbeSink)?, _ progress: ((GenerationStage) -> Void)?
+        _ sampler: LatentSampler, _ severalSteps: Bool, _ features: Tensor, _ probes: Probes, _ progress: ((GenerationStage) -> Void)?
     ) throws(InferenceError) -> Tensor {
         progress?(.loadingTransformer)
         return try sampler.run(try transformer(severalSteps: severalSteps), features, probes: probes, progress: progress)
@@ -135,24 +136,23 @@ package final class SanaSprintPipeline: Sendable {
 
     /// The features of the positions that count, `[tokens, captionChannels]`.
     package func promptFeatures(
-        _ request: GenerationRequest, _ sink: (any ProbeSink)? = nil, _ progress: ((GenerationStage) -> Void)? = nil
+        _ request: GenerationRequest, _ probes: Probes = Probes(), _ progress: ((GenerationStage) -> Void)? = nil
     ) throws(InferenceError) -> Tensor {
-        if let given = request.promptFeatures { return try checked(given, Probes(sink: sink)) }
+        if let given = request.promptFeatures { return try checked(given, probes) }
         let encoder = try textEncoder()
         progress?(.readingPrompt)
         let tokenizer = try tokenizer()
         let prompt = SanaSprintPrompt(request.prompt, tokenizer: tokenizer, withInstruction: request.useInstruction)
         if prompt.truncatedTokenCount > 0 { progress?(.promptCut(tokens: prompt.truncatedTokenCount)) }
 
-        // Probes see every token in every layer.
-        if sink == nil, request.usePrefixCache, let prefix = try prefix(for: prompt, request, progress) {
-            let hidden = try encoder.encode(prompt.ids, after: prefix)
+        // Sinks see every token in every layer.
+        if probes.sink == nil, request.usePrefixCache, let prefix = try prefix(for: prompt, request, progress) {
+            let hidden = try encoder.encode(prompt.ids, after: prefix, probes: probes)
             let own = prompt.keptPositions.dropFirst().map { $0 - prefix.ids.count }
             return try InferenceError.wrap { () throws(AllocationError) in try Tensor(stacking: [prefix.first, try hidden.rows(own)]) }
         }
-        let probes = Probes(sink: sink)
         let padded = prompt.paddedIDs.count
-        let hidden = try encoder.encode(prompt.ids, probes: sink, paddedLength: padded)
+        let hidden = try encoder.encode(prompt.ids, probes: probes, paddedLength: padded)
         return try InferenceError.wrap { () throws(AllocationError) in
             try probes.record("text.input_ids", prompt.paddedIDs, as: [1, padded])
             try probes.record("text.attention_mask", prompt.attentionMask, as: [1, padded])

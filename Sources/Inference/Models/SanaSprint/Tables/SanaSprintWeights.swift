@@ -1,3 +1,4 @@
+import PackedFiles
 import Tensors
 
 /// The weight table of the SANA-Sprint family: which packed weights a configuration has, and which checkpoint tensors make each.
@@ -30,7 +31,7 @@ struct TableBuilder {
     private(set) var rows: [WeightRow] = []
 
     /// One tensor under its own name.
-    mutating func add(_ name: String, _ source: String, _ sourceShape: Shape, role: Role, as shape: Shape? = nil, layout: WeightRow.Layout = .same) {
+    mutating func add(_ name: String, _ source: String, _ sourceShape: Shape, role: Role, as shape: Shape? = nil, layout: TensorLayout = .same) {
         rows.append(WeightRow(name: name, shape: shape ?? sourceShape, role: role, sources: [.init(source, sourceShape)], layout: layout))
     }
 

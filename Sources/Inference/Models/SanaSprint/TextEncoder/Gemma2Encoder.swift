@@ -17,8 +17,7 @@ package struct Gemma2Encoder: Sendable {
     /// Hidden states `[tokens, width]` of token ids.
     ///
     /// - Parameter paddedLength: how many rows the probes have, of which those after the last token are zero.
-    package func encode(_ ids: [Int32], probes: (any ProbeSink)? = nil, paddedLength: Int = 0) throws(InferenceError) -> Tensor {
-        let probes = Probes(sink: probes)
+    package func encode(_ ids: [Int32], probes: Probes = Probes(), paddedLength: Int = 0) throws(InferenceError) -> Tensor {
         var x = try embed(ids)
         try InferenceError.wrap { () throws(AllocationError) in try probes.recordTokens("text.embed", x, paddedTo: paddedLength) }
         let rotary = rotary(tokens: ids.count)
@@ -33,7 +32,7 @@ package struct Gemma2Encoder: Sendable {
     }
 
     /// Hidden states `[tokens after the prefix, width]` of token ids that begin with a prefix that is known already.
-    package func encode(_ ids: [Int32], after prefix: PromptPrefix) throws(InferenceError) -> Tensor {
+    package func encode(_ ids: [Int32], after prefix: PromptPrefix, probes: Probes = Probes()) throws(InferenceError) -> Tensor {
         var x = try embed(Array(ids.dropFirst(prefix.ids.count)))
         let rotary = rotary(first: prefix.ids.count, tokens: x.rows)
         for index in 0..<configuration.layers {
@@ -44,7 +43,10 @@ package struct Gemma2Encoder: Sendable {
                         name: PromptPrefix.name(ofLayer: index), expected: [prefix.ids.count, 2 * configuration.keyValueWidth], found: known.shape))
             }
             let layer = try load(index)
-            _ = try InferenceError.wrap { () throws(AllocationError) in try layer.apply(&x, rotary: rotary, prefix: known) }
+            try InferenceError.wrap { () throws(AllocationError) in
+                try layer.apply(&x, rotary: rotary, prefix: known)
+                try probes.recordTokens("text.layer.\(index)", x)
+            }
         }
         return try normed(x)
     }

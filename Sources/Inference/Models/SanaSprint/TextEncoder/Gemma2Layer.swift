@@ -57,8 +57,8 @@ struct Gemma2Layer: Sendable {
         rotary.apply(&projected, column: 0, heads: c.heads)
         rotary.apply(&projected, column: c.queryWidth, heads: c.keyValueHeads)
         let attention = SoftmaxAttention(
-            heads: c.heads, keyValueHeads: c.keyValueHeads, headDimension: c.headDimension, scale: c.attentionScale, softCap: c.softCap, causal: true,
-            window: window, on: executor)
+            heads: c.heads, keyValueHeads: c.keyValueHeads, headDimension: c.headDimension, scale: c.attentionScale, softCap: c.softCap, window: window,
+            on: executor)
         let own = try projected.columns(c.queryWidth..<c.queryWidth + 2 * c.keyValueWidth)
         let keyValues = if let prefix { try Tensor(stacking: [prefix, own]) } else { own }
         let attended = try attention(

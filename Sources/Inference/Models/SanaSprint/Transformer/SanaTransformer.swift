@@ -66,9 +66,8 @@ package final class SanaTransformer: Sendable {
     ///
     /// - Parameter guidance: the guidance scale as the user states it; the model's own factor is applied here.
     package func velocity(
-        _ latents: Tensor, time: Double, guidance: Double, prompt: Prompt, probes: (any ProbeSink)? = nil, probePrefix: String = "dit.step0."
+        _ latents: Tensor, time: Double, guidance: Double, prompt: Prompt, probes: Probes = Probes()
     ) throws(InferenceError) -> Tensor {
-        let probes = Probes(sink: probes, prefix: probePrefix)
         let (embedding, modulation) = try conditioning.embed(time: time, guidance: guidance)
         let (height, width) = (latents.shape[1] / configuration.patch, latents.shape[2] / configuration.patch)
         var x = try InferenceError.wrap { () throws(AllocationError) in

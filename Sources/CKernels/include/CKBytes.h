@@ -1,0 +1,34 @@
+/// Bytes of files: planes, digests, an entropy code. Part of CKernels.h, whose rules hold.
+#ifndef CKBYTES_H
+#define CKBYTES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+// ---- Byte planes (bytes/planes.c). Any alignment.
+
+/// Splits n 16-bit little-endian values into their high bytes and their low bytes, n bytes each.
+void ck_split16(int isa, const void *x, void *high, void *low, size_t n);
+/// Inverse of `ck_split16`.
+void ck_merge16(int isa, const void *high, const void *low, void *x, size_t n);
+
+// ---- SHA-256 (bytes/sha256.c)
+
+/// Whether this CPU computes SHA-256 itself. Where it does not, the kernels below end the process: a library does it there.
+bool ck_sha256_supported(void);
+/// Takes `blocks` blocks of 64 bytes into the eight words of a state (FIPS 180-4), in native byte order.
+void ck_sha256(uint32_t *state, const void *x, size_t blocks);
+/// The same of two states with blocks of their own, in little more time than one takes. The states must not be one.
+void ck_sha256_pair(uint32_t *first, const void *x, uint32_t *second, const void *y, size_t blocks);
+
+// ---- An entropy code for weights (bytes/huffman.c, bytes/huffman_avx512.c)
+
+/// Compresses x u8 [n], n up to 2^32 - 1, into one zstd frame (RFC 8878) of literals that are coded by a Huffman code for each block of
+/// 128 KiB, without a search for repetitions. Gives its length; or 0 where a code cannot be described, which zstd itself has to try then.
+///
+/// `out` has room for ZSTD_compressBound(n) bytes, `scratch` for ck_huffman_scratch() ones. n >= 4096, so that it suffices.
+size_t ck_huffman_frame(int isa, const void *x, size_t n, void *out, void *scratch);
+size_t ck_huffman_scratch(void);
+
+#endif

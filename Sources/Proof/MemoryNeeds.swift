@@ -1,0 +1,35 @@
+package import Checkpoints
+import Conversion
+import Inference
+package import Operations
+package import PackedFiles
+import Tensors
+
+extension Verification {
+    /// What verifying takes at most, all in all. A file or checkpoint that cannot be opened for that is judged by the verification itself, which
+    /// says what is wrong with it.
+    package static func memoryNeeded(_ file: PackedFile, against checkpoint: Checkpoint? = nil, on executor: CPU) -> Int {
+        guard let packed = try? PackedWeights(file) else { return 0 }
+        let alone = MemoryStatement.layers(of: packed)
+        let components = ComponentSelection.listed(file.directory.components.compactMap { Component(rawValue: $0.name) })
+        guard let checkpoint, let weights = try? CheckpointWeights(checkpoint, fusions: Fusions(names: file.directory.fusions), components: components),
+            let pipeline = try? SanaSprintPipeline(weights: weights, on: executor, keepsBlocks: false),
+            let request = try? LayerComparison.request(for: pipeline),
+            let whole = try? pipeline.memoryStatement(request)
+        else { return alone }
+        // The checkpoint's model in float32 from prompt to picture, or its layers beside the file's; and what three runs leave behind.
+        return max(alone, whole.byteCount, MemoryStatement.layers(of: weights, copies: 2)) + 3 * probeBytes(pipeline.configuration, request)
+    }
+
+    /// The maps and rows of one run that are kept: every block of every step, every stage of the decoder.
+    private static func probeBytes(_ c: SanaSprintConfiguration, _ request: GenerationRequest) -> Int {
+        let pixels = (request.width ?? 0) * (request.height ?? 0)
+        guard let vae = c.vae else { return 0 }
+        let (latents, steps) = (pixels / (vae.compression * vae.compression), request.timesteps.stepCount)
+        let patch = c.transformer.patch * c.transformer.patch
+        let rows = (c.transformer.layers + 4) * steps * latents / patch * c.transformer.width
+        let text = c.text.map { ($0.layers + 2) * SanaSprintPrompt.defaultMaximumLength * $0.width } ?? 0
+        let maps = vae.decoder.stages.indices.reduce(0) { $0 + (pixels >> (2 * $1)) * vae.decoder.stages[$1].channels }
+        return (rows + text + 2 * maps) * MemoryLayout<Float>.stride
+    }
+}
