@@ -4,7 +4,7 @@ import Testing
 
 /// The rooms are held apart: models touch no kernel and no pointer, and numbers are computed in few places.
 @Suite struct RoomTests {
-    private static let sources = Paths.join(Paths.parent(of: Paths.parent(of: Fixtures.path(""))), "Sources")
+    private static let sources = Paths.join(Paths.parent(of: Paths.parent(of: Paths.parent(of: #filePath))), "Sources")
 
     /// The Swift files below a folder of Sources, with their lines of code.
     private static func code(_ folder: String) throws -> [(path: String, lines: [Substring])] {
