@@ -1,5 +1,6 @@
 import Files
 import Inference
+import PackedFiles
 import Safetensors
 import StrictJSON
 import Tensors
