@@ -18,8 +18,11 @@ extension Verification {
             let whole = try? pipeline.memoryStatement(request)
         else { return alone }
         // The checkpoint's model in float32 from prompt to picture, or its layers beside the file's; and what three runs leave behind.
-        return max(alone, whole.byteCount, MemoryStatement.layers(of: weights, copies: 2)) + 3 * probeBytes(pipeline.configuration, request)
+        return max(alone, whole.byteCount, MemoryStatement.layers(of: weights, copies: 2)) + 3 * probeBytes(pipeline.configuration, request) + reportBytes
     }
+
+    /// Records of every tensor, histograms, and the report as text.
+    private static let reportBytes = 16 << 20
 
     /// The maps and rows of one run that are kept: every block of every step, every stage of the decoder.
     private static func probeBytes(_ c: SanaSprintConfiguration, _ request: GenerationRequest) -> Int {

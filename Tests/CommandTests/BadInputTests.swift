@@ -85,7 +85,9 @@ import Testing
         let existing = shop.path("existing.sprint")
         try Data("mine".utf8).write(to: URL(fileURLWithPath: existing))
         let cases: [(String, [String])] = [
-            (existing, ["--force"]), (shop.path("no/such/folder.sprint"), ["No such file"]), (shop.folder.path, ["directory"]),
+            (existing, ["only what sprintpack wrote is ever replaced"]),
+            (shop.path("no/such/folder.sprint"), ["No such file"]),
+            (shop.folder.path, ["directory"]),
         ]
         for (output, words) in cases {
             let result = try Tool.run(["convert", Workshop.tiny, "-o", output])

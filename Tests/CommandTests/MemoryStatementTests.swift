@@ -107,9 +107,9 @@ import Testing
     }
 
     /// What verifying states is what it takes, from above.
-    @Test(arguments: ["int8", "fp32"]) func verificationStatesWhatItTakes(preset: String) throws {
+    @Test func verificationStatesWhatItTakes() throws {
         let shop = try Workshop()
-        let file = try shop.packed(preset)
+        let file = try shop.packed("int8")
         for against in [[], ["--against", Workshop.tiny]] {
             let verified = try Tool.run(["verify", file, "--json"] + against)
             let memory = try #require(try verified.json()["memory"])

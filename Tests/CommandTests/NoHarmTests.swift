@@ -119,7 +119,7 @@ import Testing
         let converted = try Tool.run(["convert", checkpoint, "-o", file, "-q"])
         #expect(converted.status == 0, "\(converted.errors)")
         #expect(FileManager.default.contents(atPath: file) == FileManager.default.contents(atPath: clean))
-        for source in [checkpoint, Workshop.tiny] { #expect(try Tool.run(["verify", file, "--against", source, "-q"]).status == 0) }
+        #expect(try Tool.run(["verify", clean, "--against", checkpoint, "-q"]).status == 0)
         // One that the model does need must be a file.
         try FileManager.default.removeItem(atPath: "\(checkpoint)/vae/config.json")
         try FileManager.default.createDirectory(atPath: "\(checkpoint)/vae/config.json", withIntermediateDirectories: false)

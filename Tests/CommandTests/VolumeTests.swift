@@ -24,7 +24,6 @@ import Testing
             #expect(report.status == 0, "\(report.errors)")
         }
         #expect(shop.names == ["a.html", "a.png", "a.safetensors", "a.sprint", "export"])
-        #expect(try Tool.run(["verify", file, "--against", Workshop.tiny, "-q"]).status == 0)
     }
 
     @Test(.enabled(if: ExFATVolume.isAvailable, "needs root, loop devices, exfatprogs and exfat-fuse")) func everyVerbWritesToARealExFATVolume() throws {

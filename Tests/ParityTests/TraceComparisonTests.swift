@@ -84,7 +84,7 @@ import Testing
 
     @Test func oneLevelOfAPictureIsFineTwoAreNot() throws {
         for (levels, passes) in [(UInt8(1), true), (2, false)] {
-            let other = try copy { name, tensor in
+            let other = try copy("levels\(levels)") { name, tensor in
                 guard name == "image_u8" else { return tensor }
                 let changed = try EncodedTensor(dtype: .u8, shape: tensor.shape)
                 unsafe changed.buffer.mutableBytes.copyMemory(from: tensor.bytes)

@@ -93,7 +93,7 @@ struct SafetensorsWriterTests {
 
     @Test("an existing file stays, unless it may be replaced; an input always stays") func existing() throws {
         try OutputFile.write([1], to: path, replace: false)
-        #expect(throws: SafetensorsError.file(.exists(path: path))) { try SafetensorsWriter(path: path, replace: false, tensors: []) }
+        #expect(throws: SafetensorsError.file(.exists(path: path))) { try SafetensorsWriter(path: path, kind: .anything, replace: false, tensors: []) }
         let identity = try InputFile(path: path).identity
         #expect(throws: SafetensorsError.file(.isInput(path: path))) {
             try SafetensorsWriter(path: path, kind: .anything, replace: true, inputs: [identity], tensors: [])

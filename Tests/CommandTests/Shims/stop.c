@@ -57,3 +57,8 @@ int rename(const char *old, const char *new) {
     pass("rename", new);
     return NEXT(rename)(old, new);
 }
+
+int renameat2(int from, const char *old, int to, const char *new, unsigned flags) {
+    pass("rename", new);
+    return NEXT(renameat2)(from, old, to, new, flags);
+}

@@ -26,6 +26,13 @@ import Testing
 
     private let folder: TemporaryFolder
 
+    /// How far two ways to measure one gain may be apart. The advisor multiplies the rows of many draws together. Where a row's sums do not depend on
+    /// its neighbours, both ways round the same numbers, and 0.05 dB are left for the order of the sums of errors. OpenBLAS, which multiplies without
+    /// AVX-512, sums in another order for other numbers of rows: then some roundings to int8 turn, and each way is a draw with its standard error.
+    private static func apart(_ standardError: Double) -> Double {
+        Processor.instructionSet.hasPrefix("avx512") ? 0.05 : max(0.05, 3 * 2.0.squareRoot() * standardError)
+    }
+
     init() throws { folder = try TemporaryFolder() }
 
     @Test("the advised layers are those that ablation by rule files finds", arguments: ["tiny-sprint", "mini"])
@@ -38,10 +45,10 @@ import Testing
         #expect(Set(advice.layers.map(\.name)) == Set(gains.keys) && advice.advised.count == 3)
         for layer in advice.layers where layer.draws == Self.draws {
             let gain = try #require(gains[layer.name])
-            #expect(abs(layer.gain - gain) < 0.05, "\(layer.name)")
+            #expect(abs(layer.gain - gain) < Self.apart(layer.standardError), "\(layer.name)")
         }
         let third = gains.values.sorted(by: >)[2]
-        for layer in advice.advised { #expect(try #require(gains[layer.name]) > third - 0.05, "\(layer.name)") }
+        for layer in advice.advised { #expect(try #require(gains[layer.name]) > third - Self.apart(layer.standardError), "\(layer.name)") }
 
         // What it says of its cost and of all three together holds for a file of these rules.
         let kept = try convert(checkpoint, rules: advice.ruleText)
@@ -49,7 +56,7 @@ import Testing
         #expect(Self.storedBytes(kept) - Self.storedBytes(file) == together.addedBytes)
         let (own, better) = (try sqnr(file, file, checkpoint), try sqnr(kept, file, checkpoint))
         let gain = zip(better, own).reduce(0) { $0 + $1.0 - $1.1 } / Double(own.count)
-        #expect(abs(together.gain - gain) < 0.05)
+        #expect(abs(together.gain - gain) < Self.apart(together.standardError))
     }
 
     @Test("the race ends with the layers that leaving out each in turn finds on other inputs", arguments: ["tiny-sprint", "deep"])
@@ -73,7 +80,9 @@ import Testing
         let third = all.layers[2]
         for layer in advice.advised {
             let found = try #require(all.layers.first { $0.name == layer.name })
-            let error = (found.standardError * found.standardError + third.standardError * third.standardError).squareRoot()
+            // The race measured with fewer draws, and chose the best of many by what it measured.
+            let errors = [found.standardError, third.standardError, layer.standardError]
+            let error = errors.reduce(0) { $0 + $1 * $1 }.squareRoot()
             #expect(found.gain >= third.gain - 3 * error, "\(layer.name)")
         }
         if advice.margin?.isDistinct == true { #expect(Set(advice.advised.map(\.name)) == Set(all.advised.map(\.name))) }

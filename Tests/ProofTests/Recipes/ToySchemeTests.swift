@@ -58,7 +58,7 @@ import Testing
         let picture = try SanaSprintPipeline(weights: weights, on: .best).generate(request)
         #expect(Set(picture.rgb).count > 16)
 
-        try Exporter.run(file, to: folder.file("export"), tool: "proof tests")
+        try Exporter.run(file, to: folder.file("export"), tool: "toy 1")
         let exported = try CheckpointWeights(Checkpoint.open(folder.file("export")), fusions: Fusions(names: file.directory.fusions))
         for entry in toys {
             let decoded = try weights.weight(entry.name).widened()
