@@ -30,7 +30,7 @@ import Testing
     /// its neighbours, both ways round the same numbers, and 0.05 dB are left for the order of the sums of errors. OpenBLAS, which multiplies without
     /// AVX-512, sums in another order for other numbers of rows: then some roundings to int8 turn, and each way is a draw with its standard error.
     private static func apart(_ standardError: Double) -> Double {
-        Processor.instructionSet.hasPrefix("avx512") ? 0.05 : max(0.05, 3 * 2.0.squareRoot() * standardError)
+        CPU.best.prefersPackedProducts ? 0.05 : max(0.05, 3 * 2.0.squareRoot() * standardError)
     }
 
     init() throws { folder = try TemporaryFolder() }
