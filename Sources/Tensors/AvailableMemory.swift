@@ -43,7 +43,7 @@ package struct AvailableMemory: Sendable, Equatable {
     }
 
     /// The numbers of a file of lines "Name: 12 kB" or "name 12".
-    fileprivate static func fields(_ path: String) -> [String: Int] {
+    static func fields(_ path: String) -> [String: Int] {
         var result: [String: Int] = [:]
         for line in lines(path) {
             let words = line.split { $0 == " " || $0 == "\t" || $0 == ":" }

@@ -41,16 +41,7 @@ package enum Memory {
     /// The most that was ever resident of the process, everything counted; nil where the system does not say.
     ///
     /// Not `getrusage`, which counts what the process was before it became this program.
-    package static var peakResident: Int? {
-        guard let file = unsafe fopen("/proc/self/status", "r") else { return nil }
-        defer { unsafe fclose(file) }
-        var line = [CChar](repeating: 0, count: 256)
-        while unsafe fgets(&line, Int32(line.count), file) != nil {
-            let text = unsafe line.withUnsafeBufferPointer { unsafe $0.baseAddress.map { unsafe String(cString: $0) } ?? "" }
-            if text.hasPrefix("VmHWM:") { return Int(text.filter(\.isNumber)).map { $0 * 1024 } }
-        }
-        return nil
-    }
+    package static var peakResident: Int? { AvailableMemory.fields("/proc/self/status")["VmHWM"].map { 1024 * $0 } }
 
     /// Begins a new peak: gives the one so far and starts from what is in use.
     package static func restartPeak() -> Int { highest.exchange(inUse, ordering: .relaxed) }

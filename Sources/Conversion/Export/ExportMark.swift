@@ -68,9 +68,11 @@ struct ExportMark {
         return strange.count > 5 ? "\(names) and \(strange.count - 5) more" : names
     }
 
-    /// Removes the listed files and the folders that are empty then. What else came to lie there stays, and so does the folder.
+    /// Removes the listed files and the folders that are empty then, if all are still as they were written: somebody may have changed one in place
+    /// while this tool was at work. What came to lie there in the last moment stays, and so does the folder.
     /// - Returns: whether the folder is gone.
     func remove(_ folder: String) -> Bool {
+        do throws(FileError) { guard try obstacle(in: folder, readsContent: true) == nil else { return false } } catch { return false }
         for path in files.map(\.path) + [Self.fileName] { Paths.removeFile(Paths.join(folder, path)) }
         // The deepest first.
         for path in Set(files.flatMap { Self.folders(of: $0.path) }).sorted(by: { $0.utf8.count > $1.utf8.count }) {

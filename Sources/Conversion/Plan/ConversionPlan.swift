@@ -65,7 +65,7 @@ package struct ConversionPlan: Sendable {
         // Of the table of tokens only the rows that are asked for are read.
         for tensor in tensors where tensor.row.role != .embedding {
             let bytes = tensor.row.shape.elementCount * MemoryLayout<Float>.stride
-            layers[tensor.layer, default: 0] += bytes
+            layers[SanaSprintWeights.layer(of: tensor.name), default: 0] += bytes
             largest = max(largest, bytes)
         }
         return (layers.values.max() ?? 0) + 2 * largest
@@ -100,12 +100,6 @@ package struct PlannedTensor: Sendable {
     }
 
     package var name: String { row.name }
-    /// What is loaded with it: a transformer's block, an encoder's layer, a stage of the autoencoder.
-    var layer: String {
-        let parts = name.split(separator: ".")
-        let count = parts.firstIndex { $0.allSatisfy(\.isNumber) }.map { $0 + 1 } ?? min(2, parts.count)
-        return parts.prefix(count).joined(separator: ".")
-    }
     package var sourceByteCount: UInt64 { (sources + rowScales).reduce(0) { $0 + $1.byteCount } }
     /// Bytes of the planes before compression.
     package var packedByteCount: UInt64 { UInt64(storage.scheme.byteCount(row.shape)) }

@@ -1,14 +1,14 @@
-package import Operations
+import Operations
 import Tensors
 
 extension MemoryStatement {
     /// What the process takes that loads the layers of a model one at a time and runs each on a few rows, as the certificate's check does.
     /// - Parameter copies: models that run side by side.
-    package static func layers(of weights: any WeightSource, copies: Int = 1, compute: Compute = .float32) -> Int {
+    package static func layers(of weights: any WeightSource, copies: Int = 1) -> Int {
         var layers: [String: Int] = [:]
         var staging = 0
         for summary in weights.summaries where summary.role != .embedding {
-            layers[layer(summary.name), default: 0] += summary.loadedBytes(compute)
+            layers[SanaSprintWeights.layer(of: summary.name), default: 0] += summary.loadedBytes(.float32)
             staging = max(staging, summary.planeBytes)
         }
         let used = copies * ((layers.values.max() ?? 0) + staging) + Parallel.threads * threadBytes + 4 * weights.tokenizerByteCount
@@ -24,11 +24,4 @@ extension MemoryStatement {
 
     /// The rows that a check runs, and what it compares them with.
     private static let mostRows = 32 << 20
-
-    /// What is loaded together: a block, a layer, a stage, or what stands alone.
-    private static func layer(_ name: String) -> String {
-        let parts = name.split(separator: ".")
-        let count = parts.firstIndex { $0.allSatisfy(\.isNumber) }.map { $0 + 1 } ?? min(2, parts.count)
-        return parts.prefix(count).joined(separator: ".")
-    }
 }

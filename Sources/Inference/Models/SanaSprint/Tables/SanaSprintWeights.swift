@@ -22,6 +22,13 @@ package enum SanaSprintWeights {
     /// What the names of a text encoder layer's weights begin with.
     package static func textLayer(_ index: Int) -> String { "text.layers.\(number(index))." }
 
+    /// What a weight is loaded with: a transformer's block, an encoder's layer, a stage of the autoencoder; or what stands alone.
+    package static func layer(of name: String) -> String {
+        let parts = name.split(separator: ".")
+        let count = parts.firstIndex { $0.allSatisfy(\.isNumber) }.map { $0 + 1 } ?? min(2, parts.count)
+        return parts.prefix(count).joined(separator: ".")
+    }
+
     /// An index as names have it: at least two digits.
     static func number(_ index: Int) -> String { index < 10 ? "0\(index)" : "\(index)" }
 }
