@@ -41,20 +41,24 @@ let package = Package(
 
         // The rooms, in the order in which data passes through them.
         room("StrictJSON", []),
+        room("ProbePoints", []),
         room("Files", ["CPNG", "CXXHash", .product(name: "Crypto", package: "swift-crypto")]),
         room("Tensors", ["CKernels"]),
         room("Safetensors", ["StrictJSON", "Files", "Tensors"]),
         room("Checkpoints", ["StrictJSON", "Files", "Tensors", "Safetensors"]),
         room("PackedFiles", ["StrictJSON", "Files", "Tensors", "CZstd", "CKernels"]),
         room("Operations", ["Tensors", "PackedFiles", "CKernels", "COpenBLAS"], exclude: ["README.md"]),
-        room("Inference", ["StrictJSON", "Files", "Tensors", "PackedFiles", "Operations"]),
+        room("Inference", ["StrictJSON", "Files", "ProbePoints", "Tensors", "PackedFiles", "Operations"]),
         room("Conversion", ["StrictJSON", "Files", "Tensors", "Safetensors", "Checkpoints", "PackedFiles", "Operations", "Inference"]),
-        room("Parity", ["StrictJSON", "Files", "Tensors", "Safetensors"]),
-        room("Proof", ["StrictJSON", "Files", "Tensors", "Safetensors", "Checkpoints", "PackedFiles", "Operations", "Inference", "Conversion", "Parity"]),
+        room("Parity", ["StrictJSON", "Files", "ProbePoints", "Tensors", "Safetensors"]),
+        room(
+            "Proof",
+            ["StrictJSON", "Files", "ProbePoints", "Tensors", "Safetensors", "Checkpoints", "PackedFiles", "Operations", "Inference", "Conversion", "Parity"]),
         .executableTarget(
             name: "sprintpack",
             dependencies: [
-                "StrictJSON", "Files", "Tensors", "Safetensors", "Checkpoints", "PackedFiles", "Operations", "Inference", "Conversion", "Parity", "Proof",
+                "StrictJSON", "Files", "ProbePoints", "Tensors", "Safetensors", "Checkpoints", "PackedFiles", "Operations", "Inference", "Conversion", "Parity",
+                "Proof",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: swift),
@@ -63,18 +67,23 @@ let package = Package(
         .target(name: "TestKit", dependencies: ["Tensors", "Files", "StrictJSON", "Safetensors"], path: "Tests/TestKit", swiftSettings: swift),
         tests("KernelsTests", ["CKernels", "CZstd"], exclude: ["Emulated"]),
         tests("StrictJSONTests", ["StrictJSON"]),
+        tests("ProbePointsTests", ["ProbePoints"]),
         tests("FilesTests", ["CPNG", "Files"]),
         tests("TensorsTests", ["Tensors", "Files"]),
         tests("SafetensorsTests", ["Safetensors", "Tensors", "Files", "StrictJSON"]),
         tests("CheckpointsTests", ["Checkpoints", "Safetensors", "Tensors", "Files", "StrictJSON"]),
         tests("PackedFilesTests", ["PackedFiles", "Tensors", "Files", "StrictJSON"]),
         tests(
-            "InferenceTests", ["Conversion", "Inference", "Operations", "PackedFiles", "Checkpoints", "Safetensors", "Tensors", "Files", "StrictJSON"]),
+            "InferenceTests",
+            ["Conversion", "Inference", "ProbePoints", "Operations", "PackedFiles", "Checkpoints", "Safetensors", "Tensors", "Files", "StrictJSON"]),
         tests("ConversionTests", ["Conversion", "Inference", "Operations", "PackedFiles", "Checkpoints", "Safetensors", "Tensors", "Files", "StrictJSON"]),
-        tests("ParityTests", ["Parity", "Safetensors", "Tensors", "Files", "StrictJSON"]),
+        tests("ParityTests", ["Parity", "ProbePoints", "Safetensors", "Tensors", "Files", "StrictJSON"]),
         tests(
             "ProofTests",
-            ["Proof", "Parity", "Conversion", "Inference", "Operations", "PackedFiles", "Checkpoints", "Safetensors", "Tensors", "Files", "StrictJSON"]),
+            [
+                "Proof", "Parity", "Conversion", "Inference", "ProbePoints", "Operations", "PackedFiles", "Checkpoints", "Safetensors", "Tensors", "Files",
+                "StrictJSON",
+            ]),
         tests("CommandTests", ["sprintpack", "Parity", "Safetensors", "Tensors", "Files", "StrictJSON"], exclude: ["Figures", "Shims"]),
     ]
 )

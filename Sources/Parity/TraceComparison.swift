@@ -1,3 +1,4 @@
+internal import ProbePoints
 internal import Safetensors
 package import Tensors
 
@@ -67,11 +68,11 @@ package struct TraceComparison: Sendable {
             }
             let keep = try mask(of: name, shape: left.shape, reference: reference, other: other)
             let error = try yardstick.flatMap { (file) throws(ParityError) in try yardstickError(name, left, keep, file) }
-            let gate = gates.gate(name, types: (left.dtype, right.dtype), yardstick: error)
+            let gate = gates.gate(Probe(name), types: (left.dtype, right.dtype), yardstick: error)
             let result = ProbeResult(name, reference: left, other: right, keep: keep, gate: gate)
             if !result.passed { first = first ?? name }
             results.append(result)
-            if name == "image_u8", let ours = Picture(right), let theirs = Picture(left) { pictures = (theirs, ours) }
+            if Probe(name)?.kind == .bytes, let ours = Picture(right), let theirs = Picture(left) { pictures = (theirs, ours) }
         }
         return TraceComparison(
             reference: reference, other: other, results: results, onlyInReference: reference.probes.filter { other.entry($0) == nil },
@@ -88,7 +89,7 @@ package struct TraceComparison: Sendable {
 
     /// Which token rows count: those that the reference's mask keeps, the other's where the reference has none, else all.
     private static func mask(of name: String, shape: Shape, reference: TraceFile, other: TraceFile) throws(ParityError) -> [Bool]? {
-        guard let mask = ProbeOrder.mask(of: name), let holder = reference.entry(mask) != nil ? reference : other.entry(mask) != nil ? other : nil
+        guard let mask = Probe(name)?.mask?.name, let holder = reference.entry(mask) != nil ? reference : other.entry(mask) != nil ? other : nil
         else { return nil }
         let tensor = try holder.read(mask)
         let rows = shape.extents.dropLast().reduce(1, *)

@@ -1,4 +1,5 @@
 import Parity
+import ProbePoints
 import Tensors
 import Testing
 
@@ -28,7 +29,7 @@ import Testing
     }
 
     private func limit(_ gates: ProbeGates, _ probe: String, _ reference: DType, _ other: DType, yardstick: Double? = nil) -> Gate.Criterion {
-        gates.gate(probe, types: (reference, other), yardstick: yardstick).criterion
+        gates.gate(Probe(probe), types: (reference, other), yardstick: yardstick).criterion
     }
 
     @Test func exactWeights() {

@@ -3,7 +3,7 @@ import PackedFiles
 import Tensors
 
 /// Makes layers of a source's weights, checking every shape.
-package struct WeightLoader: Sendable {
+struct WeightLoader: Sendable {
     let source: any WeightSource
     /// How linears with weights of 16 or 32 bits compute.
     let compute: Compute
@@ -14,86 +14,74 @@ package struct WeightLoader: Sendable {
     /// What the layers are loaded for.
     let executor: CPU
 
-    package init(source: any WeightSource, on executor: CPU, compute: Compute = .float32, built: BuiltLayers? = nil) {
+    init(source: any WeightSource, on executor: CPU, compute: Compute = .float32, built: BuiltLayers? = nil) {
         (self.source, self.executor, self.compute, self.built) = (source, executor, compute, built)
     }
 
     /// A weight that computes in float32 whatever it is stored as: norms, biases, tables, depthwise kernels.
-    func tensor(_ name: String, _ shape: Shape) throws(WeightError) -> Tensor {
-        let stored = try weight(name, shape)
-        do throws(AllocationError) {
-            return try stored.widened()
-        } catch { throw .memory(error) }
+    func tensor(_ row: WeightRow) throws(WeightError) -> Tensor {
+        let stored = try weight(row)
+        return try allocating { () throws(AllocationError) in try stored.widened() }
     }
 
-    func linear(_ name: String, _ outputs: Int, _ inputs: Int, bias: Bool) throws(WeightError) -> Linear {
-        try once(name) { () throws(WeightError) in
-            let stored = try weight(name + ".weight", [outputs, inputs])
-            return try layer(stored, bias: bias ? try tensor(name + ".bias", [outputs]) : nil)
+    private func tensor(_ row: WeightRow?) throws(WeightError) -> Tensor? {
+        if let row { try tensor(row) } else { nil }
+    }
+
+    func linear(_ rows: Parameters) throws(WeightError) -> Linear {
+        try once(rows.name) { () throws(WeightError) in
+            let (stored, bias) = (try weight(rows.weight), try tensor(rows.bias))
+            return try allocating { () throws(AllocationError) in try Linear(stored, bias: bias, compute: compute, on: executor) }
         }
     }
 
-    /// Packed names below `prefix` are `in`, `depth`, `out` and, where it has a norm, `norm`.
-    package func gatedConvolution(_ prefix: String, channels: Int, hidden: Int, norm: Bool) throws(WeightError) -> GatedConvolution {
-        let (value, gate) = try halves(prefix + "in", 2 * hidden, channels)
+    func gatedConvolution(_ rows: GatedConvolutionRows) throws(WeightError) -> GatedConvolution {
+        let halves = try once(rows.input.name) { () throws(WeightError) in try self.halves(rows.input) }
         return GatedConvolution(
-            value: value, gate: gate, depthwise: try depthwise(prefix + "depth", channels: 2 * hidden, kernel: 3, bias: true),
-            project: try linear(prefix + "out", channels, hidden, bias: false),
-            norm: norm ? try self.norm(prefix + "norm", channels, bias: true, epsilon: 1e-5) : nil)
+            value: halves[0], gate: halves[1], depthwise: try depthwise(rows.depthwise), project: try linear(rows.output),
+            norm: try rows.norm.map { (norm) throws(WeightError) in try self.norm(norm, epsilon: 1e-5) })
     }
 
-    /// The two halves of the outputs of one weight with a bias, as linears of their own.
-    private func halves(_ name: String, _ outputs: Int, _ inputs: Int) throws(WeightError) -> (Linear, Linear) {
-        let halves = try once(name) { () throws(WeightError) in try split(name, outputs, inputs) }
-        return (halves[0], halves[1])
-    }
-
-    private func split(_ name: String, _ outputs: Int, _ inputs: Int) throws(WeightError) -> [Linear] {
-        let (stored, bias) = (try weight(name + ".weight", [outputs, inputs]), try tensor(name + ".bias", [outputs]))
-        let half = outputs / 2
-        func part(_ channels: Range<Int>) throws(AllocationError) -> Linear {
-            try Linear(stored, channels, bias: try bias.rows(channels).reshaped([channels.count]), compute: compute, on: executor)
+    /// The two halves of the outputs of one weight, as linears of their own.
+    private func halves(_ rows: Parameters) throws(WeightError) -> [Linear] {
+        let (stored, bias) = (try weight(rows.weight), try tensor(rows.bias))
+        let (outputs, half) = (rows.weight.shape.rows, rows.weight.shape.rows / 2)
+        return try allocating { () throws(AllocationError) in
+            func part(_ channels: Range<Int>) throws(AllocationError) -> Linear {
+                let bias = try bias.map { (bias) throws(AllocationError) in try bias.rows(channels).reshaped([channels.count]) }
+                return try Linear(stored, channels, bias: bias, compute: compute, on: executor)
+            }
+            return [try part(0..<half), try part(half..<outputs)]
         }
-        do throws(AllocationError) { return [try part(0..<half), try part(half..<outputs)] } catch { throw .memory(error) }
     }
 
-    /// The fused weight `prefix + fused`, or one weight for each of `parts`.
-    func group(_ prefix: String, fused: String?, _ parts: [(name: String, outputs: Int)], inputs: Int, bias: Bool) throws(WeightError) -> LinearGroup {
-        if let fused {
-            return LinearGroup([try linear(prefix + fused, parts.reduce(0) { $0 + $1.outputs }, inputs, bias: bias)])
-        }
-        var linears: [Linear] = []
-        for part in parts { linears.append(try linear(prefix + part.name, part.outputs, inputs, bias: bias)) }
-        return LinearGroup(linears)
-    }
+    /// One fused weight, or one for each part.
+    func group(_ parts: [Parameters]) throws(WeightError) -> LinearGroup { LinearGroup(try parts.map(linear)) }
 
     /// - Parameter often: whether it is one of the many that take the autoencoder's time, and worth more memory for less work.
-    func convolution(_ name: String, _ outputs: Int, _ inputs: Int, bias: Bool = true, often: Bool = false) throws(WeightError) -> Convolution {
-        let stored = try weight(name + ".weight", [outputs, 3, 3, inputs])
-        let bias = bias ? try tensor(name + ".bias", [outputs]) : nil
-        do throws(AllocationError) { return try Convolution(stored, bias: bias, winograd: often && executor.usesWinograd, on: executor) } catch {
-            throw .memory(error)
+    func convolution(_ rows: Parameters, often: Bool = false) throws(WeightError) -> Convolution {
+        let (stored, bias) = (try weight(rows.weight), try tensor(rows.bias))
+        return try allocating { () throws(AllocationError) in
+            try Convolution(stored, bias: bias, winograd: often && executor.usesWinograd, on: executor)
         }
     }
 
-    func depthwise(_ name: String, channels: Int, kernel: Int, bias: Bool) throws(WeightError) -> Depthwise {
-        let weight = try tensor(name + ".weight", [channels, kernel, kernel])
-        let bias = bias ? try tensor(name + ".bias", [channels]) : nil
-        do throws(AllocationError) { return try Depthwise(weight, bias: bias, on: executor) } catch { throw .memory(error) }
+    func depthwise(_ rows: Parameters) throws(WeightError) -> Depthwise {
+        let (weight, bias) = (try tensor(rows.weight), try tensor(rows.bias))
+        return try allocating { () throws(AllocationError) in try Depthwise(weight, bias: bias, on: executor) }
     }
 
-    func norm(_ name: String, _ channels: Int, bias: Bool = false, offset: Double = 0, epsilon: Double) throws(WeightError) -> RMSNorm {
+    func norm(_ rows: Parameters, offset: Double = 0, epsilon: Double) throws(WeightError) -> RMSNorm {
         RMSNorm(
-            weight: try tensor(name + ".weight", [channels]), bias: bias ? try tensor(name + ".bias", [channels]) : nil, weightOffset: offset,
-            epsilon: source.deviations.normEpsilon ?? epsilon, on: executor)
+            weight: try tensor(rows.weight), bias: try tensor(rows.bias), weightOffset: offset, epsilon: source.deviations.normEpsilon ?? epsilon, on: executor)
     }
 
-    /// The stored weight, of the given shape and activations that can be computed with.
-    func weight(_ name: String, _ shape: Shape) throws(WeightError) -> StoredWeight { try checked(try source.weight(name), name, shape) }
+    /// The stored weight, of the row's shape and of activations that can be computed with.
+    private func weight(_ row: WeightRow) throws(WeightError) -> StoredWeight { try checked(try source.weight(row.name), row.name, row.shape) }
 
-    /// Some rows of a stored weight of the given shape, ascending, each once.
-    func rows(_ indices: [Int], of name: String, _ shape: Shape) throws(WeightError) -> StoredWeight {
-        try checked(try source.rows(indices, of: name), name, Shape([indices.count] + shape.extents.dropFirst()))
+    /// Some rows of a stored weight, ascending, each once.
+    func rows(_ indices: [Int], of row: WeightRow) throws(WeightError) -> StoredWeight {
+        try checked(try source.rows(indices, of: row.name), row.name, Shape([indices.count] + row.shape.extents.dropFirst()))
     }
 
     private func checked(_ stored: StoredWeight, _ name: String, _ shape: Shape) throws(WeightError) -> StoredWeight {
@@ -116,7 +104,7 @@ package struct WeightLoader: Sendable {
         if let built { try built.layer(name, make) } else { try make() }
     }
 
-    private func layer(_ stored: StoredWeight, bias: Tensor?) throws(WeightError) -> Linear {
-        do throws(AllocationError) { return try Linear(stored, bias: bias, compute: compute, on: executor) } catch { throw .memory(error) }
+    private func allocating<Layer>(_ make: () throws(AllocationError) -> Layer) throws(WeightError) -> Layer {
+        do throws(AllocationError) { return try make() } catch { throw .memory(error) }
     }
 }

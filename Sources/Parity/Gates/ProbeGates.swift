@@ -1,3 +1,4 @@
+package import ProbePoints
 package import Tensors
 
 /// The gate of every probe of a comparison of two traces: Formats/trace.md, section "Gates".
@@ -16,17 +17,18 @@ package struct ProbeGates: Sendable {
     }
 
     /// - Parameters:
+    ///   - probe: nil for one that the format does not know.
     ///   - types: element types of the reference's and the other's tensor.
     ///   - yardstick: relative L2 of PyTorch's float32 trace from the same reference, where one was given.
-    package func gate(_ probe: String, types: (reference: DType, other: DType), yardstick: Double? = nil) -> Gate {
-        if probe == "image_u8" && weights == .exact && arithmetic <= .float32 {
+    package func gate(_ probe: Probe?, types: (reference: DType, other: DType), yardstick: Double? = nil) -> Gate {
+        if probe?.kind == .bytes && weights == .exact && arithmetic <= .float32 {
             return Gate(.maxAbs(1), reason: "an 8-bit picture may differ by one level where a value lies at the edge of two")
         }
         guard let reference = Arithmetic(types.reference), let other = Arithmetic(types.other) else {
-            return probe == "image_u8" ? picture : .exact("integers are equal or wrong")
+            return probe?.kind == .bytes ? picture : .exact("integers are equal or wrong")
         }
         let coarsest = max(arithmetic, reference, other)
-        if probe == "input.latents" || probe.hasPrefix("input.noise.") {
+        if probe?.isNoise == true {
             // Inputs are copied, not computed: only the way they are stored may round them.
             let stored = max(reference, other)
             if stored <= .float32 { return Gate(.maxAbs(1e-6), reason: "both runs must start from the same noise") }
@@ -60,7 +62,7 @@ package struct ProbeGates: Sendable {
     }
 
     private var picture: Gate {
-        if let quantized = weights.gate("image_u8") { return quantized }
+        if let quantized = weights.gate(Probe(.bytes)) { return quantized }
         return half(arithmetic)
     }
 }
@@ -75,11 +77,11 @@ package enum TraceWeights: String, Sendable {
     case int8
 
     /// The gate that int8 weights imply; nil where arithmetic alone decides.
-    func gate(_ probe: String) -> Gate? {
+    func gate(_ probe: Probe?) -> Gate? {
         switch self {
         case .exact, .float16, .bfloat16: nil
-        case .int8 where probe == "image_u8": Gate(.sqnr(30), reason: "int8 weights: a picture is judged loosely, the velocity tightly")
-        case .int8 where probe.hasPrefix("dit.step") && probe.hasSuffix(".output"):
+        case .int8 where probe?.kind == .bytes: Gate(.sqnr(30), reason: "int8 weights: a picture is judged loosely, the velocity tightly")
+        case .int8 where probe?.kind == .output:
             Gate(.sqnr(28), reason: "int8 weights: 28 dB is the least a velocity may have; with identical inputs expect 33 or more")
         case .int8: Gate(.sqnr(20), reason: "int8 weights: single activations are honest down to 20 dB; verify --against judges them by their own statistics")
         }

@@ -1,3 +1,5 @@
+internal import ProbePoints
+
 extension TraceComparison {
     /// The rungs of the ladder that two traces can show: same inputs, the parts of the model, the velocity, the picture.
     ///
@@ -5,12 +7,12 @@ extension TraceComparison {
     var rungs: [Rung] {
         let layers = TraceWeights.coarser(reference.weights, other.weights) == .int8 ? "P7" : "P5"
         let groups: [(id: String, claim: String, holds: (String) -> Bool)] = [
-            ("P1", "both runs start from the same tokens, noise and times", { Self.isInput($0) }),
-            (layers, "the text encoder computes what the reference's does", { $0.hasPrefix("text.") || $0 == "prompt_embeds" }),
-            (layers, "the transformer computes what the reference's does", { $0.hasPrefix("dit.") && !Self.isVelocity($0) }),
-            (layers, "the autoencoder computes what the reference's does", { $0.hasPrefix("vae.") }),
-            ("P8", "the transformer predicts the reference's velocity", { Self.isVelocity($0) }),
-            ("P9", "the picture is the reference's", { $0 == "image" || $0 == "image_u8" }),
+            ("P1", "both runs start from the same tokens, noise and times", { Probe($0)?.isInput == true }),
+            (layers, "the text encoder computes what the reference's does", { Probe.part($0) == .textEncoder }),
+            (layers, "the transformer computes what the reference's does", { Probe.part($0) == .transformer && Probe($0)?.kind != .output }),
+            (layers, "the autoencoder computes what the reference's does", { Probe.part($0) == .autoencoder }),
+            ("P8", "the transformer predicts the reference's velocity", { Probe($0)?.kind == .output }),
+            ("P9", "the picture is the reference's", { Probe.part($0) == .picture }),
         ]
         var taken: Set<String> = []
         return groups.compactMap { group in
@@ -18,12 +20,6 @@ extension TraceComparison {
             return members.isEmpty ? nil : Rung(group.id, group.claim, members)
         }.sorted { $0.id < $1.id }
     }
-
-    private static func isInput(_ name: String) -> Bool {
-        name.hasPrefix("input.") || name.hasSuffix("_mask") || name == "text.input_ids" || name == "dit.guidance" || name.hasSuffix(".timestep")
-    }
-
-    private static func isVelocity(_ name: String) -> Bool { name.hasPrefix("dit.step") && name.hasSuffix(".output") }
 }
 
 extension Rung {

@@ -1,6 +1,7 @@
 package import Inference
 package import Operations
 package import Parity
+import ProbePoints
 import Tensors
 
 /// Finds the steps of another engine that are wrong, each on its own, and what is wrong with them.
@@ -28,7 +29,7 @@ package struct Bisection {
             let note = "Each step computed by this program from what the other engine's own step was fed: an error cannot travel, the step that is wrong shows."
             series = ProbeSeries(title: "Step by step", note: note, results: results, isForced: true)
             self.findings = findings
-            computed = ProbeOrder.sorted(reference.probes).filter { ProbeName($0) != nil && other.entry($0) == nil }
+            computed = ProbeOrder.sorted(reference.probes).filter { Probe($0)?.isComputed == true && other.entry($0) == nil }
         } catch let error as ProofError { throw error } catch let error as InferenceError { throw .inference(error) } catch let error as AllocationError {
             throw .memory(error)
         } catch { throw .trace("\(error)") }
@@ -71,22 +72,22 @@ private struct Search {
         var explained: [String] = []
         for name in other.probes {
             mine.length.steps = 0
-            guard let probe = ProbeName(name), let found = try mine.values.tensor(name), let expected = try Self.computed(mine, name),
+            guard let probe = Probe(name), let found = try mine.values.tensor(probe), let expected = try Self.computed(mine, probe),
                 expected.count == found.count
             else { continue }
             progress(name)
             // What the reference's own step shows with these weights is no fault of the other engine.
             var honest: Double?
-            if let right = try theirs.values.tensor(name), let made = try Self.computed(theirs, name), made.count == right.count {
+            if let right = try theirs.values.tensor(probe), let made = try Self.computed(theirs, probe), made.count == right.count {
                 honest = Metrics(reference: EncodedTensor(made), other: EncodedTensor(right.reshaped(made.shape))).relativeL2
             }
             let gate = gates.gate(probe, steps: mine.length.steps, honest: honest)
             let result = ProbeResult(name, reference: EncodedTensor(expected), other: EncodedTensor(found.reshaped(expected.shape)), gate: gate)
             results.append(result)
             guard !result.passed else { continue }
-            let cause = try self.cause(name, probe, result, expected, found)
+            let cause = try self.cause(probe, result, expected, found)
             // The same mistake shows in every step of the sampler: it is told once.
-            let place = probe.step == nil ? name : name.split(separator: ".").dropFirst(2).joined(separator: ".")
+            let place = probe.at(probe.step.map { _ in 0 }).name
             guard !explained.contains("\(place) \(cause.text)") else { continue }
             explained.append("\(place) \(cause.text)")
             findings.append(
@@ -99,20 +100,20 @@ private struct Search {
     }
 
     /// Nil also where the model lacks a weight that the step needs: a file with a frozen schedule has no embedders.
-    private static func computed(_ run: ProbeRun, _ name: String) throws -> Tensor? {
-        do { return try run.compute(name) } catch InferenceError.weight(.missing) { return nil } catch InferenceError.missingComponent { return nil }
+    private static func computed(_ run: ProbeRun, _ probe: Probe) throws -> Tensor? {
+        do { return try run.compute(probe) } catch InferenceError.weight(.missing) { return nil } catch InferenceError.missingComponent { return nil }
     }
 
     private static let help = "none of the known mistakes gives these values; store probes inside this step to look closer"
 
     /// The mistake that gives the values found.
-    private func cause(_ name: String, _ probe: ProbeName, _ result: ProbeResult, _ expected: Tensor, _ found: Tensor) throws -> Cause {
+    private func cause(_ probe: Probe, _ result: ProbeResult, _ expected: Tensor, _ found: Tensor) throws -> Cause {
         let limit = gates.limit(result.gate)
         let pair = TensorPair(expected: expected, found: found.reshaped(expected.shape), tolerance: limit)
         if result.metrics.mismatches > 0, let cause = try CauseSearch.run(pair) { return cause }
         var best: (suspicion: Suspicion, residual: Double)?
         for suspicion in Suspicions.of(probe, configuration, weights.fusions) {
-            guard let made = try? probes(of: other, suspicion).compute(name), made.count == found.count else { continue }
+            guard let made = try? probes(of: other, suspicion).compute(probe), made.count == found.count else { continue }
             let residual = TensorPair(expected: made, found: found.reshaped(made.shape), tolerance: limit).distance
             guard residual <= limit, residual <= pair.distance / 3, residual < (best?.residual ?? .infinity) / 2 else { continue }
             best = (suspicion, residual)
@@ -133,8 +134,8 @@ struct StepGates {
     /// - Parameters:
     ///   - steps: how many steps lie between the probe and the values it was computed from; 1 where the trace has all.
     ///   - honest: relative L2 of the reference's own step.
-    func gate(_ probe: ProbeName, steps: Int, honest: Double?) -> Gate {
-        if probe == .bytes, arithmetic <= .float32, weights == .exact {
+    func gate(_ probe: Probe, steps: Int, honest: Double?) -> Gate {
+        if probe.kind == .bytes, arithmetic <= .float32, weights == .exact {
             return Gate(.maxAbs(1), reason: "an 8-bit picture may differ by one level where a value lies at the edge of two")
         }
         let (one, reason) = single

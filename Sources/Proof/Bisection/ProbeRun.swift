@@ -1,5 +1,6 @@
 import Inference
 import Parity
+import ProbePoints
 import StrictJSON
 import Tensors
 
@@ -23,50 +24,47 @@ struct ProbeRun {
     private var configuration: SanaSprintConfiguration { parts.configuration }
 
     /// A probe as the trace has it, or computed where it has not.
-    func value(_ name: String) throws -> Tensor? {
-        if let stored = try values.tensor(name) { return stored }
+    func value(_ probe: Probe) throws -> Tensor? {
+        if let stored = try values.tensor(probe) { return stored }
         // An engine without a text encoder starts from the reference's features.
-        if name == "prompt_embeds", !values.has("text.input_ids"), let given = try values.input(name) { return given }
+        if probe.kind == .promptEmbeds, !values.has(Probe(.tokens)), let given = try values.input(probe) { return given }
         let upstream = ProbeRun(parts: honest, values: values, honest: honest)
         defer { length.steps += upstream.length.steps }
-        return try upstream.compute(name)
+        return try upstream.compute(probe)
     }
 
+    private func value(_ kind: Probe.Kind, _ index: Int? = nil, step: Int? = nil) throws -> Tensor? { try value(Probe(kind, index, step: step)) }
+
     /// A probe computed from those before it; nil for inputs, and where something that it needs is missing.
-    func compute(_ name: String) throws -> Tensor? {
-        guard let probe = ProbeName(name) else { return nil }
+    func compute(_ probe: Probe) throws -> Tensor? {
+        guard probe.isComputed else { return nil }
         length.steps += 1
-        switch probe {
+        switch probe.kind {
         case .embeddings: return try embeddings()
-        case .textLayer(let index):
-            guard let x = try value(index == 0 ? "text.embed" : "text.layer.\(index - 1)") else { return nil }
-            return try parts.textLayer(index, x)
+        case .textLayer: return try value(probe.previous(.embeddings)).map { try parts.textLayer(probe.index ?? 0, $0) }
         case .promptEmbeds: return try promptEmbeds()
         case .guidance:
             guard let scale = values.request("guidance")?.double else { return nil }
             return try Tensor([1], [Float(scale * configuration.transformer.guidanceScale * slip.guidance)])
-        case .caption:
-            guard let features = try value("prompt_embeds") else { return nil }
-            return try parts.caption(features)
+        case .caption: return try value(.promptEmbeds).map { try parts.caption($0) }
         case .latents:
-            guard let times = values.times(), let last = try value("dit.step\(times.count - 2).denoised") else { return nil }
+            guard let times = values.times(), let last = try value(.denoised, step: times.count - 2) else { return nil }
             return try last.map { $0 / configuration.scheduler.sigmaData }
-        case .decoderInput, .decoderConvolution, .decoderStage, .image, .bytes, .encoderStage: return try autoencoder(probe)
-        default: return try transformer(probe)
+        default: return try probe.step.map { try transformer(probe, $0) } ?? autoencoder(probe)
         }
     }
 
     // MARK: - Text
 
     private func embeddings() throws -> Tensor? {
-        guard let ids = try values.integers("text.input_ids"), let count = try values.kept("text.attention_mask") else { return nil }
+        guard let ids = try values.integers(Probe(.tokens)), let count = try values.kept(Probe(.attentionMask)) else { return nil }
         return try parts.embeddings(ids.prefix(count).map { Int32(clamping: $0) })
     }
 
     private func promptEmbeds() throws -> Tensor? {
-        guard let text = configuration.text, let hidden = try value("text.layer.\(text.layers - 1)"),
-            let all = try values.integers("text.attention_mask")?.count,
-            let kept = try values.integers("prompt_mask")?.count
+        guard let text = configuration.text, let hidden = try value(.textLayer, text.layers - 1),
+            let all = try values.integers(Probe(.attentionMask))?.count,
+            let kept = try values.integers(Probe(.promptMask))?.count
         else { return nil }
         let normed = slip.skipsNorm ? hidden : try parts.textNorm(hidden)
         let positions = slip.takesFirstTokens ? Array(0..<kept) : [0] + (max(0, all - (kept - 1))..<all)
@@ -75,55 +73,53 @@ struct ProbeRun {
 
     // MARK: - Transformer
 
-    private func transformer(_ probe: ProbeName) throws -> Tensor? {
-        guard let step = probe.step else { return nil }
-        let name = "dit.step\(step)."
-        switch probe {
+    private func transformer(_ probe: Probe, _ step: Int) throws -> Tensor? {
+        switch probe.kind {
         case .timestep:
             guard let time = flowTime(step) else { return nil }
             return try Tensor([1], [Float(time)])
         case .timeEmbedding:
-            guard let time = try value(name + "timestep")?.elements.first, let guidance = try value("dit.guidance")?.elements.first else { return nil }
+            guard let time = try value(.timestep, step: step)?.elements.first, let guidance = try value(.guidance)?.elements.first else { return nil }
             return try parts.timeEmbedding(
                 time: slip.time.map { flowTime(step + $0) ?? 0 } ?? Double(time) * slip.timeFactor, guidance: Double(guidance) * slip.guidance)
         case .modulation:
-            guard let embedding = try value(name + "time_embed") else { return nil }
-            return try parts.modulation(embedding.reshaped([1, embedding.count]))
+            return try value(.timeEmbedding, step: step).map { try parts.modulation($0.reshaped([1, $0.count])) }
         case .patches:
-            guard let input = try value(name + "input") else { return nil }
-            return try parts.patchEmbedding(input)
-        case .block(_, let index): return try block(step, index)
+            return try value(.input, step: step).map { try parts.patchEmbedding($0) }
+        case .block: return try block(probe, step)
         case .outputNorm:
-            guard let x = try value(name + "block.\(configuration.transformer.layers - 1)"), let embedding = try value(name + "time_embed") else { return nil }
+            guard let x = try value(.block, configuration.transformer.layers - 1, step: step), let embedding = try value(.timeEmbedding, step: step) else {
+                return nil
+            }
             return try parts.outputNorm(x, embedding: embedding.reshaped([1, embedding.count]))
         case .output:
-            guard let x = try value(name + "norm_out"), let size = try latentSize() else { return nil }
+            guard let x = try value(.outputNorm, step: step), let size = try latentSize() else { return nil }
             return try parts.output(x, height: size.height, width: size.width)
         default: return try sampler(probe, step)
         }
     }
 
-    private func block(_ step: Int, _ index: Int) throws -> Tensor? {
-        let name = "dit.step\(step)."
+    private func block(_ probe: Probe, _ step: Int) throws -> Tensor? {
         let patch = configuration.transformer.patch
-        guard let x = try value(index == 0 ? name + "patch_embed" : name + "block.\(index - 1)"), var modulation = try value(name + "modulation"),
-            var caption = try value("dit.caption"), let size = try latentSize()
+        guard let x = try value(probe.previous(.patches)), var modulation = try value(.modulation, step: step),
+            var caption = try value(.caption), let size = try latentSize()
         else { return nil }
         if slip.attendsToPadding { caption = try paddedCaption() ?? caption }
         if let order = slip.modulationOrder { modulation = try modulation.reshaped([6, modulation.count / 6]).rows(order) }
         return try parts.block(
-            index, x, modulation: modulation.reshaped([1, modulation.count]), caption: caption, height: size.height / patch, width: size.width / patch)
+            probe.index ?? 0, x, modulation: modulation.reshaped([1, modulation.count]), caption: caption, height: size.height / patch,
+            width: size.width / patch)
     }
 
     /// The caption with the rows of padding, from the trace or from the features that the run started with.
     private func paddedCaption() throws -> Tensor? {
-        if let padded = try values.padded("dit.caption") { return padded }
-        return try values.padded("prompt_embeds").map { try honest.caption($0) }
+        if let padded = try values.padded(Probe(.caption)) { return padded }
+        return try values.padded(Probe(.promptEmbeds)).map { try honest.caption($0) }
     }
 
     private func latentSize() throws -> (height: Int, width: Int)? {
-        for name in ["input.latents", "dit.step0.input", "latents"] {
-            if let shape = try values.input(name)?.shape, shape.rank == 3 { return (shape[1], shape[2]) }
+        for probe in [Probe(.start), Probe(.input, step: 0), Probe(.latents)] {
+            if let shape = try values.input(probe)?.shape, shape.rank == 3 { return (shape[1], shape[2]) }
         }
         return nil
     }
@@ -144,20 +140,19 @@ struct ProbeRun {
 
     /// What a step starts from.
     private func start(_ step: Int) throws -> Tensor? {
-        guard step == 0 else { return try value("dit.step\(step - 1).latents") }
-        return try values.input("input.latents")?.map { $0 * configuration.scheduler.sigmaData }
+        guard step == 0 else { return try value(.renoised, step: step - 1) }
+        return try values.input(Probe(.start))?.map { $0 * configuration.scheduler.sigmaData }
     }
 
-    private func sampler(_ probe: ProbeName, _ step: Int) throws -> Tensor? {
-        let name = "dit.step\(step)."
+    private func sampler(_ probe: Probe, _ step: Int) throws -> Tensor? {
         guard let flow = flow(step) else { return nil }
-        switch probe {
+        switch probe.kind {
         case .input: return try start(step).map { try flow.input($0) }
         case .denoised:
-            guard let latents = try start(step), let input = try value(name + "input"), let velocity = try value(name + "output") else { return nil }
+            guard let latents = try start(step), let input = try value(.input, step: step), let velocity = try value(.output, step: step) else { return nil }
             return try flow.denoised(latents, input: input, velocity: velocity)
         case .renoised:
-            guard let clean = try value(name + "denoised"), let noise = try values.input("input.noise.\(max(0, step + slip.noise))") else { return nil }
+            guard let clean = try value(.denoised, step: step), let noise = try values.input(Probe(.noise, step: max(0, step + slip.noise))) else { return nil }
             return try flow.renoised(clean, noise: noise)
         default: return nil
         }
@@ -165,27 +160,28 @@ struct ProbeRun {
 
     // MARK: - Autoencoder
 
-    private func autoencoder(_ probe: ProbeName) throws -> Tensor? {
+    private func autoencoder(_ probe: Probe) throws -> Tensor? {
         guard let vae = configuration.vae else { return nil }
         let stages = vae.decoder.stages
-        switch probe {
-        case .decoderInput: return try value("latents")?.map { $0 / vae.scalingFactor }
-        case .decoderConvolution: return try value("vae.dec.input").map { try parts.decoderInput($0) }
-        case .decoderStage(let index):
+        let index = probe.index ?? 0
+        switch probe.kind {
+        case .decoderInput: return try value(.latents)?.map { $0 / vae.scalingFactor }
+        case .decoderConvolution: return try value(.decoderInput).map { try parts.decoderInput($0) }
+        case .decoderStage:
             guard stages.indices.contains(index), stages[index].blocks > 0 else { return nil }
-            guard index == stages.count - 1 else { return try value("vae.dec.stage.\(index + 1)").map { try parts.decoderStage(index, $0) } }
-            guard let opened = try value("vae.dec.conv_in"), let latents = try value("vae.dec.input") else { return nil }
+            guard index == stages.count - 1 else { return try value(.decoderStage, index + 1).map { try parts.decoderStage(index, $0) } }
+            guard let opened = try value(.decoderConvolution), let latents = try value(.decoderInput) else { return nil }
             return try parts.decoderStage(index, slip.skipsShortcut ? opened : try parts.withShortcut(opened, latents: latents))
         case .image:
-            if vae.decoder.hasTopStage, let x = try value("vae.dec.stage.0") { return try parts.picture(x) }
-            return try value("vae.dec.input").map { try parts.decode($0) }
+            if vae.decoder.hasTopStage, let x = try value(.decoderStage, 0) { return try parts.picture(x) }
+            return try value(.decoderInput).map { try parts.decode($0) }
         case .bytes:
-            guard let image = try value("image"), image.shape.rank == 3 else { return nil }
+            guard let image = try value(.image), image.shape.rank == 3 else { return nil }
             let rounding: FloatingPointRoundingRule = slip.truncates ? .towardZero : .toNearestOrEven
             return try image.pixels { (min(max($0 / 2 + 0.5, 0), 1) * 255).rounded(rounding) }
-        case .encoderStage(let index):
+        case .encoderStage:
             guard index > 0, vae.encoder.stages[index - 1].blocks > 0 || index > 1 else { return nil }
-            return try values.tensor("vae.enc.stage.\(index - 1)").map { try parts.encoderStage(index, $0) }
+            return try values.tensor(Probe(.encoderStage, index - 1)).map { try parts.encoderStage(index, $0) }
         default: return nil
         }
     }
@@ -212,11 +208,21 @@ struct Slip: Sendable, Equatable {
     init(_ change: (inout Slip) -> Void = { _ in }) { change(&self) }
 }
 
+extension Probe {
+    /// Whether the bisection computes it from probes before it.
+    var isComputed: Bool { ![.tokens, .attentionMask, .promptMask, .start, .noise, .encoderConvolution, .encoderOutput].contains(kind) }
+
+    /// What a layer or block takes: the output of the one before it, or `first`.
+    func previous(_ first: Kind) -> Probe {
+        index.flatMap { $0 == 0 ? nil : Probe(kind, $0 - 1, step: step) } ?? Probe(first, step: step)
+    }
+}
+
 extension TraceValues {
     /// A token map with its rows of padding.
-    func padded(_ name: String) throws -> Tensor? {
-        guard has(name) else { return try fallback.flatMap { try TraceValues(file: $0, fallback: nil).padded(name) } }
-        let tensor = try file.read(name).rounded()
+    func padded(_ probe: Probe) throws -> Tensor? {
+        guard has(probe) else { return try fallback.flatMap { try TraceValues(file: $0, fallback: nil).padded(probe) } }
+        let tensor = try file.read(probe.name).rounded()
         return tensor.shape.rank == 3 ? tensor.reshaped(Shape(Array(tensor.shape.extents.dropFirst()))) : tensor
     }
 }

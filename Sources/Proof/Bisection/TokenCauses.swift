@@ -1,11 +1,12 @@
 import Inference
 import Parity
+import ProbePoints
 import StrictJSON
 
 /// Compares the token ids of a trace with those of the model's own tokenizer.
 enum TokenCauses {
     static func check(_ values: TraceValues, _ weights: any WeightSource) throws -> Finding? {
-        guard let found = try values.integers("text.input_ids"), let text = values.request("prompt")?.string, values.has("text.input_ids") else { return nil }
+        guard let found = try values.integers(Probe(.tokens)), let text = values.request("prompt")?.string, values.has(Probe(.tokens)) else { return nil }
         guard let bytes = try? weights.tokenizer(), let tokenizer = try? GemmaTokenizer(bytes) else { return nil }
         let instructed = values.request("instruction")?.bool ?? true
         func ids(_ text: String, _ instructed: Bool) -> [Int] {
@@ -14,7 +15,7 @@ enum TokenCauses {
         let expected = ids(text, instructed)
         guard expected != found else { return nil }
         return Finding(
-            subject: "text.input_ids", what: "tokens", expected: "\(expected.count) ids as the model's tokenizer gives them",
+            subject: Probe(.tokens).name, what: "tokens", expected: "\(expected.count) ids as the model's tokenizer gives them",
             found: "\(zip(expected, found).count { $0 != $1 } + abs(expected.count - found.count)) other ids",
             cause: cause(expected, found, other: ids(text, !instructed), tokenizer, text, instructed))
     }

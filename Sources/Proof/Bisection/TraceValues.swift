@@ -1,5 +1,6 @@
 import Inference
 import Parity
+import ProbePoints
 import StrictJSON
 import Tensors
 
@@ -9,17 +10,17 @@ struct TraceValues {
     /// Where the noise and the request come from if the trace does not say.
     let fallback: TraceFile?
 
-    func has(_ name: String) -> Bool { file.entry(name) != nil }
+    func has(_ probe: Probe) -> Bool { file.entry(probe.name) != nil }
 
     /// A probe as a tensor; nil where the trace lacks it.
-    func tensor(_ name: String) throws -> Tensor? {
-        guard has(name) else { return nil }
-        let encoded = try file.read(name)
+    func tensor(_ probe: Probe) throws -> Tensor? {
+        guard has(probe) else { return nil }
+        let encoded = try file.read(probe.name)
         guard encoded.isComparable else { return nil }
         let tensor = try encoded.rounded()
-        let isBatched = tensor.shape.rank > 1 && tensor.shape[0] == 1 && name != "image_u8"
+        let isBatched = tensor.shape.rank > 1 && tensor.shape[0] == 1 && probe.kind != .bytes
         let unbatched = isBatched ? tensor.reshaped(Shape(Array(tensor.shape.extents.dropFirst()))) : tensor
-        guard let mask = ProbeOrder.mask(of: name), unbatched.shape.rank == 2 else {
+        guard let mask = probe.mask, unbatched.shape.rank == 2 else {
             // Vectors of one row stay matrices.
             return unbatched.shape.rank == 1 && tensor.shape.rank == 2 ? tensor : unbatched
         }
@@ -28,18 +29,18 @@ struct TraceValues {
     }
 
     /// An input of the run: the trace's own, or the reference's.
-    func input(_ name: String) throws -> Tensor? {
-        if let tensor = try tensor(name) { return tensor }
-        return try fallback.flatMap { try TraceValues(file: $0, fallback: nil).tensor(name) }
+    func input(_ probe: Probe) throws -> Tensor? {
+        if let tensor = try tensor(probe) { return tensor }
+        return try fallback.flatMap { try TraceValues(file: $0, fallback: nil).tensor(probe) }
     }
 
-    func integers(_ name: String) throws -> [Int]? {
-        if has(name) { return try file.read(name).doubles.map { Int($0) } }
-        return try fallback.flatMap { try TraceValues(file: $0, fallback: nil).integers(name) }
+    func integers(_ probe: Probe) throws -> [Int]? {
+        if has(probe) { return try file.read(probe.name).doubles.map { Int($0) } }
+        return try fallback.flatMap { try TraceValues(file: $0, fallback: nil).integers(probe) }
     }
 
     /// How many rows a mask keeps; they come first, since padding is on the right.
-    func kept(_ mask: String) throws -> Int? { try integers(mask)?.count { $0 != 0 } }
+    func kept(_ mask: Probe) throws -> Int? { try integers(mask)?.count { $0 != 0 } }
 
     /// What was asked for, by the trace's metadata or the reference's.
     func request(_ key: String) -> JSONValue? { file.metadata[key] ?? fallback?.metadata[key] }

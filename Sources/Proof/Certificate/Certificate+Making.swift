@@ -47,20 +47,20 @@ extension Certificate {
             limits[ExactString(name)] = HonestGate.limit(predicted: Metrics(reference: expected, other: outputs[0]))
         }.run(advance)
 
-        var probes: [Probe] = []
+        var steps: [Step] = []
         var outputs: [ExactString: Tensor] = [:]
         try CertificateWalk(pipeline: SanaSprintPipeline(weights: weights, on: executor), inputs: inputs, values: values, draws: { draws($0, file) }) {
             name, found in
             outputs[ExactString(name)] = found[0]
             let spread = found.dropFirst().map { Metrics(reference: found[0], other: $0).relativeL2 }.max() ?? 0
-            probes.append(
-                Probe(
+            steps.append(
+                Step(
                     name: name, honest: limits[ExactString(name)] ?? HonestGate.floor, repeated: max(HonestGate.floor, 4 * spread),
                     fingerprint: Fingerprint.of(found[0])))
         }.run(advance)
-        let judged = CertificateJudgement(probes, values, outputs)
+        let judged = CertificateJudgement(steps, values, outputs)
         return Certificate(
-            contentHash: file.contentHash, tool: tool, inputs: inputs, values: values, probes: probes,
+            contentHash: file.contentHash, tool: tool, inputs: inputs, values: values, steps: steps,
             rungs: try AccumulatorRung(file, on: executor).outcome.rungs + judged.rungs)
     }
 

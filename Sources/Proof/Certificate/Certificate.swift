@@ -16,12 +16,12 @@ package struct Certificate {
     /// What was fed to the model and what the checkpoint's layers made of it.
     let values: CertificateValues
     /// The steps, in the order of the data.
-    let probes: [Probe]
+    let steps: [Step]
     /// The claims that held, or did not, when the file was made.
     let rungs: [Rung]
 
     /// One step of the model.
-    struct Probe: Equatable {
+    struct Step: Equatable {
         let name: String
         /// Relative L2 from the checkpoint's output that honest rounding of the weights explains.
         let honest: Double
@@ -37,14 +37,14 @@ package struct Certificate {
     static func name(of value: String) -> String { "\(folder)values/\(value)" }
 
     /// How many values there are: what the closing line of a conversion says.
-    package var probeCount: Int { probes.count }
+    package var probeCount: Int { steps.count }
     package var passed: Bool { rungs.allSatisfy(\.passed) }
 
     // MARK: - Writing
 
     /// The attachments that hold it.
     package var attachments: [Converter.Attachment] {
-        var list: [Converter.Attachment] = [(Self.indexName, json.canonicalText), (Self.fingerprintsName, Self.bytes(probes.flatMap(\.fingerprint)))]
+        var list: [Converter.Attachment] = [(Self.indexName, json.canonicalText), (Self.fingerprintsName, Self.bytes(steps.flatMap(\.fingerprint)))]
         for name in values.names { if let value = values[name] { list.append((Self.name(of: name), Self.bytes(value.elements))) } }
         return list
     }
@@ -52,7 +52,7 @@ package struct Certificate {
     private var json: JSONValue {
         [
             "contentHash": .string(contentHash), "inputs": inputs.json,
-            "probes": .array(probes.map { ["honest": .number($0.honest), "name": .string($0.name), "repeated": .number($0.repeated)] }),
+            "probes": .array(steps.map { ["honest": .number($0.honest), "name": .string($0.name), "repeated": .number($0.repeated)] }),
             "rungs": .array(rungs.map(\.json)), "tool": .string(tool),
             "values": .array(
                 values.names.map { name in
@@ -106,8 +106,8 @@ extension Certificate {
         }
         self.values = values
         let sums = try Self.numbers(Self.fingerprintsName, file, count: limits.count * Fingerprint.length)
-        probes = limits.enumerated().map { index, probe in
-            Probe(
+        steps = limits.enumerated().map { index, probe in
+            Step(
                 name: probe.name, honest: probe.honest, repeated: probe.repeated,
                 fingerprint: Array(sums[index * Fingerprint.length..<(index + 1) * Fingerprint.length]))
         }

@@ -54,7 +54,7 @@ struct CertificateCheck {
         try CertificateWalk(pipeline: pipeline, inputs: certificate.inputs, values: certificate.values, draws: { _ in 0 }) {
             outputs[ExactString($0)] = $1[0]
         }.run(progress)
-        let judged = CertificateJudgement(certificate.probes, certificate.values, outputs)
+        let judged = CertificateJudgement(certificate.steps, certificate.values, outputs)
         let accumulators = try AccumulatorRung(file, on: executor).outcome
         let rungs = accumulators.rungs + judged.rungs
         // With a checkpoint the ladder has these rungs.

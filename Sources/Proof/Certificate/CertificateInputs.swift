@@ -1,4 +1,5 @@
 import Inference
+import ProbePoints
 import StrictJSON
 import Tensors
 
@@ -17,6 +18,10 @@ struct CertificateInputs: Sendable, Equatable {
     static let side = 2
     /// Pixels on a side of the maps that the decoder's stages are fed.
     static let mapSide = 3
+    /// Names of what the decoder, the encoder and a transformer without a text encoder are fed.
+    static let latents = "input.vae"
+    static let picture = "input.picture"
+    private static let noFeatures = "input.features"
     private static let text = "a red circle"
     private static let mostTokens = 5
 
@@ -43,17 +48,17 @@ struct CertificateInputs: Sendable, Equatable {
         let schedule = try frozen ?? FrozenSchedule(steps: ["2"], guidance: [4.5])
         guard let row = schedule.rows.last else { preconditionFailure("a schedule has rows") }
         (flowTime, guidance) = (row.flowTime, row.guidance)
-        features = pipeline.has(.textEncoder) ? "text.norm" : "input.features"
+        features = pipeline.has(.textEncoder) ? Probe(.textNorm).name : Self.noFeatures
         if pipeline.has(.transformer) {
             let c = configuration.transformer
-            values.add("input.latents", try numbers.tensor([c.channels, Self.side * c.patch, Self.side * c.patch]))
-            if !pipeline.has(.textEncoder) { values.add("input.features", try numbers.tensor([Self.mostTokens, c.captionChannels])) }
+            values.add(Probe(.start).name, try numbers.tensor([c.channels, Self.side * c.patch, Self.side * c.patch]))
+            if !pipeline.has(.textEncoder) { values.add(Self.noFeatures, try numbers.tensor([Self.mostTokens, c.captionChannels])) }
         }
         guard let vae = configuration.vae else { return }
-        if pipeline.has(.vaeDecoder) { values.add("input.vae", try numbers.tensor([vae.latentChannels, Self.mapSide, Self.mapSide])) }
+        if pipeline.has(.vaeDecoder) { values.add(Self.latents, try numbers.tensor([vae.latentChannels, Self.mapSide, Self.mapSide])) }
         if pipeline.has(.vaeEncoder) {
             let side = Self.side * vae.compression
-            values.add("input.picture", try numbers.tensor([vae.imageChannels, side, side]))
+            values.add(Self.picture, try numbers.tensor([vae.imageChannels, side, side]))
         }
     }
 

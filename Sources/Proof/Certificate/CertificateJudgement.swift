@@ -1,5 +1,6 @@
 import Inference
 import Parity
+import ProbePoints
 import StrictJSON
 import Tensors
 
@@ -12,7 +13,7 @@ struct CertificateJudgement {
     /// Probes that could not be computed, or in another shape.
     private(set) var missing: [String] = []
 
-    init(_ probes: [Certificate.Probe], _ values: CertificateValues, _ outputs: [ExactString: Tensor]) {
+    init(_ probes: [Certificate.Step], _ values: CertificateValues, _ outputs: [ExactString: Tensor]) {
         for probe in probes {
             guard let expected = values[probe.name], let found = outputs[ExactString(probe.name)], found.shape == expected.shape else {
                 missing.append(probe.name)
@@ -27,7 +28,7 @@ struct CertificateJudgement {
         }
     }
 
-    static let velocity = "dit.velocity"
+    private static let velocity = Probe(.velocity).name
     private static let parts = [("text.", "text encoder"), ("dit.", "transformer"), ("vae.dec.", "decoder"), ("vae.enc.", "encoder")]
 
     /// What is claimed of the file's layers, by the ladder's rungs.
@@ -88,15 +89,17 @@ struct CertificateJudgement {
 
     /// The weights that a probe depends on, as their names begin.
     private static func place(of name: String) -> String {
-        let parts = name.split(separator: ".")
-        func number(_ part: Substring) -> String { Int(part).map { $0 < 10 ? "0\($0)" : "\($0)" } ?? String(part) }
-        switch parts.prefix(2).joined(separator: ".") {
-        case "dit.block" where parts.count == 3: return "dit.blocks.\(number(parts[2]))"
-        case "text.layer" where parts.count == 3: return "text.layers.\(number(parts[2]))"
-        case "dit.velocity", "dit.output", "dit.norm_out": return name == velocity ? "dit" : "dit.out"
-        case "dit.time_embed", "dit.modulation": return "dit.time, dit.guidance, dit.modulation"
-        case "dit.patch_embed": return "dit.patch"
-        default: return name == "vae.dec.image" ? "vae.dec" : name == "vae.enc.latents" ? "vae.enc" : name
+        guard let probe = Probe(certificate: name) else { return name }
+        switch probe.kind {
+        case .block: return SanaSprintWeights.block(probe.index ?? 0)
+        case .textLayer: return String(SanaSprintWeights.textLayer(probe.index ?? 0).dropLast())
+        case .velocity: return "dit"
+        case .output, .outputNorm: return "dit.out"
+        case .timeEmbedding, .modulation: return "dit.time, dit.guidance, dit.modulation"
+        case .patches: return "dit.patch"
+        case .decoded: return "vae.dec"
+        case .encoded: return "vae.enc"
+        default: return name
         }
     }
 }

@@ -1,4 +1,5 @@
 import Inference
+import ProbePoints
 import StrictJSON
 import Tensors
 
@@ -28,6 +29,8 @@ final class CertificateValues {
         }
         return value
     }
+
+    func tensor(_ probe: Probe, _ shape: Shape) throws(Unusable) -> Tensor { try tensor(probe.name, shape) }
 
     /// A matrix of any number of rows.
     func rows(_ name: String, columns: Int) throws(Unusable) -> Tensor {

@@ -1,4 +1,5 @@
 import Inference
+import ProbePoints
 import Tensors
 
 /// The steps of a model whose outputs a certificate holds, each fed the reference's values: an error cannot travel, the layer that is wrong shows.
@@ -36,74 +37,78 @@ struct CertificateWalk {
     private func text(_ progress: (String) -> Void) throws {
         guard let c = pipeline.configuration.text else { return }
         let (parts, encoder, shape) = (pipeline.parts, try pipeline.textEncoder(), Shape([inputs.ids.count, c.width]))
-        try take("text.embed", [try parts.embeddings(inputs.ids)])
+        try take(Probe(.embeddings).name, [try parts.embeddings(inputs.ids)])
         for index in 0..<c.layers {
-            progress("text.layer.\(index)")
-            let input = try values.tensor(index == 0 ? "text.embed" : "text.layer.\(index - 1)", shape)
-            try each("text.layer.\(index)", .textEncoder, input) { inputs in try inputs.map { try encoder.layer(index, $0) } }
+            let probe = Probe(.textLayer, index)
+            progress(probe.name)
+            let input = try values.tensor(probe.previous(.embeddings), shape)
+            try each(probe, .textEncoder, input) { inputs in try inputs.map { try encoder.layer(index, $0) } }
         }
-        try each("text.norm", .textEncoder, try values.tensor("text.layer.\(c.layers - 1)", shape)) { inputs in try inputs.map { try parts.textNorm($0) } }
+        try each(Probe(.textNorm), .textEncoder, try values.tensor(Probe(.textLayer, c.layers - 1), shape)) { inputs in
+            try inputs.map { try parts.textNorm($0) }
+        }
     }
 
     private func transformer(_ progress: (String) -> Void) throws {
         let (c, parts, side) = (pipeline.configuration.transformer, pipeline.parts, CertificateInputs.side)
         let features = try values.rows(inputs.features, columns: c.captionChannels)
-        let latents = try values.tensor("input.latents", [c.channels, side * c.patch, side * c.patch])
+        let latents = try values.tensor(Probe(.start), [c.channels, side * c.patch, side * c.patch])
         let conditioning = try parts.residentConditioning()
         let own = try conditioning.embed(time: inputs.flowTime, guidance: inputs.guidance)
-        try take("dit.time_embed", [own.embedding])
-        try take("dit.modulation", [own.modulation])
-        try each("dit.caption", .transformer, features) { inputs in try inputs.map { try conditioning.caption($0) } }
-        try each("dit.patch_embed", .transformer, latents) { inputs in try inputs.map { try parts.patchEmbedding($0) } }
-        let caption = try values.tensor("dit.caption", [features.rows, c.width])
-        let (embedding, modulation) = (try values.tensor("dit.time_embed", [1, c.width]), try values.tensor("dit.modulation", [6, c.width]))
+        try take(Probe(.timeEmbedding).name, [own.embedding])
+        try take(Probe(.modulation).name, [own.modulation])
+        try each(Probe(.caption), .transformer, features) { inputs in try inputs.map { try conditioning.caption($0) } }
+        try each(Probe(.patches), .transformer, latents) { inputs in try inputs.map { try parts.patchEmbedding($0) } }
+        let caption = try values.tensor(Probe(.caption), [features.rows, c.width])
+        let (embedding, modulation) = (try values.tensor(Probe(.timeEmbedding), [1, c.width]), try values.tensor(Probe(.modulation), [6, c.width]))
         let ownCaption = try conditioning.caption(features)
         // The whole transformer on its own, on its way through the blocks.
         var states = try copies(latents, .transformer).map { try parts.patchEmbedding($0) }
         for index in 0..<c.layers {
-            progress("dit.block.\(index)")
+            let probe = Probe(.block, index)
+            progress(probe.name)
             let block = try parts.residentBlock(index)
-            let input = try values.tensor(index == 0 ? "dit.patch_embed" : "dit.block.\(index - 1)", [side * side, c.width])
-            try each("dit.block.\(index)", .transformer, input) { try block($0, modulation: modulation, caption: caption, height: side, width: side) }
+            let input = try values.tensor(probe.previous(.patches), [side * side, c.width])
+            try each(probe, .transformer, input) { try block($0, modulation: modulation, caption: caption, height: side, width: side) }
             states = try block(states, modulation: own.modulation, caption: ownCaption, height: side, width: side)
         }
-        let last = try values.tensor("dit.block.\(c.layers - 1)", [side * side, c.width])
-        try each("dit.norm_out", .transformer, last) { inputs in try inputs.map { try parts.outputNorm($0, embedding: embedding) } }
+        let last = try values.tensor(Probe(.block, c.layers - 1), [side * side, c.width])
+        try each(Probe(.outputNorm), .transformer, last) { inputs in try inputs.map { try parts.outputNorm($0, embedding: embedding) } }
         func velocity(_ x: Tensor) throws -> Tensor { try parts.output(x, height: side * c.patch, width: side * c.patch) }
-        try each("dit.output", .transformer, try values.tensor("dit.norm_out", [side * side, c.width])) { try $0.map { try velocity($0) } }
-        try take("dit.velocity", try states.map { try velocity(try parts.outputNorm($0, embedding: own.embedding)) })
+        try each(Probe(.output), .transformer, try values.tensor(Probe(.outputNorm), [side * side, c.width])) { try $0.map { try velocity($0) } }
+        try take(Probe(.velocity).name, try states.map { try velocity(try parts.outputNorm($0, embedding: own.embedding)) })
     }
 
     private func decoder(_ progress: (String) -> Void) throws {
         guard let c = pipeline.configuration.vae else { return }
         let (parts, side, stages) = (pipeline.parts, CertificateInputs.mapSide, c.decoder.stages)
-        let latents = try values.tensor("input.vae", [c.latentChannels, side, side])
-        try each("vae.dec.conv_in", .vaeDecoder, latents) { inputs in try inputs.map { try parts.decoderInput($0) } }
-        let opened = try values.tensor("vae.dec.conv_in", [stages[stages.count - 1].channels, side, side])
+        let latents = try values.tensor(CertificateInputs.latents, [c.latentChannels, side, side])
+        try each(Probe(.decoderConvolution), .vaeDecoder, latents) { inputs in try inputs.map { try parts.decoderInput($0) } }
+        let opened = try values.tensor(Probe(.decoderConvolution), [stages[stages.count - 1].channels, side, side])
         var input = try parts.withShortcut(opened, latents: latents)
         for index in stages.indices.reversed() where stages[index].blocks > 0 {
-            let name = "vae.dec.stage.\(index)"
-            progress(name)
-            try each(name, .vaeDecoder, input) { try parts.decoderStage(index, $0) }
-            input = try values.corner(name, channels: stages[index].channels, side: side)
+            let probe = Probe(.decoderStage, index)
+            progress(probe.name)
+            try each(probe, .vaeDecoder, input) { try parts.decoderStage(index, $0) }
+            input = try values.corner(probe.name, channels: stages[index].channels, side: side)
         }
-        progress("vae.dec.image")
-        let corner = try values.corner("input.vae", channels: c.latentChannels, side: CertificateInputs.side)
-        try each("vae.dec.image", .vaeDecoder, corner) { try parts.decode($0) }
+        progress(Probe(.decoded).name)
+        let corner = try values.corner(CertificateInputs.latents, channels: c.latentChannels, side: CertificateInputs.side)
+        try each(Probe(.decoded), .vaeDecoder, corner) { try parts.decode($0) }
     }
 
     private func encoder(_ progress: (String) -> Void) throws {
         guard let c = pipeline.configuration.vae else { return }
-        progress("vae.enc.latents")
+        progress(Probe(.encoded).name)
         let (encoder, side) = (try pipeline.encoder(), CertificateInputs.side * c.compression)
-        try each("vae.enc.latents", .vaeEncoder, try values.tensor("input.picture", [c.imageChannels, side, side])) { inputs in
+        try each(Probe(.encoded), .vaeEncoder, try values.tensor(CertificateInputs.picture, [c.imageChannels, side, side])) { inputs in
             try inputs.map { try encoder.encode($0) }
         }
     }
 
     /// - Parameter body: runs the step on the input and its copies, with weights that are loaded once.
-    private func each(_ name: String, _ component: Component, _ input: Tensor, _ body: ([Tensor]) throws -> [Tensor]) throws {
-        try take(name, try body(try copies(input, component)))
+    private func each(_ probe: Probe, _ component: Component, _ input: Tensor, _ body: ([Tensor]) throws -> [Tensor]) throws {
+        try take(probe.name, try body(try copies(input, component)))
     }
 
     /// The input, and as many copies with noise as are wanted.

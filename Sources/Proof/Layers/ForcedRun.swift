@@ -1,5 +1,6 @@
 import Inference
 import Parity
+import ProbePoints
 import Tensors
 
 /// A model's layers, each fed what the reference's layer was fed: an error cannot travel, so the layer that is wrong is the one that shows.
@@ -13,20 +14,20 @@ struct ForcedRun {
     /// Every layer of the text encoder, as `text.layer.I` of `[1, tokens, width]`.
     func textEncoder(into sink: ProbeCollector) throws(InferenceError) {
         let encoder = try pipeline.textEncoder()
-        let tokens = reference.kept("text.attention_mask")
+        let tokens = reference.kept(Probe(.attentionMask))
         for index in 0..<encoder.configuration.layers {
-            let previous = index == 0 ? "text.embed" : "text.layer.\(index - 1)"
-            guard let input = try wrap({ () throws(AllocationError) in try reference.rows(previous, tokens) }) else { continue }
-            sink.record("text.layer.\(index)", EncodedTensor(try encoder.layer(index, input)).batched)
+            let probe = Probe(.textLayer, index)
+            guard let input = try wrap({ () throws(AllocationError) in try reference.rows(probe.previous(.embeddings), tokens) }) else { continue }
+            sink.record(probe, EncodedTensor(try encoder.layer(index, input)).batched)
         }
     }
 
     /// Every block in every step as `dit.stepI.block.J`, and the whole transformer's `dit.stepI.output`. Each block is loaded once, for all of it.
     func transformer(into sink: ProbeCollector) throws(InferenceError) {
         let (parts, patch) = (pipeline.parts, pipeline.configuration.transformer.patch)
-        let tokens = reference.kept("prompt_mask")
-        let caption = try wrap { () throws(AllocationError) in try reference.rows("dit.caption", tokens) }
-        let features = try wrap { () throws(AllocationError) in try reference.rows("prompt_embeds", tokens) }
+        let tokens = reference.kept(Probe(.promptMask))
+        let caption = try wrap { () throws(AllocationError) in try reference.rows(Probe(.caption), tokens) }
+        let features = try wrap { () throws(AllocationError) in try reference.rows(Probe(.promptEmbeds), tokens) }
         guard let caption, let features else { return }
         let ownCaption = try parts.caption(features)
         var states: [FreeState] = []
@@ -34,21 +35,20 @@ struct ForcedRun {
         for index in 0..<pipeline.configuration.transformer.layers {
             let block = try parts.residentBlock(index)
             for place in states.indices {
-                let (state, name) = (states[place], "dit.step\(states[place].step).")
+                let (state, probe) = (states[place], Probe(.block, index, step: states[place].step))
                 let (height, width) = (state.height / patch, state.width / patch)
-                let previous = index == 0 ? name + "patch_embed" : name + "block.\(index - 1)"
-                let input = try wrap { () throws(AllocationError) in try reference.rows(previous, height * width) }
-                let modulation = try wrap { () throws(AllocationError) in try reference.unbatched(name + "modulation") }
+                let input = try wrap { () throws(AllocationError) in try reference.rows(probe.previous(.patches), height * width) }
+                let modulation = try wrap { () throws(AllocationError) in try reference.unbatched(Probe(.modulation, step: probe.step)) }
                 if let input, let modulation {
                     let output = try block(input, modulation: modulation, caption: caption, height: height, width: width)
-                    sink.record(name + "block.\(index)", EncodedTensor(output).batched)
+                    sink.record(probe, EncodedTensor(output).batched)
                 }
                 states[place].x = try block(state.x, modulation: state.modulation, caption: ownCaption, height: height, width: width)
             }
         }
         for state in states {
             let velocity = try parts.output(try parts.outputNorm(state.x, embedding: state.embedding), height: state.height, width: state.width)
-            sink.record("dit.step\(state.step).output", EncodedTensor(velocity).batched)
+            sink.record(Probe(.output, step: state.step), EncodedTensor(velocity).batched)
         }
     }
 
@@ -65,9 +65,8 @@ struct ForcedRun {
 
     /// Before the first block, from the reference's latents; nil where they were not recorded.
     private func freeState(_ step: Int, _ parts: ModelParts, _ patch: Int) throws(InferenceError) -> FreeState? {
-        let name = "dit.step\(step)."
-        let latents = try wrap { () throws(AllocationError) in try reference.unbatched(name + "input") }
-        guard let latents, let time = reference[name + "timestep"]?.doubles.first else { return nil }
+        let latents = try wrap { () throws(AllocationError) in try reference.unbatched(Probe(.input, step: step)) }
+        guard let latents, let time = reference[Probe(.timestep, step: step)]?.doubles.first else { return nil }
         let (embedding, modulation) = try parts.residentConditioning().embed(time: time, guidance: guidance)
         return FreeState(
             step: step, height: latents.shape[1], width: latents.shape[2], embedding: embedding, modulation: modulation, x: try parts.patchEmbedding(latents))
@@ -76,20 +75,20 @@ struct ForcedRun {
     /// Every stage of the decoder as `vae.dec.stage.K`, and the picture of the reference's latents as `image`.
     func decoder(into sink: ProbeCollector) throws(InferenceError) {
         let decoder = try pipeline.decoder()
-        guard let latents = try wrap({ () throws(AllocationError) in try reference.unbatched("vae.dec.input") }) else { return }
+        guard let latents = try wrap({ () throws(AllocationError) in try reference.unbatched(Probe(.decoderInput)) }) else { return }
         for (index, stage) in decoder.configuration.decoder.stages.enumerated().reversed() where stage.blocks > 0 {
             guard let input = try stageInput(index, decoder.configuration, latents) else { continue }
-            sink.record("vae.dec.stage.\(index)", EncodedTensor(try decoder.stage(index, input)).batched)
+            sink.record(Probe(.decoderStage, index), EncodedTensor(try decoder.stage(index, input)).batched)
         }
-        sink.record("image", EncodedTensor(try decoder.decode(latents)).batched)
+        sink.record(Probe(.image), EncodedTensor(try decoder.decode(latents)).batched)
     }
 
     /// What entered a stage in the reference's run, `[channels, h, w]`.
     private func stageInput(_ index: Int, _ configuration: AutoencoderConfiguration, _ latents: Tensor) throws(InferenceError) -> Tensor? {
         let isDeepest = index == configuration.decoder.stages.count - 1
         return try wrap { () throws(AllocationError) in
-            guard isDeepest else { return try reference.unbatched("vae.dec.stage.\(index + 1)") }
-            guard let opened = try reference.unbatched("vae.dec.conv_in") else { return nil }
+            guard isDeepest else { return try reference.unbatched(Probe(.decoderStage, index + 1)) }
+            guard let opened = try reference.unbatched(Probe(.decoderConvolution)) else { return nil }
             guard configuration.decoderShortcut else { return opened }
             // The shortcut around conv_in: each latent channel several times side by side (torch's repeat_interleave).
             let (area, repeats) = (opened.columns, opened.rows / latents.rows)

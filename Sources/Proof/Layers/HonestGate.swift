@@ -1,4 +1,5 @@
 import Parity
+import ProbePoints
 import Tensors
 
 /// The gate of a probe, from what an independent draw of the same rounding does to it.
@@ -33,20 +34,20 @@ enum HonestGate {
     /// Token maps may lack the rows of padding; they are then compared without.
     static func judge(_ other: ProbeCollector, reference: ProbeCollector, predicted: ProbeCollector) throws(AllocationError) -> [ProbeResult] {
         var results: [ProbeResult] = []
-        for name in ProbeOrder.sorted(other.names) {
-            guard let found = other[name], var expected = reference[name], name != "image_u8" else { continue }
+        for probe in other.probes {
+            guard let found = other[probe], var expected = reference[probe], probe.kind != .bytes else { continue }
             if expected.dtype == .i32 && found.dtype == .i32 && expected.shape == found.shape {
-                results.append(ProbeResult(name, reference: expected, other: found, gate: .exact("both tokenizers must say the same")))
+                results.append(ProbeResult(probe.name, reference: expected, other: found, gate: .exact("both tokenizers must say the same")))
                 continue
             }
-            if expected.shape != found.shape, found.shape.rank == 3, let rows = try reference.rows(name, found.shape[1]) {
+            if expected.shape != found.shape, found.shape.rank == 3, let rows = try reference.rows(probe, found.shape[1]) {
                 expected = EncodedTensor(rows).batched
             }
-            guard expected.shape == found.shape, let noisy = predicted[name], noisy.shape == found.shape else { continue }
-            let mask = ProbeOrder.mask(of: name).flatMap { reference[$0]?.doubles.map { $0 != 0 } }
+            guard expected.shape == found.shape, let noisy = predicted[probe], noisy.shape == found.shape else { continue }
+            let mask = probe.mask.flatMap { reference[$0]?.doubles.map { $0 != 0 } }
             let keep = mask.flatMap { $0.count == found.shape.extents.dropLast().reduce(1, *) ? $0 : nil }
             let gate = gate(predicted: Metrics(reference: expected, other: noisy, keep: keep))
-            results.append(ProbeResult(name, reference: expected, other: found, keep: keep, gate: gate))
+            results.append(ProbeResult(probe.name, reference: expected, other: found, keep: keep, gate: gate))
         }
         return results
     }

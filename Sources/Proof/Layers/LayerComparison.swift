@@ -4,6 +4,7 @@ import Inference
 import Operations
 import PackedFiles
 import Parity
+import ProbePoints
 import Tensors
 
 /// Rungs P7 to P9: both precisions run on the same inputs, each layer alone and all of them together.
@@ -152,7 +153,7 @@ struct LayerComparison {
     }
 
     private mutating func addVelocityRung() {
-        let outputs = series.flatMap { $0.title == "Transformer, block by block" ? $0.results : [] }.filter { $0.name.hasSuffix(".output") }
+        let outputs = series.flatMap { $0.title == "Transformer, block by block" ? $0.results : [] }.filter { Probe($0.name)?.kind == .output }
         addRung("P8", "with identical inputs the transformer predicts the same velocity", outputs)
     }
 

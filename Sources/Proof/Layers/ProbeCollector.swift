@@ -1,35 +1,36 @@
 import Inference
 import Parity
-import StrictJSON
+import ProbePoints
 import Tensors
 
 /// Keeps the probes of one run in memory.
 final class ProbeCollector: ProbeSink {
-    private var values: [ExactString: EncodedTensor] = [:]
+    private var values: [Probe: EncodedTensor] = [:]
 
-    var names: [String] { values.keys.map(\.string) }
+    /// In the order of the data.
+    var probes: [Probe] { values.keys.sorted { $0.rank.lexicographicallyPrecedes($1.rank) } }
 
-    func wants(_ name: String) -> Bool { true }
-    func record(_ name: String, _ value: EncodedTensor) { values[ExactString(name)] = value }
+    func wants(_ probe: Probe) -> Bool { true }
+    func record(_ probe: Probe, _ value: EncodedTensor) { values[probe] = value }
 
-    subscript(_ name: String) -> EncodedTensor? { values[ExactString(name)] }
+    subscript(_ probe: Probe) -> EncodedTensor? { values[probe] }
 
     /// A float32 probe without its batch axis; nil where it was not recorded.
-    func unbatched(_ name: String) throws(AllocationError) -> Tensor? {
-        guard let value = self[name], value.dtype == .f32, value.shape.rank > 1 else { return nil }
+    func unbatched(_ probe: Probe) throws(AllocationError) -> Tensor? {
+        guard let value = self[probe], value.dtype == .f32, value.shape.rank > 1 else { return nil }
         return try value.widened().reshaped(Shape(Array(value.shape.extents.dropFirst())))
     }
 
     /// The first `count` rows of a probe `[1, rows, channels]`, as `[count, channels]`; nil where it has no such rows.
-    func rows(_ name: String, _ count: Int) throws(AllocationError) -> Tensor? {
-        guard let value = self[name], value.dtype == .f32, value.shape.rank == 3, value.shape[0] == 1, value.shape[1] >= count else { return nil }
+    func rows(_ probe: Probe, _ count: Int) throws(AllocationError) -> Tensor? {
+        guard let value = self[probe], value.dtype == .f32, value.shape.rank == 3, value.shape[0] == 1, value.shape[1] >= count else { return nil }
         let result = try EncodedTensor(dtype: .f32, shape: [count, value.shape[2]])
         unsafe result.buffer.mutableBytes.copyMemory(from: UnsafeRawBufferPointer(rebasing: value.bytes[..<result.buffer.byteCount]))
         return try result.widened()
     }
 
     /// How many positions a mask keeps; they come first, since padding is on the right.
-    func kept(_ mask: String) -> Int { self[mask]?.doubles.count { $0 != 0 } ?? 0 }
+    func kept(_ mask: Probe) -> Int { self[mask]?.doubles.count { $0 != 0 } ?? 0 }
 }
 
 extension EncodedTensor {

@@ -5,6 +5,7 @@ import Inference
 import Operations
 import PackedFiles
 import Parity
+import ProbePoints
 import StrictJSON
 import Tensors
 
@@ -216,9 +217,9 @@ private struct GenerationInputs {
 
     func request(textFromInputs: Bool) throws -> GenerationRequest {
         let meta = try JSONFields(.object(trace.metadata), subject: "\(trace.path): meta")
-        let latents = try tensor("input.latents")
+        let latents = try tensor(Probe(.start))
         var noises: [Tensor] = []
-        while trace.entry("input.noise.\(noises.count)") != nil { noises.append(try tensor("input.noise.\(noises.count)")) }
+        while let noise = Optional(Probe(.noise, step: noises.count)), trace.entry(noise.name) != nil { noises.append(try tensor(noise)) }
         var request = GenerationRequest(prompt: try meta.string("prompt", default: ""), noise: .given(latents: latents, steps: noises))
         request.useInstruction = try meta.bool("instruction", default: true)
         request.guidance = Float(try meta.double("guidance", default: 4.5))
@@ -228,24 +229,23 @@ private struct GenerationInputs {
         // A trace states the times it used; the grid of a number of steps is only a default.
         let times = try meta.array("timesteps", default: []).compactMap(\.double)
         if times.count >= 2 { request.timesteps = .custom(times) }
-        if textFromInputs { request.promptFeatures = PromptFeatures(try tensor("prompt_embeds"), mask: try integers("prompt_mask")) }
-        if trace.entry("image_u8") != nil {
-            request.encoderPicture = Picture(try trace.read("image_u8"))
+        if textFromInputs {
+            request.promptFeatures = PromptFeatures(try tensor(Probe(.promptEmbeds)), mask: try tensor(Probe(.promptMask)).elements.map { Int32($0) })
         }
+        let bytes = Probe(.bytes).name
+        if trace.entry(bytes) != nil { request.encoderPicture = Picture(try trace.read(bytes)) }
         return request
     }
 
-    private func tensor(_ name: String) throws -> Tensor { try trace.read(name).widened() }
-
-    private func integers(_ name: String) throws -> [Int32] { try tensor(name).elements.map { Int32($0) } }
+    private func tensor(_ probe: Probe) throws -> Tensor { try trace.read(probe.name).widened() }
 }
 
 /// Keeps every probe of a run for a trace file.
 private final class TraceRecorder: ProbeSink {
     private(set) var probes: [(name: String, tensor: EncodedTensor)] = []
 
-    func wants(_ name: String) -> Bool { true }
-    func record(_ name: String, _ value: EncodedTensor) { probes.append((name, value)) }
+    func wants(_ probe: Probe) -> Bool { true }
+    func record(_ probe: Probe, _ value: EncodedTensor) { probes.append((probe.name, value)) }
 }
 
 extension PackedFile {

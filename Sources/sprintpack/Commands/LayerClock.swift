@@ -1,4 +1,5 @@
 import Inference
+import ProbePoints
 
 /// Times the layers of a run by the probe points that it passes.
 final class LayerClock: StageClock {
@@ -9,9 +10,9 @@ final class LayerClock: StageClock {
     /// Begins a stage: what came before belongs to no layer.
     func restart() { last = ProgressBar.now() }
 
-    func passed(_ name: String) {
+    func passed(_ probe: Probe) {
         let now = ProgressBar.now()
-        laps.append((name, now - last))
+        laps.append((probe.name, now - last))
         last = now
     }
 }

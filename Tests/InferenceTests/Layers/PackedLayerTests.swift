@@ -1,19 +1,21 @@
-import Inference
 import Operations
 import Tensors
 import TestKit
 import Testing
+
+@testable import Inference
 
 /// What the packed products fuse, and bfloat16 arithmetic, against the same computed plainly.
 @Suite(.onEveryExecutor) struct PackedLayerTests {
     @Test(arguments: [false, true]) func fusedFeedForwardIsTheSame(isInt8: Bool) throws {
         let weights: any WeightSource = isInt8 ? try ConvertedWeights.int8() : try TableWeights("tiny-sprint")
         let c = try FixtureConfiguration.read("tiny-sprint").transformer
+        let rows = TransformerRows(c, weights.fusions, nil)
         var random = SplitMix64(seed: 61)
         let x = try random.tensor([5, 7, c.width])
         let results = try [true, false].map { isPacked in
             let executor = CPU(CPU.underTest.instructionSet, prefersPackedProducts: isPacked)
-            return try WeightLoader(source: weights, on: executor).gatedConvolution("dit.blocks.00.ff.", channels: c.width, hidden: c.hidden, norm: false)(x)
+            return try WeightLoader(source: weights, on: executor).gatedConvolution(rows.blocks[0].feedForward)(x)
         }
         // Beside float32's own last bits, int8 may round a value the other way where it lies between two steps.
         let bound = isInt8 ? 2e-3 : 1e-6

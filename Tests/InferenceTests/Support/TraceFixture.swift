@@ -1,4 +1,5 @@
 import Inference
+import ProbePoints
 import Safetensors
 import StrictJSON
 import Tensors
@@ -56,8 +57,8 @@ struct TraceFixture {
 /// Keeps every probe.
 final class Recorder: ProbeSink {
     private(set) var values: [String: EncodedTensor] = [:]
-    func wants(_ name: String) -> Bool { true }
-    func record(_ name: String, _ value: EncodedTensor) { values[name] = value }
+    func wants(_ probe: Probe) -> Bool { true }
+    func record(_ probe: Probe, _ value: EncodedTensor) { values[probe.name] = value }
 
     func floats(_ name: String) throws -> Tensor { try #require(values[name], "\(name)").widened() }
 }

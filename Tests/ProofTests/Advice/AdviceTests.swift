@@ -5,6 +5,7 @@ import Inference
 import Operations
 import PackedFiles
 import Parity
+import ProbePoints
 import Proof
 import Tensors
 import TestKit
@@ -177,7 +178,7 @@ import Testing
 
     private final class Collector: ProbeSink {
         var values: [String: EncodedTensor] = [:]
-        func wants(_ name: String) -> Bool { name.hasPrefix("dit.step") }
-        func record(_ name: String, _ value: EncodedTensor) { values[name] = value }
+        func wants(_ probe: Probe) -> Bool { probe.step != nil }
+        func record(_ probe: Probe, _ value: EncodedTensor) { values[probe.name] = value }
     }
 }

@@ -1,18 +1,20 @@
 import Inference
 import Parity
+import ProbePoints
 import StrictJSON
 
 /// The mistakes that are tried where a probe is computed otherwise than by the model.
 enum Suspicions {
-    static func of(_ probe: ProbeName, _ configuration: SanaSprintConfiguration, _ fusions: Fusions) -> [Suspicion] {
+    static func of(_ probe: Probe, _ configuration: SanaSprintConfiguration, _ fusions: Fusions) -> [Suspicion] {
         let transformer = TransformerSuspicions(configuration: configuration.transformer, fusions: fusions)
         let text = configuration.text.map { TextSuspicions(configuration: $0, fusions: fusions) }
         func autoencoder(_ part: String) -> AutoencoderSuspicions? {
             configuration.vae.map { AutoencoderSuspicions(configuration: $0, fusions: fusions, part: part) }
         }
-        switch probe {
+        let index = probe.index ?? 0
+        switch probe.kind {
         case .embeddings: return []
-        case .textLayer(let index): return text?.layer(index) ?? []
+        case .textLayer: return text?.layer(index) ?? []
         case .promptEmbeds: return text?.features ?? []
         case .guidance:
             return [
@@ -24,16 +26,16 @@ enum Suspicions {
         case .timeEmbedding: return transformer.timeEmbedding
         case .modulation: return transformer.modulationProjection
         case .patches: return transformer.patches
-        case .block(_, let index): return transformer.block(index)
+        case .block: return transformer.block(index)
         case .outputNorm: return transformer.outputNorm
         case .output: return transformer.output
         case .input, .denoised, .renoised: return sampler(configuration)
         case .decoderConvolution: return autoencoder("dec")?.firstConvolution ?? []
-        case .decoderStage(let index): return autoencoder("dec")?.stage(index) ?? []
-        case .encoderStage(let index): return index > 0 ? autoencoder("enc")?.stage(index) ?? [] : []
+        case .decoderStage: return autoencoder("dec")?.stage(index) ?? []
+        case .encoderStage: return index > 0 ? autoencoder("enc")?.stage(index) ?? [] : []
         case .image: return autoencoder("dec")?.picture ?? []
         case .bytes: return [Suspicion(.rounding, "levels are cut off instead of rounded") { $0.truncates = true }]
-        case .timestep, .latents, .decoderInput: return []
+        default: return []
         }
     }
 

@@ -3,11 +3,10 @@ import Tensors
 
 /// norm(conv2(activation(conv1(x)))) + x, as one operation on rows. Source: ResBlock in diffusers' autoencoder_dc.py.
 enum ResidualBlock {
-    static func operation(_ loader: WeightLoader, _ name: String, _ stage: AutoencoderConfiguration.Stage) throws(WeightError) -> RowOperation {
+    static func operation(_ loader: WeightLoader, _ rows: AutoencoderRows.ResidualRows, _ activation: Activation) throws(WeightError) -> RowOperation {
         .residual(
-            first: try loader.convolution(name + "conv1", stage.channels, stage.channels, often: true), activation: stage.activation,
-            second: try loader.convolution(name + "conv2", stage.channels, stage.channels, bias: false, often: true),
-            norm: try loader.norm(name + "norm", stage.channels, bias: true, epsilon: AutoencoderConfiguration.normEpsilon))
+            first: try loader.convolution(rows.first, often: true), activation: activation, second: try loader.convolution(rows.second, often: true),
+            norm: try loader.norm(rows.norm, epsilon: AutoencoderConfiguration.normEpsilon))
     }
 }
 
@@ -24,25 +23,17 @@ struct EfficientViTBlock: Sendable {
     private let heads: Int
     private let headDimension: Int
 
-    init(_ loader: WeightLoader, _ name: String, _ stage: AutoencoderConfiguration.Stage, headDimension: Int) throws(WeightError) {
+    init(_ loader: WeightLoader, _ rows: AutoencoderRows.EfficientViTRows, headDimension: Int) throws(WeightError) {
         executor = loader.executor
-        let channels = stage.channels
-        let heads = channels / headDimension
-        let inner = heads * headDimension
-        (self.heads, self.headDimension) = (heads, headDimension)
-        projections = try loader.group(
-            name + "attn.", fused: loader.source.fusions.contains(.queryKeyValue) ? "qkv" : nil, [("q", inner), ("k", inner), ("v", inner)], inputs: channels,
-            bias: false)
-        var scales: [(Depthwise, GroupedPointwise)] = []
-        for (index, kernel) in stage.scales.enumerated() {
-            let depthwise = try loader.depthwise(name + "attn.scale.\(index).depth", channels: 3 * inner, kernel: kernel, bias: false)
-            let pointwise = GroupedPointwise(try loader.tensor(name + "attn.scale.\(index).point.weight", [3 * inner, headDimension]))
-            scales.append((depthwise, pointwise))
+        self.headDimension = headDimension
+        heads = rows.norm.weight.shape.rows / headDimension
+        projections = try loader.group(rows.projections)
+        scales = try rows.scales.map { (scale) throws(WeightError) in
+            (try loader.depthwise(scale.depthwise), GroupedPointwise(try loader.tensor(scale.pointwise.weight)))
         }
-        self.scales = scales
-        output = try loader.linear(name + "attn.out", channels, inner * (1 + stage.scales.count), bias: false)
-        norm = try loader.norm(name + "attn.norm", channels, bias: true, epsilon: AutoencoderConfiguration.normEpsilon)
-        feedForward = try loader.gatedConvolution(name + "glu.", channels: channels, hidden: SanaSprintWeights.gluExpansion * channels, norm: true)
+        output = try loader.linear(rows.output)
+        norm = try loader.norm(rows.norm, epsilon: AutoencoderConfiguration.normEpsilon)
+        feedForward = try loader.gatedConvolution(rows.feedForward)
     }
 
     func apply(_ x: inout Tensor) throws(AllocationError) {

@@ -1,4 +1,5 @@
 package import Operations
+import ProbePoints
 package import Tensors
 
 /// The decoder of a DC-AE: latents to picture.
@@ -9,17 +10,19 @@ package import Tensors
 package struct AutoencoderDecoder: Sendable {
     package let configuration: AutoencoderConfiguration
     private let loader: WeightLoader
+    private let rows: AutoencoderRows
 
     package init(_ configuration: AutoencoderConfiguration, from source: any WeightSource, on executor: CPU) {
         self.configuration = configuration
         loader = WeightLoader(source: source, on: executor)
+        rows = AutoencoderRows(decoder: configuration, source.fusions)
     }
 
     /// The picture `[imageChannels, h * compression, w * compression]`, about -1 to 1 and not clamped, of latents `[latentChannels, h, w]`.
     ///
     /// - Parameter latents: as the autoencoder made them, which is the transformer's divided by the scaling factor.
     package func decode(_ latents: Tensor, probes: Probes = Probes()) throws(InferenceError) -> Tensor {
-        try decode([latents], probes.below("vae.dec."))[0]
+        try decode([latents], probes)[0]
     }
 
     /// The pictures of several latents: weights are loaded once for all of them.
@@ -29,8 +32,8 @@ package struct AutoencoderDecoder: Sendable {
         var maps = try open(latents, probes)
         for index in configuration.decoder.stages.indices.reversed() {
             try run(index, &maps)
-            guard probes.listens("stage.\(index)") else { continue }
-            _ = try Self.each(&maps) { map throws(AllocationError) in try probes.recordMap("stage.\(index)", try map.made()) }
+            guard probes.listens(Probe(.decoderStage, index)) else { continue }
+            _ = try Self.each(&maps) { map throws(AllocationError) in try probes.recordMap(Probe(.decoderStage, index), try map.made()) }
         }
         for operation in try InferenceError.loading({ () throws(WeightError) in try closing() }) { Self.append(operation, to: &maps) }
         return try Self.each(&maps) { map throws(AllocationError) in try ImageLayout.channelsFirst(try map.made()) }
@@ -60,43 +63,67 @@ package struct AutoencoderDecoder: Sendable {
     }
 
     private func open(_ latents: [Tensor], _ probes: Probes) throws(InferenceError) -> [PendingMap] {
-        let deepest = configuration.decoder.stages[configuration.decoder.stages.count - 1].channels
-        let convolution = try InferenceError.loading { () throws(WeightError) in
-            try loader.convolution("vae.dec.conv_in", deepest, configuration.latentChannels)
-        }
+        let convolution = try InferenceError.loading { () throws(WeightError) in try loader.convolution(rows.first) }
         var latents = latents
         return try Self.each(&latents) { latents throws(AllocationError) in
-            try probes.record("input", latents.batched)
+            try probes.record(Probe(.decoderInput), latents.batched)
             let input = try ImageLayout.channelsLast(latents)
             var x = try convolution(input)
-            try probes.recordMap("conv_in", x)
-            if configuration.decoderShortcut { Shortcuts.addRepeated(input, to: &x) }
+            try probes.recordMap(Probe(.decoderConvolution), x)
+            addShortcut(of: input, to: &x)
             return PendingMap(x, on: loader.executor)
+        }
+    }
+
+    /// The shortcut around the first convolution, on maps `[h, w, c]`.
+    private func addShortcut(of input: Tensor, to x: inout Tensor) {
+        if configuration.decoderShortcut { Shortcuts.addRepeated(input, to: &x) }
+    }
+
+    /// The first convolution alone, on a map `[c, h, w]` and before its shortcut.
+    package func opened(_ latents: Tensor) throws(InferenceError) -> Tensor {
+        let convolution = try InferenceError.loading { () throws(WeightError) in try loader.convolution(rows.first) }
+        return try InferenceError.wrap { () throws(AllocationError) in
+            try ImageLayout.channelsFirst(try convolution(try ImageLayout.channelsLast(latents)))
+        }
+    }
+
+    /// What the deepest stage takes: `opened` and the shortcut around it.
+    package func withShortcut(_ opened: Tensor, latents: Tensor) throws(InferenceError) -> Tensor {
+        try InferenceError.wrap { () throws(AllocationError) in
+            var x = try ImageLayout.channelsLast(opened)
+            addShortcut(of: try ImageLayout.channelsLast(latents), to: &x)
+            return try ImageLayout.channelsFirst(x)
+        }
+    }
+
+    /// The picture of the highest stage's map `[c, h, w]`, as traces have it.
+    package func picture(_ x: Tensor) throws(InferenceError) -> Tensor {
+        let operations = try InferenceError.loading { () throws(WeightError) in try closing() }
+        return try InferenceError.wrap { () throws(AllocationError) in
+            var map = PendingMap(try ImageLayout.channelsLast(x), on: loader.executor)
+            for operation in operations { map.append(operation) }
+            return try ImageLayout.channelsFirst(try map.made())
         }
     }
 
     /// Runs a stage on maps `[h, w, channels]` in place.
     private func run(_ index: Int, _ maps: inout [PendingMap]) throws(InferenceError) {
-        let stages = configuration.decoder.stages
-        let stage = stages[index]
-        guard stage.blocks > 0 else { return }
-        if index + 1 < stages.count {
-            let name = "vae.dec.stage.\(index).up"
-            let operation = try InferenceError.loading { () throws(WeightError) in
-                try upsampling(name, inputs: stages[index + 1].channels, outputs: stage.channels, shortcut: true)
-            }
+        guard let stage = rows.stages[index] else { return }
+        if let up = stage.resampling {
+            let operation = try InferenceError.loading { () throws(WeightError) in try upsampling(up, shortcut: true) }
             Self.append(operation, to: &maps)
         }
-        for block in 0..<stage.blocks {
-            let name = "vae.dec.stage.\(index).block.\(SanaSprintWeights.number(block))."
-            switch stage.kind {
-            case .residual:
-                Self.append(try InferenceError.loading { () throws(WeightError) in try ResidualBlock.operation(loader, name, stage) }, to: &maps)
-            case .efficientViT:
+        for block in stage.blocks {
+            switch block {
+            case .residual(let rows):
+                let activation = configuration.decoder.stages[index].activation
+                Self.append(try InferenceError.loading { () throws(WeightError) in try ResidualBlock.operation(loader, rows, activation) }, to: &maps)
+            case .efficientViT(let rows):
                 // Its weights come when those of the operations before are let go.
                 _ = try Self.each(&maps) { map throws(AllocationError) in try map.made() }
                 let layer = try InferenceError.loading { () throws(WeightError) in
-                    try EfficientViTBlock(loader, name, stage, headDimension: configuration.headDimension)
+                    try EfficientViTBlock(loader, rows, headDimension: configuration.headDimension)
                 }
                 _ = try Self.each(&maps) { map throws(AllocationError) in try map.update(layer.apply) }
             }
@@ -105,17 +132,16 @@ package struct AutoencoderDecoder: Sendable {
 
     /// Norm, activation and the last convolution, which doubles the picture where there is no stage 0.
     private func closing() throws(WeightError) -> [RowOperation] {
-        let (name, top, channels) = ("vae.dec.conv_out", configuration.decoder.topChannels, configuration.imageChannels)
-        let norm = try loader.norm("vae.dec.norm", top, bias: true, epsilon: AutoencoderConfiguration.normEpsilon)
-        let last: RowOperation =
-            configuration.decoder.hasTopStage
-            ? .convolution(try loader.convolution(name, channels, top)) : try upsampling(name, inputs: top, outputs: channels, shortcut: false)
-        return [.norm(norm, configuration.outputActivation), last]
+        var operations: [RowOperation] = []
+        if let norm = rows.norm {
+            operations.append(.norm(try loader.norm(norm, epsilon: AutoencoderConfiguration.normEpsilon), configuration.outputActivation))
+        }
+        let last = configuration.decoder.hasTopStage ? .convolution(try loader.convolution(rows.last)) : try upsampling(rows.last, shortcut: false)
+        return operations + [last]
     }
 
-    private func upsampling(_ name: String, inputs: Int, outputs: Int, shortcut: Bool) throws(WeightError) -> RowOperation {
+    private func upsampling(_ rows: Parameters, shortcut: Bool) throws(WeightError) -> RowOperation {
         configuration.interpolates
-            ? .doubling(try loader.convolution(name, outputs, inputs), shortcut: shortcut)
-            : .shuffling(try loader.convolution(name, 4 * outputs, inputs, often: true), shortcut: shortcut)
+            ? .doubling(try loader.convolution(rows), shortcut: shortcut) : .shuffling(try loader.convolution(rows, often: true), shortcut: shortcut)
     }
 }

@@ -1,4 +1,5 @@
 package import Operations
+import ProbePoints
 package import Tensors
 
 /// The encoder of a DC-AE: picture to latents, without randomness.
@@ -7,26 +8,27 @@ package import Tensors
 package struct AutoencoderEncoder: Sendable {
     package let configuration: AutoencoderConfiguration
     private let loader: WeightLoader
+    private let rows: AutoencoderRows
 
     package init(_ configuration: AutoencoderConfiguration, from source: any WeightSource, on executor: CPU) {
         self.configuration = configuration
         loader = WeightLoader(source: source, on: executor)
+        rows = AutoencoderRows(encoder: configuration, source.fusions)
     }
 
     /// The latents `[latentChannels, h / compression, w / compression]` of a picture `[imageChannels, h, w]` in -1 ... 1.
     package func encode(_ image: Tensor, probes: Probes = Probes()) throws(InferenceError) -> Tensor {
-        let probes = probes.below("vae.enc.")
         for (name, extent) in [("picture height", image.shape[1]), ("picture width", image.shape[2])] where extent % configuration.compression != 0 {
             throw .request(subject: name, expected: "a multiple of \(configuration.compression) pixels", found: "\(extent)")
         }
         var map = PendingMap(try open(image), on: loader.executor)
-        try InferenceError.wrap { () throws(AllocationError) in try probes.recordMap("conv_in", try map.made()) }
+        try InferenceError.wrap { () throws(AllocationError) in try probes.recordMap(Probe(.encoderConvolution), try map.made()) }
         for index in configuration.encoder.stages.indices {
             try run(index, &map)
-            try InferenceError.wrap { () throws(AllocationError) in try probes.recordMap("stage.\(index)", try map.made()) }
+            try InferenceError.wrap { () throws(AllocationError) in try probes.recordMap(Probe(.encoderStage, index), try map.made()) }
         }
         let latents = try close(try InferenceError.wrap { () throws(AllocationError) in try map.made() })
-        try InferenceError.wrap { () throws(AllocationError) in try probes.record("output", latents.batched) }
+        try InferenceError.wrap { () throws(AllocationError) in try probes.record(Probe(.encoderOutput), latents.batched) }
         return latents
     }
 
@@ -39,10 +41,8 @@ package struct AutoencoderEncoder: Sendable {
 
     /// The first convolution, which halves the picture where there is no stage 0.
     private func open(_ image: Tensor) throws(InferenceError) -> Tensor {
-        let (top, halves) = (configuration.encoder.topChannels, !configuration.encoder.hasTopStage)
-        let convolution = try InferenceError.loading { () throws(WeightError) in
-            try loader.convolution("vae.enc.conv_in", halves && configuration.unshuffles ? top / 4 : top, configuration.imageChannels)
-        }
+        let halves = !configuration.encoder.hasTopStage
+        let convolution = try InferenceError.loading { () throws(WeightError) in try loader.convolution(rows.first) }
         return try InferenceError.wrap { () throws(AllocationError) in
             let x = try ImageLayout.channelsLast(image)
             return halves ? try downsample(x, convolution) : try convolution(x)
@@ -51,25 +51,21 @@ package struct AutoencoderEncoder: Sendable {
 
     /// Runs a stage on a map `[h, w, channels]` in place.
     private func run(_ index: Int, _ map: inout PendingMap) throws(InferenceError) {
-        let stages = configuration.encoder.stages
-        let stage = stages[index]
-        guard stage.blocks > 0 else { return }
-        for block in 0..<stage.blocks {
-            let name = "vae.enc.stage.\(index).block.\(SanaSprintWeights.number(block))."
-            switch stage.kind {
-            case .residual: map.append(try InferenceError.loading { () throws(WeightError) in try ResidualBlock.operation(loader, name, stage) })
-            case .efficientViT:
+        guard let stage = rows.stages[index] else { return }
+        for block in stage.blocks {
+            switch block {
+            case .residual(let rows):
+                let activation = configuration.encoder.stages[index].activation
+                map.append(try InferenceError.loading { () throws(WeightError) in try ResidualBlock.operation(loader, rows, activation) })
+            case .efficientViT(let rows):
                 let layer = try InferenceError.loading { () throws(WeightError) in
-                    try EfficientViTBlock(loader, name, stage, headDimension: configuration.headDimension)
+                    try EfficientViTBlock(loader, rows, headDimension: configuration.headDimension)
                 }
                 try InferenceError.wrap { () throws(AllocationError) in try map.update(layer.apply) }
             }
         }
-        guard index + 1 < stages.count else { return }
-        let outputs = stages[index + 1].channels
-        let convolution = try InferenceError.loading { () throws(WeightError) in
-            try loader.convolution("vae.enc.stage.\(index).down", configuration.unshuffles ? outputs / 4 : outputs, stage.channels)
-        }
+        guard let down = stage.resampling else { return }
+        let convolution = try InferenceError.loading { () throws(WeightError) in try loader.convolution(down) }
         map = try InferenceError.wrap { () throws(AllocationError) in
             let x = try map.made()
             var halved = try downsample(x, convolution)
@@ -79,9 +75,7 @@ package struct AutoencoderEncoder: Sendable {
     }
 
     private func close(_ x: Tensor) throws(InferenceError) -> Tensor {
-        let convolution = try InferenceError.loading { () throws(WeightError) in
-            try loader.convolution("vae.enc.conv_out", configuration.latentChannels, x.shape[2])
-        }
+        let convolution = try InferenceError.loading { () throws(WeightError) in try loader.convolution(rows.last) }
         return try InferenceError.wrap { () throws(AllocationError) in
             var result = try convolution(x)
             if configuration.encoderShortcut { Shortcuts.addMeans(x, to: &result) }

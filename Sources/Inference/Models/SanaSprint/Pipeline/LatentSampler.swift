@@ -1,3 +1,4 @@
+import ProbePoints
 import Tensors
 
 /// The sampling loop of one picture: a request, checked and laid out for a model.
@@ -73,35 +74,35 @@ struct LatentSampler {
     ) throws(InferenceError) -> Tensor {
         let prompt = try transformer.prompt(features)
         var latents = try InferenceError.wrap { () throws(AllocationError) in
-            try probes.record("input.latents", start.batched)
-            try probes.record("dit.guidance", Double(guidance) * guidanceScale)
-            try probes.recordTokens("dit.caption", prompt.caption, paddedTo: promptPositions)
+            try probes.record(Probe(.start), start.batched)
+            try probes.record(Probe(.guidance), Double(guidance) * guidanceScale)
+            try probes.recordTokens(Probe(.caption), prompt.caption, paddedTo: promptPositions)
             return try start.scaled(by: sigma)
         }
         var denoised = latents
         for step in 0..<times.count - 1 {
             progress?(.step(step + 1, of: times.count - 1))
             let flow = TrigFlow(from: times[step], to: times[step + 1], sigma: sigma)
-            let name = "dit.step\(step)."
+            let probes = probes.at(step: step)
             let input = try InferenceError.wrap { () throws(AllocationError) in try flow.input(latents) }
             let velocity = try transformer.velocity(
-                input, time: flow.flowTime, guidance: Double(guidance), prompt: prompt, probes: probes.below(name))
+                input, time: flow.flowTime, guidance: Double(guidance), prompt: prompt, probes: probes)
             (denoised, latents) = try InferenceError.wrap { () throws(AllocationError) in
-                try probes.record(name + "input", input.batched)
-                try probes.record(name + "timestep", flow.flowTime)
+                try probes.record(Probe(.input), input.batched)
+                try probes.record(Probe(.timestep), flow.flowTime)
                 let clean = try flow.denoised(latents, input: input, velocity: velocity)
-                try probes.record(name + "denoised", clean.batched)
+                try probes.record(Probe(.denoised), clean.batched)
                 // The noise after the last step has the weight sin 0 = 0; a trace may lack it.
                 guard step < noises.count else { return (clean, latents) }
-                try probes.record("input.noise.\(step)", noises[step].batched)
+                try probes.record(Probe(.noise), noises[step].batched)
                 let next = try flow.renoised(clean, noise: noises[step])
-                try probes.record(name + "latents", next.batched)
+                try probes.record(Probe(.renoised), next.batched)
                 return (clean, next)
             }
         }
         return try InferenceError.wrap { () throws(AllocationError) in
             let result = try denoised.scaled(by: 1 / sigma)
-            try probes.record("latents", result.batched)
+            try probes.record(Probe(.latents), result.batched)
             return result
         }
     }

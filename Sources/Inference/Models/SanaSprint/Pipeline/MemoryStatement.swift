@@ -183,9 +183,9 @@ private struct WorkingMemory {
             // The map; q, k, v, the same through the depthwise and the pointwise convolution, and attention to each; or the gated unit.
             let scales = stage.scales.count
             let attention = 3 + (scales > 0 ? 6 : 0) + 1 + scales
-            let gated = wideMaps * SanaSprintWeights.gluExpansion + 2
+            let gated = wideMaps * AutoencoderRows.gluExpansion + 2
             let map = floats(pixels * stage.channels * (1 + max(attention, gated)))
-            let scratch = threads * (floats(pixels * 80) + floats(256 * SanaSprintWeights.gluExpansion * stage.channels))
+            let scratch = threads * (floats(pixels * 80) + floats(256 * AutoencoderRows.gluExpansion * stage.channels))
             most = max(most, map + scratch + weights.map { $0.loadedBytes(compute) }.reduce(0, +) / max(1, stage.blocks) + staging(weights))
         }
         // The last map of the attention stages, the picture twice, and all rows between.

@@ -1,80 +1,82 @@
 import Operations
+package import ProbePoints
 package import Tensors
 
 /// Takes the values of probe points while a model runs: a trace file, a comparison.
 package protocol ProbeSink: AnyObject {
     /// Whether `record` shall be called for this probe; without it the value is not even laid out.
-    func wants(_ name: String) -> Bool
-    /// A probe's value, in the shape traces have: maps `[1, c, h, w]`, tokens `[1, tokens, c]`. Formats/trace.md lists the names.
-    func record(_ name: String, _ value: EncodedTensor)
+    func wants(_ probe: Probe) -> Bool
+    /// A probe's value, in the shape traces have: maps `[1, c, h, w]`, tokens `[1, tokens, c]`.
+    func record(_ probe: Probe, _ value: EncodedTensor)
 }
 
 /// Is told of each probe point as a run passes it, without a value: what times layers. The run is the one without it, but that the decoder finishes
 /// each stage before the next begins.
 package protocol StageClock: AnyObject {
-    func passed(_ name: String)
+    func passed(_ probe: Probe)
 }
 
-/// The probe points of one run below a name prefix; does nothing where nobody listens.
+/// The probe points of one run, or of one step of its sampler; does nothing where nobody listens.
 ///
 /// Values are copied, so that the models may go on in place.
 package struct Probes {
     let sink: (any ProbeSink)?
     private let clock: (any StageClock)?
-    private var prefix = ""
+    private var step: Int?
 
     package init(sink: (any ProbeSink)? = nil, clock: (any StageClock)? = nil) { (self.sink, self.clock) = (sink, clock) }
 
-    /// The probe points of a part of the run.
-    func below(_ prefix: String) -> Probes {
+    /// The probe points of a step of the sampler.
+    func at(step: Int) -> Probes {
         var probes = self
-        probes.prefix += prefix
+        probes.step = step
         return probes
     }
 
     /// A value that is recorded under the shape given, or its own.
-    func record(_ name: String, _ value: @autoclosure () -> Tensor, as shape: Shape? = nil) throws(AllocationError) {
-        guard let sink = listener(name) else { return }
+    func record(_ probe: Probe, _ value: @autoclosure () -> Tensor, as shape: Shape? = nil) throws(AllocationError) {
+        guard let (probe, sink) = listener(probe) else { return }
         let copy = try value().copy()
-        sink.record(prefix + name, EncodedTensor(shape.map { copy.reshaped($0) } ?? copy))
+        sink.record(probe, EncodedTensor(shape.map { copy.reshaped($0) } ?? copy))
     }
 
     /// Rows `[tokens, c]`, recorded as `[1, rows, c]` with zeros after the last token.
-    func recordTokens(_ name: String, _ value: Tensor, paddedTo rows: Int? = nil) throws(AllocationError) {
-        guard let sink = listener(name) else { return }
+    func recordTokens(_ probe: Probe, _ value: Tensor, paddedTo rows: Int? = nil) throws(AllocationError) {
+        guard let (probe, sink) = listener(probe) else { return }
         let padding = try Tensor([max(0, (rows ?? 0) - value.rows), value.columns])
-        sink.record(prefix + name, EncodedTensor(try Tensor(stacking: [value, padding]).batched))
+        sink.record(probe, EncodedTensor(try Tensor(stacking: [value, padding]).batched))
     }
 
     /// A map `[h, w, c]`, recorded as `[1, c, h, w]`.
-    func recordMap(_ name: String, _ value: Tensor) throws(AllocationError) {
-        guard let sink = listener(name) else { return }
-        sink.record(prefix + name, EncodedTensor(try ImageLayout.channelsFirst(value).batched))
+    func recordMap(_ probe: Probe, _ value: Tensor) throws(AllocationError) {
+        guard let (probe, sink) = listener(probe) else { return }
+        sink.record(probe, EncodedTensor(try ImageLayout.channelsFirst(value).batched))
     }
 
     /// One number, recorded as `[1]`.
-    func record(_ name: String, _ number: Double) throws(AllocationError) {
-        guard let sink = listener(name) else { return }
-        sink.record(prefix + name, EncodedTensor(try Tensor([1], [Float(number)])))
+    func record(_ probe: Probe, _ number: Double) throws(AllocationError) {
+        guard let (probe, sink) = listener(probe) else { return }
+        sink.record(probe, EncodedTensor(try Tensor([1], [Float(number)])))
     }
 
-    func record(_ name: String, _ numbers: [Int32], as shape: Shape) throws(AllocationError) {
-        guard let sink = listener(name) else { return }
-        sink.record(prefix + name, try EncodedTensor(shape, numbers))
+    func record(_ probe: Probe, _ numbers: [Int32], as shape: Shape) throws(AllocationError) {
+        guard let (probe, sink) = listener(probe) else { return }
+        sink.record(probe, try EncodedTensor(shape, numbers))
     }
 
-    func record(_ name: String, _ bytes: [UInt8], as shape: Shape) throws(AllocationError) {
-        guard let sink = listener(name) else { return }
-        sink.record(prefix + name, try EncodedTensor(dtype: .u8, shape: shape, copying: bytes))
+    func record(_ probe: Probe, _ bytes: [UInt8], as shape: Shape) throws(AllocationError) {
+        guard let (probe, sink) = listener(probe) else { return }
+        sink.record(probe, try EncodedTensor(dtype: .u8, shape: shape, copying: bytes))
     }
 
     /// Whether anybody wants this probe, so that what leads to it has to be finished first.
-    func listens(_ name: String) -> Bool { clock != nil || sink?.wants(prefix + name) == true }
+    func listens(_ probe: Probe) -> Bool { clock != nil || sink?.wants(probe.at(step)) == true }
 
-    private func listener(_ name: String) -> (any ProbeSink)? {
-        clock?.passed(prefix + name)
-        guard let sink, sink.wants(prefix + name) else { return nil }
-        return sink
+    private func listener(_ probe: Probe) -> (Probe, any ProbeSink)? {
+        let probe = probe.at(step ?? probe.step)
+        clock?.passed(probe)
+        guard let sink, sink.wants(probe) else { return nil }
+        return (probe, sink)
     }
 }
 

@@ -75,14 +75,15 @@ extension ModelParts {
         let loader = WeightLoader(source: loader.source, on: loader.executor, built: built)
         return try InferenceError.loading { () throws(WeightError) in
             ResidentBlock(
-                block: try TransformerBlock(loader, index, configuration.transformer),
-                projection: try PromptProjection(loader, index, configuration.transformer))
+                block: try TransformerBlock(loader, rows.blocks[index], configuration.transformer),
+                projection: try PromptProjection(loader, rows.blocks[index], configuration.transformer))
         }
     }
 
     /// Loads what the blocks are told of time, guidance and prompt.
     package func residentConditioning() throws(InferenceError) -> ResidentConditioning {
-        ResidentConditioning(network: try InferenceError.loading { () throws(WeightError) in try TransformerConditioning(loader, configuration.transformer) })
+        ResidentConditioning(
+            network: try InferenceError.loading { () throws(WeightError) in try TransformerConditioning(loader, rows, configuration.transformer) })
     }
 }
 

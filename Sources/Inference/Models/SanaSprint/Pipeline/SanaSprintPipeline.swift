@@ -1,4 +1,5 @@
 package import Operations
+import ProbePoints
 import StrictJSON
 package import Tensors
 
@@ -119,10 +120,10 @@ package final class SanaSprintPipeline: Sendable {
             return scaled
         }
         let image = try decoder.decode(scaled, probes: probes)
-        try InferenceError.wrap { () throws(AllocationError) in try probes.record("image", image.batched) }
+        try InferenceError.wrap { () throws(AllocationError) in try probes.record(Probe(.image), image.batched) }
         let picture = try Pixels.bytes(image)
         try InferenceError.wrap { () throws(AllocationError) in
-            try probes.record("image_u8", picture.rgb, as: [picture.height, picture.width, 3])
+            try probes.record(Probe(.bytes), picture.rgb, as: [picture.height, picture.width, 3])
         }
         return picture
     }
@@ -154,11 +155,11 @@ package final class SanaSprintPipeline: Sendable {
         let padded = prompt.paddedIDs.count
         let hidden = try encoder.encode(prompt.ids, probes: probes, paddedLength: padded)
         return try InferenceError.wrap { () throws(AllocationError) in
-            try probes.record("text.input_ids", prompt.paddedIDs, as: [1, padded])
-            try probes.record("text.attention_mask", prompt.attentionMask, as: [1, padded])
+            try probes.record(Probe(.tokens), prompt.paddedIDs, as: [1, padded])
+            try probes.record(Probe(.attentionMask), prompt.attentionMask, as: [1, padded])
             let kept = try hidden.rows(prompt.keptPositions)
-            try probes.recordTokens("prompt_embeds", kept, paddedTo: prompt.promptMask.count)
-            try probes.record("prompt_mask", prompt.promptMask, as: [1, prompt.promptMask.count])
+            try probes.recordTokens(Probe(.promptEmbeds), kept, paddedTo: prompt.promptMask.count)
+            try probes.record(Probe(.promptMask), prompt.promptMask, as: [1, prompt.promptMask.count])
             return kept
         }
     }
@@ -194,8 +195,8 @@ package final class SanaSprintPipeline: Sendable {
                 found: "\(given.rows.shape), \(given.mask.count) mask entries, \(kept.count) kept")
         }
         return try InferenceError.wrap { () throws(AllocationError) in
-            try probes.record("prompt_embeds", given.rows.batched)
-            try probes.record("prompt_mask", given.mask, as: [1, given.mask.count])
+            try probes.record(Probe(.promptEmbeds), given.rows.batched)
+            try probes.record(Probe(.promptMask), given.mask, as: [1, given.mask.count])
             return try given.rows.rows(kept)
         }
     }

@@ -11,13 +11,16 @@ package enum SanaSprintWeights {
     /// The rows of a component (with a frozen schedule, its tables in place of the networks of time and guidance) in the order in which the model uses them; empty where the configuration lacks the component.
     package static func table(_ configuration: SanaSprintConfiguration, component: Component, fusions: Fusions, frozen: FrozenSchedule? = nil) -> [WeightRow] {
         switch component {
-        case .transformer: transformer(configuration.transformer, fusions, frozen)
-        case .vaeDecoder: configuration.vae.map { decoder($0, fusions) } ?? []
-        case .vaeEncoder: configuration.vae.map { encoder($0, fusions) } ?? []
-        case .textEncoder: configuration.text.map { textEncoder($0, fusions) } ?? []
+        case .transformer: TransformerRows(configuration.transformer, fusions, frozen).rows
+        case .vaeDecoder: configuration.vae.map { AutoencoderRows(decoder: $0, fusions).rows } ?? []
+        case .vaeEncoder: configuration.vae.map { AutoencoderRows(encoder: $0, fusions).rows } ?? []
+        case .textEncoder: configuration.text.map { TextEncoderRows($0, fusions).rows } ?? []
         case .tokenizer, .prefixCache, .certificate: []
         }
     }
+
+    /// What the names of a block's weights begin with, without the dot.
+    package static func block(_ index: Int) -> String { "dit.blocks.\(number(index))" }
 
     /// What the names of a text encoder layer's weights begin with.
     package static func textLayer(_ index: Int) -> String { "text.layers.\(number(index))." }
@@ -33,40 +36,46 @@ package enum SanaSprintWeights {
     static func number(_ index: Int) -> String { index < 10 ? "0\(index)" : "\(index)" }
 }
 
-/// Collects rows under one packed and one checkpoint prefix.
+/// Collects the rows of a table, and gives those of each layer to whoever loads it.
 struct TableBuilder {
     private(set) var rows: [WeightRow] = []
 
+    private mutating func append(_ row: WeightRow) -> WeightRow {
+        rows.append(row)
+        return row
+    }
+
     /// One tensor under its own name.
-    mutating func add(_ name: String, _ source: String, _ sourceShape: Shape, role: Role, as shape: Shape? = nil, layout: TensorLayout = .same) {
-        rows.append(WeightRow(name: name, shape: shape ?? sourceShape, role: role, sources: [.init(source, sourceShape)], layout: layout))
+    mutating func add(
+        _ name: String, _ source: String, _ sourceShape: Shape, role: Role, as shape: Shape? = nil, layout: TensorLayout = .same
+    ) -> WeightRow {
+        append(WeightRow(name: name, shape: shape ?? sourceShape, role: role, sources: [.init(source, sourceShape)], layout: layout))
     }
 
     /// A linear or 1x1 convolution: `[outputs, inputs]`, and its bias if it has one.
     /// - Parameter kernel: side of the square kernel in the checkpoint's weight; nil for an `nn.Linear`.
-    mutating func linear(_ name: String, _ source: String, _ outputs: Int, _ inputs: Int, role: Role, bias: Bool, kernel: Int? = nil) {
+    mutating func linear(_ name: String, _ source: String, _ outputs: Int, _ inputs: Int, role: Role, bias: Bool, kernel: Int? = nil) -> Parameters {
         let side = kernel ?? 1
         let stored: Shape = kernel == nil ? [outputs, inputs] : [outputs, inputs, side, side]
-        add(name + ".weight", source + ".weight", stored, role: role, as: [outputs, inputs * side * side])
-        if bias { vector(name + ".bias", source + ".bias", outputs, role: .bias) }
+        return Parameters(
+            name, weight: add(name + ".weight", source + ".weight", stored, role: role, as: [outputs, inputs * side * side]),
+            bias: bias ? vector(name + ".bias", source + ".bias", outputs, role: .bias) : nil)
     }
 
     /// Linears of the same input, in one weight `[sum of outputs, inputs]` named after `fused`, or each under its own name.
-    mutating func linears(_ prefix: String, fused: String?, _ parts: [LinearPart], inputs: Int, role: Role, bias: Bool) {
-        guard let fused else {
-            for part in parts { linears(prefix, fused: part.name, [part], inputs: inputs, role: role, bias: bias) }
-            return
-        }
+    mutating func linears(_ prefix: String, fused: String?, _ parts: [LinearPart], inputs: Int, role: Role, bias: Bool) -> [Parameters] {
+        guard let fused else { return parts.flatMap { linears(prefix, fused: $0.name, [$0], inputs: inputs, role: role, bias: bias) } }
         let outputs = parts.reduce(0) { $0 + $1.outputs }
-        rows.append(
+        let weight = append(
             WeightRow(
                 name: "\(prefix)\(fused).weight", shape: [outputs, inputs], role: role,
                 sources: parts.map { .init($0.source + ".weight", [$0.outputs, inputs], rowScale: $0.rowScale) }))
-        guard bias else { return }
-        rows.append(
+        guard bias else { return [Parameters(prefix + fused, weight: weight, bias: nil)] }
+        let vector = append(
             WeightRow(
                 name: "\(prefix)\(fused).bias", shape: [outputs], role: .bias,
                 sources: parts.map { .init($0.source + ".bias", [$0.outputs], rowScale: $0.rowScale) }))
+        return [Parameters(prefix + fused, weight: weight, bias: vector)]
     }
 
     struct LinearPart {
@@ -77,30 +86,33 @@ struct TableBuilder {
     }
 
     /// A dense convolution `[out, in, kernel, kernel]`, stored channels last, and its bias if it has one.
-    mutating func convolution(_ name: String, _ source: String, _ outputs: Int, _ inputs: Int, role: Role = .convolution, bias: Bool = true) {
-        add(name + ".weight", source + ".weight", [outputs, inputs, 3, 3], role: role, as: [outputs, 3, 3, inputs], layout: .channelsLast)
-        if bias { vector(name + ".bias", source + ".bias", outputs, role: .bias) }
+    mutating func convolution(_ name: String, _ source: String, _ outputs: Int, _ inputs: Int, role: Role = .convolution, bias: Bool = true) -> Parameters {
+        Parameters(
+            name, weight: add(name + ".weight", source + ".weight", [outputs, inputs, 3, 3], role: role, as: [outputs, 3, 3, inputs], layout: .channelsLast),
+            bias: bias ? vector(name + ".bias", source + ".bias", outputs, role: .bias) : nil)
     }
 
     /// A depthwise convolution `[channels, 1, kernel, kernel]`, and its bias if it has one.
-    mutating func depthwise(_ name: String, _ source: String, _ channels: Int, kernel: Int, bias: Bool) {
-        add(name + ".weight", source + ".weight", [channels, 1, kernel, kernel], role: .depthwise, as: [channels, kernel, kernel])
-        if bias { vector(name + ".bias", source + ".bias", channels, role: .bias) }
+    mutating func depthwise(_ name: String, _ source: String, _ channels: Int, kernel: Int, bias: Bool) -> Parameters {
+        Parameters(
+            name, weight: add(name + ".weight", source + ".weight", [channels, 1, kernel, kernel], role: .depthwise, as: [channels, kernel, kernel]),
+            bias: bias ? vector(name + ".bias", source + ".bias", channels, role: .bias) : nil)
     }
 
-    mutating func vector(_ name: String, _ source: String, _ count: Int, role: Role) { add(name, source, [count], role: role) }
+    private mutating func vector(_ name: String, _ source: String, _ count: Int, role: Role) -> WeightRow { add(name, source, [count], role: role) }
 
     /// A table that is computed from linears of the checkpoint.
-    mutating func computed(_ name: String, _ shape: Shape, from sources: [(name: String, outputs: Int, inputs: Int)]) {
+    mutating func computed(_ name: String, _ shape: Shape, from sources: [(name: String, outputs: Int, inputs: Int)]) -> WeightRow {
         let tensors = sources.flatMap { source -> [WeightRow.Source] in
             [.init(source.name + ".weight", [source.outputs, source.inputs]), .init(source.name + ".bias", [source.outputs])]
         }
-        rows.append(WeightRow(name: name, shape: shape, role: .schedule, sources: tensors))
+        return append(WeightRow(name: name, shape: shape, role: .schedule, sources: tensors))
     }
 
     /// An RMS norm's weight, and its bias if it has one.
-    mutating func norm(_ name: String, _ source: String, _ channels: Int, bias: Bool = false) {
-        vector(name + ".weight", source + ".weight", channels, role: .norm)
-        if bias { vector(name + ".bias", source + ".bias", channels, role: .norm) }
+    mutating func norm(_ name: String, _ source: String, _ channels: Int, bias: Bool = false) -> Parameters {
+        Parameters(
+            name, weight: vector(name + ".weight", source + ".weight", channels, role: .norm),
+            bias: bias ? vector(name + ".bias", source + ".bias", channels, role: .norm) : nil)
     }
 }

@@ -1,76 +1,119 @@
 import Tensors
 
-extension SanaSprintWeights {
+/// The weights of the transformer, in the order in which a file has them.
+struct TransformerRows: Sendable {
+    let patch: Parameters
+    let timing: Timing
+    let captionIn: Parameters
+    let captionOut: Parameters
+    let captionNorm: Parameters
+    let blocks: [Block]
+    let outputTable: WeightRow
+    let output: Parameters
+    let rows: [WeightRow]
+
+    /// The networks of time and guidance, or a frozen schedule's tables in their place.
+    enum Timing: Sendable {
+        case networks(TimeEmbeddingRows)
+        case tables(embedding: WeightRow, modulation: WeightRow, FrozenSchedule)
+    }
+
+    init(_ c: TransformerConfiguration, _ fusions: Fusions, _ frozen: FrozenSchedule?) {
+        var table = TableBuilder()
+        let width = c.width
+        patch = table.linear("dit.patch", "patch_embed.proj", width, c.channels, role: .sensitiveLinear, bias: true, kernel: c.patch)
+        timing = if let frozen { TimeEmbeddingRows.tables(of: frozen, width, &table) } else { .networks(TimeEmbeddingRows(width, &table)) }
+        captionIn = table.linear("dit.caption.in", "caption_projection.linear_1", width, c.captionChannels, role: .sensitiveLinear, bias: true)
+        captionOut = table.linear("dit.caption.out", "caption_projection.linear_2", width, width, role: .sensitiveLinear, bias: true)
+        captionNorm = table.norm("dit.caption.norm", "caption_norm", width)
+        blocks = (0..<c.layers).map { Block($0, c, fusions, &table) }
+        outputTable = table.add("dit.out.table", "scale_shift_table", [2, width], role: .table)
+        output = table.linear("dit.out", "proj_out", c.patchChannels, width, role: .sensitiveLinear, bias: true)
+        rows = table.rows
+    }
+
+    /// The weights of one block.
+    struct Block: Sendable {
+        let table: WeightRow
+        let selfProjections: [Parameters]
+        /// Nil in models without query and key norms; `selfQueryNorm` also where it is folded into the projection.
+        let selfQueryNorm: Parameters?
+        let selfKeyNorm: Parameters?
+        let selfOutput: Parameters
+        let crossQuery: Parameters
+        let crossKeyValues: [Parameters]
+        let crossQueryNorm: Parameters?
+        let crossKeyNorm: Parameters?
+        let crossOutput: Parameters
+        let feedForward: GatedConvolutionRows
+
+        init(_ index: Int, _ c: TransformerConfiguration, _ fusions: Fusions, _ rows: inout TableBuilder) {
+            let (name, source) = (SanaSprintWeights.block(index) + ".", "transformer_blocks.\(index).")
+            let (width, crossWidth) = (c.width, c.crossWidth)
+            table = rows.add(name + "table", source + "scale_shift_table", [6, width], role: .table)
+
+            let folds = c.queryKeyNorm && fusions.contains(.queryNorm)
+            selfProjections = rows.linears(
+                name + "self.", fused: fusions.contains(.queryKeyValue) ? "qkv" : nil,
+                [
+                    .init(name: "q", source: source + "attn1.to_q", outputs: width, rowScale: folds ? source + "attn1.norm_q.weight" : nil),
+                    .init(name: "k", source: source + "attn1.to_k", outputs: width),
+                    .init(name: "v", source: source + "attn1.to_v", outputs: width),
+                ], inputs: width, role: .linear, bias: c.attentionBias)
+            selfQueryNorm = c.queryKeyNorm && !folds ? rows.norm(name + "self.q_norm", source + "attn1.norm_q", width) : nil
+            selfKeyNorm = c.queryKeyNorm ? rows.norm(name + "self.k_norm", source + "attn1.norm_k", width) : nil
+            selfOutput = rows.linear(name + "self.out", source + "attn1.to_out.0", width, width, role: .linear, bias: true)
+
+            crossQuery = rows.linear(name + "cross.q", source + "attn2.to_q", crossWidth, width, role: .linear, bias: true)
+            crossKeyValues = rows.linears(
+                name + "cross.", fused: fusions.contains(.crossKeyValue) ? "kv" : nil,
+                [
+                    .init(name: "k", source: source + "attn2.to_k", outputs: crossWidth),
+                    .init(name: "v", source: source + "attn2.to_v", outputs: crossWidth),
+                ], inputs: width, role: .sensitiveLinear, bias: true)
+            crossQueryNorm = c.queryKeyNorm ? rows.norm(name + "cross.q_norm", source + "attn2.norm_q", crossWidth) : nil
+            crossKeyNorm = c.queryKeyNorm ? rows.norm(name + "cross.k_norm", source + "attn2.norm_k", crossWidth) : nil
+            crossOutput = rows.linear(name + "cross.out", source + "attn2.to_out.0", width, crossWidth, role: .linear, bias: true)
+
+            feedForward = GatedConvolutionRows(
+                input: rows.linear(name + "ff.in", source + "ff.conv_inverted", 2 * c.hidden, width, role: .linear, bias: true, kernel: 1),
+                depthwise: rows.depthwise(name + "ff.depth", source + "ff.conv_depth", 2 * c.hidden, kernel: 3, bias: true),
+                output: rows.linear(name + "ff.out", source + "ff.conv_point", width, c.hidden, role: .gatedLinear, bias: false, kernel: 1))
+        }
+    }
+}
+
+/// The weights of the networks of time and guidance.
+struct TimeEmbeddingRows: Sendable {
+    let time: [Parameters]
+    let guidance: [Parameters]
+    let modulation: Parameters
+
     /// Channels of the sinusoids of time and guidance; fixed in diffusers' SanaCombinedTimestepGuidanceEmbeddings.
     static let sinusoidChannels = 256
 
-    static func transformer(_ c: TransformerConfiguration, _ fusions: Fusions, _ frozen: FrozenSchedule?) -> [WeightRow] {
-        var table = TableBuilder()
-        let width = c.width
-        table.linear("dit.patch", "patch_embed.proj", width, c.channels, role: .sensitiveLinear, bias: true, kernel: c.patch)
-        if let frozen { tables(of: frozen, width, &table) } else { timeEmbedding(width, &table) }
-        table.linear("dit.caption.in", "caption_projection.linear_1", width, c.captionChannels, role: .sensitiveLinear, bias: true)
-        table.linear("dit.caption.out", "caption_projection.linear_2", width, width, role: .sensitiveLinear, bias: true)
-        table.norm("dit.caption.norm", "caption_norm", width)
-        for index in 0..<c.layers { block(index, c, fusions, &table) }
-        table.add("dit.out.table", "scale_shift_table", [2, width], role: .table)
-        table.linear("dit.out", "proj_out", c.patchChannels, width, role: .sensitiveLinear, bias: true)
-        return table.rows
-    }
-
-    private static func timeEmbedding(_ width: Int, _ table: inout TableBuilder) {
-        for (name, source) in [("time", "timestep"), ("guidance", "guidance")] {
-            table.linear("dit.\(name).in", "time_embed.\(source)_embedder.linear_1", width, sinusoidChannels, role: .sensitiveLinear, bias: true)
-            table.linear("dit.\(name).out", "time_embed.\(source)_embedder.linear_2", width, width, role: .sensitiveLinear, bias: true)
+    init(_ width: Int, _ table: inout TableBuilder) {
+        func embedder(_ name: String, _ source: String) -> [Parameters] {
+            [("in", "linear_1", Self.sinusoidChannels), ("out", "linear_2", width)].map { part, linear, inputs in
+                table.linear("dit.\(name).\(part)", "time_embed.\(source)_embedder.\(linear)", width, inputs, role: .sensitiveLinear, bias: true)
+            }
         }
-        table.linear("dit.modulation", "time_embed.linear", 6 * width, width, role: .sensitiveLinear, bias: true)
+        time = embedder("time", "timestep")
+        guidance = embedder("guidance", "guidance")
+        modulation = table.linear("dit.modulation", "time_embed.linear", 6 * width, width, role: .sensitiveLinear, bias: true)
     }
 
-    private static func tables(of schedule: FrozenSchedule, _ width: Int, _ table: inout TableBuilder) {
+    /// The tables that stand in their place.
+    static func tables(of schedule: FrozenSchedule, _ width: Int, _ table: inout TableBuilder) -> TransformerRows.Timing {
         let embedders = ["timestep", "guidance"].flatMap { source in
             [
                 (name: "time_embed.\(source)_embedder.linear_1", outputs: width, inputs: sinusoidChannels),
                 (name: "time_embed.\(source)_embedder.linear_2", outputs: width, inputs: width),
             ]
         }
-        table.computed(ScheduleTables.embeddingName, [schedule.rows.count, width], from: embedders)
-        table.computed(ScheduleTables.modulationName, [schedule.rows.count, 6, width], from: [("time_embed.linear", 6 * width, width)])
-    }
-
-    private static func block(_ index: Int, _ c: TransformerConfiguration, _ fusions: Fusions, _ table: inout TableBuilder) {
-        let (name, source) = ("dit.blocks.\(number(index)).", "transformer_blocks.\(index).")
-        let (width, crossWidth) = (c.width, c.crossWidth)
-        table.add(name + "table", source + "scale_shift_table", [6, width], role: .table)
-
-        let folds = c.queryKeyNorm && fusions.contains(.queryNorm)
-        table.linears(
-            name + "self.", fused: fusions.contains(.queryKeyValue) ? "qkv" : nil,
-            [
-                .init(name: "q", source: source + "attn1.to_q", outputs: width, rowScale: folds ? source + "attn1.norm_q.weight" : nil),
-                .init(name: "k", source: source + "attn1.to_k", outputs: width),
-                .init(name: "v", source: source + "attn1.to_v", outputs: width),
-            ], inputs: width, role: .linear, bias: c.attentionBias)
-        if c.queryKeyNorm {
-            if !folds { table.norm(name + "self.q_norm", source + "attn1.norm_q", width) }
-            table.norm(name + "self.k_norm", source + "attn1.norm_k", width)
-        }
-        table.linear(name + "self.out", source + "attn1.to_out.0", width, width, role: .linear, bias: true)
-
-        table.linear(name + "cross.q", source + "attn2.to_q", crossWidth, width, role: .linear, bias: true)
-        table.linears(
-            name + "cross.", fused: fusions.contains(.crossKeyValue) ? "kv" : nil,
-            [
-                .init(name: "k", source: source + "attn2.to_k", outputs: crossWidth),
-                .init(name: "v", source: source + "attn2.to_v", outputs: crossWidth),
-            ], inputs: width, role: .sensitiveLinear, bias: true)
-        if c.queryKeyNorm {
-            table.norm(name + "cross.q_norm", source + "attn2.norm_q", crossWidth)
-            table.norm(name + "cross.k_norm", source + "attn2.norm_k", crossWidth)
-        }
-        table.linear(name + "cross.out", source + "attn2.to_out.0", width, crossWidth, role: .linear, bias: true)
-
-        table.linear(name + "ff.in", source + "ff.conv_inverted", 2 * c.hidden, width, role: .linear, bias: true, kernel: 1)
-        table.depthwise(name + "ff.depth", source + "ff.conv_depth", 2 * c.hidden, kernel: 3, bias: true)
-        table.linear(name + "ff.out", source + "ff.conv_point", width, c.hidden, role: .gatedLinear, bias: false, kernel: 1)
+        return .tables(
+            embedding: table.computed(ScheduleTables.embeddingName, [schedule.rows.count, width], from: embedders),
+            modulation: table.computed(ScheduleTables.modulationName, [schedule.rows.count, 6, width], from: [("time_embed.linear", 6 * width, width)]),
+            schedule)
     }
 }

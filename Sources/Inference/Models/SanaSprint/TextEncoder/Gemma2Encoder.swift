@@ -1,4 +1,5 @@
 package import Operations
+import ProbePoints
 package import Tensors
 
 /// Gemma-2 as a text encoder: the normed hidden states of its last layer.
@@ -8,10 +9,12 @@ package import Tensors
 package struct Gemma2Encoder: Sendable {
     package let configuration: TextEncoderConfiguration
     private let loader: WeightLoader
+    private let rows: TextEncoderRows
 
     package init(_ configuration: TextEncoderConfiguration, from source: any WeightSource, on executor: CPU) {
         self.configuration = configuration
         loader = WeightLoader(source: source, on: executor)
+        rows = TextEncoderRows(configuration, source.fusions)
     }
 
     /// Hidden states `[tokens, width]` of token ids.
@@ -19,13 +22,13 @@ package struct Gemma2Encoder: Sendable {
     /// - Parameter paddedLength: how many rows the probes have, of which those after the last token are zero.
     package func encode(_ ids: [Int32], probes: Probes = Probes(), paddedLength: Int = 0) throws(InferenceError) -> Tensor {
         var x = try embed(ids)
-        try InferenceError.wrap { () throws(AllocationError) in try probes.recordTokens("text.embed", x, paddedTo: paddedLength) }
+        try InferenceError.wrap { () throws(AllocationError) in try probes.recordTokens(Probe(.embeddings), x, paddedTo: paddedLength) }
         let rotary = rotary(tokens: ids.count)
         for index in 0..<configuration.layers {
             let layer = try load(index)
             try InferenceError.wrap { () throws(AllocationError) in
                 try layer.apply(&x, rotary: rotary)
-                try probes.recordTokens("text.layer.\(index)", x, paddedTo: paddedLength)
+                try probes.recordTokens(Probe(.textLayer, index), x, paddedTo: paddedLength)
             }
         }
         return try normed(x)
@@ -45,7 +48,7 @@ package struct Gemma2Encoder: Sendable {
             let layer = try load(index)
             try InferenceError.wrap { () throws(AllocationError) in
                 try layer.apply(&x, rotary: rotary, prefix: known)
-                try probes.recordTokens("text.layer.\(index)", x)
+                try probes.recordTokens(Probe(.textLayer, index), x)
             }
         }
         return try normed(x)
@@ -66,9 +69,9 @@ package struct Gemma2Encoder: Sendable {
         return try normed(first)
     }
 
-    private func normed(_ x: Tensor) throws(InferenceError) -> Tensor {
+    func normed(_ x: Tensor) throws(InferenceError) -> Tensor {
         let norm = try InferenceError.loading { () throws(WeightError) in
-            try loader.norm("text.norm", configuration.width, offset: 1, epsilon: configuration.normEpsilon)
+            try loader.norm(rows.norm, offset: 1, epsilon: configuration.normEpsilon)
         }
         return try InferenceError.wrap { () throws(AllocationError) in try norm(x) }
     }
@@ -84,7 +87,8 @@ package struct Gemma2Encoder: Sendable {
     }
 
     private func load(_ index: Int) throws(InferenceError) -> Gemma2Layer {
-        try InferenceError.loading { () throws(WeightError) in try Gemma2Layer(loader, index, configuration) }
+        try InferenceError.loading { () throws(WeightError) in try Gemma2Layer(loader, rows.layers[index], window: configuration.windows[index], configuration)
+        }
     }
 
     private func rotary(first: Int = 0, tokens: Int) -> Rotary {
@@ -92,15 +96,15 @@ package struct Gemma2Encoder: Sendable {
     }
 
     /// Rows of the embedding table times sqrt(width). Only these rows are decoded.
-    private func embed(_ ids: [Int32]) throws(InferenceError) -> Tensor {
+    func embed(_ ids: [Int32]) throws(InferenceError) -> Tensor {
         let (vocabulary, width) = (configuration.vocabulary, configuration.width)
         for id in ids where !(0..<vocabulary).contains(Int(id)) {
             throw .request(
                 subject: "token ids", expected: "0 to \(vocabulary - 1), the text encoder's vocabulary", found: "\(id); the tokenizer is another model's")
         }
-        let rows = Set(ids.map(Int.init)).sorted()
-        let stored = try InferenceError.loading { () throws(WeightError) in try loader.rows(rows, of: "text.embed.weight", [vocabulary, width]) }
-        let places = Dictionary(uniqueKeysWithValues: rows.enumerated().map { ($1, $0) })
+        let wanted = Set(ids.map(Int.init)).sorted()
+        let stored = try InferenceError.loading { () throws(WeightError) in try loader.rows(wanted, of: rows.embedding) }
+        let places = Dictionary(uniqueKeysWithValues: wanted.enumerated().map { ($1, $0) })
         let scale = Double(width).squareRoot()
         return try InferenceError.wrap { () throws(AllocationError) in
             let table = try stored.widened()

@@ -17,23 +17,19 @@ struct Gemma2Layer: Sendable {
     private let down: Linear
     private let feedForwardPostNorm: RMSNorm
 
-    init(_ loader: WeightLoader, _ index: Int, _ c: TextEncoderConfiguration) throws(WeightError) {
-        let name = SanaSprintWeights.textLayer(index)
-        let fused = loader.source.fusions.contains(.queryKeyValue)
-        func norm(_ suffix: String) throws(WeightError) -> RMSNorm { try loader.norm(name + suffix, c.width, offset: 1, epsilon: c.normEpsilon) }
+    init(_ loader: WeightLoader, _ rows: TextEncoderRows.Layer, window: Int?, _ c: TextEncoderConfiguration) throws(WeightError) {
+        func norm(_ rows: Parameters) throws(WeightError) -> RMSNorm { try loader.norm(rows, offset: 1, epsilon: c.normEpsilon) }
         executor = loader.executor
         configuration = c
-        window = c.windows[index]
-        attentionNorm = try norm("self.pre_norm")
-        projections = try loader.group(
-            name + "self.", fused: fused ? "qkv" : nil, [("q", c.queryWidth), ("k", c.keyValueWidth), ("v", c.keyValueWidth)], inputs: c.width,
-            bias: c.attentionBias)
-        attentionOutput = try loader.linear(name + "self.out", c.width, c.queryWidth, bias: c.attentionBias)
-        attentionPostNorm = try norm("self.post_norm")
-        feedForwardNorm = try norm("mlp.pre_norm")
-        gateUp = try loader.group(name + "mlp.", fused: fused ? "gate_up" : nil, [("gate", c.hidden), ("up", c.hidden)], inputs: c.width, bias: false)
-        down = try loader.linear(name + "mlp.down", c.width, c.hidden, bias: false)
-        feedForwardPostNorm = try norm("mlp.post_norm")
+        self.window = window
+        attentionNorm = try norm(rows.attentionNorm)
+        projections = try loader.group(rows.projections)
+        attentionOutput = try loader.linear(rows.attentionOutput)
+        attentionPostNorm = try norm(rows.attentionPostNorm)
+        feedForwardNorm = try norm(rows.feedForwardNorm)
+        gateUp = try loader.group(rows.gateUp)
+        down = try loader.linear(rows.down)
+        feedForwardPostNorm = try norm(rows.feedForwardPostNorm)
     }
 
     /// Runs the layer on `x` [tokens, width] in place.

@@ -1,4 +1,5 @@
 package import Operations
+import ProbePoints
 package import Tensors
 
 /// The SANA-Sprint transformer: predicts the velocity from noise to picture.
@@ -8,15 +9,12 @@ package import Tensors
 package final class SanaTransformer: Sendable {
     package let configuration: TransformerConfiguration
     private let conditioning: TransformerConditioning
-    private let patchEmbedding: Linear
+    private let patchEmbedding: PatchEmbedding
     private let loader: WeightLoader
     /// Nil where each block is loaded when a step comes to it.
     private let blocks: [TransformerBlock]?
-    private let outputTable: Tensor
-    private let output: Linear
-
-    /// Epsilon of the last norm: fixed in SanaModulatedNorm, unlike those of the blocks.
-    static let outputEpsilon = 1e-6
+    private let output: OutputProjection
+    private let rows: TransformerRows
 
     /// - Parameter keepsBlocks: false for a transformer that evaluates one step: then no more than one of its blocks is in memory.
     package init(
@@ -25,16 +23,16 @@ package final class SanaTransformer: Sendable {
         self.configuration = configuration
         let loader = WeightLoader(source: source, on: executor, compute: compute)
         self.loader = loader
-        let c = configuration
-        conditioning = try InferenceError.loading { () throws(WeightError) in try TransformerConditioning(loader, c) }
-        patchEmbedding = try InferenceError.loading { () throws(WeightError) in try loader.linear("dit.patch", c.width, c.patchChannels, bias: true) }
+        let (c, rows) = (configuration, TransformerRows(configuration, source.fusions, source.frozenSchedule))
+        self.rows = rows
+        conditioning = try InferenceError.loading { () throws(WeightError) in try TransformerConditioning(loader, rows, c) }
+        patchEmbedding = try InferenceError.loading { () throws(WeightError) in try PatchEmbedding(loader, rows, c) }
         var blocks: [TransformerBlock] = []
         for index in 0..<c.layers where keepsBlocks {
-            blocks.append(try InferenceError.loading { () throws(WeightError) in try TransformerBlock(loader, index, c) })
+            blocks.append(try InferenceError.loading { () throws(WeightError) in try TransformerBlock(loader, rows.blocks[index], c) })
         }
         self.blocks = keepsBlocks ? blocks : nil
-        outputTable = try InferenceError.loading { () throws(WeightError) in try loader.tensor("dit.out.table", [2, c.width]) }
-        output = try InferenceError.loading { () throws(WeightError) in try loader.linear("dit.out", c.patchChannels, c.width, bias: true) }
+        output = try InferenceError.loading { () throws(WeightError) in try OutputProjection(loader, rows, c) }
     }
 
     /// What the blocks need of a prompt; computed once, used in every step.
@@ -53,13 +51,13 @@ package final class SanaTransformer: Sendable {
     }
 
     private func keyValues(_ index: Int, of caption: Tensor) throws(InferenceError) -> PackedKeyValues {
-        let projection = try InferenceError.loading { () throws(WeightError) in try PromptProjection(loader, index, configuration) }
+        let projection = try InferenceError.loading { () throws(WeightError) in try PromptProjection(loader, rows.blocks[index], configuration) }
         return try InferenceError.wrap { () throws(AllocationError) in try projection(caption) }
     }
 
     private func block(_ index: Int) throws(InferenceError) -> TransformerBlock {
         if let blocks { return blocks[index] }
-        return try InferenceError.loading { () throws(WeightError) in try TransformerBlock(loader, index, configuration) }
+        return try InferenceError.loading { () throws(WeightError) in try TransformerBlock(loader, rows.blocks[index], configuration) }
     }
 
     /// The velocity at `latents` [c, h, w] and flow time `time` in [0, 1], as `[c, h, w]`.
@@ -71,34 +69,67 @@ package final class SanaTransformer: Sendable {
         let (embedding, modulation) = try conditioning.embed(time: time, guidance: guidance)
         let (height, width) = (latents.shape[1] / configuration.patch, latents.shape[2] / configuration.patch)
         var x = try InferenceError.wrap { () throws(AllocationError) in
-            try probes.record("time_embed", embedding)
-            try probes.record("modulation", modulation, as: [1, modulation.count])
-            let x = try patchEmbedding(try Patches.unfold(latents, size: configuration.patch))
-            try probes.recordTokens("patch_embed", x)
+            try probes.record(Probe(.timeEmbedding), embedding)
+            try probes.record(Probe(.modulation), modulation, as: [1, modulation.count])
+            let x = try patchEmbedding(latents)
+            try probes.recordTokens(Probe(.patches), x)
             return x
         }
         for index in 0..<configuration.layers {
             let block = try block(index)
             try InferenceError.wrap { () throws(AllocationError) in
                 try block.apply(&x, modulation: modulation, keyValues: [prompt.keyValues[index]], height: height, width: width)
-                try probes.recordTokens("block.\(index)", x)
+                try probes.recordTokens(Probe(.block, index), x)
             }
         }
         return try InferenceError.wrap { () throws(AllocationError) in
-            x = try finalNorm(x, embedding)
-            try probes.recordTokens("norm_out", x)
-            let result = try Patches.fold(
-                try output(x), size: configuration.patch, channels: configuration.channels, height: latents.shape[1], width: latents.shape[2])
-            try probes.record("output", result.batched)
+            x = try output.norm(x, embedding)
+            try probes.recordTokens(Probe(.outputNorm), x)
+            let result = try output(x, height: latents.shape[1], width: latents.shape[2])
+            try probes.record(Probe(.output), result.batched)
             return result
         }
     }
+}
 
-    /// The last norm takes the embedding itself, not its projection.
-    private func finalNorm(_ x: Tensor, _ embedding: Tensor) throws(AllocationError) -> Tensor {
-        var (shift, scale) = (try outputTable.row(0), try outputTable.row(1))
-        loader.executor.add(embedding, to: &shift)
-        loader.executor.add(embedding, to: &scale)
-        return try loader.executor.apply(ModulatedNorm(scale: scale, shift: shift, epsilon: Self.outputEpsilon), to: x)
+/// Latents as tokens.
+struct PatchEmbedding: Sendable {
+    private let projection: Linear
+    private let patch: Int
+
+    init(_ loader: WeightLoader, _ rows: TransformerRows, _ c: TransformerConfiguration) throws(WeightError) {
+        (projection, patch) = (try loader.linear(rows.patch), c.patch)
+    }
+
+    /// `[channels, h, w]` to `[tokens, width]`.
+    func callAsFunction(_ latents: Tensor) throws(AllocationError) -> Tensor { try projection(try Patches.unfold(latents, size: patch)) }
+}
+
+/// Tokens as a velocity, after a norm that takes the embedding of time and guidance itself, not its projection.
+struct OutputProjection: Sendable {
+    private let executor: CPU
+    private let configuration: TransformerConfiguration
+    private let table: Tensor
+    private let projection: Linear
+
+    /// Epsilon of the norm: fixed in SanaModulatedNorm, unlike those of the blocks.
+    private static let epsilon = 1e-6
+
+    init(_ loader: WeightLoader, _ rows: TransformerRows, _ c: TransformerConfiguration) throws(WeightError) {
+        (executor, configuration) = (loader.executor, c)
+        (table, projection) = (try loader.tensor(rows.outputTable), try loader.linear(rows.output))
+    }
+
+    /// - Parameter embedding: `[1, width]`.
+    func norm(_ x: Tensor, _ embedding: Tensor) throws(AllocationError) -> Tensor {
+        var (shift, scale) = (try table.row(0), try table.row(1))
+        executor.add(embedding, to: &shift)
+        executor.add(embedding, to: &scale)
+        return try executor.apply(ModulatedNorm(scale: scale, shift: shift, epsilon: Self.epsilon), to: x)
+    }
+
+    /// The velocity `[channels, height, width]` of normed tokens.
+    func callAsFunction(_ x: Tensor, height: Int, width: Int) throws(AllocationError) -> Tensor {
+        try Patches.fold(try projection(x), size: configuration.patch, channels: configuration.channels, height: height, width: width)
     }
 }

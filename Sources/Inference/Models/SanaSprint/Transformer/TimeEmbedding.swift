@@ -8,7 +8,7 @@ struct TimeEmbedding: Sendable {
     private let executor: CPU
     private let time: Embedder
     private let guidance: Embedder
-    private let modulation: Linear
+    private let projection: ModulationProjection
 
     private struct Embedder: Sendable {
         let executor: CPU
@@ -16,30 +16,43 @@ struct TimeEmbedding: Sendable {
         let second: Linear
 
         func callAsFunction(_ value: Double) throws(AllocationError) -> Tensor {
-            var hidden = try first(try Sinusoid.embed(value, channels: SanaSprintWeights.sinusoidChannels))
+            var hidden = try first(try Sinusoid.embed(value, channels: TimeEmbeddingRows.sinusoidChannels))
             executor.apply(.silu, to: &hidden)
             return try second(hidden)
         }
     }
 
-    init(_ loader: WeightLoader, width: Int) throws(WeightError) {
-        func embedder(_ name: String) throws(WeightError) -> Embedder {
-            Embedder(
-                executor: loader.executor, first: try loader.linear("dit.\(name).in", width, SanaSprintWeights.sinusoidChannels, bias: true),
-                second: try loader.linear("dit.\(name).out", width, width, bias: true))
+    init(_ loader: WeightLoader, _ rows: TimeEmbeddingRows) throws(WeightError) {
+        func embedder(_ rows: [Parameters]) throws(WeightError) -> Embedder {
+            Embedder(executor: loader.executor, first: try loader.linear(rows[0]), second: try loader.linear(rows[1]))
         }
         executor = loader.executor
-        time = try embedder("time")
-        guidance = try embedder("guidance")
-        modulation = try loader.linear("dit.modulation", 6 * width, width, bias: true)
+        time = try embedder(rows.time)
+        guidance = try embedder(rows.guidance)
+        projection = try ModulationProjection(loader, rows)
     }
 
     /// The embedding `[1, width]`, and its projection to the blocks' six vectors, `[6, width]`.
     func callAsFunction(time: Double, guidance: Double) throws(AllocationError) -> (embedding: Tensor, modulation: Tensor) {
         let embedding = try executor.sum(try self.time(time), try self.guidance(guidance))
+        return (embedding, try projection(embedding).reshaped([6, embedding.columns]))
+    }
+}
+
+/// What makes the blocks' six vectors of an embedding of time and guidance.
+struct ModulationProjection: Sendable {
+    private let executor: CPU
+    private let linear: Linear
+
+    init(_ loader: WeightLoader, _ rows: TimeEmbeddingRows) throws(WeightError) {
+        (executor, linear) = (loader.executor, try loader.linear(rows.modulation))
+    }
+
+    /// `[1, width]` to `[1, 6 width]`.
+    func callAsFunction(_ embedding: Tensor) throws(AllocationError) -> Tensor {
         var hidden = try embedding.copy()
         executor.apply(.silu, to: &hidden)
-        return (embedding, try modulation(hidden).reshaped([6, embedding.columns]))
+        return try linear(hidden)
     }
 }
 
@@ -55,7 +68,9 @@ package struct ScheduleTables: Sendable {
 
     /// Computes the tables with the networks' weights, one row after the other as a run without tables does.
     package init(_ schedule: FrozenSchedule, _ c: TransformerConfiguration, from source: any WeightSource, on executor: CPU) throws(InferenceError) {
-        let network = try InferenceError.loading { () throws(WeightError) in try TimeEmbedding(WeightLoader(source: source, on: executor), width: c.width) }
+        var table = TableBuilder()
+        let rows = TimeEmbeddingRows(c.width, &table)
+        let network = try InferenceError.loading { () throws(WeightError) in try TimeEmbedding(WeightLoader(source: source, on: executor), rows) }
         (embedding, modulation) = try InferenceError.wrap { () throws(AllocationError) in
             var results: [(embedding: Tensor, modulation: Tensor)] = []
             for row in schedule.rows { results.append(try network(time: row.flowTime, guidance: row.guidance * c.guidanceScale)) }
@@ -65,9 +80,8 @@ package struct ScheduleTables: Sendable {
     }
 
     /// Loads the tables of a file.
-    init(_ loader: WeightLoader, rows: Int, width: Int) throws(WeightError) {
-        embedding = try loader.tensor(Self.embeddingName, [rows, width])
-        modulation = try loader.tensor(Self.modulationName, [rows, 6, width])
+    init(_ loader: WeightLoader, _ embedding: WeightRow, _ modulation: WeightRow) throws(WeightError) {
+        (self.embedding, self.modulation) = (try loader.tensor(embedding), try loader.tensor(modulation))
     }
 
     /// One row, as `TimeEmbedding` gives it.

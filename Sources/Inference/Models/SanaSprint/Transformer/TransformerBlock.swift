@@ -18,29 +18,19 @@ struct TransformerBlock: Sendable {
     private let crossOutput: Linear
     private let feedForward: GatedConvolution
 
-    /// Epsilon of the norms over q and k: the default of diffusers' `Attention`, which no configuration sets.
-    fileprivate static let queryKeyEpsilon = 1e-5
-
-    init(_ loader: WeightLoader, _ index: Int, _ c: TransformerConfiguration) throws(WeightError) {
-        let name = "dit.blocks.\(SanaSprintWeights.number(index))."
-        let (width, crossWidth, fusions) = (c.width, c.crossWidth, loader.source.fusions)
-        func norm(_ suffix: String, _ channels: Int, unless folded: Bool = false) throws(WeightError) -> RMSNorm? {
-            c.queryKeyNorm && !folded ? try loader.norm(name + suffix, channels, epsilon: Self.queryKeyEpsilon) : nil
-        }
+    init(_ loader: WeightLoader, _ rows: TransformerRows.Block, _ c: TransformerConfiguration) throws(WeightError) {
         executor = loader.executor
         configuration = c
-        table = try loader.tensor(name + "table", [6, width])
-        selfProjections = try loader.group(
-            name + "self.", fused: fusions.contains(.queryKeyValue) ? "qkv" : nil, [("q", width), ("k", width), ("v", width)], inputs: width,
-            bias: c.attentionBias)
+        table = try loader.tensor(rows.table)
+        selfProjections = try loader.group(rows.selfProjections)
         // A folded norm leaves out the division by the token's RMS: it multiplies numerator and denominator of the attention alike.
-        selfQueryNorm = try norm("self.q_norm", width, unless: fusions.contains(.queryNorm))
-        selfKeyNorm = try norm("self.k_norm", width)
-        selfOutput = try loader.linear(name + "self.out", width, width, bias: true)
-        crossQuery = try loader.linear(name + "cross.q", crossWidth, width, bias: true)
-        crossQueryNorm = try norm("cross.q_norm", crossWidth)
-        crossOutput = try loader.linear(name + "cross.out", width, crossWidth, bias: true)
-        feedForward = try loader.gatedConvolution(name + "ff.", channels: width, hidden: c.hidden, norm: false)
+        selfQueryNorm = try loader.queryKeyNorm(rows.selfQueryNorm)
+        selfKeyNorm = try loader.queryKeyNorm(rows.selfKeyNorm)
+        selfOutput = try loader.linear(rows.selfOutput)
+        crossQuery = try loader.linear(rows.crossQuery)
+        crossQueryNorm = try loader.queryKeyNorm(rows.crossQueryNorm)
+        crossOutput = try loader.linear(rows.crossOutput)
+        feedForward = try loader.gatedConvolution(rows.feedForward)
     }
 
     /// Runs the block on `x` [maps * height * width, channels] in place: one map of tokens below the other, for each of `keyValues` one.
@@ -86,12 +76,9 @@ struct PromptProjection: Sendable {
     private let heads: Int
     private let headDimension: Int
 
-    init(_ loader: WeightLoader, _ index: Int, _ c: TransformerConfiguration) throws(WeightError) {
-        let name = "dit.blocks.\(SanaSprintWeights.number(index)).cross."
-        projections = try loader.group(
-            name, fused: loader.source.fusions.contains(.crossKeyValue) ? "kv" : nil, [("k", c.crossWidth), ("v", c.crossWidth)], inputs: c.width,
-            bias: true)
-        keyNorm = c.queryKeyNorm ? try loader.norm(name + "k_norm", c.crossWidth, epsilon: TransformerBlock.queryKeyEpsilon) : nil
+    init(_ loader: WeightLoader, _ rows: TransformerRows.Block, _ c: TransformerConfiguration) throws(WeightError) {
+        projections = try loader.group(rows.crossKeyValues)
+        keyNorm = try loader.queryKeyNorm(rows.crossKeyNorm)
         executor = loader.executor
         (heads, headDimension) = (c.crossHeads, c.crossHeadDimension)
     }
@@ -101,5 +88,12 @@ struct PromptProjection: Sendable {
         var result = try projections(caption)
         keyNorm?.apply(&result, column: 0)
         return try PackedKeyValues(result, heads: heads, headDimension: headDimension, on: executor)
+    }
+}
+
+extension WeightLoader {
+    /// A norm over q or k, with the epsilon that is the default of diffusers' `Attention` and that no configuration sets.
+    fileprivate func queryKeyNorm(_ rows: Parameters?) throws(WeightError) -> RMSNorm? {
+        try rows.map { (rows) throws(WeightError) in try norm(rows, epsilon: 1e-5) }
     }
 }

@@ -18,20 +18,19 @@ struct TransformerConditioning: Sendable {
         case tables(ScheduleTables, FrozenSchedule)
     }
 
-    init(_ loader: WeightLoader, _ c: TransformerConfiguration) throws(WeightError) {
+    init(_ loader: WeightLoader, _ rows: TransformerRows, _ c: TransformerConfiguration) throws(WeightError) {
         executor = loader.executor
         guidanceScale = c.guidanceScale
-        timing =
-            if let schedule = loader.source.frozenSchedule {
-                .tables(try ScheduleTables(loader, rows: schedule.rows.count, width: c.width), schedule)
-            } else {
-                // One row each: bfloat16 would save nothing, and what it rounds off would shift every token alike.
-                .networks(try TimeEmbedding(WeightLoader(source: loader.source, on: loader.executor), width: c.width))
-            }
-        captionIn = try loader.linear("dit.caption.in", c.width, c.captionChannels, bias: true)
-        captionOut = try loader.linear("dit.caption.out", c.width, c.width, bias: true)
+        switch rows.timing {
+        case .tables(let embedding, let modulation, let schedule): timing = .tables(try ScheduleTables(loader, embedding, modulation), schedule)
+        case .networks(let rows):
+            // One row each: bfloat16 would save nothing, and what it rounds off would shift every token alike.
+            timing = .networks(try TimeEmbedding(WeightLoader(source: loader.source, on: loader.executor), rows))
+        }
+        captionIn = try loader.linear(rows.captionIn)
+        captionOut = try loader.linear(rows.captionOut)
         exactGELU = loader.source.deviations.exactGELU
-        captionNorm = try loader.norm("dit.caption.norm", c.width, epsilon: 1e-5)
+        captionNorm = try loader.norm(rows.captionNorm, epsilon: 1e-5)
     }
 
     /// The embedding of time and guidance, `[1, width]`, and its projection to the blocks' six vectors, `[6, width]`.
