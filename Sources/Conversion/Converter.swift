@@ -89,13 +89,12 @@ extension ConversionPlan {
     }
 
     private func configurationBlob(_ component: Component) -> String? {
-        let name = "\(component.folder)/config.json"
-        return blobs.contains { $0.path == name } ? name : nil
+        component.folder.map { "\($0)/config.json" }.flatMap { name in blobs.contains { $0.path == name } ? name : nil }
     }
 
     /// The weight files of the components that are packed, with paths relative to the checkpoint's folder.
     private var sourceFiles: [SourceFile] {
-        let folders = Set(tensors.map(\.component.folder))
+        let folders = Set(tensors.compactMap(\.component.folder))
         return checkpoint.weightFiles.filter { file in folders.contains { file.path.hasPrefix($0 + "/") } }
             .map { SourceFile(path: $0.path, byteCount: $0.size) }
     }

@@ -38,8 +38,8 @@ struct ScheduleTensors {
     }
 
     private func digest(of source: PlannedSource, _ component: Component) throws(ConversionError) -> String {
-        let read = try wrapping(ConversionError.checkpoint) { () throws(CheckpointError) in try checkpoint.components[component.folder]?.read(source.name) }
-        guard let stored = read else { throw .component(component.rawValue, message: "\(checkpoint.path) has no folder \(component.folder)") }
+        let files = try checkpoint.files(of: component)
+        let stored = try wrapping(ConversionError.checkpoint) { () throws(CheckpointError) in try files.read(source.name) }
         var digest = SHA256Stream()
         unsafe digest.update(stored.bytes)
         return digest.digest()

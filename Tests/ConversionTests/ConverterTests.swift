@@ -49,7 +49,7 @@ import Testing
         let file = try pack(checkpoint, ConversionOptions(.int8, components: .all), in: folder)
         var names: Set<String> = []
         for entry in file.directory.tensors {
-            let component = try #require(Component(rawValue: entry.component).flatMap { checkpoint.components[$0.folder] })
+            let component = try #require(Component(rawValue: entry.component).flatMap { $0.folder }.flatMap { checkpoint.components[$0] })
             for source in entry.sources {
                 #expect(SHA256Stream.digest(bytes(try component.read(source.name))) == source.sha256)
                 names.insert("\(component.name)/\(source.name)")

@@ -30,15 +30,15 @@ struct ExportPlan: Sendable {
     init(_ directory: Directory, shardByteCount: UInt64 = shardByteCount) throws(ConversionError) {
         var tensors: [(folder: String, tensors: [ExportedTensor])] = []
         for entry in directory.tensors {
-            guard let component = Component(rawValue: entry.component), !component.folder.isEmpty else {
+            guard let folder = Component(rawValue: entry.component)?.folder else {
                 throw .notExportable(tensor: entry.name, expected: "a component of the model", found: "\"\(entry.component)\"")
             }
             guard entry.role != Role.schedule.rawValue else { throw .frozen(tensor: entry.name) }
             let parts = try ExportedTensor.all(of: entry)
-            if let index = tensors.firstIndex(where: { $0.folder == component.folder }) {
+            if let index = tensors.firstIndex(where: { $0.folder == folder }) {
                 tensors[index].tensors += parts
             } else {
-                tensors.append((component.folder, parts))
+                tensors.append((folder, parts))
             }
         }
         folders = tensors.map { folder, tensors in Self.folder(folder, Self.withoutRepeatedOnes(tensors), shardByteCount) }

@@ -31,49 +31,35 @@ package enum ComponentSelection: Sendable, Equatable {
     /// - Parameter folders: the component folders that the checkpoint has.
     func resolved(folders: Set<String>) throws(ConversionError) -> [Component] {
         switch self {
-        case .standard: return Component.allCases.filter { $0 != .vaeEncoder && Self.isPossible($0, folders) }
+        case .standard: return Component.allCases.filter { $0.definition.isStandard && Self.isPossible($0, folders) }
         case .all: return Component.allCases.filter { Self.isPossible($0, folders) }
         case .listed(let components):
-            for component in components where !component.isAttachment && !folders.contains(component.folder) {
-                throw .component(component.rawValue, message: "the checkpoint has no folder \(component.folder); leave it out of --components")
-            }
-            if components.contains(.prefixCache), let missing = Self.prefixCacheParts.first(where: { !components.contains($0) }) {
-                throw .component(
-                    Component.prefixCache.rawValue, message: "is computed with the \(missing.rawValue); name that too, or leave both out of --components")
-            }
-            if components.contains(.certificate), !components.contains(where: Self.hasLayers) {
-                throw .component(
-                    Component.certificate.rawValue, message: "is about a model's layers; name one of \(Self.withLayers), or leave it out of --components")
+            for component in components {
+                if let folder = component.folder, !folders.contains(folder) {
+                    throw .component(component.rawValue, message: "the checkpoint has no folder \(folder); leave it out of --components")
+                }
+                switch component.definition.needs {
+                case .nothing: break
+                case .all(let parts):
+                    guard let missing = parts.first(where: { !components.contains($0) }) else { break }
+                    throw .component(
+                        component.rawValue, message: "is computed with the \(missing.rawValue); name that too, or leave both out of --components")
+                case .any(let parts):
+                    guard !parts.contains(where: components.contains) else { break }
+                    let names = parts.map(\.rawValue).joined(separator: ", ")
+                    throw .component(component.rawValue, message: "is about a model's layers; name one of \(names), or leave it out of --components")
+                }
             }
             return Component.allCases.filter { components.contains($0) }
         }
     }
 
-    /// The components whose packed form the prefix cache is computed from.
-    private static let prefixCacheParts: [Component] = [.textEncoder, .tokenizer]
-
-    private static func hasLayers(_ component: Component) -> Bool { !component.isAttachment && component != .tokenizer }
-    private static var withLayers: String { Component.allCases.filter(hasLayers).map(\.rawValue).joined(separator: ", ") }
-
     private static func isPossible(_ component: Component, _ folders: Set<String>) -> Bool {
-        switch component {
-        case .prefixCache: prefixCacheParts.allSatisfy { folders.contains($0.folder) }
-        case .certificate: Component.allCases.contains { hasLayers($0) && folders.contains($0.folder) }
-        default: folders.contains(component.folder)
-        }
-    }
-}
-
-extension Component {
-    /// The folder of a diffusers checkpoint that holds it.
-    package var folder: String {
-        switch self {
-        case .transformer: "transformer"
-        case .vaeDecoder, .vaeEncoder: "vae"
-        case .textEncoder: "text_encoder"
-        case .tokenizer: "tokenizer"
-        // Computed from packed weights, in no folder.
-        case .prefixCache, .certificate: ""
+        func isThere(_ component: Component) -> Bool { component.folder.map(folders.contains) ?? true }
+        return switch component.definition.needs {
+        case .nothing: isThere(component)
+        case .all(let parts): parts.allSatisfy(isThere)
+        case .any(let parts): parts.contains(where: isThere)
         }
     }
 }

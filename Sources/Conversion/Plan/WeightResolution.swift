@@ -49,21 +49,16 @@ struct WeightResolution: Sendable {
 
     /// The architecture that the checkpoint's configuration files describe.
     static func configuration(of checkpoint: Checkpoint) throws(ConversionError) -> SanaSprintConfiguration {
-        guard let transformer = checkpoint.components["transformer"] else {
+        guard checkpoint.components["transformer"] != nil else {
             throw .component("transformer", message: "\(checkpoint.path) has no such folder; a SANA-Sprint checkpoint in the layout of diffusers has")
         }
-        return try wrapping(ConversionError.configuration) { () throws(ConfigurationError) in
-            try SanaSprintConfiguration(
-                transformer: transformer.configuration, vae: checkpoint.components["vae"]?.configuration,
-                textEncoder: checkpoint.components["text_encoder"]?.configuration, scheduler: checkpoint.components["scheduler"]?.configuration)
-        }
+        let files = checkpoint.components.mapValues(\.configuration)
+        return try wrapping(ConversionError.configuration) { () throws(ConfigurationError) in try SanaSprintConfiguration(files) }
     }
 
     private static func folders(_ components: [Component]) -> [String] {
         var folders: [String] = []
-        for component in components where !component.isAttachment && component != .tokenizer && !folders.contains(component.folder) {
-            folders.append(component.folder)
-        }
+        for folder in components.filter(\.hasWeights).compactMap(\.folder) where !folders.contains(folder) { folders.append(folder) }
         return folders
     }
 
@@ -99,5 +94,15 @@ struct WeightResolution: Sendable {
             + missing.enumerated().map { index, entry in
                 .missing(name: entry.name, row: entry.row, nearest: index < mostSuggestions ? toUnclaimed.nearest(to: entry.name) : [])
             }
+    }
+}
+
+extension Checkpoint {
+    /// The weight files that a component is in.
+    func files(of component: Component) throws(ConversionError) -> CheckpointComponent {
+        guard let folder = component.folder, let files = components[folder] else {
+            throw .component(component.rawValue, message: "\(path) has no folder \(component.folder ?? "for it")")
+        }
+        return files
     }
 }

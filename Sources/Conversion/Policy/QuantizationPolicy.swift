@@ -57,13 +57,14 @@ package struct QuantizationPolicy: Sendable, Equatable {
         case .bf16: return Storage(.bf16)
         case .int8: break
         }
-        // The encoder does not draw: it is packed on request only, to be as good as 16 bits are.
-        if component == .vaeEncoder { return Storage(.f16) }
+        let definition = component.definition
+        let kept = definition.keepsFloat16 ? Scheme.f16 : kept(dtypes)
+        guard definition.quantizes else { return Storage(kept) }
         switch row.role {
         case .linear, .textLinear, .embedding, .convolution: return Storage(.int8PerChannel, activations: row.role.defaultActivations)
         case .gatedLinear: return Storage(Scheme.int8Rotated.holds(row.shape) ? .int8Rotated : .int8PerChannel, activations: .int8PerToken)
         case .sensitiveLinear, .sensitiveConvolution, .groupedConvolution, .depthwise, .bias, .norm, .table, .schedule:
-            return Storage(component == .vaeDecoder ? .f16 : kept(dtypes))
+            return Storage(kept)
         }
     }
 

@@ -17,9 +17,7 @@ struct TensorRows: Sendable {
 
     /// Reads the row scales; the rows are read by `read`.
     init(_ tensor: PlannedTensor, _ checkpoint: Checkpoint) throws(ConversionError) {
-        guard let component = checkpoint.components[tensor.component.folder] else {
-            throw .component(tensor.component.rawValue, message: "\(checkpoint.path) has no folder \(tensor.component.folder)")
-        }
+        let component = try checkpoint.files(of: tensor.component)
         self.tensor = tensor
         self.component = component
         var scales: [ExactString: (values: [Float], digest: String)] = [:]

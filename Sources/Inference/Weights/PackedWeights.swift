@@ -24,18 +24,9 @@ package struct PackedWeights: WeightSource {
     }
 
     private func checkTable() throws(WeightError) {
-        func json(_ folder: String, for components: Component...) throws(WeightError) -> JSONValue? {
-            let isPresent = file.directory.components.contains { entry in components.contains { $0.rawValue == entry.name } }
-            return isPresent ? try configuration(folder) : nil
-        }
+        let files = try configurations(of: file.directory.components.compactMap { Component(rawValue: $0.name) })
         let model: SanaSprintConfiguration
-        let transformer = try self.configuration("transformer")
-        let vae = try json("vae", for: .vaeDecoder, .vaeEncoder)
-        let text = try json("text_encoder", for: .textEncoder)
-        let scheduler = try self.configuration("scheduler")
-        do throws(ConfigurationError) {
-            model = try SanaSprintConfiguration(transformer: transformer, vae: vae, textEncoder: text, scheduler: scheduler)
-        } catch { throw .configuration("\(file.path): \(error)") }
+        do throws(ConfigurationError) { model = try SanaSprintConfiguration(files) } catch { throw .configuration("\(file.path): \(error)") }
         var expected: Set<ExactString> = []
         for entry in file.directory.components {
             guard let component = Component(rawValue: entry.name) else {

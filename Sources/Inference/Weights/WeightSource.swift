@@ -37,6 +37,16 @@ extension WeightSource {
     package func promptPrefix() throws(WeightError) -> PromptPrefix? { nil }
     package var frozenSchedule: FrozenSchedule? { nil }
 
+    /// The configuration files of a model with some components, by folder.
+    func configurations(of components: [Component]) throws(WeightError) -> [String: JSONValue] {
+        var files: [String: JSONValue] = [:]
+        for folder in SanaSprintConfiguration.folders(of: components) { files[folder] = try configuration(folder) }
+        return files
+    }
+
+    /// Whether the source has the component, going by a weight that every configuration of it has.
+    package func has(_ component: Component) -> Bool { component.definition.marker.map(contains) ?? false }
+
     /// For sources that hold their weights in memory anyway: the rows are copied out of the whole weight.
     package func rows(_ indices: [Int], of name: String) throws(WeightError) -> StoredWeight {
         let whole = try weight(name)

@@ -63,20 +63,6 @@ package enum Role: String, Sendable, CaseIterable {
     case schedule
 }
 
-/// The parts a file is made of, in the words of the command line.
-package enum Component: String, Sendable, CaseIterable {
-    case transformer
-    case vaeDecoder = "vae-decoder"
-    case vaeEncoder = "vae-encoder"
-    case textEncoder = "text-encoder"
-    case tokenizer
-    case prefixCache = "prefix-cache"
-    case certificate
-
-    /// Whether it has no weights of its own and is computed from a file's content, which attachments are not part of.
-    package var isAttachment: Bool { self == .prefixCache || self == .certificate }
-}
-
 /// The rewrites of the graph at conversion. The first two only concatenate; the third changes stored values.
 package struct Fusions: OptionSet, Sendable, Hashable {
     package let rawValue: Int

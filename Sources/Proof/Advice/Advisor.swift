@@ -51,8 +51,7 @@ package struct Advisor {
     ) throws(ProofError) {
         let fused: CheckpointWeights
         do throws(ConversionError) {
-            let parts: Set<Component> = [.transformer, .vaeDecoder, .vaeEncoder, .textEncoder]
-            let components = ComponentSelection.listed(file.directory.components.compactMap { Component(rawValue: $0.name) }.filter(parts.contains))
+            let components = ComponentSelection.listed(file.directory.components.compactMap { Component(rawValue: $0.name) }.filter(\.hasWeights))
             fused = try CheckpointWeights(checkpoint, fusions: Fusions(names: file.directory.fusions), components: components)
         } catch { throw .conversion(error) }
         do throws(InferenceError) {

@@ -58,9 +58,11 @@ struct TableCheck {
         guard let transformer = try json("transformer/config.json") else {
             throw WeightError.configuration("\(file.path): expected the blob transformer/config.json, found none")
         }
-        return try SanaSprintConfiguration(
-            transformer: transformer, vae: json("vae/config.json"), textEncoder: json("text_encoder/config.json"),
-            scheduler: json("scheduler/scheduler_config.json"))
+        var files = ["transformer": transformer]
+        for folder in SanaSprintConfiguration.folders(of: Component.allCases) {
+            files[folder] = try json("\(folder)/\(folder == "scheduler" ? "scheduler_config" : "config").json")
+        }
+        return try SanaSprintConfiguration(files)
     }
 
     private static func compare(_ row: WeightRow, _ component: Component, _ entry: TensorEntry?) -> [Finding] {

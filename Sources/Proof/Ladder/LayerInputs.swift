@@ -24,14 +24,14 @@ struct LayerInputs {
         var numbers = TestNumbers(seed: 2)
         let parts = ModelParts(configuration, from: plain, on: executor)
         let c = configuration.transformer
-        if plain.contains("dit.patch.weight") {
+        if plain.has(.transformer) {
             tokens = try parts.patchEmbedding(try numbers.tensor([c.channels, Self.side * c.patch, Self.side * c.patch]))
             modulation = try parts.modulation(try parts.timeEmbedding(time: 0.7, guidance: 4.5 * c.guidanceScale))
             caption = try parts.caption(try numbers.tensor([7, c.captionChannels]))
         } else {
             (tokens, modulation, caption) = (nil, nil, nil)
         }
-        if let text = configuration.text, plain.contains("text.embed.weight") {
+        if let text = configuration.text, plain.has(.textEncoder) {
             hidden = try parts.embeddings((0..<11).map { Int32($0 * 31 % text.vocabulary) })
         } else {
             hidden = nil
@@ -58,7 +58,7 @@ struct LayerInputs {
 
     /// The input `[channels, side, side]` of the autoencoder's deepest stage, and of the deepest one with residual blocks.
     func maps() throws -> [(index: Int, map: Tensor)] {
-        guard let vae = configuration.vae, plain.contains("vae.dec.conv_in.weight") else { return [] }
+        guard let vae = configuration.vae, plain.has(.vaeDecoder) else { return [] }
         let stages = vae.decoder.stages
         var numbers = TestNumbers(seed: 3)
         let residual = stages.indices.last { stages[$0].kind == .residual && stages[$0].blocks > 0 }

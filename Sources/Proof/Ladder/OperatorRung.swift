@@ -14,7 +14,7 @@ struct OperatorRung: LadderRung {
     init(_ configuration: SanaSprintConfiguration, _ source: any WeightSource, seed: UInt64, on executor: CPU) throws {
         self.executor = executor
         numbers = TestNumbers(seed: seed)
-        if source.contains("dit.patch.weight") { try transformer(configuration.transformer, Weights64(source: source)) }
+        if source.has(.transformer) { try transformer(configuration.transformer, Weights64(source: source)) }
         try elementwise()
         try attention()
         outcome = measured.outcome(

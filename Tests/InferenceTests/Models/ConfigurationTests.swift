@@ -25,7 +25,7 @@ import Testing
             return .object(object)
         }
         return try SanaSprintConfiguration(
-            transformer: json("transformer"), vae: json("vae"), textEncoder: json("text_encoder"), scheduler: json("scheduler"))
+            Dictionary(uniqueKeysWithValues: SanaSprintConfiguration.folders(of: Component.allCases).map { ($0, try json($0)) }))
     }
 
     @Test(arguments: [

@@ -13,6 +13,6 @@ enum FixtureConfiguration {
     static func read(_ fixture: String) throws -> SanaSprintConfiguration {
         let folder = Fixtures.path(fixture)
         return try SanaSprintConfiguration(
-            transformer: json(folder, "transformer"), vae: json(folder, "vae"), textEncoder: json(folder, "text_encoder"), scheduler: json(folder, "scheduler"))
+            Dictionary(uniqueKeysWithValues: SanaSprintConfiguration.folders(of: Component.allCases).map { ($0, try json(folder, $0)) }))
     }
 }

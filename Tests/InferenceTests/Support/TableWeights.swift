@@ -30,7 +30,7 @@ final class TableWeights: WeightSource {
         let configuration = try FixtureConfiguration.read(fixture)
         var rows: [String: (WeightRow, String)] = [:]
         for component in Component.allCases {
-            for row in SanaSprintWeights.table(configuration, component: component, fusions: fusions) { rows[row.name] = (row, component.folder) }
+            for row in SanaSprintWeights.table(configuration, component: component, fusions: fusions) { rows[row.name] = (row, component.folder ?? "") }
         }
         self.rows = rows
         var tensors: [String: EncodedTensor] = [:]

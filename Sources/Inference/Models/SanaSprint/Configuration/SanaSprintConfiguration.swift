@@ -7,12 +7,17 @@ package struct SanaSprintConfiguration: Sendable, Equatable {
     package let text: TextEncoderConfiguration?
     package let scheduler: SchedulerConfiguration
 
-    /// Reads the four files; components that are absent are not checked against the others.
-    package init(transformer: JSONValue, vae: JSONValue? = nil, textEncoder: JSONValue? = nil, scheduler: JSONValue? = nil) throws(ConfigurationError) {
-        self.transformer = try TransformerConfiguration(transformer)
-        self.vae = if let vae { try AutoencoderConfiguration(vae) } else { nil }
-        text = if let textEncoder { try TextEncoderConfiguration(textEncoder) } else { nil }
-        self.scheduler = try SchedulerConfiguration(scheduler ?? [:])
+    /// The folders whose configuration files say what a model with some components is. The transformer's and the scheduler's are of every model.
+    package static func folders(of components: [Component]) -> [String] {
+        ["transformer", "scheduler"] + ["vae", "text_encoder"].filter { folder in components.contains { $0.folder == folder } }
+    }
+
+    /// Reads the configuration files by their folders; components that are absent are not checked against the others.
+    package init(_ files: [String: JSONValue]) throws(ConfigurationError) {
+        transformer = try TransformerConfiguration(files["transformer"] ?? [:])
+        vae = if let vae = files["vae"] { try AutoencoderConfiguration(vae) } else { nil }
+        text = if let text = files["text_encoder"] { try TextEncoderConfiguration(text) } else { nil }
+        scheduler = try SchedulerConfiguration(files["scheduler"] ?? [:])
         if let encoder = text, encoder.width != self.transformer.captionChannels {
             throw .inconsistent(
                 subject: "transformer/config.json: caption_channels", expected: "the text encoder's hidden_size, \(encoder.width)",

@@ -24,18 +24,9 @@ package final class SanaSprintPipeline: Sendable {
         self.executor = executor
         self.compute = compute
         self.keepsBlocks = keepsBlocks
-        func json(_ name: String, when present: Bool) throws(InferenceError) -> JSONValue? {
-            guard present else { return nil }
-            return try InferenceError.loading { () throws(WeightError) in try weights.configuration(name) }
-        }
-        let transformer = try InferenceError.loading { () throws(WeightError) in try weights.configuration("transformer") }
-        let hasAutoencoder = weights.contains(Self.marker(.vaeDecoder)) || weights.contains(Self.marker(.vaeEncoder))
-        let vae = try json("vae", when: hasAutoencoder)
-        let text = try json("text_encoder", when: weights.contains(Self.marker(.textEncoder)))
-        let scheduler = try json("scheduler", when: true)
-        do throws(ConfigurationError) {
-            configuration = try SanaSprintConfiguration(transformer: transformer, vae: vae, textEncoder: text, scheduler: scheduler)
-        } catch { throw .configuration(error) }
+        let present = Component.allCases.filter(weights.has)
+        let files = try InferenceError.loading { () throws(WeightError) in try weights.configurations(of: present) }
+        do throws(ConfigurationError) { configuration = try SanaSprintConfiguration(files) } catch { throw .configuration(error) }
     }
 
     // MARK: - Parts, for whoever runs them alone
@@ -67,17 +58,7 @@ package final class SanaSprintPipeline: Sendable {
     /// The schedule that the weights are frozen for; nil where any will do.
     package var frozenSchedule: FrozenSchedule? { weights.frozenSchedule }
 
-    package func has(_ component: Component) -> Bool { weights.contains(Self.marker(component)) }
-
-    /// A weight that every configuration of the component has.
-    private static func marker(_ component: Component) -> String {
-        switch component {
-        case .transformer: "dit.patch.weight"
-        case .vaeDecoder: "vae.dec.conv_in.weight"
-        case .vaeEncoder: "vae.enc.conv_in.weight"
-        case .textEncoder, .tokenizer, .prefixCache, .certificate: "text.embed.weight"
-        }
-    }
+    package func has(_ component: Component) -> Bool { weights.has(component) }
 
     // MARK: - The whole
 

@@ -8,15 +8,9 @@ import Tensors
 /// `bias`. Blocks and layers count from 00 with at least two digits, stages of the autoencoder with one, 0 being the
 /// highest resolution, as in the checkpoint. `Formats/weights.md` lists every name.
 package enum SanaSprintWeights {
-    /// The rows of a component (with a frozen schedule, its tables in place of the networks of time and guidance) in the order in which the model uses them; empty where the configuration lacks the component.
+    /// The rows of a component (with a frozen schedule, its tables in place of the networks of time and guidance).
     package static func table(_ configuration: SanaSprintConfiguration, component: Component, fusions: Fusions, frozen: FrozenSchedule? = nil) -> [WeightRow] {
-        switch component {
-        case .transformer: TransformerRows(configuration.transformer, fusions, frozen).rows
-        case .vaeDecoder: configuration.vae.map { AutoencoderRows(decoder: $0, fusions).rows } ?? []
-        case .vaeEncoder: configuration.vae.map { AutoencoderRows(encoder: $0, fusions).rows } ?? []
-        case .textEncoder: configuration.text.map { TextEncoderRows($0, fusions).rows } ?? []
-        case .tokenizer, .prefixCache, .certificate: []
-        }
+        component.definition.rows(configuration, fusions, frozen)
     }
 
     /// What the names of a block's weights begin with, without the dot.
