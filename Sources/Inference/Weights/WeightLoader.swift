@@ -8,7 +8,7 @@ package struct WeightLoader: Sendable {
     /// How linears with weights of 16 or 32 bits compute.
     let compute: Compute
 
-    /// Where linears are taken from that another model has, and kept for others.
+    /// Where layers are taken from that have been built, and kept.
     let built: BuiltLayers?
 
     /// What the layers are loaded for.
@@ -20,6 +20,11 @@ package struct WeightLoader: Sendable {
 
     /// A weight that computes in float32 whatever it is stored as: norms, biases, tables, depthwise kernels.
     func tensor(_ name: String, _ shape: Shape) throws(WeightError) -> Tensor {
+        try once(name) { () throws(WeightError) in try floats(name, shape) }
+    }
+
+    /// The same for a layer that takes it in.
+    private func floats(_ name: String, _ shape: Shape) throws(WeightError) -> Tensor {
         let stored = try weight(name, shape)
         do throws(AllocationError) {
             return try stored.widened()
@@ -29,7 +34,7 @@ package struct WeightLoader: Sendable {
     func linear(_ name: String, _ outputs: Int, _ inputs: Int, bias: Bool) throws(WeightError) -> Linear {
         try once(name) { () throws(WeightError) in
             let stored = try weight(name + ".weight", [outputs, inputs])
-            return try layer(stored, bias: bias ? try tensor(name + ".bias", [outputs]) : nil)
+            return try layer(stored, bias: bias ? try floats(name + ".bias", [outputs]) : nil)
         }
     }
 
@@ -49,7 +54,7 @@ package struct WeightLoader: Sendable {
     }
 
     private func split(_ name: String, _ outputs: Int, _ inputs: Int) throws(WeightError) -> [Linear] {
-        let (stored, bias) = (try weight(name + ".weight", [outputs, inputs]), try tensor(name + ".bias", [outputs]))
+        let (stored, bias) = (try weight(name + ".weight", [outputs, inputs]), try floats(name + ".bias", [outputs]))
         let half = outputs / 2
         func part(_ channels: Range<Int>) throws(AllocationError) -> Linear {
             try Linear(stored, channels, bias: try bias.rows(channels).reshaped([channels.count]), compute: compute, on: executor)
@@ -69,17 +74,21 @@ package struct WeightLoader: Sendable {
 
     /// - Parameter often: whether it is one of the many that take the autoencoder's time, and worth more memory for less work.
     func convolution(_ name: String, _ outputs: Int, _ inputs: Int, bias: Bool = true, often: Bool = false) throws(WeightError) -> Convolution {
-        let stored = try weight(name + ".weight", [outputs, 3, 3, inputs])
-        let bias = bias ? try tensor(name + ".bias", [outputs]) : nil
-        do throws(AllocationError) { return try Convolution(stored, bias: bias, winograd: often && executor.usesWinograd, on: executor) } catch {
-            throw .memory(error)
+        try once(name) { () throws(WeightError) in
+            let stored = try weight(name + ".weight", [outputs, 3, 3, inputs])
+            let bias = bias ? try floats(name + ".bias", [outputs]) : nil
+            do throws(AllocationError) { return try Convolution(stored, bias: bias, winograd: often && executor.usesWinograd, on: executor) } catch {
+                throw .memory(error)
+            }
         }
     }
 
     func depthwise(_ name: String, channels: Int, kernel: Int, bias: Bool) throws(WeightError) -> Depthwise {
-        let weight = try tensor(name + ".weight", [channels, kernel, kernel])
-        let bias = bias ? try tensor(name + ".bias", [channels]) : nil
-        do throws(AllocationError) { return try Depthwise(weight, bias: bias, on: executor) } catch { throw .memory(error) }
+        try once(name) { () throws(WeightError) in
+            let weight = try floats(name + ".weight", [channels, kernel, kernel])
+            let bias = bias ? try floats(name + ".bias", [channels]) : nil
+            do throws(AllocationError) { return try Depthwise(weight, bias: bias, on: executor) } catch { throw .memory(error) }
+        }
     }
 
     func norm(_ name: String, _ channels: Int, bias: Bool = false, offset: Double = 0, epsilon: Double) throws(WeightError) -> RMSNorm {

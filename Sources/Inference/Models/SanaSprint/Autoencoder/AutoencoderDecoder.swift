@@ -10,9 +10,9 @@ package struct AutoencoderDecoder: Sendable {
     package let configuration: AutoencoderConfiguration
     private let loader: WeightLoader
 
-    package init(_ configuration: AutoencoderConfiguration, from source: any WeightSource, on executor: CPU) {
+    package init(_ configuration: AutoencoderConfiguration, from source: any WeightSource, on executor: CPU, built: BuiltLayers? = nil) {
         self.configuration = configuration
-        loader = WeightLoader(source: source, on: executor)
+        loader = WeightLoader(source: source, on: executor, built: built)
     }
 
     /// The picture `[imageChannels, h * compression, w * compression]`, about -1 to 1 and not clamped, of latents `[latentChannels, h, w]`.
@@ -28,10 +28,11 @@ package struct AutoencoderDecoder: Sendable {
     private func decode(_ latents: [Tensor], _ probes: Probes) throws(InferenceError) -> [Tensor] {
         var maps = try open(latents, probes)
         for index in configuration.decoder.stages.indices.reversed() {
-            try run(index, &maps)
+            try run(index, &maps, probes)
             guard probes.listens("stage.\(index)") else { continue }
             _ = try Self.each(&maps) { map throws(AllocationError) in try probes.recordMap("stage.\(index)", try map.made()) }
         }
+        try probes.checkCancelled()
         for operation in try InferenceError.loading({ () throws(WeightError) in try closing() }) { Self.append(operation, to: &maps) }
         return try Self.each(&maps) { map throws(AllocationError) in try ImageLayout.channelsFirst(try map.made()) }
     }
@@ -76,7 +77,7 @@ package struct AutoencoderDecoder: Sendable {
     }
 
     /// Runs a stage on maps `[h, w, channels]` in place.
-    private func run(_ index: Int, _ maps: inout [PendingMap]) throws(InferenceError) {
+    private func run(_ index: Int, _ maps: inout [PendingMap], _ probes: Probes = Probes()) throws(InferenceError) {
         let stages = configuration.decoder.stages
         let stage = stages[index]
         guard stage.blocks > 0 else { return }
@@ -88,6 +89,7 @@ package struct AutoencoderDecoder: Sendable {
             Self.append(operation, to: &maps)
         }
         for block in 0..<stage.blocks {
+            try probes.checkCancelled()
             let name = "vae.dec.stage.\(index).block.\(SanaSprintWeights.number(block))."
             switch stage.kind {
             case .residual:

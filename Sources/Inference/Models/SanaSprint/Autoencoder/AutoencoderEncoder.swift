@@ -22,6 +22,7 @@ package struct AutoencoderEncoder: Sendable {
         var map = PendingMap(try open(image), on: loader.executor)
         try InferenceError.wrap { () throws(AllocationError) in try probes.recordMap("conv_in", try map.made()) }
         for index in configuration.encoder.stages.indices {
+            try probes.checkCancelled()
             try run(index, &map)
             try InferenceError.wrap { () throws(AllocationError) in try probes.recordMap("stage.\(index)", try map.made()) }
         }

@@ -26,7 +26,7 @@ struct TransformerConditioning: Sendable {
                 .tables(try ScheduleTables(loader, rows: schedule.rows.count, width: c.width), schedule)
             } else {
                 // One row each: bfloat16 would save nothing, and what it rounds off would shift every token alike.
-                .networks(try TimeEmbedding(WeightLoader(source: loader.source, on: loader.executor), width: c.width))
+                .networks(try TimeEmbedding(WeightLoader(source: loader.source, on: loader.executor, built: loader.built), width: c.width))
             }
         captionIn = try loader.linear("dit.caption.in", c.width, c.captionChannels, bias: true)
         captionOut = try loader.linear("dit.caption.out", c.width, c.width, bias: true)
