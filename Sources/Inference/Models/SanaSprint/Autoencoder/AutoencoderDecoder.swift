@@ -34,6 +34,7 @@ package struct AutoencoderDecoder: Sendable {
         }
         try probes.checkCancelled()
         for operation in try InferenceError.loading({ () throws(WeightError) in try closing() }) { Self.append(operation, to: &maps) }
+        try probes.checkCancelled()
         return try Self.each(&maps) { map throws(AllocationError) in try ImageLayout.channelsFirst(try map.made()) }
     }
 
@@ -81,6 +82,7 @@ package struct AutoencoderDecoder: Sendable {
         let stages = configuration.decoder.stages
         let stage = stages[index]
         guard stage.blocks > 0 else { return }
+        try probes.checkCancelled()
         if index + 1 < stages.count {
             let name = "vae.dec.stage.\(index).up"
             let operation = try InferenceError.loading { () throws(WeightError) in

@@ -40,6 +40,9 @@ package final class Engine: Sendable {
         built = BuiltLayers(parts: residency.parts)
     }
 
+    /// The most that is held between jobs.
+    package var residentBytes: Int { residency.byteCount }
+
     /// Makes a picture.
     ///
     /// - Throws: `.cancelled` for a job that was. The engine then holds whole layers only, and can be used again.
