@@ -28,6 +28,7 @@ static void open_library(void) {
     corename = (char *(*)(void))dlsym(library, "openblas_get_corename");
     set_threads = (void (*)(int))dlsym(library, "openblas_set_num_threads");
     if (!sgemm || !corename || !set_threads) failure = "the BLAS found as libopenblas.so.0 is not OpenBLAS: a symbol is missing";
+    else set_threads(1);
 }
 
 const char *ob_open(const char *coretype) {
@@ -38,8 +39,17 @@ const char *ob_open(const char *coretype) {
 
 const char *ob_corename(void) { return corename && !failure ? corename() : "not loaded"; }
 
-void ob_set_threads(int count) { if (set_threads) set_threads(count); }
+// The library has one thread count for the process: 1, but for a product of several threads, which runs alone.
+static pthread_rwlock_t products = PTHREAD_RWLOCK_INITIALIZER;
 
-void ob_sgemm(int transA, int transB, int m, int n, int k, float alpha, const void *a, int lda, const void *b, int ldb, float beta, void *c, int ldc) {
+void ob_sgemm(int threads, int transA, int transB, int m, int n, int k, float alpha, const void *a, int lda, const void *b, int ldb, float beta, void *c, int ldc) {
+    if (threads > 1) {
+        pthread_rwlock_wrlock(&products);
+        set_threads(threads);
+    } else {
+        pthread_rwlock_rdlock(&products);
+    }
     sgemm(ROW_MAJOR, transA ? TRANS : NO_TRANS, transB ? TRANS : NO_TRANS, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+    if (threads > 1) set_threads(1);
+    pthread_rwlock_unlock(&products);
 }

@@ -12,6 +12,8 @@ package enum InferenceError: Error, Sendable, Equatable, CustomStringConvertible
     case missingComponent(Component, needed: String)
     /// A request that this model cannot serve: a size off its grid, noise of another shape.
     case request(subject: String, expected: String, found: String)
+    /// Whoever asked for the picture wants it no more.
+    case cancelled
 
     package var description: String {
         switch self {
@@ -23,6 +25,7 @@ package enum InferenceError: Error, Sendable, Equatable, CustomStringConvertible
         case .missingComponent(let component, let needed):
             "the file has no \(component.rawValue), which is needed to \(needed); convert again with --components that include it"
         case .request(let subject, let expected, let found): "\(subject): expected \(expected), found \(found)"
+        case .cancelled: "cancelled"
         }
     }
 

@@ -13,9 +13,9 @@ extension Verification {
         let alone = MemoryStatement.layers(of: packed)
         let components = ComponentSelection.listed(file.directory.components.compactMap { Component(rawValue: $0.name) })
         guard let checkpoint, let weights = try? CheckpointWeights(checkpoint, fusions: Fusions(names: file.directory.fusions), components: components),
-            let pipeline = try? SanaSprintPipeline(weights: weights, on: executor, keepsBlocks: false),
+            let pipeline = try? SanaSprintPipeline(weights: weights, on: executor),
             let request = try? LayerComparison.request(for: pipeline),
-            let whole = try? pipeline.memoryStatement(request)
+            let whole = try? Engine(pipeline, residentBytes: 0).memoryStatement(request)
         else { return alone }
         // The checkpoint's model in float32 from prompt to picture, or its layers beside the file's; and what three runs leave behind.
         return max(alone, whole.byteCount, MemoryStatement.layers(of: weights, copies: 2)) + 3 * probeBytes(pipeline.configuration, request) + reportBytes

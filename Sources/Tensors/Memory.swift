@@ -47,9 +47,12 @@ package enum Memory {
     package static func restartPeak() -> Int { highest.exchange(inUse, ordering: .relaxed) }
 
     /// The most bytes that may be in use; what goes beyond is refused.
-    package static var limit: Int {
-        get { bound.load(ordering: .relaxed) }
-        set { bound.store(newValue, ordering: .relaxed) }
+    package static var limit: Int { bound.load(ordering: .relaxed) }
+
+    /// Sets the limit, for the life of the process.
+    /// - Precondition: there is none yet.
+    package static func allow(_ byteCount: Int) {
+        precondition(bound.compareExchange(expected: .max, desired: byteCount, ordering: .relaxed).exchanged, "the limit is set once")
     }
 
     /// Throws where the system would not give so many bytes in one piece now, or where the process would be ended for taking them. Nothing is kept.

@@ -4,20 +4,17 @@ import Synchronization
 
 /// A loop shared out over the processor's cores. Jobs that come one by one are `WorkPool`'s.
 package enum Parallel {
-    private static let configured = Atomic<Int>(0)
-    /// Asked once: the C library reads a file each time.
-    private static let processors = max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)))
+    private static let wanted = Atomic<Int>(max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))))
 
-    /// Threads used by `forEach`; the number of online processors until it is set.
-    package static var threads: Int {
-        get {
-            let value = configured.load(ordering: .relaxed)
-            return value > 0 ? value : processors
-        }
-        set {
-            precondition(newValue > 0)
-            configured.store(newValue, ordering: .relaxed)
-        }
+    /// Threads used by `forEach`, the same for the life of the process: the number of online processors, or what `use` has said before.
+    package static let threads = wanted.load(ordering: .relaxed)
+
+    /// Settles the number of threads.
+    /// - Precondition: nobody has used another number.
+    package static func use(threads count: Int) {
+        precondition(count > 0)
+        wanted.store(count, ordering: .relaxed)
+        precondition(threads == count, "the number of threads is settled before the first loop")
     }
 
     /// Calls `body` with disjoint ranges that cover `0 ..< count`, each a multiple of `grain` long but the last.

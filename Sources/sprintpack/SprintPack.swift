@@ -47,6 +47,6 @@ struct ThreadOptions: ParsableArguments {
 
 extension ThreadOptions {
     func apply() {
-        if let threads { Parallel.threads = threads }
+        if let threads { Parallel.use(threads: threads) }
     }
 }

@@ -59,19 +59,22 @@ import Testing
     }
 
     @Test(arguments: [Preset.int8, .fp16])
-    func bytesDependNeitherOnThreadsNorOnMemory(preset: Preset) throws {
-        let checkpoint = try Checkpoint.open(Fixtures.path("mini"))
+    func bytesDependNeitherOnThreadsNorOnMemory(preset: Preset) async throws {
         let folder = try TemporaryFolder()
-        var files: [[UInt8]] = []
-        // Attachments, which floating-point arithmetic computes, need not be equal.
-        let components = ComponentSelection.listed([.transformer, .vaeDecoder, .vaeEncoder, .textEncoder, .tokenizer])
-        for (threads, bound) in [(1, 1 << 30), (2, (72 << 20) + 40_000), (3, (72 << 20) + 150_000)] {
-            let before = Parallel.threads
-            defer { Parallel.threads = before }
-            Parallel.threads = threads
-            _ = try pack(checkpoint, ConversionOptions(preset, components: components, memoryBound: bound), in: folder)
-            files.append(try contents(folder.file("model.sprint")))
+        let runs = [(1, 1 << 30), (2, (72 << 20) + 40_000), (3, (72 << 20) + 150_000)]
+        for (threads, bound) in runs {
+            let output = folder.file("\(threads).sprint")
+            // A process has one number of threads.
+            await #expect(processExitsWith: .success) {
+                [threads = threads as Int, bound = bound as Int, name = preset.rawValue as String, output = output as String] in
+                Parallel.use(threads: threads)
+                // Attachments, which floating-point arithmetic computes, need not be equal.
+                let components = ComponentSelection.listed([.transformer, .vaeDecoder, .vaeEncoder, .textEncoder, .tokenizer])
+                let options = ConversionOptions(try #require(Preset(rawValue: name)), components: components, memoryBound: bound)
+                _ = try Converter.run(ConversionPlan(try Checkpoint.open(Fixtures.path("mini")), options), on: .best, output: output, tool: tool)
+            }
         }
+        let files = try runs.map { try contents(folder.file("\($0.0).sprint")) }
         #expect(files[0] == files[1])
         #expect(files[0] == files[2])
     }

@@ -25,9 +25,10 @@ struct PrefixCacheTests {
         request.usePrefixCache = cached
         request.useInstruction = instruction
         var reasons: [String] = []
-        let features = try SanaSprintPipeline(weights: PackedWeights(file), on: .best).promptFeatures(request) { stage in
+        let job = Job(request) { stage in
             if case .prefixCacheNotUsed(let reason) = stage { reasons.append(reason) }
         }
+        let features = try SanaSprintPipeline(weights: PackedWeights(file), on: .best).promptFeatures(job)
         return (features, reasons)
     }
 

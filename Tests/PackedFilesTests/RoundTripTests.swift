@@ -45,12 +45,20 @@ import Testing
     }
 
     @Test("Large tensors: many frames, each codec, any run of rows, any number of threads, the same bytes")
-    func streaming() throws {
-        let shape: Shape = [600, 1800]
-        let source = try Tensor(shape, Samples.weights(shape.elementCount, seed: 1))
-        for (scheme, codec) in [(Scheme.int8PerChannel, Codec.zstd), (.bf16, .zstdSplit16), (.f16, .zstdSplit16)] {
+    func streaming() async throws {
+        let source = try Self.streamed()
+        let runs = [(1, 600), (5, 133)]
+        for (threads, step) in runs {
+            // A process has one number of threads.
+            await #expect(processExitsWith: .success) { [threads = threads as Int, step = step as Int, path = folder.path as String] in
+                Parallel.use(threads: threads)
+                let source = try Self.streamed()
+                for (scheme, _) in Self.streams { try Self.write(source, scheme, rowsAtOnce: step, to: "\(path)/\(scheme).\(step)") }
+            }
+        }
+        for (scheme, codec) in Self.streams {
             let planes = try scheme.encode(source, subject: "w")
-            let description = TensorDescription(name: "w", component: "transformer", shape: shape, role: "linear", scheme: scheme)
+            let description = Self.description(scheme, source)
             let whole = folder.file("whole.sprint")
             try Samples.write([SampleTensor(description, planes: planes)], to: whole)
             let expected = try contents(whole)
@@ -61,24 +69,29 @@ import Testing
             #expect(file.verifyIntegrity() == [])
             #expect(try file.planes(of: file.directory.tensors[0]).map(\.array) == planes.map(\.array))
 
-            let threads = Parallel.threads
-            defer { Parallel.threads = threads }
-            for (threads, step) in [(1, 600), (5, 133)] {
-                Parallel.threads = threads
-                let path = folder.file("parts.sprint")
-                let writer = try PackedFileWriter(output: OutputFile(path: path, kind: .packedFile, replace: true), directory: Samples.directory())
-                try writer.addBlob("transformer/config.json", Samples.configuration)
-                try writer.beginTensor(description)
-                for start in stride(from: 0, to: 600, by: step) {
-                    let rows = start..<min(600, start + step)
-                    let part = try Tensor([rows.count, 1800], Array(source.elements[rows.lowerBound * 1800..<rows.upperBound * 1800]))
-                    try writer.appendRows(scheme.encode(part, subject: "w", firstElement: rows.lowerBound * 1800))
-                }
-                try writer.endTensor()
-                _ = try writer.finish()
-                #expect(try contents(path) == expected, "\(threads) threads, \(step) rows")
-            }
+            for (threads, step) in runs { #expect(try contents(folder.file("\(scheme).\(step)")) == expected, "\(threads) threads, \(step) rows") }
         }
+    }
+
+    private static let streams = [(Scheme.int8PerChannel, Codec.zstd), (.bf16, .zstdSplit16), (.f16, .zstdSplit16)]
+
+    private static func streamed() throws -> Tensor { try Tensor([600, 1800], Samples.weights(600 * 1800, seed: 1)) }
+
+    private static func description(_ scheme: Scheme, _ source: Tensor) -> TensorDescription {
+        TensorDescription(name: "w", component: "transformer", shape: source.shape, role: "linear", scheme: scheme)
+    }
+
+    /// Writes a file of one tensor, some rows after the other.
+    private static func write(_ source: Tensor, _ scheme: Scheme, rowsAtOnce step: Int, to path: String) throws {
+        let writer = try PackedFileWriter(output: OutputFile(path: path, kind: .packedFile, replace: true), directory: Samples.directory())
+        try writer.addBlob("transformer/config.json", Samples.configuration)
+        try writer.beginTensor(description(scheme, source))
+        for start in stride(from: 0, to: source.rows, by: step) {
+            let part = try source.rows(start..<min(source.rows, start + step))
+            try writer.appendRows(scheme.encode(part, subject: "w", firstElement: start * source.columns))
+        }
+        try writer.endTensor()
+        _ = try writer.finish()
     }
 
     @Test("Rows alone are those of the whole, across frames, and need no other frame")

@@ -57,7 +57,7 @@ import Testing
 
     @Test func keptBlocksMakeWayWhereMemoryRunsShort() async {
         await #expect(processExitsWith: .success) {
-            Memory.limit = Memory.inUse + 6 << 20
+            Memory.allow(Memory.inUse + 6 << 20)
             for count in [1 << 20, 3 << 19, 1 << 20] { _ = try Tensor([count], zeroed: false).count }
             precondition(Memory.kept <= 6 << 20)
             do {
@@ -71,7 +71,7 @@ import Testing
     @Test func theLimitIsThatOfAllThreads() async {
         await #expect(processExitsWith: .success) {
             let size = 1 << 20
-            Memory.limit = Memory.inUse + size
+            Memory.allow(Memory.inUse + size)
             let refused = Atomic<Int>(0)
             // A busy machine may run them one after the other: they go on until they have met, for some seconds at most.
             let end = ContinuousClock.now + .seconds(20)

@@ -8,16 +8,15 @@
 
 #include <stddef.h>
 
-// Opens the library and sets its thread count. `coretype` (may be null) is put into OPENBLAS_CORETYPE unless the user has set it.
+// Opens the library. `coretype` (may be null) is put into OPENBLAS_CORETYPE unless the user has set it.
 // Returns null, or a message owned by this module. Safe to call more than once and from any thread; the first call decides.
 const char *ob_open(const char *coretype);
 
 // What the opened library calls its kernels ("Haswell", "SkylakeX", ...), or "not loaded".
 const char *ob_corename(void);
 
-void ob_set_threads(int count);
-
-// C[m,n] = alpha * op(A) * op(B) + beta * C, row-major; `transA`, `transB` are 0 or 1. ob_open() must have succeeded.
-void ob_sgemm(int transA, int transB, int m, int n, int k, float alpha, const void *a, int lda, const void *b, int ldb, float beta, void *c, int ldc);
+// C[m,n] = alpha * op(A) * op(B) + beta * C, row-major, on so many threads; `transA`, `transB` are 0 or 1. ob_open() must have succeeded.
+// Products of one thread run side by side; one of several waits until it is alone.
+void ob_sgemm(int threads, int transA, int transB, int m, int n, int k, float alpha, const void *a, int lda, const void *b, int ldb, float beta, void *c, int ldc);
 
 #endif

@@ -8,7 +8,7 @@ struct WeightLoader: Sendable {
     /// How linears with weights of 16 or 32 bits compute.
     let compute: Compute
 
-    /// Where linears are taken from that another model has, and kept for others.
+    /// Where layers are taken from that have been built, and kept.
     let built: BuiltLayers?
 
     /// What the layers are loaded for.
@@ -19,24 +19,31 @@ struct WeightLoader: Sendable {
     }
 
     /// A weight that computes in float32 whatever it is stored as: norms, biases, tables, depthwise kernels.
-    func tensor(_ row: WeightRow) throws(WeightError) -> Tensor {
+    func tensor(_ row: WeightRow) throws(WeightError) -> Tensor { try once(row.name) { () throws(WeightError) in try floats(row) } }
+
+    /// The same for a layer that takes it in.
+    private func floats(_ row: WeightRow) throws(WeightError) -> Tensor {
         let stored = try weight(row)
         return try allocating { () throws(AllocationError) in try stored.widened() }
     }
 
-    private func tensor(_ row: WeightRow?) throws(WeightError) -> Tensor? {
-        if let row { try tensor(row) } else { nil }
-    }
-
-    func linear(_ rows: Parameters) throws(WeightError) -> Linear {
+    /// A layer's stored weight and bias, read when the layer is built.
+    private func layer<Layer: Sendable>(
+        _ rows: Parameters, _ make: (StoredWeight, Tensor?) throws(AllocationError) -> Layer
+    ) throws(WeightError) -> Layer {
         try once(rows.name) { () throws(WeightError) in
-            let (stored, bias) = (try weight(rows.weight), try tensor(rows.bias))
-            return try allocating { () throws(AllocationError) in try Linear(stored, bias: bias, compute: compute, on: executor) }
+            let stored = try weight(rows.weight)
+            let bias = try rows.bias.map(floats)
+            return try allocating { () throws(AllocationError) in try make(stored, bias) }
         }
     }
 
+    func linear(_ rows: Parameters) throws(WeightError) -> Linear {
+        try layer(rows) { stored, bias throws(AllocationError) in try Linear(stored, bias: bias, compute: compute, on: executor) }
+    }
+
     func gatedConvolution(_ rows: GatedConvolutionRows) throws(WeightError) -> GatedConvolution {
-        let halves = try once(rows.input.name) { () throws(WeightError) in try self.halves(rows.input) }
+        let halves = try halves(rows.input)
         return GatedConvolution(
             value: halves[0], gate: halves[1], depthwise: try depthwise(rows.depthwise), project: try linear(rows.output),
             norm: try rows.norm.map { (norm) throws(WeightError) in try self.norm(norm, epsilon: 1e-5) })
@@ -44,14 +51,13 @@ struct WeightLoader: Sendable {
 
     /// The two halves of the outputs of one weight, as linears of their own.
     private func halves(_ rows: Parameters) throws(WeightError) -> [Linear] {
-        let (stored, bias) = (try weight(rows.weight), try tensor(rows.bias))
-        let (outputs, half) = (rows.weight.shape.rows, rows.weight.shape.rows / 2)
-        return try allocating { () throws(AllocationError) in
+        try layer(rows) { stored, bias throws(AllocationError) in
             func part(_ channels: Range<Int>) throws(AllocationError) -> Linear {
                 let bias = try bias.map { (bias) throws(AllocationError) in try bias.rows(channels).reshaped([channels.count]) }
                 return try Linear(stored, channels, bias: bias, compute: compute, on: executor)
             }
-            return [try part(0..<half), try part(half..<outputs)]
+            let half = stored.shape.rows / 2
+            return [try part(0..<half), try part(half..<2 * half)]
         }
     }
 
@@ -60,20 +66,18 @@ struct WeightLoader: Sendable {
 
     /// - Parameter often: whether it is one of the many that take the autoencoder's time, and worth more memory for less work.
     func convolution(_ rows: Parameters, often: Bool = false) throws(WeightError) -> Convolution {
-        let (stored, bias) = (try weight(rows.weight), try tensor(rows.bias))
-        return try allocating { () throws(AllocationError) in
+        try layer(rows) { stored, bias throws(AllocationError) in
             try Convolution(stored, bias: bias, winograd: often && executor.usesWinograd, on: executor)
         }
     }
 
     func depthwise(_ rows: Parameters) throws(WeightError) -> Depthwise {
-        let (weight, bias) = (try tensor(rows.weight), try tensor(rows.bias))
-        return try allocating { () throws(AllocationError) in try Depthwise(weight, bias: bias, on: executor) }
+        try layer(rows) { stored, bias throws(AllocationError) in try Depthwise(try stored.widened(), bias: bias, on: executor) }
     }
 
     func norm(_ rows: Parameters, offset: Double = 0, epsilon: Double) throws(WeightError) -> RMSNorm {
         RMSNorm(
-            weight: try tensor(rows.weight), bias: try tensor(rows.bias), weightOffset: offset, epsilon: source.deviations.normEpsilon ?? epsilon, on: executor)
+            weight: try tensor(rows.weight), bias: try rows.bias.map(tensor), weightOffset: offset, epsilon: source.deviations.normEpsilon ?? epsilon, on: executor)
     }
 
     /// The stored weight, of the row's shape and of activations that can be computed with.

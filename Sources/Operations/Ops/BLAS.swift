@@ -20,7 +20,7 @@ enum BLAS {
     ) {
         precondition(failure == nil, "the caller opens the library first")
         guard m > 0, n > 0 else { return }
-        ob_set_threads(Int32(threads))
-        unsafe ob_sgemm(0, transposed ? 1 : 0, Int32(m), Int32(n), Int32(k), 1, a, Int32(lda), b, Int32(ldb), beta, c, Int32(ldc))
+        unsafe ob_sgemm(
+            Int32(threads), 0, transposed ? 1 : 0, Int32(m), Int32(n), Int32(k), 1, a, Int32(lda), b, Int32(ldb), beta, c, Int32(ldc))
     }
 }

@@ -54,7 +54,7 @@ struct AblationInputs {
         if let encoded = known[prompt] {
             features = encoded
         } else if pipeline.has(.textEncoder) {
-            features = try pipeline.promptFeatures(GenerationRequest(prompt: prompt))
+            features = try pipeline.promptFeatures(Job(GenerationRequest(prompt: prompt)))
             known[prompt] = features
         } else {
             var numbers = TestNumbers(seed: UInt64(1000 + index))

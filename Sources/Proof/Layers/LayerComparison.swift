@@ -62,16 +62,16 @@ struct LayerComparison {
         guard has(.transformer), has(.vaeDecoder) else { throw NotRun(reason: "the file has no transformer or no autoencoder's decoder") }
         let fusions = Fusions(names: file.directory.fusions)
         let selection = ComponentSelection.listed(file.directory.components.compactMap { Component(rawValue: $0.name) })
-        let exact = try SanaSprintPipeline(weights: CheckpointWeights(checkpoint, fusions: .lossless, components: selection), on: executor, keepsBlocks: false)
+        let exact = try SanaSprintPipeline(weights: CheckpointWeights(checkpoint, fusions: .lossless, components: selection), on: executor)
         let perturbedWeights = PerturbedWeights(try CheckpointWeights(checkpoint, fusions: fusions, components: selection), like: file)
-        let perturbed = try SanaSprintPipeline(weights: perturbedWeights, on: executor, keepsBlocks: false)
+        let perturbed = try SanaSprintPipeline(weights: perturbedWeights, on: executor)
         let packedWeights = try PackedWeights(file)
-        let packed = try SanaSprintPipeline(weights: packedWeights, on: executor, keepsBlocks: false)
+        let packed = try SanaSprintPipeline(weights: packedWeights, on: executor)
 
         progress("the checkpoint's model")
         var request = try Self.request(for: exact, options, frozen: packedWeights.frozenSchedule)
         let reference = ProbeCollector()
-        let expected = try exact.generate(request, probes: reference)
+        let expected = try Self.run(exact, request, reference)
         // The encoder sees the checkpoint's picture in every run: one level of difference would be laid at its door.
         request.encoderPicture = expected
 
@@ -80,8 +80,8 @@ struct LayerComparison {
             try run.textEncoder(into: sink)
         }
         if file.directory.tensors.contains(where: { $0.activations == .int8PerToken }) {
-            let floats = try SanaSprintPipeline(weights: FloatActivations(source: packedWeights), on: executor, keepsBlocks: false)
-            let floatsPerturbed = try SanaSprintPipeline(weights: FloatActivations(source: perturbedWeights), on: executor, keepsBlocks: false)
+            let floats = try SanaSprintPipeline(weights: FloatActivations(source: packedWeights), on: executor)
+            let floatsPerturbed = try SanaSprintPipeline(weights: FloatActivations(source: perturbedWeights), on: executor)
             try force("Transformer, block by block, weights alone", "P7", true, floats, floatsPerturbed, reference, note: Self.weightsAlone) {
                 (run, sink) throws(InferenceError) in
                 try run.transformer(into: sink)
@@ -99,8 +99,8 @@ struct LayerComparison {
 
         progress("the file's model, from prompt to picture")
         let (free, noisy) = (ProbeCollector(), ProbeCollector())
-        let found = try packed.generate(request, probes: free)
-        _ = try perturbed.generate(request, probes: noisy)
+        let found = try Self.run(packed, request, free)
+        _ = try Self.run(perturbed, request, noisy)
         let results = try HonestGate.judge(free, reference: reference, predicted: noisy)
         let note = "The file's model from prompt to picture on its own: errors travel and add up."
         series.append(ProbeSeries(title: "From prompt to picture", note: note, results: results))
@@ -130,6 +130,11 @@ struct LayerComparison {
         let results = try HonestGate.judge(found, reference: reference, predicted: predicted)
         series.append(ProbeSeries(title: title, note: note, results: results, isForced: true))
         addRung(id, "\(title.prefix(1).lowercased() + title.dropFirst()): each computes what the checkpoint's computes", results)
+    }
+
+    /// A picture by a model of which nothing stays in memory.
+    private static func run(_ pipeline: SanaSprintPipeline, _ request: GenerationRequest, _ sink: ProbeCollector) throws(InferenceError) -> Picture {
+        try Engine(pipeline, residentBytes: 0).run(Job(request, probes: sink))
     }
 
     /// The prompt's features come from the text encoder where the file has one, else from the seed.

@@ -59,8 +59,6 @@ struct Bench: Verb {
         let pipeline = unpack ? nil : try SanaSprintPipeline(weights: PackedWeights(packed), on: .best, compute: compute)
         var request = GenerationRequest(prompt: "a large red circle on a blue background")
         request.timesteps = .steps(steps)
-        // So that the time of a step is that of its arithmetic.
-        request.keepsTransformer = true
         if let frozen = pipeline?.frozenSchedule { request.follow(frozen, keepsSteps: true, keepsGuidance: false) }
         request.width = width
         request.height = height
@@ -69,7 +67,7 @@ struct Bench: Verb {
         }
         // What the largest weight takes that is read whole, and what a picture does.
         let largest = packed.directory.tensors.map { $0.planes.reduce(0) { $0 + Int($1.section.contentByteCount) } }.max() ?? 0
-        try Memory.check(available: max(2 * largest, try pipeline?.memoryStatement(request).byteCount ?? 0))
+        try Memory.check(available: max(2 * largest, try pipeline.map { try Engine($0).memoryStatement(request).byteCount } ?? 0))
         var times: [Stage: [Double]] = [:]
         var laps: [[(name: String, seconds: Double)]] = []
         let bar = common.progress("bench", unit: .steps)
@@ -122,7 +120,7 @@ struct Bench: Verb {
         var marks: [(Stage, Double)] = [(.unpack, ProgressBar.now())]
         var later: Double?
         for tensor in packed.directory.tensors { _ = try packed.planes(of: tensor) }
-        _ = try pipeline?.generate(request, clock: layers ? clock : nil) { stage in
+        let job = Job(request, clock: layers ? clock : nil) { stage in
             clock.restart()
             switch stage {
             case .readingPrompt: marks.append((.text, ProgressBar.now()))
@@ -133,6 +131,7 @@ struct Bench: Verb {
             case .promptCut, .prefixCacheNotUsed, .step, .encoding: break
             }
         }
+        _ = try pipeline.map { try Engine($0).run(job) }
         let ends = marks.dropFirst().map(\.1) + [ProgressBar.now()]
         var times = zip(marks, ends).map { ($0.0, $1 - $0.1) }
         if let later, let end = marks.last { times.append((.later, (end.1 - later) / Double(steps - 1))) }

@@ -116,23 +116,24 @@ extension Generate {
         if let seed { request.noise = .seed(seed) }
 
         let packed = try PackedFile.open(file)
-        guard !dryRun, let output else { return try plan(request, SanaSprintPipeline(weights: PackedWeights(packed), on: .best, compute: compute)) }
+        guard !dryRun, let output else { return try plan(request, pipeline(packed)) }
         let protected = [packed.identity] + (source.map { [$0.trace.identity] } ?? [])
         // Outputs are opened first: a picture that cannot be written should not be computed.
         let picture = output == "-" ? nil : try OutputFile(path: output, kind: .picture, replace: force, inputs: protected)
         let recorder = trace == nil ? nil : TraceRecorder()
         if let trace { _ = try OutputFile(path: trace, kind: .trace, replace: force, inputs: protected) }
-        let pipeline = try SanaSprintPipeline(weights: PackedWeights(packed), on: .best, compute: compute)
+        let pipeline = try pipeline(packed)
+        let engine = Engine(pipeline)
 
         follow(pipeline.frozenSchedule, &request)
         // What the machine cannot give is better refused now than in the middle of the work.
-        let statement = try pipeline.memoryStatement(request)
+        let statement = try engine.memoryStatement(request)
         try Memory.check(available: statement.byteCount)
 
         let bar = common.progress("generate", unit: .steps)
         let start = ProgressBar.now()
         var peaks = StagePeaks()
-        let image = try pipeline.generate(request, probes: recorder) { stage in
+        let job = Job(request, probes: recorder) { stage in
             peaks.begin(stage)
             switch stage {
             case .promptCut(let tokens): Console.warn("the prompt is \(tokens) tokens longer than the model takes; its end was cut off, as diffusers does")
@@ -141,6 +142,7 @@ extension Generate {
             case .readingPrompt, .loadingTransformer, .decoding, .encoding: break
             }
         }
+        let image = try engine.run(job)
         bar.finish()
         peaks.end()
         let seconds = ProgressBar.now() - start
@@ -163,11 +165,15 @@ extension Generate {
         return Outcome(text: lines.joined(separator: "\n"), json: json, data: picture == nil ? png : nil, outputs: outputs)
     }
 
+    private func pipeline(_ packed: PackedFile) throws -> SanaSprintPipeline {
+        try SanaSprintPipeline(weights: PackedWeights(packed), on: .best, compute: compute)
+    }
+
     /// What `--dry-run` prints.
     private func plan(_ request: GenerationRequest, _ pipeline: SanaSprintPipeline) throws -> Outcome {
         var request = request
         follow(pipeline.frozenSchedule, &request)
-        let statement = try pipeline.memoryStatement(request)
+        let statement = try Engine(pipeline).memoryStatement(request)
         return Outcome(text: statement.text, json: ["memory": statement.json(measured: nil)])
     }
 

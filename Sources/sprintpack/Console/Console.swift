@@ -19,10 +19,7 @@ enum Console {
     }
 
     /// Writes a line for the person at the terminal.
-    static func say(_ line: String) {
-        ProgressBar.erase()
-        write(line + "\n", to: STDERR_FILENO)
-    }
+    static func say(_ line: String) { ProgressBar.write(line + "\n") }
 
     static func warn(_ message: String) { say("sprintpack: warning: \(message)") }
 

@@ -21,7 +21,7 @@ enum Interrupts {
                 for number in [SIGINT, SIGTERM, SIGHUP] { unsafe sigaddset(&signals, number) }
                 var number: Int32 = 0
                 unsafe sigwait(&signals, &number)
-                ProgressBar.erase()
+                ProgressBar.eraseIfIdle()
                 TemporaryFiles.removeAll(thenExit: ExitStatus.interrupted.rawValue)
             }, nil)
         precondition(result == 0, "no thread for signals")

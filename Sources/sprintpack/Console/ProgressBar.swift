@@ -14,8 +14,9 @@ final class ProgressBar: Sendable {
         case steps
     }
 
-    /// Whether a bar is on the screen and has to go before other text.
-    private static let isOnScreen = Atomic<Bool>(false)
+    /// The last line of the terminal: whether a bar stands there, which has to go before other text. Who writes there holds it.
+    private static let line = Mutex(false)
+    private static let blank = "\r\u{1B}[K"
 
     init(_ title: String, unit: Unit = .bytes, isShown: Bool) {
         self.title = title
@@ -43,14 +44,26 @@ final class ProgressBar: Sendable {
             case .bytes: "\(ByteCount.text(done)) of \(ByteCount.text(total)), \(ByteCount.text(UInt64(rate)))/s"
             case .steps: "\(done) of \(total)"
             }
-        Self.isOnScreen.store(true, ordering: .relaxed)
-        Console.write("\r\u{1B}[K\(title) [\(bar)] \(Int(fraction * 100)) %  \(speed)  \(Self.duration(left)) left", to: STDERR_FILENO)
+        let text = "\(Self.blank)\(title) [\(bar)] \(Int(fraction * 100)) %  \(speed)  \(Self.duration(left)) left"
+        Self.line.withLock { isTaken in
+            isTaken = true
+            Console.write(text, to: STDERR_FILENO)
+        }
     }
 
     func finish() { Self.erase() }
 
-    static func erase() {
-        if isOnScreen.exchange(false, ordering: .relaxed) { Console.write("\r\u{1B}[K", to: STDERR_FILENO) }
+    static func erase() { write("") }
+
+    /// Writes to standard error, in the place of a bar where there is one.
+    static func write(_ text: String) { line.withLock { replace(&$0, text) } }
+
+    /// Erases a bar unless somebody writes, and may never end to: for a process that has to.
+    static func eraseIfIdle() { _ = line.withLockIfAvailable { replace(&$0, "") } }
+
+    private static func replace(_ isTaken: inout Bool, _ text: String) {
+        Console.write((isTaken ? blank : "") + text, to: STDERR_FILENO)
+        isTaken = false
     }
 
     /// Seconds on the monotonic clock.

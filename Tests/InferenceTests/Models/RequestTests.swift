@@ -66,7 +66,7 @@ import Testing
         var request = GenerationRequest(prompt: "a red circle")
         (request.width, request.height) = (32, 32)
         var stages: [GenerationStage] = []
-        _ = try pipeline.generate(request) { stages.append($0) }
+        _ = try Engine(pipeline).run(Job(request) { stages.append($0) })
         #expect(stages == [.readingPrompt, .loadingTransformer, .step(1, of: 2), .step(2, of: 2), .decoding])
     }
 }

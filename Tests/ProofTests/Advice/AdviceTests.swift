@@ -148,7 +148,7 @@ import Testing
     /// Signal to noise of every step's velocity, on the inputs of the checkpoint's own run.
     /// - Parameter prompts: the file whose text encoder reads the prompts.
     private func sqnr(_ file: PackedFile, _ prompts: PackedFile, _ checkpoint: Checkpoint) throws -> [Double] {
-        let transformer = try SanaSprintPipeline(weights: PackedWeights(file), on: .best).transformer()
+        let transformer = try SanaSprintPipeline(weights: PackedWeights(file), on: .best).transformer(BuiltLayers())
         let reader = try SanaSprintPipeline(weights: PackedWeights(prompts), on: .best)
         let exact = try SanaSprintPipeline(
             weights: CheckpointWeights(checkpoint, fusions: Fusions(names: file.directory.fusions), components: .standard), on: .best)
@@ -157,11 +157,11 @@ import Testing
         var result: [Double] = []
         for draw in 0..<Self.draws {
             var request = GenerationRequest(prompt: Advisor.prompts[draw % Advisor.prompts.count], noise: .seed(UInt64(draw)))
-            let features = try reader.promptFeatures(request)
+            let features = try reader.promptFeatures(Job(request))
             request.promptFeatures = PromptFeatures(features, mask: [Int32](repeating: 1, count: features.rows))
             request.timesteps = .steps(Self.steps)
             let trace = Collector()
-            _ = try exact.generate(request, probes: trace)
+            _ = try Engine(exact).run(Job(request, probes: trace))
             let prompt = try transformer.prompt(features)
             for step in 0..<Self.steps {
                 func probe(_ name: String) throws -> Tensor {

@@ -55,7 +55,7 @@ import Testing
         }
         var request = GenerationRequest(prompt: "a red circle")
         (request.width, request.height) = (128, 128)
-        let picture = try SanaSprintPipeline(weights: weights, on: .best).generate(request)
+        let picture = try Engine(SanaSprintPipeline(weights: weights, on: .best)).run(Job(request))
         #expect(Set(picture.rgb).count > 16)
 
         try Exporter.run(file, to: folder.file("export"), tool: "toy 1")
@@ -140,7 +140,7 @@ import Testing
         var request = GenerationRequest(prompt: "a red circle")
         (request.width, request.height) = (128, 128)
         let pipeline = try SanaSprintPipeline(weights: PackedWeights(PackedFile.open(changed, schemes: .withToy)), on: .best)
-        let error = #expect(throws: InferenceError.self) { try pipeline.generate(request) }
+        let error = #expect(throws: InferenceError.self) { try Engine(pipeline).run(Job(request)) }
         #expect(error.map { "\($0)".contains("toy-4-bit [576, 192] has no integer arithmetic") } == true)
     }
 

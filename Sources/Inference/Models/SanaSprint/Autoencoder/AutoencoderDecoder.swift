@@ -12,9 +12,9 @@ package struct AutoencoderDecoder: Sendable {
     private let loader: WeightLoader
     private let rows: AutoencoderRows
 
-    package init(_ configuration: AutoencoderConfiguration, from source: any WeightSource, on executor: CPU) {
+    package init(_ configuration: AutoencoderConfiguration, from source: any WeightSource, on executor: CPU, built: BuiltLayers? = nil) {
         self.configuration = configuration
-        loader = WeightLoader(source: source, on: executor)
+        loader = WeightLoader(source: source, on: executor, built: built)
         rows = AutoencoderRows(decoder: configuration, source.fusions)
     }
 
@@ -31,11 +31,13 @@ package struct AutoencoderDecoder: Sendable {
     private func decode(_ latents: [Tensor], _ probes: Probes) throws(InferenceError) -> [Tensor] {
         var maps = try open(latents, probes)
         for index in configuration.decoder.stages.indices.reversed() {
-            try run(index, &maps)
+            try run(index, &maps, probes)
             guard probes.listens(Probe(.decoderStage, index)) else { continue }
             _ = try Self.each(&maps) { map throws(AllocationError) in try probes.recordMap(Probe(.decoderStage, index), try map.made()) }
         }
+        try probes.checkCancelled()
         for operation in try InferenceError.loading({ () throws(WeightError) in try closing() }) { Self.append(operation, to: &maps) }
+        try probes.checkCancelled()
         return try Self.each(&maps) { map throws(AllocationError) in try ImageLayout.channelsFirst(try map.made()) }
     }
 
@@ -108,13 +110,15 @@ package struct AutoencoderDecoder: Sendable {
     }
 
     /// Runs a stage on maps `[h, w, channels]` in place.
-    private func run(_ index: Int, _ maps: inout [PendingMap]) throws(InferenceError) {
+    private func run(_ index: Int, _ maps: inout [PendingMap], _ probes: Probes = Probes()) throws(InferenceError) {
         guard let stage = rows.stages[index] else { return }
+        try probes.checkCancelled()
         if let up = stage.resampling {
             let operation = try InferenceError.loading { () throws(WeightError) in try upsampling(up, shortcut: true) }
             Self.append(operation, to: &maps)
         }
         for block in stage.blocks {
+            try probes.checkCancelled()
             switch block {
             case .residual(let rows):
                 let activation = configuration.decoder.stages[index].activation

@@ -24,6 +24,7 @@ package struct AutoencoderEncoder: Sendable {
         var map = PendingMap(try open(image), on: loader.executor)
         try InferenceError.wrap { () throws(AllocationError) in try probes.recordMap(Probe(.encoderConvolution), try map.made()) }
         for index in configuration.encoder.stages.indices {
+            try probes.checkCancelled()
             try run(index, &map)
             try InferenceError.wrap { () throws(AllocationError) in try probes.recordMap(Probe(.encoderStage, index), try map.made()) }
         }

@@ -7,8 +7,6 @@ package struct GenerationRequest: Sendable {
     package var useInstruction = true
     /// Whether what the file knows of the instruction is used, instead of computing it anew.
     package var usePrefixCache = true
-    /// Whether the transformer is loaded whole before the first step even if that is the only one, which takes more memory.
-    package var keepsTransformer = false
     package var timesteps = TimestepPlan.steps(2)
     package var guidance: Float = 4.5
     /// Size in pixels; nil for the model's own.
@@ -57,17 +55,4 @@ package struct PromptFeatures: Sendable {
         rows = embeddings.reshaped([channels == 0 ? 0 : embeddings.count / channels, channels])
         self.mask = mask
     }
-}
-
-/// How far `generate` has come.
-package enum GenerationStage: Sendable, Equatable {
-    case readingPrompt
-    /// So many tokens of the prompt did not fit and were cut off its end.
-    case promptCut(tokens: Int)
-    /// The file's prefix cache is not used, which costs time only.
-    case prefixCacheNotUsed(reason: String)
-    case loadingTransformer
-    case step(Int, of: Int)
-    case decoding
-    case encoding
 }

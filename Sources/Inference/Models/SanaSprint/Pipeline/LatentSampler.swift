@@ -69,10 +69,8 @@ struct LatentSampler {
     }
 
     /// The final latents `[c, h, w]`, of unit variance.
-    func run(
-        _ transformer: SanaTransformer, _ features: Tensor, probes: Probes, progress: ((GenerationStage) -> Void)?
-    ) throws(InferenceError) -> Tensor {
-        let prompt = try transformer.prompt(features)
+    func run(_ transformer: SanaTransformer, _ prompt: SanaTransformer.Prompt, for job: Job) throws(InferenceError) -> Tensor {
+        let probes = job.probes
         var latents = try InferenceError.wrap { () throws(AllocationError) in
             try probes.record(Probe(.start), start.batched)
             try probes.record(Probe(.guidance), Double(guidance) * guidanceScale)
@@ -81,7 +79,7 @@ struct LatentSampler {
         }
         var denoised = latents
         for step in 0..<times.count - 1 {
-            progress?(.step(step + 1, of: times.count - 1))
+            try job.begin(.step(step + 1, of: times.count - 1))
             let flow = TrigFlow(from: times[step], to: times[step + 1], sigma: sigma)
             let probes = probes.at(step: step)
             let input = try InferenceError.wrap { () throws(AllocationError) in try flow.input(latents) }

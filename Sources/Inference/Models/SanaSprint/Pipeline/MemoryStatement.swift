@@ -30,6 +30,15 @@ package struct MemoryStatement: Sendable, Equatable {
     static let mostKeptFree = 160 << 20
     /// Each thread's room for the frames it reads.
     static let threadBytes = 5 << 19
+
+    /// A tokenizer's text, read and copied, and the tables of pieces and merges that are made of it.
+    static func tokenizerBytes(_ weights: any WeightSource) -> Int { 4 * weights.tokenizerByteCount }
+
+    /// A prompt's keys and values for all blocks, in panels of 32 tokens, and its caption.
+    static func promptBytes(_ c: TransformerConfiguration) -> Int {
+        let tokens = SanaSprintPrompt.defaultMaximumLength
+        return MemoryLayout<Float>.stride * ((tokens + 31) / 32 * 32 * 2 * c.crossWidth * (c.layers + 1) + tokens * c.width)
+    }
 }
 
 /// One weight as a source describes it without reading it.
@@ -46,6 +55,15 @@ package struct WeightSummary: Sendable {
         !form.multipliesIntegers && (form != .float32 || planeBytes == shape.elementCount * MemoryLayout<Float>.stride)
     }
 
+    /// Whether it may stay in memory: not where only some rows of it are read, nor where what it computes of a prompt stays instead.
+    var isKept: Bool { role != .embedding && !isOfPrompt }
+
+    /// Whether it makes a prompt's keys and values.
+    fileprivate var isOfPrompt: Bool { name.hasPrefix("dit.blocks.") && (name.contains(".cross.k") || name.contains(".cross.v")) }
+
+    /// Whether its products are rounded with `Compute.bfloat16`: the transformer's, but for the networks of time and guidance.
+    private var isRounded: Bool { name.hasPrefix("dit.") && !["dit.time.", "dit.guidance.", "dit.modulation."].contains(where: name.hasPrefix) }
+
     /// Bytes of the layer that is made of it.
     func loadedBytes(_ compute: Compute) -> Int {
         // Panels are of 32 channels, and each channel has a scale, a correction and a bias.
@@ -53,7 +71,7 @@ package struct WeightSummary: Sendable {
         if form.multipliesIntegers { return padded + 16 * shape.rows }
         switch role {
         case .linear, .gatedLinear, .textLinear, .sensitiveLinear:
-            return compute == .bfloat16 ? 2 * padded : isLoadedAsStored ? planeBytes : shape.elementCount * MemoryLayout<Float>.stride
+            return compute == .bfloat16 && isRounded ? 2 * padded : isLoadedAsStored ? planeBytes : shape.elementCount * MemoryLayout<Float>.stride
         case .embedding: return 0
         // Of nine taps Winograd's algorithm makes sixteen.
         case .convolution where shape.rank == 4: return padded / 9 * 16 * MemoryLayout<Float>.stride
@@ -72,19 +90,20 @@ extension WeightSummary {
 
 // MARK: - Of a request
 
-extension SanaSprintPipeline {
-    /// What `generate` is going to take for a request.
+extension Engine {
+    /// What a job is going to take for a request, with all that is held.
     package func memoryStatement(_ request: GenerationRequest) throws(InferenceError) -> MemoryStatement {
-        let compression = try decoder().configuration.compression
-        let sampler = try LatentSampler(request, configuration, compression: compression, frozen: frozenSchedule, drawsNoise: false)
-        let room = WorkingMemory(weights: weights, on: executor, compute: compute, configuration: configuration)
+        let (weights, configuration) = (pipeline.weights, pipeline.configuration)
+        let compression = try pipeline.decoder().configuration.compression
+        let sampler = try LatentSampler(request, configuration, compression: compression, frozen: pipeline.frozenSchedule, drawsNoise: false)
+        let room = WorkingMemory(pipeline, residency)
         let (height, width) = (sampler.shape[1], sampler.shape[2])
         var stages: [MemoryStatement.Stage] = []
         if request.promptFeatures == nil {
             let isCached = request.useInstruction && (try? weights.promptPrefix()) != nil
             stages.append(try room.text(isCached: isCached))
         }
-        stages.append(room.transformer(height: height, width: width, steps: sampler.steps, keepsBlocks: request.keepsTransformer || sampler.steps > 1))
+        stages.append(room.transformer(height: height, width: width, steps: sampler.steps))
         stages.append(try room.decoder(height: height, width: width))
         return MemoryStatement(stages: stages)
     }
@@ -93,6 +112,7 @@ extension SanaSprintPipeline {
 /// The stages' needs. What a layer holds at once stands beside each sum.
 private struct WorkingMemory {
     private let summaries: [WeightSummary]
+    private let residency: Residency
     private let compute: Compute
     private let configuration: SanaSprintConfiguration
     private let tokenizerBytes: Int
@@ -104,20 +124,26 @@ private struct WorkingMemory {
     /// Positions of a prompt that the transformer sees at most.
     private let tokens = SanaSprintPrompt.defaultMaximumLength
 
-    init(weights: any WeightSource, on executor: CPU, compute: Compute, configuration: SanaSprintConfiguration) {
-        summaries = weights.summaries
-        wideMaps = executor.prefersPackedProducts ? 2 : 5
-        // Its text, read and copied, and the tables of pieces and merges that are made of it.
-        tokenizerBytes = 4 * weights.tokenizerByteCount
-        self.compute = compute
-        self.configuration = configuration
+    init(_ pipeline: SanaSprintPipeline, _ residency: Residency) {
+        summaries = pipeline.weights.summaries
+        wideMaps = pipeline.executor.prefersPackedProducts ? 2 : 5
+        tokenizerBytes = residency.holdsTokenizer ? 0 : MemoryStatement.tokenizerBytes(pipeline.weights)
+        compute = pipeline.compute
+        configuration = pipeline.configuration
+        self.residency = residency
     }
 
     private func floats(_ count: Int) -> Int { count * MemoryLayout<Float>.stride }
 
     private func weights(_ prefix: String) -> [WeightSummary] { summaries.filter { $0.name.hasPrefix(prefix) } }
 
-    private func loaded(_ weights: [WeightSummary]) -> Int { weights.reduce(0) { $0 + $1.loadedBytes(compute) } }
+    /// Bytes of the layers that come and go.
+    private func loaded(_ weights: [WeightSummary]) -> Int { weights.reduce(0) { $0 + (residency.holds($1) ? 0 : $1.loadedBytes(compute)) } }
+
+    /// A stage, beside what is held.
+    private func stage(_ name: String, weightBytes: Int, workingBytes: Int) -> MemoryStatement.Stage {
+        MemoryStatement.Stage(name: name, weightBytes: residency.byteCount + weightBytes, workingBytes: workingBytes)
+    }
 
     /// The largest of layers whose weights are let go before the next one's come: the loaded layer and what of it is read at once.
     private func largestPassing(_ prefix: String, _ count: Int) -> Int {
@@ -141,24 +167,23 @@ private struct WorkingMemory {
         let activations = floats(rows * max(4 * c.width + 2 * c.queryWidth + 2 * c.keyValueWidth, 3 * c.width + 3 * c.hidden)) + 2 * keyValues
         // Beyond a few rows, groups of channels are decoded into floats, and packed.
         let scratch = threads * (floats(224 * max(c.hidden, c.width)) + floats(min(rows, 1024) * (rows + tokens)) + MemoryStatement.threadBytes)
-        return .init(name: "text encoder", weightBytes: largestPassing("text.layers.", c.layers), workingBytes: activations + scratch + tokenizerBytes)
+        return stage("text encoder", weightBytes: largestPassing("text.layers.", c.layers), workingBytes: activations + scratch + tokenizerBytes)
     }
 
-    func transformer(height: Int, width: Int, steps: Int, keepsBlocks: Bool) -> MemoryStatement.Stage {
+    func transformer(height: Int, width: Int, steps: Int) -> MemoryStatement.Stage {
         let c = configuration.transformer
         let (blocks, all) = (weights("dit.blocks."), weights("dit."))
         // Keys and values of the prompt are kept in place of the weights that compute them.
-        let own = blocks.filter { !$0.name.contains(".cross.k") && !$0.name.contains(".cross.v") }
-        let kept = keepsBlocks ? loaded(own) + staging(blocks) : largestPassing("dit.blocks.", c.layers)
-        // Packed in panels of 32 tokens.
-        let keyValues = floats((tokens + 31) / 32 * 32 * 2 * c.crossWidth * (c.layers + 1))
+        let keepsBlocks = residency.holdsSteps && steps > 1
+        let kept = keepsBlocks ? loaded(blocks.filter { !$0.isOfPrompt }) + staging(blocks) : largestPassing("dit.blocks.", c.layers)
+        let keyValues = MemoryStatement.promptBytes(c)
         let rows = height * width / (c.patch * c.patch)
         // The stream; its packed norm, q, k, v, their attention packed and sums of its output; or the wide maps and sums.
         let activations = floats(rows * (c.width + max(7 * c.width, wideMaps * c.hidden + 3 * c.width)))
         let latents = floats(c.channels * height * width) * (steps + 8)
         let scratch = threads * (floats(rows * 80) + floats(256 * max(c.hidden, c.width)) + MemoryStatement.threadBytes)
-        return .init(
-            name: "transformer", weightBytes: loaded(all) - loaded(blocks) + kept,
+        return stage(
+            "transformer", weightBytes: loaded(all) - loaded(blocks) + kept,
             workingBytes: activations + latents + keyValues + scratch + tokenizerBytes)
     }
 
@@ -186,7 +211,7 @@ private struct WorkingMemory {
             let gated = wideMaps * AutoencoderRows.gluExpansion + 2
             let map = floats(pixels * stage.channels * (1 + max(attention, gated)))
             let scratch = threads * (floats(pixels * 80) + floats(256 * AutoencoderRows.gluExpansion * stage.channels))
-            most = max(most, map + scratch + weights.map { $0.loadedBytes(compute) }.reduce(0, +) / max(1, stage.blocks) + staging(weights))
+            most = max(most, map + scratch + loaded(weights) / max(1, stage.blocks) + staging(weights))
         }
         // The last map of the attention stages, the picture twice, and all rows between.
         let first = stages.last { $0.kind == .efficientViT } == nil ? stages.count - 1 : stages.lastIndex { $0.kind == .residual } ?? 0
@@ -194,7 +219,7 @@ private struct WorkingMemory {
         let stream = floats(input) + floats(3 * c.imageChannels * pixels) + rings + threads * MemoryStatement.threadBytes
         // The picture in bytes, its rows as PNG filters them, the compressed file and its copies on the way.
         let file = 10 * pixels
-        return .init(
-            name: "autoencoder's decoder", weightBytes: residual + staging(weights("vae.dec.")), workingBytes: max(most, stream) + file + tokenizerBytes)
+        return stage(
+            "autoencoder's decoder", weightBytes: residual + staging(weights("vae.dec.")), workingBytes: max(most, stream) + file + tokenizerBytes)
     }
 }

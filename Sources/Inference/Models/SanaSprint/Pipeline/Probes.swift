@@ -22,9 +22,15 @@ package protocol StageClock: AnyObject {
 package struct Probes {
     let sink: (any ProbeSink)?
     private let clock: (any StageClock)?
+    private let cancellation: Cancellation?
     private var step: Int?
 
-    package init(sink: (any ProbeSink)? = nil, clock: (any StageClock)? = nil) { (self.sink, self.clock) = (sink, clock) }
+    package init(sink: (any ProbeSink)? = nil, clock: (any StageClock)? = nil, cancellation: Cancellation? = nil) {
+        (self.sink, self.clock, self.cancellation) = (sink, clock, cancellation)
+    }
+
+    /// Throws where the run is not wanted any more: asked between layers.
+    func checkCancelled() throws(InferenceError) { try cancellation?.check() }
 
     /// The probe points of a step of the sampler.
     func at(step: Int) -> Probes {

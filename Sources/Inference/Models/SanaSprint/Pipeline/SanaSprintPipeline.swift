@@ -3,27 +3,23 @@ import ProbePoints
 import StrictJSON
 package import Tensors
 
-/// SANA-Sprint from prompt to picture: text encoder, sampler and transformer, autoencoder.
+/// An opened model on an executor, and what a picture is made with: text encoder, transformer, autoencoder. `Engine` runs them one after the other.
 ///
-/// Each part is loaded when its turn comes and let go after it, so that the largest one decides about memory.
 /// Source: SanaSprintPipeline in diffusers.
 package final class SanaSprintPipeline: Sendable {
     package let configuration: SanaSprintConfiguration
     let weights: any WeightSource
     let executor: CPU
     let compute: Compute
-    private let keepsBlocks: Bool
 
     /// - Parameters:
     ///   - executor: what computes.
     ///   - compute: the arithmetic of the transformer's matrix products with weights of 16 or 32 bits.
-    ///   - keepsBlocks: whether the transformer's blocks stay in memory from one step to the next.
-    package init(weights: any WeightSource, on executor: CPU, compute: Compute = .float32, keepsBlocks: Bool = true) throws(InferenceError) {
+    package init(weights: any WeightSource, on executor: CPU, compute: Compute = .float32) throws(InferenceError) {
         if let failure = CPU.failure { throw .library(failure) }
         self.weights = weights
         self.executor = executor
         self.compute = compute
-        self.keepsBlocks = keepsBlocks
         let present = Component.allCases.filter(weights.has)
         let files = try InferenceError.loading { () throws(WeightError) in try weights.configurations(of: present) }
         do throws(ConfigurationError) { configuration = try SanaSprintConfiguration(files) } catch { throw .configuration(error) }
@@ -31,23 +27,23 @@ package final class SanaSprintPipeline: Sendable {
 
     // MARK: - Parts, for whoever runs them alone
 
-    package func textEncoder() throws(InferenceError) -> Gemma2Encoder {
+    /// - Parameter built: layers that stay in memory, here and below.
+    package func textEncoder(_ built: BuiltLayers? = nil) throws(InferenceError) -> Gemma2Encoder {
         guard let text = configuration.text, has(.textEncoder) else { throw .missingComponent(.textEncoder, needed: "read a prompt") }
-        return Gemma2Encoder(text, from: weights, on: executor)
+        return Gemma2Encoder(text, from: weights, on: executor, built: built)
     }
 
-    /// - Parameter severalSteps: whether it evaluates more than one step; for one alone its blocks need not stay in memory.
-    package func transformer(severalSteps: Bool = true) throws(InferenceError) -> SanaTransformer {
+    package func transformer(_ built: BuiltLayers? = nil, _ probes: Probes = Probes()) throws(InferenceError) -> SanaTransformer {
         guard has(.transformer) else { throw .missingComponent(.transformer, needed: "sample") }
-        return try SanaTransformer(configuration.transformer, from: weights, on: executor, compute: compute, keepsBlocks: keepsBlocks && severalSteps)
+        return try SanaTransformer(configuration.transformer, from: weights, on: executor, compute: compute, built: built, probes: probes)
     }
 
     /// The small steps between the probes of a trace.
     package var parts: ModelParts { ModelParts(configuration, from: weights, on: executor) }
 
-    package func decoder() throws(InferenceError) -> AutoencoderDecoder {
+    package func decoder(_ built: BuiltLayers? = nil) throws(InferenceError) -> AutoencoderDecoder {
         guard let vae = configuration.vae, has(.vaeDecoder) else { throw .missingComponent(.vaeDecoder, needed: "make a picture of latents") }
-        return AutoencoderDecoder(vae, from: weights, on: executor)
+        return AutoencoderDecoder(vae, from: weights, on: executor, built: built)
     }
 
     package func encoder() throws(InferenceError) -> AutoencoderEncoder {
@@ -60,40 +56,17 @@ package final class SanaSprintPipeline: Sendable {
 
     package func has(_ component: Component) -> Bool { weights.has(component) }
 
-    // MARK: - The whole
+    /// What an engine holds that may hold so many bytes.
+    func residency(_ bytes: Int?) -> Residency { bytes.map { Residency(weights, configuration.transformer, compute, within: $0) } ?? Residency() }
 
-    /// Makes a picture.
-    ///
-    /// - Parameters:
-    ///   - probes: takes the values of all probe points; with one, the encoder runs too if the file has it.
-    ///   - clock: is told of the probe points that the run passes.
-    ///   - progress: called before each stage.
-    package func generate(
-        _ request: GenerationRequest, probes sink: (any ProbeSink)? = nil, clock: (any StageClock)? = nil, progress: ((GenerationStage) -> Void)? = nil
-    ) throws(InferenceError) -> Picture {
-        let probes = Probes(sink: sink, clock: clock)
-        let decoder = try decoder()
-        let sampler = try LatentSampler(request, configuration, compression: decoder.configuration.compression, frozen: frozenSchedule)
-        let features = try promptFeatures(request, probes, progress)
-        let severalSteps = request.keepsTransformer || sampler.steps > 1
-        let latents = try sample(sampler, severalSteps, features, probes, progress)
-        progress?(.decoding)
-        let picture = try decode(latents, decoder, probes)
-        if sink != nil, has(.vaeEncoder) {
-            progress?(.encoding)
-            let input = request.encoderPicture ?? picture
-            let pixels = try InferenceError.wrap { () throws(AllocationError) in try Pixels.tensor(input) }
-            _ = try encoder().encode(pixels, probes: probes)
-        }
-        return picture
-    }
+    // MARK: - Steps of a job
 
     /// The picture of a sampler's latents, `[c, h, w]` of unit variance.
     package func decode(_ latents: Tensor) throws(InferenceError) -> Picture {
         try decode(latents, try decoder(), Probes())
     }
 
-    private func decode(_ latents: Tensor, _ decoder: AutoencoderDecoder, _ probes: Probes) throws(InferenceError) -> Picture {
+    func decode(_ latents: Tensor, _ decoder: AutoencoderDecoder, _ probes: Probes) throws(InferenceError) -> Picture {
         let scaled = try InferenceError.wrap { () throws(AllocationError) in
             var scaled = try latents.copy()
             var elements = scaled.mutableSpan
@@ -109,26 +82,21 @@ package final class SanaSprintPipeline: Sendable {
         return picture
     }
 
-    private func sample(
-        _ sampler: LatentSampler, _ severalSteps: Bool, _ features: Tensor, _ probes: Probes, _ progress: ((GenerationStage) -> Void)?
-    ) throws(InferenceError) -> Tensor {
-        progress?(.loadingTransformer)
-        return try sampler.run(try transformer(severalSteps: severalSteps), features, probes: probes, progress: progress)
-    }
-
     /// The features of the positions that count, `[tokens, captionChannels]`.
-    package func promptFeatures(
-        _ request: GenerationRequest, _ probes: Probes = Probes(), _ progress: ((GenerationStage) -> Void)? = nil
+    package func promptFeatures(_ job: Job) throws(InferenceError) -> Tensor { try promptFeatures(job, tokenizer, nil) }
+
+    func promptFeatures(
+        _ job: Job, _ tokenizer: () throws(InferenceError) -> GemmaTokenizer, _ built: BuiltLayers?
     ) throws(InferenceError) -> Tensor {
+        let (request, probes) = (job.request, job.probes)
         if let given = request.promptFeatures { return try checked(given, probes) }
-        let encoder = try textEncoder()
-        progress?(.readingPrompt)
-        let tokenizer = try tokenizer()
-        let prompt = SanaSprintPrompt(request.prompt, tokenizer: tokenizer, withInstruction: request.useInstruction)
-        if prompt.truncatedTokenCount > 0 { progress?(.promptCut(tokens: prompt.truncatedTokenCount)) }
+        let encoder = try textEncoder(built)
+        try job.begin(.readingPrompt)
+        let prompt = SanaSprintPrompt(request.prompt, tokenizer: try tokenizer(), withInstruction: request.useInstruction)
+        if prompt.truncatedTokenCount > 0 { try job.begin(.promptCut(tokens: prompt.truncatedTokenCount)) }
 
         // Sinks see every token in every layer.
-        if probes.sink == nil, request.usePrefixCache, let prefix = try prefix(for: prompt, request, progress) {
+        if probes.sink == nil, request.usePrefixCache, let prefix = try prefix(for: prompt, job) {
             let hidden = try encoder.encode(prompt.ids, after: prefix, probes: probes)
             let own = prompt.keptPositions.dropFirst().map { $0 - prefix.ids.count }
             return try InferenceError.wrap { () throws(AllocationError) in try Tensor(stacking: [prefix.first, try hidden.rows(own)]) }
@@ -151,20 +119,19 @@ package final class SanaSprintPipeline: Sendable {
     }
 
     /// The file's prefix cache, where it has one that fits the prompt.
-    private func prefix(
-        for prompt: SanaSprintPrompt, _ request: GenerationRequest, _ progress: ((GenerationStage) -> Void)?
-    ) throws(InferenceError) -> PromptPrefix? {
-        guard request.useInstruction else { return nil }
+    private func prefix(for prompt: SanaSprintPrompt, _ job: Job) throws(InferenceError) -> PromptPrefix? {
+        guard job.request.useInstruction else { return nil }
+        let reason: String
         do throws(WeightError) {
             guard let prefix = try weights.promptPrefix() else { return nil }
             if prefix.covers(prompt) { return prefix }
-            progress?(.prefixCacheNotUsed(reason: "it is of other tokens than the prompt begins with"))
-            return nil
+            reason = "it is of other tokens than the prompt begins with"
         } catch {
             if case .memory(let error) = error { throw .memory(error) }
-            progress?(.prefixCacheNotUsed(reason: "\(error)"))
-            return nil
+            reason = "\(error)"
         }
+        try job.begin(.prefixCacheNotUsed(reason: reason))
+        return nil
     }
 
     private func checked(_ given: PromptFeatures, _ probes: Probes) throws(InferenceError) -> Tensor {

@@ -4,16 +4,16 @@ package import Tensors
 
 /// Gemma-2 as a text encoder: the normed hidden states of its last layer.
 ///
-/// Layers are loaded one after the other and let go, since each is used once per prompt. Padding comes last and attention is causal, so tokens
+/// Layers are loaded one after the other, and let go unless they are to stay, since each is used once per prompt. Padding comes last and attention is causal, so tokens
 /// alone are computed. Source: Gemma2Model in transformers' modeling_gemma2.py.
 package struct Gemma2Encoder: Sendable {
     package let configuration: TextEncoderConfiguration
     private let loader: WeightLoader
     private let rows: TextEncoderRows
 
-    package init(_ configuration: TextEncoderConfiguration, from source: any WeightSource, on executor: CPU) {
+    package init(_ configuration: TextEncoderConfiguration, from source: any WeightSource, on executor: CPU, built: BuiltLayers? = nil) {
         self.configuration = configuration
-        loader = WeightLoader(source: source, on: executor)
+        loader = WeightLoader(source: source, on: executor, built: built)
         rows = TextEncoderRows(configuration, source.fusions)
     }
 
@@ -25,6 +25,7 @@ package struct Gemma2Encoder: Sendable {
         try InferenceError.wrap { () throws(AllocationError) in try probes.recordTokens(Probe(.embeddings), x, paddedTo: paddedLength) }
         let rotary = rotary(tokens: ids.count)
         for index in 0..<configuration.layers {
+            try probes.checkCancelled()
             let layer = try load(index)
             try InferenceError.wrap { () throws(AllocationError) in
                 try layer.apply(&x, rotary: rotary)
@@ -39,6 +40,7 @@ package struct Gemma2Encoder: Sendable {
         var x = try embed(Array(ids.dropFirst(prefix.ids.count)))
         let rotary = rotary(first: prefix.ids.count, tokens: x.rows)
         for index in 0..<configuration.layers {
+            try probes.checkCancelled()
             let known = try InferenceError.loading { () throws(WeightError) in try prefix.keyValues(index) }
             guard known.shape == [prefix.ids.count, 2 * configuration.keyValueWidth] else {
                 throw .weight(

@@ -4,35 +4,33 @@ package import Tensors
 
 /// The SANA-Sprint transformer: predicts the velocity from noise to picture.
 ///
-/// Its blocks stay in memory, in the types they are stored in, where several steps use them; for a single step they come and go.
+/// Each block is loaded when a step comes to it, unless it is among the layers that stay in memory.
 /// Source: SanaTransformer2DModel in diffusers' sana_transformer.py.
 package final class SanaTransformer: Sendable {
     package let configuration: TransformerConfiguration
     private let conditioning: TransformerConditioning
     private let patchEmbedding: PatchEmbedding
     private let loader: WeightLoader
-    /// Nil where each block is loaded when a step comes to it.
-    private let blocks: [TransformerBlock]?
     private let output: OutputProjection
     private let rows: TransformerRows
 
-    /// - Parameter keepsBlocks: false for a transformer that evaluates one step: then no more than one of its blocks is in memory.
+    /// - Parameter built: layers that stay in memory; blocks among them are loaded now.
     package init(
-        _ configuration: TransformerConfiguration, from source: any WeightSource, on executor: CPU, compute: Compute = .float32, keepsBlocks: Bool = true
+        _ configuration: TransformerConfiguration, from source: any WeightSource, on executor: CPU, compute: Compute = .float32, built: BuiltLayers? = nil,
+        probes: Probes = Probes()
     ) throws(InferenceError) {
         self.configuration = configuration
-        let loader = WeightLoader(source: source, on: executor, compute: compute)
+        let loader = WeightLoader(source: source, on: executor, compute: compute, built: built)
         self.loader = loader
         let (c, rows) = (configuration, TransformerRows(configuration, source.fusions, source.frozenSchedule))
         self.rows = rows
         conditioning = try InferenceError.loading { () throws(WeightError) in try TransformerConditioning(loader, rows, c) }
         patchEmbedding = try InferenceError.loading { () throws(WeightError) in try PatchEmbedding(loader, rows, c) }
-        var blocks: [TransformerBlock] = []
-        for index in 0..<c.layers where keepsBlocks {
-            blocks.append(try InferenceError.loading { () throws(WeightError) in try TransformerBlock(loader, rows.blocks[index], c) })
-        }
-        self.blocks = keepsBlocks ? blocks : nil
         output = try InferenceError.loading { () throws(WeightError) in try OutputProjection(loader, rows, c) }
+        for index in 0..<c.layers where built?.keeps(SanaSprintWeights.block(index)) ?? false {
+            try probes.checkCancelled()
+            _ = try block(index)
+        }
     }
 
     /// What the blocks need of a prompt; computed once, used in every step.
@@ -43,21 +41,25 @@ package final class SanaTransformer: Sendable {
     }
 
     /// - Parameter features: of the prompt's tokens, without padding, `[tokens, captionChannels]`.
-    package func prompt(_ features: Tensor) throws(InferenceError) -> Prompt {
+    package func prompt(_ features: Tensor, probes: Probes = Probes()) throws(InferenceError) -> Prompt {
         let caption = try InferenceError.wrap { () throws(AllocationError) in try conditioning.caption(features) }
         var keyValues: [PackedKeyValues] = []
-        for index in 0..<configuration.layers { keyValues.append(try self.keyValues(index, of: caption)) }
+        for index in 0..<configuration.layers {
+            try probes.checkCancelled()
+            keyValues.append(try self.keyValues(index, of: caption))
+        }
         return Prompt(caption: caption, keyValues: keyValues)
     }
 
     private func keyValues(_ index: Int, of caption: Tensor) throws(InferenceError) -> PackedKeyValues {
+        // Not kept: what they compute of a prompt is.
+        let loader = WeightLoader(source: loader.source, on: loader.executor, compute: loader.compute)
         let projection = try InferenceError.loading { () throws(WeightError) in try PromptProjection(loader, rows.blocks[index], configuration) }
         return try InferenceError.wrap { () throws(AllocationError) in try projection(caption) }
     }
 
     private func block(_ index: Int) throws(InferenceError) -> TransformerBlock {
-        if let blocks { return blocks[index] }
-        return try InferenceError.loading { () throws(WeightError) in try TransformerBlock(loader, rows.blocks[index], configuration) }
+        try InferenceError.loading { () throws(WeightError) in try TransformerBlock(loader, rows.blocks[index], configuration) }
     }
 
     /// The velocity at `latents` [c, h, w] and flow time `time` in [0, 1], as `[c, h, w]`.
@@ -76,6 +78,7 @@ package final class SanaTransformer: Sendable {
             return x
         }
         for index in 0..<configuration.layers {
+            try probes.checkCancelled()
             let block = try block(index)
             try InferenceError.wrap { () throws(AllocationError) in
                 try block.apply(&x, modulation: modulation, keyValues: [prompt.keyValues[index]], height: height, width: width)

@@ -25,7 +25,7 @@ struct TransformerConditioning: Sendable {
         case .tables(let embedding, let modulation, let schedule): timing = .tables(try ScheduleTables(loader, embedding, modulation), schedule)
         case .networks(let rows):
             // One row each: bfloat16 would save nothing, and what it rounds off would shift every token alike.
-            timing = .networks(try TimeEmbedding(WeightLoader(source: loader.source, on: loader.executor), rows))
+            timing = .networks(try TimeEmbedding(WeightLoader(source: loader.source, on: loader.executor, built: loader.built), rows))
         }
         captionIn = try loader.linear(rows.captionIn)
         captionOut = try loader.linear(rows.captionOut)

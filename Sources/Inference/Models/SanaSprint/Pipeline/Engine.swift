@@ -1,0 +1,94 @@
+import Dispatch
+import Synchronization
+package import Tensors
+
+/// An opened model that makes pictures, one job after the other, and holds what the next one needs.
+///
+/// Jobs of several threads wait for their turn: each uses all processors, so that side by side they would end no sooner, and take the memory of
+/// their activations twice. So a job takes what its statement says, whoever else is waiting.
+package final class Engine: Sendable {
+    let pipeline: SanaSprintPipeline
+    let residency: Residency
+    private let built: BuiltLayers
+    private let turn = DispatchSemaphore(value: 1)
+    private let read = Mutex(Reading())
+
+    /// What is held of the text before the transformer.
+    private struct Reading: Sendable {
+        var tokenizer: GemmaTokenizer?
+        var prompt: (key: PromptKey, value: SanaTransformer.Prompt, events: [GenerationStage])?
+    }
+
+    /// All that the values of a prompt depend on. Texts are compared by their bytes: the tokenizer tells apart what Unicode holds equal.
+    private struct PromptKey: Sendable, Equatable {
+        let text: [UInt8]
+        let useInstruction: Bool
+        let usePrefixCache: Bool
+
+        /// Nil where the prompt is not read, and where somebody follows how.
+        init?(_ job: Job) {
+            guard job.request.promptFeatures == nil, job.probes.sink == nil else { return nil }
+            (text, useInstruction, usePrefixCache) = (Array(job.request.prompt.utf8), job.request.useInstruction, job.request.usePrefixCache)
+        }
+    }
+
+    /// - Parameter residentBytes: the most that may be held to be used again, by the next step or the next job: tokenizer, last prompt and weights
+    ///   (`Residency`). Nil for single pictures: nothing is held after a job, and in one of several steps the transformer, whatever it takes.
+    package init(_ pipeline: SanaSprintPipeline, residentBytes: Int? = nil) {
+        self.pipeline = pipeline
+        residency = pipeline.residency(residentBytes)
+        built = BuiltLayers(parts: residency.parts)
+    }
+
+    /// The most that is held between jobs.
+    package var residentBytes: Int { residency.byteCount }
+
+    /// Makes a picture.
+    ///
+    /// - Throws: `.cancelled` for a job that was. The engine then holds whole layers only, and can be used again.
+    package func run(_ job: Job) throws(InferenceError) -> Picture {
+        while turn.wait(timeout: .now() + .milliseconds(20)) == .timedOut { try job.checkCancelled() }
+        defer { turn.signal() }
+        try job.checkCancelled()
+        let decoder = try pipeline.decoder(built)
+        let compression = decoder.configuration.compression
+        let sampler = try LatentSampler(job.request, pipeline.configuration, compression: compression, frozen: pipeline.frozenSchedule)
+        let latents = try sample(sampler, job)
+        try job.begin(.decoding)
+        let picture = try pipeline.decode(latents, decoder, job.probes)
+        if job.probes.sink != nil, pipeline.has(.vaeEncoder) {
+            try job.begin(.encoding)
+            let input = job.request.encoderPicture ?? picture
+            let pixels = try InferenceError.wrap { () throws(AllocationError) in try Pixels.tensor(input) }
+            _ = try pipeline.encoder().encode(pixels, probes: job.probes)
+        }
+        return picture
+    }
+
+    /// The transformer is let go at the end, but for what is held.
+    private func sample(_ sampler: LatentSampler, _ job: Job) throws(InferenceError) -> Tensor {
+        let built = residency.holdsSteps && sampler.steps > 1 ? BuiltLayers() : built
+        let key = PromptKey(job)
+        if let known = read.withLock({ $0.prompt }), known.key == key {
+            for event in known.events { try job.begin(event) }
+            try job.begin(.loadingTransformer)
+            return try sampler.run(try pipeline.transformer(built, job.probes), known.value, for: job)
+        }
+        // One prompt is held at a time.
+        read.withLock { $0.prompt = nil }
+        var events: [GenerationStage] = []
+        let features = try pipeline.promptFeatures(job.heard { events.append($0) }, tokenizer, built)
+        try job.begin(.loadingTransformer)
+        let transformer = try pipeline.transformer(built, job.probes)
+        let prompt = try transformer.prompt(features, probes: job.probes)
+        if let key, residency.holdsPrompt { read.withLock { [events] in $0.prompt = (key, prompt, events) } }
+        return try sampler.run(transformer, prompt, for: job)
+    }
+
+    private func tokenizer() throws(InferenceError) -> GemmaTokenizer {
+        if let known = read.withLock({ $0.tokenizer }) { return known }
+        let tokenizer = try pipeline.tokenizer()
+        if residency.holdsTokenizer { read.withLock { $0.tokenizer = tokenizer } }
+        return tokenizer
+    }
+}
