@@ -31,7 +31,7 @@ import Testing
         let checkpoint = try Checkpoint.open(Fixtures.path(fixture))
         for fusions in [Fusions.lossless, [.lossless, .queryNorm], []] {
             let plan = try ConversionPlan(checkpoint, ConversionOptions(.int8, fusions: fusions, components: .all))
-            let names = plan.tensors.flatMap { tensor in (tensor.sources + tensor.rowScales).map { "\(tensor.component.folder)/\($0.name)" } }
+            let names = plan.tensors.flatMap { tensor in (tensor.sources + tensor.rowScales).map { "\(tensor.component.folder ?? "")/\($0.name)" } }
             let all = checkpoint.components.values.flatMap { component in component.tensorNames.map { "\(component.name)/\($0)" } }
             #expect(names.sorted() == all.sorted())
         }
