@@ -11,6 +11,7 @@ package struct Rederivation: Sendable {
     let file: PackedFile
     let checkpoint: Checkpoint
     let frozenSchedule: FrozenSchedule?
+    let edit: RowEdit?
     let executor: CPU
     private let pool = WorkPool()
     private let rows: [ExactString: WeightResolution.Row]
@@ -18,14 +19,15 @@ package struct Rederivation: Sendable {
     package let missing: [String]
 
     /// Resolves the weight table for the components and fusions of the file against the checkpoint.
-    package init(_ file: PackedFile, _ checkpoint: Checkpoint, on executor: CPU) throws(ConversionError) {
+    package init(_ file: PackedFile, _ checkpoint: Checkpoint, on executor: CPU, edit: RowEdit? = nil) throws(ConversionError) {
         self.executor = executor
+        self.edit = edit
         self.file = file
         self.checkpoint = checkpoint
         let fusions = Fusions(names: file.directory.fusions)
         let components = Component.allCases.filter { component in file.directory.components.contains { $0.name == component.rawValue } }
         frozenSchedule = try wrapping(ConversionError.schedule) { () throws(InferenceError) in try FrozenSchedule(policy: file.directory.policy) }
-        let resolution = try WeightResolution(checkpoint, components: components, fusions: fusions, frozen: frozenSchedule)
+        let resolution = try WeightResolution(checkpoint, components: components, fusions: fusions, frozen: frozenSchedule, edit: edit)
         rows = Dictionary(uniqueKeysWithValues: resolution.rows.map { (ExactString($0.row.name), $0) })
         missing = resolution.rows.map(\.row.name).filter { file.entry($0) == nil }
     }
@@ -75,7 +77,7 @@ package struct Rederivation: Sendable {
         let storage = Storage(entry.scheme, activations: entry.activations)
         let tensor = PlannedTensor(row, storage: storage, ruleLine: nil)
         let disagreements = Self.disagreements(entry, tensor)
-        if tensor.row.role == .schedule { return try checkComputed(entry, tensor, disagreements: disagreements) }
+        if case .computed(let computation, _) = tensor.row.recipe { return try checkComputed(entry, tensor, by: computation, disagreements: disagreements) }
         // Planes of another shape have no rows to compare.
         guard entry.shape == tensor.row.shape else {
             return Finding(
@@ -83,12 +85,11 @@ package struct Rederivation: Sendable {
         }
         let rows = try TensorRows(tensor, checkpoint)
         var comparison = TensorComparison(entry.scheme, columns: tensor.row.shape.columns)
-        let streams = HashingStreams(pool, room: Self.mostUnhashed)
-        let digests = rows.tensor.sources.map { _ in OrderedDigest(streams) }
+        let digests = SourceDigests(rows, HashingStreams(pool, room: Self.mostUnhashed))
         var waiting: [Pending<Result<RowComparison, ConversionError>>] = []
         func takeNext() throws(ConversionError) {
             let piece: RowComparison = try waiting.removeFirst().wait().get()
-            digests[piece.chunk.index].append(piece.chunk.stored.buffer, 0..<piece.chunk.stored.buffer.byteCount)
+            digests.append(piece.chunk)
             comparison.add(piece)
         }
         var first = 0
@@ -104,14 +105,18 @@ package struct Rederivation: Sendable {
             first = place.upperBound
         }
         while !waiting.isEmpty { try takeNext() }
-        let found = rows.sourceRecords(digests.map { $0.digest() })
-        let sources = found.map { source in
-            SourceFinding(
-                name: source.name, recorded: entry.sources.first { ExactString($0.name) == ExactString(source.name) }?.sha256 ?? "", found: source.sha256)
-        }
+        let sources = Self.findings(try digests.records()(), entry)
         return Finding(
             name: entry.name, disagreements: disagreements, sources: sources, difference: comparison.difference, error: comparison.error,
             bound: comparison.bound)
+    }
+
+    /// What was read beside what the file recorded of it.
+    static func findings(_ found: [SourceRecord], _ entry: TensorEntry) -> [SourceFinding] {
+        found.map { source in
+            let recorded = entry.sources.first { ExactString($0.name) == ExactString(source.name) }
+            return SourceFinding(name: source.name, recorded: recorded?.sha256 ?? "", found: source.sha256)
+        }
     }
 
     /// Pieces of a tensor that are compared ahead.
@@ -128,16 +133,12 @@ package struct Rederivation: Sendable {
         compare("shape", "\(entry.shape)", "\(tensor.row.shape)")
         compare("role", entry.role, tensor.row.role.rawValue)
         compare("layout", entry.layout.rawValue, tensor.row.layout.rawValue)
-        let expected = tensor.sources + tensor.rowScales
+        let expected = tensor.records(digests: (tensor.sources + tensor.operands).map { _ in "" })
         compare("sources", entry.sources.map(Self.text).joined(separator: "; "), expected.map(Self.text).joined(separator: "; "))
         return list
     }
 
     private static func text(_ source: SourceRecord) -> String {
-        "\(source.name) \(source.dtype.rawValue) \(source.shape)\(source.rowScale.map { " * \($0)" } ?? "")"
-    }
-
-    private static func text(_ source: PlannedSource) -> String {
         "\(source.name) \(source.dtype.rawValue) \(source.shape)\(source.rowScale.map { " * \($0)" } ?? "")"
     }
 }

@@ -47,9 +47,4 @@ package final class SafetensorsFile: Sendable {
         precondition(range.upperBound <= entry.byteCount && range.count == buffer.count, "\(range) of \(entry.name) into \(buffer.count) bytes")
         do { unsafe try file.read(at: entry.offset + range.lowerBound, into: buffer) } catch { throw .file(error) }
     }
-
-    /// Throws when the file was changed since it was opened: called after the last read.
-    package func checkUnchanged() throws(SafetensorsError) {
-        do { try file.checkUnchanged() } catch { throw .file(error) }
-    }
 }

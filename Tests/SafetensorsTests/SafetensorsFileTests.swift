@@ -16,7 +16,7 @@ struct SafetensorsFileTests {
         #expect(entry.shape == [192, 128])
         #expect(entry.offset == file.header.dataOffset + 768)
         #expect(file.header.entries.reduce(file.header.dataOffset) { $0 + $1.byteCount } == file.file.size)
-        try file.checkUnchanged()
+        try file.file.checkUnchanged()
     }
 
     @Test("parts of a tensor are the parts of the whole") func ranges() throws {
@@ -54,7 +54,7 @@ struct SafetensorsFileTests {
         let file = try SafetensorsFile.open(path)
         try shrink(path, to: Int(raw.dataOffset) + 50)
         #expect(throws: SafetensorsError.file(.truncated(path: path, expected: raw.dataOffset + 100, found: raw.dataOffset + 50))) { try file.read("a") }
-        #expect(throws: SafetensorsError.file(.changedWhileReading(path: path))) { try file.checkUnchanged() }
+        #expect(throws: FileError.changedWhileReading(path: path)) { try file.file.checkUnchanged() }
     }
 
     @Test(arguments: ["missing", "."]) func notAFile(name: String) throws {

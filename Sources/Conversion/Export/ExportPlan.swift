@@ -33,7 +33,7 @@ struct ExportPlan: Sendable {
             guard let component = Component(rawValue: entry.component), !component.folder.isEmpty else {
                 throw .notExportable(tensor: entry.name, expected: "a component of the model", found: "\"\(entry.component)\"")
             }
-            guard entry.role != Role.schedule.rawValue else { throw .frozen(tensor: entry.name) }
+            guard !ScheduleTables.names.contains(entry.name) else { throw .frozen(tensor: entry.name) }
             let parts = try ExportedTensor.all(of: entry)
             if let index = tensors.firstIndex(where: { $0.folder == component.folder }) {
                 tensors[index].tensors += parts

@@ -33,8 +33,9 @@ extension SanaSprintWeights {
                 (name: "time_embed.\(source)_embedder.linear_2", outputs: width, inputs: width),
             ]
         }
-        table.computed(ScheduleTables.embeddingName, [schedule.rows.count, width], from: embedders)
-        table.computed(ScheduleTables.modulationName, [schedule.rows.count, 6, width], from: [("time_embed.linear", 6 * width, width)])
+        table.computed(ScheduleTables.embeddingName, [schedule.rows.count, width], by: .scheduleEmbedding, from: embedders)
+        table.computed(
+            ScheduleTables.modulationName, [schedule.rows.count, 6, width], by: .scheduleModulation, from: [("time_embed.linear", 6 * width, width)])
     }
 
     private static func block(_ index: Int, _ c: TransformerConfiguration, _ fusions: Fusions, _ table: inout TableBuilder) {
@@ -46,7 +47,9 @@ extension SanaSprintWeights {
         table.linears(
             name + "self.", fused: fusions.contains(.queryKeyValue) ? "qkv" : nil,
             [
-                .init(name: "q", source: source + "attn1.to_q", outputs: width, rowScale: folds ? source + "attn1.norm_q.weight" : nil),
+                .init(
+                    name: "q", source: source + "attn1.to_q", outputs: width,
+                    transforms: folds ? [.scale(by: .init(source + "attn1.norm_q.weight", [width]))] : []),
                 .init(name: "k", source: source + "attn1.to_k", outputs: width),
                 .init(name: "v", source: source + "attn1.to_v", outputs: width),
             ], inputs: width, role: .linear, bias: c.attentionBias)
