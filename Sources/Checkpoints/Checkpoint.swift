@@ -3,13 +3,13 @@ import StrictJSON
 
 /// A checkpoint in the folder layout of diffusers, open for reading: every header and configuration is validated, no tensor is read.
 package final class Checkpoint: Sendable {
-    package let path: String
+    package var path: String { parts.path }
     /// `_class_name` of `model_index.json`.
-    package let className: String
+    package var className: String { parts.className }
     /// The components that are present, by their keys in `model_index.json`.
     package let components: [String: CheckpointComponent]
     /// The configurations and the tokenizer's files that the family names, as they are, sorted by path.
-    package let smallFiles: [SmallFile]
+    package var smallFiles: [SmallFile] { parts.smallFiles }
     private let parts: CheckpointReader.Parts
 
     /// Opens the folder at `path`.
@@ -19,10 +19,7 @@ package final class Checkpoint: Sendable {
     }
 
     private init(_ parts: CheckpointReader.Parts) {
-        path = parts.path
-        className = parts.className
         components = Dictionary(uniqueKeysWithValues: parts.components.map { ($0.name, $0) })
-        smallFiles = parts.smallFiles.sorted { ExactString($0.path) < ExactString($1.path) }
         self.parts = parts
     }
 

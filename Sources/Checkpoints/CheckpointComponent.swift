@@ -12,12 +12,8 @@ package final class CheckpointComponent: Sendable {
     package let files: [any TensorFile]
     /// The variant of the files: "fp16", or nil for the plain ones.
     package let variant: String?
-    /// Weight files in the folder that are not used: other variants, other formats.
-    package let unusedFiles: [String]
     /// The tensors' names, sorted by bytes, without a prefix that the model class put before all of them.
     package let tensorNames: [String]
-    /// Stored tensors that are no part of the model, with the reason, sorted by name.
-    package let ignoredTensors: [(name: String, reason: String)]
     private let places: [ExactString: (file: Int, tensor: StoredTensor)]
     private let rule: ComponentRule
 
@@ -25,23 +21,17 @@ package final class CheckpointComponent: Sendable {
     package var name: String { rule.name }
 
     init(
-        rule: ComponentRule, className: String, folder: String, configuration: JSONValue, weights: (files: [any TensorFile], variant: String?, unused: [String])
+        rule: ComponentRule, className: String, folder: String, configuration: JSONValue, files: [any TensorFile], variant: String?
     ) throws(CheckpointError) {
         self.rule = rule
         self.className = className
         self.folder = folder
         self.configuration = configuration
-        files = weights.files
-        variant = weights.variant
-        unusedFiles = weights.unused
+        self.files = files
+        self.variant = variant
         var places: [ExactString: (file: Int, tensor: StoredTensor)] = [:]
-        var ignored: [(name: String, reason: String)] = []
-        for (file, source) in weights.files.enumerated() {
-            for tensor in source.tensors {
-                if let reason = rule.ignored[tensor.name] {
-                    ignored.append((tensor.name, reason))
-                    continue
-                }
+        for (file, source) in files.enumerated() {
+            for tensor in source.tensors where !rule.ignored.contains(tensor.name) {
                 let hasPrefix = !rule.optionalPrefix.isEmpty && tensor.name.utf8.starts(with: rule.optionalPrefix.utf8)
                 let name = hasPrefix ? String(decoding: tensor.name.utf8.dropFirst(rule.optionalPrefix.utf8.count), as: UTF8.self) : tensor.name
                 if let other = places.updateValue((file, tensor), forKey: ExactString(name)) {
@@ -51,13 +41,11 @@ package final class CheckpointComponent: Sendable {
         }
         self.places = places
         tensorNames = places.keys.sorted().map(\.string)
-        ignoredTensors = ignored.sorted { ExactString($0.name) < ExactString($1.name) }
     }
 
     /// The same component with the tensors of other files.
     func replacing(files: [any TensorFile]) throws(CheckpointError) -> CheckpointComponent {
-        try CheckpointComponent(
-            rule: rule, className: className, folder: folder, configuration: configuration, weights: (files, variant, unusedFiles))
+        try CheckpointComponent(rule: rule, className: className, folder: folder, configuration: configuration, files: files, variant: variant)
     }
 
     /// The tensor of that name, as its file has it: its own name may have the prefix that `tensorNames` lacks.

@@ -40,6 +40,7 @@ struct CheckpointReader {
             let found = parts.components.flatMap { component in component.files.map { Paths.join(component.name, Paths.name(of: $0.path)) } }
             throw .noSuchVariant(folder: path, variant: variant, found: found)
         }
+        parts.smallFiles.sort { ExactString($0.path) < ExactString($1.path) }
         return parts
     }
 
@@ -97,7 +98,7 @@ struct CheckpointReader {
         let configuration = try configuration(rule, className: className, folder: folder, from: parts.smallFiles)
         let weights = try weights(rule, folder: folder, names: names)
         let component = try CheckpointComponent(
-            rule: rule, className: className, folder: folder, configuration: configuration, weights: weights)
+            rule: rule, className: className, folder: folder, configuration: configuration, files: weights.files, variant: weights.variant)
         parts.components.append(component)
     }
 
@@ -121,16 +122,12 @@ struct CheckpointReader {
 
     private func weights(
         _ rule: ComponentRule, folder: String, names: [String]
-    ) throws(CheckpointError) -> (files: [any TensorFile], variant: String?, unused: [String]) {
-        guard let base = rule.weights else { return ([], nil, []) }
+    ) throws(CheckpointError) -> (files: [any TensorFile], variant: String?) {
+        guard let base = rule.weights else { return ([], nil) }
         let choice = try WeightFiles.choose(from: names, base: base, variant: variant, folder: folder)
         switch choice.source {
-        case .single(let name):
-            return ([try SafetensorsFile.opened(Paths.join(folder, name))], choice.variant, choice.others)
-        case .index(let name):
-            let index = try ShardIndex(path: Paths.join(folder, name))
-            let files = try index.open(in: folder)
-            return (files, choice.variant, choice.others.filter { !index.shards.contains($0) })
+        case .single(let name): return ([try SafetensorsFile.opened(Paths.join(folder, name))], choice.variant)
+        case .index(let name): return (try ShardIndex(path: Paths.join(folder, name)).open(in: folder), choice.variant)
         }
     }
 }

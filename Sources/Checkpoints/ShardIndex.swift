@@ -6,9 +6,9 @@ import StrictJSON
 package struct ShardIndex {
     package let path: String
     /// Tensor and shard, in the order of the file.
-    package let places: [CheckpointError.TensorPlace]
+    private let places: [CheckpointError.TensorPlace]
     /// The shards, sorted by name.
-    package let shards: [String]
+    private let shards: [String]
 
     private static let byteLimit: UInt64 = 16 << 20
     /// Every shard stays open; a process may have 1024 files.

@@ -41,7 +41,8 @@ extension SafetensorsFile: TensorFile {
 
     @unsafe package func read(_ tensor: StoredTensor, range: Range<UInt64>, into buffer: UnsafeMutableRawBufferPointer) throws(CheckpointError) {
         guard let entry = entry(tensor.name) else { throw .safetensors(.missingTensor(path: path, tensor: tensor.name)) }
-        do { unsafe try read(entry, range: range, into: buffer) } catch { throw .safetensors(error) }
+        precondition(range.upperBound <= entry.byteCount && range.count == buffer.count, "\(range) of \(entry.name) into \(buffer.count) bytes")
+        do { unsafe try file.read(at: entry.offset + range.lowerBound, into: buffer) } catch { throw .safetensors(.file(error)) }
     }
 
     package func checkUnchanged() throws(CheckpointError) {

@@ -18,10 +18,9 @@ package struct CheckpointWeights: WeightSource {
     package init(_ checkpoint: Checkpoint, fusions: Fusions = .lossless, components: ComponentSelection = .all, edit: RowEdit? = nil) throws(ConversionError) {
         let selected = try components.resolved(folders: Set(checkpoint.components.keys))
         let resolution = try WeightResolution(checkpoint, components: selected, fusions: fusions, edit: edit)
-        let tensors = resolution.rows.map { PlannedTensor($0, storage: Storage(.f32), ruleLine: nil) }
         self.checkpoint = checkpoint
         self.fusions = fusions
-        self.tensors = Dictionary(uniqueKeysWithValues: tensors.map { (ExactString($0.name), $0) })
+        tensors = Dictionary(uniqueKeysWithValues: resolution.tensors.map { (ExactString($0.name), $0) })
     }
 
     package func configuration(_ name: String) throws(WeightError) -> JSONValue {

@@ -14,7 +14,7 @@ package struct Rederivation: Sendable {
     let edit: RowEdit?
     let executor: CPU
     private let pool = WorkPool()
-    private let rows: [ExactString: WeightResolution.Row]
+    private let tensors: [ExactString: PlannedTensor]
     /// Packed names that the weight table has and the file lacks.
     package let missing: [String]
 
@@ -28,8 +28,8 @@ package struct Rederivation: Sendable {
         let components = Component.allCases.filter { component in file.directory.components.contains { $0.name == component.rawValue } }
         frozenSchedule = try wrapping(ConversionError.schedule) { () throws(InferenceError) in try FrozenSchedule(policy: file.directory.policy) }
         let resolution = try WeightResolution(checkpoint, components: components, fusions: fusions, frozen: frozenSchedule, edit: edit)
-        rows = Dictionary(uniqueKeysWithValues: resolution.rows.map { (ExactString($0.row.name), $0) })
-        missing = resolution.rows.map(\.row.name).filter { file.entry($0) == nil }
+        tensors = Dictionary(uniqueKeysWithValues: resolution.tensors.map { (ExactString($0.name), $0) })
+        missing = resolution.tensors.map(\.name).filter { file.entry($0) == nil }
     }
 
     /// What became of one packed tensor.
@@ -37,13 +37,13 @@ package struct Rederivation: Sendable {
         package let name: String
         /// What the file's entry says otherwise than the weight table: shape, layout, role, sources. Empty where they agree.
         package let disagreements: [String]
-        package let sources: [SourceFinding]
+        package private(set) var sources: [SourceFinding] = []
         /// Where the planes that were made again first differ from the file's; nil where they are bit-identical.
-        package let difference: Difference?
+        package private(set) var difference: Difference?
         /// The distance of the file's decoded values from the source's, in float32 after folding; zero where they are exact.
-        package let error: QuantizationError
+        package private(set) var error = QuantizationError(relativeL2: 0, maxAbs: 0)
         /// The file's values against the scheme's own bound.
-        package let bound: BoundCheck?
+        package private(set) var bound: BoundCheck?
 
         package var isBitIdentical: Bool { difference == nil }
         /// Whether checkpoint and file agree in everything.
@@ -69,20 +69,14 @@ package struct Rederivation: Sendable {
     /// Derives one tensor of the file again.
     /// - Throws: what converting it would have thrown, and what reading it from the file did.
     package func check(_ entry: TensorEntry) throws(ConversionError) -> Finding {
-        guard let row = rows[ExactString(entry.name)] else {
-            return Finding(
-                name: entry.name, disagreements: ["the weight table has no such tensor"], sources: [], difference: nil,
-                error: QuantizationError(relativeL2: 0, maxAbs: 0), bound: nil)
+        guard var tensor = tensors[ExactString(entry.name)] else {
+            return Finding(name: entry.name, disagreements: ["the weight table has no such tensor"])
         }
-        let storage = Storage(entry.scheme, activations: entry.activations)
-        let tensor = PlannedTensor(row, storage: storage, ruleLine: nil)
+        tensor.storage = Storage(entry.scheme, activations: entry.activations)
         let disagreements = Self.disagreements(entry, tensor)
         if case .computed(let computation, _) = tensor.row.recipe { return try checkComputed(entry, tensor, by: computation, disagreements: disagreements) }
         // Planes of another shape have no rows to compare.
-        guard entry.shape == tensor.row.shape else {
-            return Finding(
-                name: entry.name, disagreements: disagreements, sources: [], difference: nil, error: QuantizationError(relativeL2: 0, maxAbs: 0), bound: nil)
-        }
+        guard entry.shape == tensor.row.shape else { return Finding(name: entry.name, disagreements: disagreements) }
         let rows = try TensorRows(tensor, checkpoint)
         var comparison = TensorComparison(entry.scheme, columns: tensor.row.shape.columns)
         let digests = SourceDigests(rows, HashingStreams(pool, room: Self.mostUnhashed))

@@ -67,12 +67,11 @@ extension Rederivation {
     func checkComputed(_ entry: TensorEntry, _ tensor: PlannedTensor, by computation: Recipe.Computation, disagreements: [String]) throws(ConversionError)
         -> Finding
     {
-        let none = QuantizationError(relativeL2: 0, maxAbs: 0)
         var disagreements = disagreements
         if entry.scheme != .f32 { disagreements.append("scheme: expected \(Scheme.f32), found \(entry.scheme)") }
         if frozenSchedule == nil { disagreements.append("policy: expected the frozen schedule that the tensor was computed for, found none") }
         guard let frozenSchedule, disagreements.isEmpty else {
-            return Finding(name: entry.name, disagreements: disagreements, sources: [], difference: nil, error: none, bound: nil)
+            return Finding(name: entry.name, disagreements: disagreements)
         }
         let computed = try ScheduleTensors(frozenSchedule, checkpoint, edit: edit, on: executor)
         let sources = Self.findings(try computed.sources(of: tensor), entry)
@@ -80,9 +79,7 @@ extension Rederivation {
         let (found, expected) = (Tensor(sharing: stored[0]), Tensor(sharing: computed.values(computation)))
         let differing = zip(found.elements, expected.elements).enumerated().filter { $0.element.0.bitPattern != $0.element.1.bitPattern }.map(\.offset)
         let bound = try wrapping(ConversionError.memory) { () throws(AllocationError) in try entry.scheme.checkBound(stored, source: expected) }
-        return Finding(
-            name: entry.name, disagreements: [], sources: sources,
-            difference: differing.first.map { Difference(plane: "values", element: $0, count: differing.count) }, error: none,
-            bound: bound)
+        let difference = differing.first.map { Difference(plane: "values", element: $0, count: differing.count) }
+        return Finding(name: entry.name, disagreements: [], sources: sources, difference: difference, bound: bound)
     }
 }

@@ -24,10 +24,11 @@ package struct ConversionPlan: Sendable {
         self.options = options
         components = try options.components.resolved(folders: Set(checkpoint.components.keys))
         let resolution = try WeightResolution(checkpoint, components: components, fusions: options.fusions, frozen: options.frozenSchedule, edit: edit)
-        var tensors: [PlannedTensor] = []
-        for row in resolution.rows {
-            let decision = try options.policy.decide(row.row, component: row.component, dtypes: row.sources.map(\.dtype))
-            tensors.append(PlannedTensor(row, storage: decision.storage, ruleLine: decision.line))
+        var tensors = resolution.tensors
+        for index in tensors.indices {
+            let tensor = tensors[index]
+            let decision = try options.policy.decide(tensor.row, component: tensor.component, dtypes: tensor.sources.map(\.dtype))
+            (tensors[index].storage, tensors[index].ruleLine) = (decision.storage, decision.line)
         }
         try options.policy.checkRulesUsed(by: tensors)
         self.tensors = tensors
@@ -78,4 +79,16 @@ package struct ConversionPlan: Sendable {
 
     package var sourceByteCount: UInt64 { tensors.reduce(0) { $0 + $1.sourceByteCount } }
     package var packedByteCount: UInt64 { tensors.reduce(0) { $0 + $1.packedByteCount } }
+}
+
+extension ConversionPlan {
+    /// The small files of a checkpoint that a packed file of `components` needs, and that an export gives back byte for byte.
+    static func blobs(of checkpoint: Checkpoint, components: [Component]) -> [SmallFile] {
+        // The transformer's configuration says what family the file is of, whatever parts it has.
+        let folders = Set(components.map(\.folder)).union(["transformer", "scheduler"])
+        return checkpoint.smallFiles.filter { file in
+            let parts = file.path.split(separator: "/")
+            return parts.count == 1 || folders.contains(String(parts[0]))
+        }
+    }
 }

@@ -1,43 +1,24 @@
+package import Checkpoints
 package import Inference
 import PackedFiles
-package import Tensors
+import Tensors
 
 /// One packed tensor, before anything of it is read.
 package struct PlannedTensor: Sendable {
     package let row: WeightRow
     package let component: Component
     /// The checkpoint tensors that its recipe reads from beginning to end, in order.
-    package let sources: [PlannedSource]
+    package let sources: [StoredTensor]
     /// The checkpoint tensors that its transforms read, each once.
-    package let operands: [PlannedSource]
-    package let storage: Storage
-    /// The line of the rule that decided, nil where the preset did.
-    package let ruleLine: Int?
-
-    init(_ resolved: WeightResolution.Row, storage: Storage, ruleLine: Int?) {
-        row = resolved.row
-        component = resolved.component
-        sources = resolved.sources
-        operands = resolved.operands
-        self.storage = storage
-        self.ruleLine = ruleLine
-    }
+    package let operands: [StoredTensor]
+    package internal(set) var storage = Storage(.f32)
+    /// The line of the rule that decided about the storage, nil where the preset did.
+    package internal(set) var ruleLine: Int?
 
     package var name: String { row.name }
     package var sourceByteCount: UInt64 { (sources + operands).reduce(0) { $0 + $1.byteCount } }
     /// Bytes of the planes before compression.
     package var packedByteCount: UInt64 { UInt64(storage.scheme.byteCount(row.shape)) }
-}
-
-/// A checkpoint tensor that goes into a packed one.
-package struct PlannedSource: Sendable, Equatable {
-    package let name: String
-    package let dtype: DType
-    package let shape: Shape
-    /// Bytes that reading any of it takes beside the buffer.
-    let scratchByteCount: Int
-
-    package var byteCount: UInt64 { UInt64(shape.elementCount) * UInt64(dtype.byteCount) }
 }
 
 extension PlannedTensor {
@@ -70,5 +51,5 @@ extension PlannedTensor {
     func areEncodedAsStored(_ index: Int) -> Bool { rows[index].keepsValues && row.layout == .same }
 
     /// Whether the packed values are the bytes of the one source as they are.
-    var isVerbatim: Bool { sources.count == 1 && row.layout == .same && passesThrough(0) && rows[0].keepsOrder }
+    var isVerbatim: Bool { rows.count == 1 && row.layout == .same && passesThrough(0) && rows[0].keepsOrder }
 }

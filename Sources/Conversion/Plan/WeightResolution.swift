@@ -9,15 +9,8 @@ package typealias RowEdit = @Sendable (WeightRow, Component) -> WeightRow
 /// The weight table of a checkpoint's configuration with every row's tensors found: names, shapes and types are checked, nothing is read.
 struct WeightResolution: Sendable {
     let configuration: SanaSprintConfiguration
-    let rows: [Row]
-
-    struct Row: Sendable {
-        let row: WeightRow
-        let component: Component
-        let sources: [PlannedSource]
-        /// What the rows' transforms read, each tensor once.
-        let operands: [PlannedSource]
-    }
+    /// In float32, until something else is decided.
+    let tensors: [PlannedTensor]
 
     /// Suggesting names takes time that grows with both lists; beyond this many names the rest come without.
     private static let mostSuggestions = 64
@@ -26,7 +19,7 @@ struct WeightResolution: Sendable {
     init(_ checkpoint: Checkpoint, components: [Component], fusions: Fusions, frozen: FrozenSchedule? = nil, edit: RowEdit?) throws(ConversionError) {
         let configuration = try Self.configuration(of: checkpoint)
         self.configuration = configuration
-        var rows: [Row] = []
+        var tensors: [PlannedTensor] = []
         var problems: [TensorProblem] = []
         // A folder is looked at as a whole: the encoder's tensors are nobody's mistake when only the decoder is packed.
         for folder in Self.folders(components) {
@@ -40,14 +33,14 @@ struct WeightResolution: Sendable {
                     let row = edit?(row, component) ?? row
                     claimed.formUnion((row.recipe.main + row.recipe.operands).map { ExactString($0.name) })
                     guard components.contains(component) else { continue }
-                    rows.append(Self.resolve(row, component, in: files, missing: &missing, problems: &problems))
+                    tensors.append(Self.resolve(row, component, in: files, missing: &missing, problems: &problems))
                 }
             }
             let unclaimed = files.tensorNames.filter { !claimed.contains(ExactString($0)) }
             problems += Self.namingProblems(unclaimed: unclaimed, missing: missing)
         }
         guard problems.isEmpty else { throw .tensors(path: checkpoint.path, problems: problems) }
-        self.rows = rows
+        self.tensors = tensors
     }
 
     /// The architecture that the checkpoint's configuration files describe.
@@ -72,8 +65,8 @@ struct WeightResolution: Sendable {
 
     private static func resolve(
         _ row: WeightRow, _ component: Component, in files: CheckpointComponent, missing: inout [(name: String, row: String)], problems: inout [TensorProblem]
-    ) -> Row {
-        func find(_ input: Recipe.Input) -> PlannedSource? {
+    ) -> PlannedTensor {
+        func find(_ input: Recipe.Input) -> StoredTensor? {
             guard let entry = files.entry(input.name) else {
                 missing.append((input.name, row.name))
                 return nil
@@ -83,10 +76,10 @@ struct WeightResolution: Sendable {
             case .f16, .bf16, .f32, .f64: break
             default: problems.append(.dtype(name: input.name, found: entry.dtype))
             }
-            return PlannedSource(name: input.name, dtype: entry.dtype, shape: entry.shape, scratchByteCount: entry.scratchByteCount)
+            return StoredTensor(name: input.name, dtype: entry.dtype, shape: entry.shape, scratchByteCount: entry.scratchByteCount)
         }
         let operands = row.recipe.operands.compactMap(find)
-        return Row(row: row, component: component, sources: row.recipe.main.compactMap(find), operands: operands)
+        return PlannedTensor(row: row, component: component, sources: row.recipe.main.compactMap(find), operands: operands)
     }
 
     private static func namingProblems(unclaimed: [String], missing: [(name: String, row: String)]) -> [TensorProblem] {

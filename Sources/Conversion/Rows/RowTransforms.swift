@@ -13,13 +13,6 @@ enum RowPlaces: Sendable {
         }
     }
 
-    func part(_ part: Range<Int>) -> RowPlaces {
-        switch self {
-        case .range(let range): .range(range.lowerBound + part.lowerBound..<range.lowerBound + part.upperBound)
-        case .list(let list): .list(Array(list[part]))
-        }
-    }
-
     /// The rows as ranges of neighbours.
     var runs: [Range<Int>] {
         switch self {

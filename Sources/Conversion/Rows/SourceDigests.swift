@@ -44,7 +44,7 @@ extension Checkpoint {
 
 extension CheckpointComponent {
     /// SHA-256 of a tensor's bytes, a few at a time.
-    func digest(of source: PlannedSource) throws(ConversionError) -> String {
+    func digest(of source: StoredTensor) throws(ConversionError) -> String {
         var stream = SHA256Stream()
         let most: UInt64 = 1 << 20
         for first in stride(from: 0, to: source.byteCount, by: Int(most)) {

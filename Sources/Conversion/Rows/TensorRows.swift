@@ -32,25 +32,24 @@ struct TensorRows: Sendable {
     struct Chunk: Sendable {
         /// Index of the source in the tensor's list.
         let index: Int
-        let source: PlannedSource
+        let source: StoredTensor
+        let recipe: Recipe.Source
         /// The rows among those that come of this source.
         let rows: Range<Int>
-        /// Where each row lies in the source.
-        let places: RowPlaces
         /// `[rows, ...]` in the source's own layout and type.
         let stored: EncodedTensor
 
         /// Index in the source of the chunk's element `index`.
         func sourceIndex(_ index: Int) -> Int {
-            let columns = source.shape.columns
-            return places[index / max(1, columns)] * columns + index % max(1, columns)
+            let (row, column) = index.quotientAndRemainder(dividingBy: source.shape.columns)
+            return recipe.places(rows).stored[row] * source.shape.columns + column
         }
 
         /// Some of the chunk's rows, counted from its first.
         func part(_ part: Range<Int>) throws(AllocationError) -> Chunk {
             guard part.count < rows.count else { return self }
             let rows = rows.lowerBound + part.lowerBound..<rows.lowerBound + part.upperBound
-            return Chunk(index: index, source: source, rows: rows, places: places.part(part), stored: try stored.rows(part))
+            return Chunk(index: index, source: source, recipe: recipe, rows: rows, stored: try stored.rows(part))
         }
     }
 
@@ -63,19 +62,19 @@ struct TensorRows: Sendable {
 
     /// Reads some of the rows that one source brings.
     func read(_ rows: Range<Int>, ofSource index: Int) throws(ConversionError) -> Chunk {
-        let (source, places) = (tensor.sources[index], tensor.rows[index].places(rows).stored)
+        let (source, recipe) = (tensor.sources[index], tensor.rows[index])
         let shape = source.shape.rank == 0 ? source.shape : Shape([rows.count] + source.shape.extents.dropFirst())
         let stored = try wrapping(ConversionError.memory) { () throws(AllocationError) in try EncodedTensor(dtype: source.dtype, shape: shape) }
         let size = source.shape.columns * source.dtype.byteCount
         try wrapping(ConversionError.checkpoint) { () throws(CheckpointError) in
             var row = 0
-            for run in places.runs {
+            for run in recipe.places(rows).stored.runs {
                 let bytes = unsafe UnsafeMutableRawBufferPointer(rebasing: stored.buffer.mutableBytes[row * size..<(row + run.count) * size])
                 unsafe try component.read(source.name, range: UInt64(run.lowerBound * size)..<UInt64(run.upperBound * size), into: bytes)
                 row += run.count
             }
         }
-        return Chunk(index: index, source: source, rows: rows, places: places, stored: stored)
+        return Chunk(index: index, source: source, recipe: recipe, rows: rows, stored: stored)
     }
 
     /// Which source brings a row of the packed tensor, and which of its rows it is.
@@ -100,15 +99,15 @@ struct TensorRows: Sendable {
     /// The chunk's rows as they are encoded: in float32, transformed, in the packed layout.
     /// - Throws: `.overflow` where a finite value goes beyond the range of float32 or of `scheme`.
     func values(_ chunk: Chunk, for scheme: Scheme) throws(ConversionError) -> Tensor {
-        let source = tensor.rows[chunk.index]
+        let recipe = chunk.recipe
         let values = try wrapping(ConversionError.memory) { () throws(AllocationError) in
             var values = try chunk.stored.widened()
-            guard !source.transforms.isEmpty else { return values }
-            for (transform, places) in zip(source.transforms, source.places(chunk.rows).transformed) { try apply(transform, to: &values, places) }
+            guard !recipe.transforms.isEmpty else { return values }
+            for (transform, places) in zip(recipe.transforms, recipe.places(chunk.rows).transformed) { try apply(transform, to: &values, places) }
             return values
         }
         // Widening is exact but for float64; what is neither transformed nor narrowed cannot overflow.
-        if scheme.overflowLimit.isFinite || !source.keepsValues || chunk.source.dtype == .f64,
+        if scheme.overflowLimit.isFinite || !recipe.keepsValues || chunk.source.dtype == .f64,
             let (index, value) = ElementScan.overflow(values, from: chunk.stored, limit: scheme.overflowLimit)
         {
             throw .overflow(tensor: chunk.source.name, value: value, index: chunk.sourceIndex(index), scheme: scheme)

@@ -1,3 +1,4 @@
+import Checkpoints
 import Inference
 import PackedFiles
 import Tensors
