@@ -1,19 +1,16 @@
 package import Files
-import Safetensors
-package import StrictJSON
+import StrictJSON
 
 /// A checkpoint in the folder layout of diffusers, open for reading: every header and configuration is validated, no tensor is read.
 package final class Checkpoint: Sendable {
-    package let path: String
+    package var path: String { parts.path }
     /// `_class_name` of `model_index.json`.
-    package let className: String
-    package let modelIndex: JSONValue
+    package var className: String { parts.className }
     /// The components that are present, by their keys in `model_index.json`.
     package let components: [String: CheckpointComponent]
     /// The configurations and the tokenizer's files that the family names, as they are, sorted by path.
-    package let smallFiles: [SmallFile]
-    /// All files that were opened, so that no output overwrites one.
-    package let inputIdentities: [FileIdentity]
+    package var smallFiles: [SmallFile] { parts.smallFiles }
+    private let parts: CheckpointReader.Parts
 
     /// Opens the folder at `path`.
     /// - Parameter variant: which weights to take in components that have several sets, "fp16" for instance.
@@ -22,13 +19,20 @@ package final class Checkpoint: Sendable {
     }
 
     private init(_ parts: CheckpointReader.Parts) {
-        path = parts.path
-        className = parts.className
-        modelIndex = parts.modelIndex
         components = Dictionary(uniqueKeysWithValues: parts.components.map { ($0.name, $0) })
-        smallFiles = parts.smallFiles.sorted { ExactString($0.path) < ExactString($1.path) }
-        inputIdentities = parts.identities
+        self.parts = parts
     }
+
+    /// The same checkpoint with a component's tensors from other files, of whatever kind: where it is kept elsewhere, or has additions.
+    package func replacing(_ component: String, files: [any TensorFile]) throws(CheckpointError) -> Checkpoint {
+        var parts = parts
+        guard let index = parts.components.firstIndex(where: { $0.name == component }) else { throw .missingComponent(path: path, component: component) }
+        parts.components[index] = try parts.components[index].replacing(files: files)
+        return Checkpoint(parts)
+    }
+
+    /// All files that were opened, so that no output overwrites one.
+    package var inputIdentities: [FileIdentity] { parts.identities + parts.components.flatMap { $0.files.compactMap(\.identity) } }
 
     /// The small file of that path: one of `smallFiles`, or another one that lies in the folder, as files of version 0.1 hold them too.
     /// - Precondition: no part of the path leads out of the folder.
@@ -43,12 +47,12 @@ package final class Checkpoint: Sendable {
     /// The weight files, with paths relative to the checkpoint, sorted by path.
     package var weightFiles: [(path: String, size: UInt64)] {
         components.values.flatMap { component in
-            component.files.map { (path: Paths.join(component.name, Paths.name(of: $0.path)), size: $0.file.size) }
+            component.files.map { (path: Paths.join(component.name, Paths.name(of: $0.path)), size: $0.byteCount) }
         }.sorted { ExactString($0.path) < ExactString($1.path) }
     }
 
     /// Throws when a weight file was changed since it was opened: called after the last read.
     package func checkUnchanged() throws(CheckpointError) {
-        for component in components.values { try component.checkUnchanged() }
+        for file in components.values.flatMap(\.files) { try file.checkUnchanged() }
     }
 }

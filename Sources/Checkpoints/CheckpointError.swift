@@ -1,12 +1,14 @@
 package import Files
 package import Safetensors
 package import StrictJSON
+package import Tensors
 
 /// Why a checkpoint folder could not be read.
 package enum CheckpointError: Error, Sendable, Equatable, CustomStringConvertible {
     case file(FileError)
     case safetensors(SafetensorsError)
     case json(path: String, JSONError)
+    case memory(AllocationError)
 
     // The folder.
     case notAFolder(path: String, found: String)
@@ -55,6 +57,7 @@ package enum CheckpointError: Error, Sendable, Equatable, CustomStringConvertibl
         case .file(let error): return "\(error)"
         case .safetensors(let error): return "\(error)"
         case .json(let path, let error): return "\(path): \(error)"
+        case .memory(let error): return "\(error)"
         case .notAFolder(let path, let found):
             return "\(path): expected the folder of a diffusers checkpoint, found \(found); give the folder that holds model_index.json"
         case .noModelIndex(let path, let found):

@@ -11,7 +11,6 @@ struct CheckpointReader {
     struct Parts {
         var path: String
         var className: String
-        var modelIndex: JSONValue
         var components: [CheckpointComponent] = []
         var smallFiles: [SmallFile] = []
         var identities: [FileIdentity] = []
@@ -33,7 +32,7 @@ struct CheckpointReader {
                 path: indexPath, found: className, supported: PipelineFamily.supported.flatMap(\.classNames),
                 reason: PipelineFamily.refusals[className])
         }
-        var parts = Parts(path: path, className: className, modelIndex: .object(fields.object))
+        var parts = Parts(path: path, className: className)
         parts.smallFiles.append(SmallFile(path: "model_index.json", bytes: text))
         if let identity = FileIdentity(path: indexPath) { parts.identities.append(identity) }
         for (rule, className) in try components(fields.object, of: family) { try read(rule, className: className, into: &parts) }
@@ -41,6 +40,7 @@ struct CheckpointReader {
             let found = parts.components.flatMap { component in component.files.map { Paths.join(component.name, Paths.name(of: $0.path)) } }
             throw .noSuchVariant(folder: path, variant: variant, found: found)
         }
+        parts.smallFiles.sort { ExactString($0.path) < ExactString($1.path) }
         return parts
     }
 
@@ -98,20 +98,18 @@ struct CheckpointReader {
         let configuration = try configuration(rule, className: className, folder: folder, from: parts.smallFiles)
         let weights = try weights(rule, folder: folder, names: names)
         let component = try CheckpointComponent(
-            rule: rule, className: className, folder: folder, configuration: configuration.value, configurationText: configuration.text,
-            weights: weights)
+            rule: rule, className: className, folder: folder, configuration: configuration, files: weights.files, variant: weights.variant)
         parts.components.append(component)
-        parts.identities.append(contentsOf: component.files.map(\.file.identity))
     }
 
     /// The component's configuration; its class, where it gives one, must be one that the component can have.
     private func configuration(
         _ rule: ComponentRule, className: String, folder: String, from files: [SmallFile]
-    ) throws(CheckpointError) -> (value: JSONValue, text: [UInt8]) {
+    ) throws(CheckpointError) -> JSONValue {
         let path = Paths.join(folder, rule.configuration)
         guard let file = files.first(where: { $0.path == Paths.join(rule.name, rule.configuration) }) else {
             // A tokenizer is complete without it.
-            if rule.name == "tokenizer" { return (.object(JSONObject()), []) }
+            if rule.name == "tokenizer" { return .object(JSONObject()) }
             throw .missingConfiguration(path: path)
         }
         let fields = try fields(file.bytes, at: path)
@@ -119,21 +117,17 @@ struct CheckpointReader {
         if let declared, rule.name != "tokenizer", !rule.classNames.contains(where: { declared.string == $0 }) {
             throw .classMismatch(path: path, expected: rule.classNames, found: declared.text)
         }
-        return (.object(fields.object), file.bytes)
+        return .object(fields.object)
     }
 
     private func weights(
         _ rule: ComponentRule, folder: String, names: [String]
-    ) throws(CheckpointError) -> (files: [SafetensorsFile], variant: String?, unused: [String]) {
-        guard let base = rule.weights else { return ([], nil, []) }
+    ) throws(CheckpointError) -> (files: [any TensorFile], variant: String?) {
+        guard let base = rule.weights else { return ([], nil) }
         let choice = try WeightFiles.choose(from: names, base: base, variant: variant, folder: folder)
         switch choice.source {
-        case .single(let name):
-            do { return ([try SafetensorsFile.open(Paths.join(folder, name))], choice.variant, choice.others) } catch { throw .safetensors(error) }
-        case .index(let name):
-            let index = try ShardIndex(path: Paths.join(folder, name))
-            let files = try index.open(in: folder)
-            return (files, choice.variant, choice.others.filter { !index.shards.contains($0) })
+        case .single(let name): return ([try SafetensorsFile.opened(Paths.join(folder, name))], choice.variant)
+        case .index(let name): return (try ShardIndex(path: Paths.join(folder, name)).open(in: folder), choice.variant)
         }
     }
 }

@@ -25,8 +25,8 @@ struct PipelineFamily: Sendable {
             ComponentRule(name: "vae", classNames: ["AutoencoderDC"], weights: "diffusion_pytorch_model"),
             ComponentRule(
                 name: "text_encoder", classNames: ["Gemma2Model", "Gemma2ForCausalLM"], weights: "model",
-                // Gemma2ForCausalLM is Gemma2Model under the name "model", and an output head on top of it.
-                optionalPrefix: "model.", ignored: ["lm_head.weight": "the output head of a language model; encoding a prompt does not use it"]),
+                // Gemma2ForCausalLM is Gemma2Model under the name "model", and an output head on top of it that encoding a prompt does not use.
+                optionalPrefix: "model.", ignored: ["lm_head.weight"]),
             ComponentRule(
                 name: "tokenizer", classNames: ["GemmaTokenizerFast", "GemmaTokenizer"], configuration: "tokenizer_config.json",
                 // The first is what this tool reads; with the others transformers opens an export.
@@ -47,12 +47,12 @@ struct ComponentRule: Sendable {
     let weights: String?
     /// A prefix that some files put before every tensor name.
     let optionalPrefix: String
-    /// Tensors that are no part of the model here, by stored name, with the reason.
-    let ignored: [String: String]
+    /// Tensors that are no part of the model here, by stored name.
+    let ignored: Set<String>
 
     init(
         name: String, classNames: [String], configuration: String = "config.json", others: [String] = [], weights: String? = nil,
-        optionalPrefix: String = "", ignored: [String: String] = [:]
+        optionalPrefix: String = "", ignored: Set<String> = []
     ) {
         self.name = name
         self.classNames = classNames

@@ -1,14 +1,14 @@
 import Files
-package import Safetensors
+import Safetensors
 import StrictJSON
 
 /// A `*.safetensors.index.json`: which shard holds which tensor.
 package struct ShardIndex {
     package let path: String
     /// Tensor and shard, in the order of the file.
-    package let places: [CheckpointError.TensorPlace]
+    private let places: [CheckpointError.TensorPlace]
     /// The shards, sorted by name.
-    package let shards: [String]
+    private let shards: [String]
 
     private static let byteLimit: UInt64 = 16 << 20
     /// Every shard stays open; a process may have 1024 files.
@@ -41,13 +41,11 @@ package struct ShardIndex {
     }
 
     /// Opens the shards in `folder` and compares what they hold with the index, both ways.
-    package func open(in folder: String) throws(CheckpointError) -> [SafetensorsFile] {
+    package func open(in folder: String) throws(CheckpointError) -> [any TensorFile] {
         let missing = shards.filter { !Paths.exists(Paths.join(folder, $0)) }
         guard missing.isEmpty else { throw .missingShards(index: path, shards: missing) }
         var files: [SafetensorsFile] = []
-        for shard in shards {
-            do { files.append(try SafetensorsFile.open(Paths.join(folder, shard))) } catch { throw .safetensors(error) }
-        }
+        for shard in shards { files.append(try SafetensorsFile.opened(Paths.join(folder, shard))) }
         try compare(files)
         return files
     }

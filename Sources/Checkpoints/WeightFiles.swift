@@ -5,8 +5,6 @@ struct WeightFiles: Equatable {
     /// nil for the plain files, else the tag before the extension: "fp16".
     let variant: String?
     let source: Source
-    /// The other weight files in the folder: shards, other variants, other formats.
-    let others: [String]
 
     enum Source: Equatable {
         case single(String)
@@ -30,9 +28,7 @@ struct WeightFiles: Equatable {
             }
         }
         let chosen = try choose(sets, base: base, variant: variant, folder: folder, names: names)
-        let source = try chosen.source(base: base, folder: folder)
-        let others = names.filter { isWeightFile($0) && source != .single($0) && source != .index($0) }
-        return WeightFiles(variant: chosen.variant, source: source, others: others)
+        return WeightFiles(variant: chosen.variant, source: try chosen.source(base: base, folder: folder))
     }
 
     private static func choose(
@@ -56,11 +52,8 @@ struct WeightFiles: Equatable {
     /// Whether a name looks like weights, of whatever format.
     private static func isWeightFile(_ name: String) -> Bool {
         [".safetensors", ".bin", ".pth", ".pt", ".ckpt", ".pkl", ".pickle", ".msgpack", ".h5", ".onnx", ".gguf"].contains { name.hasSuffix($0) }
-            || isIndex(name)
+            || name.hasSuffix(".json") && name.contains(".index.")
     }
-
-    /// Whether a name is that of a shard index, of whatever format and variant.
-    private static func isIndex(_ name: String) -> Bool { name.hasSuffix(".json") && name.contains(".index.") }
 }
 
 /// The files of one variant.

@@ -15,13 +15,12 @@ package struct CheckpointWeights: WeightSource {
     private let tensors: [ExactString: PlannedTensor]
 
     /// Finds the weights; they are read when asked for. `fusions` may include those that change values, to compare the two forms.
-    package init(_ checkpoint: Checkpoint, fusions: Fusions = .lossless, components: ComponentSelection = .all) throws(ConversionError) {
+    package init(_ checkpoint: Checkpoint, fusions: Fusions = .lossless, components: ComponentSelection = .all, edit: RowEdit? = nil) throws(ConversionError) {
         let selected = try components.resolved(folders: Set(checkpoint.components.keys))
-        let resolution = try WeightResolution(checkpoint, components: selected, fusions: fusions)
-        let tensors = resolution.rows.map { PlannedTensor($0, storage: Storage(.f32), ruleLine: nil) }
+        let resolution = try WeightResolution(checkpoint, components: selected, fusions: fusions, edit: edit)
         self.checkpoint = checkpoint
         self.fusions = fusions
-        self.tensors = Dictionary(uniqueKeysWithValues: tensors.map { (ExactString($0.name), $0) })
+        tensors = Dictionary(uniqueKeysWithValues: resolution.tensors.map { (ExactString($0.name), $0) })
     }
 
     package func configuration(_ name: String) throws(WeightError) -> JSONValue {
@@ -44,35 +43,19 @@ package struct CheckpointWeights: WeightSource {
 
     package func contains(_ name: String) -> Bool { tensors[ExactString(name)] != nil }
 
+    /// How a weight comes from the checkpoint; nil for a name that there is none of.
+    package func recipe(_ name: String) -> Recipe? { tensors[ExactString(name)]?.row.recipe }
+
     /// One weight in float32: exact for float16, bfloat16 and float32, rounded to nearest for float64. NaN and infinity are served as they are.
     package func weight(_ name: String) throws(WeightError) -> StoredWeight {
-        guard let tensor = tensors[ExactString(name)] else { throw .missing(name: name, source: checkpoint.path) }
-        let result: EncodedTensor
-        do throws(AllocationError) { result = try EncodedTensor(dtype: .f32, shape: tensor.row.shape) } catch { throw .memory(error) }
-        do throws(ConversionError) {
-            let rows = try TensorRows(tensor, checkpoint)
-            let columns = tensor.row.shape.columns
+        try read(name) { rows in
+            let columns = rows.tensor.row.shape.columns
             var first = 0
-            let pieces = rows.pieces(rows: max(1, Self.pieceElements / max(1, columns))).map { piece in
+            return rows.pieces(rows: max(1, Self.pieceElements / max(1, columns))).map { piece in
                 defer { first += piece.rows.count }
-                return (first: first, index: piece.index, rows: piece.rows)
+                return (place: first, index: piece.index, rows: piece.rows)
             }
-            let target = unsafe SharedPointer(result.buffer.mutableBytes.baseAddress!.assumingMemoryBound(to: Float.self))
-            let failure = Mutex<ConversionError?>(nil)
-            Parallel.forEach(pieces.count) { range in
-                for piece in pieces[range] {
-                    do throws(ConversionError) {
-                        let chunk = try rows.read(piece.rows, ofSource: piece.index)
-                        let values = try rows.values(chunk, for: .f32)
-                        withExtendedLifetime(values) {
-                            unsafe (target.pointer + piece.first * columns).update(from: values.pointer, count: values.count)
-                        }
-                    } catch { failure.withLock { $0 = $0 ?? error } }
-                }
-            }
-            if let error = failure.withLock({ $0 }) { throw error }
-        } catch { throw .unreadable(name: name, reason: "\(error)") }
-        return .plain(result)
+        }
     }
 
     /// Elements that one thread reads at a time.
@@ -80,17 +63,40 @@ package struct CheckpointWeights: WeightSource {
 
     /// Some rows of one weight in float32: of the checkpoint's tensor no others are read.
     package func rows(_ indices: [Int], of name: String) throws(WeightError) -> StoredWeight {
+        try read(name, count: indices.count) { rows in
+            indices.enumerated().map { place, index in
+                let (source, row) = rows.source(ofRow: index)
+                return (place: place, index: source, rows: row..<row + 1)
+            }
+        }
+    }
+
+    /// A tensor of pieces, each at its row, that the threads read.
+    private func read(
+        _ name: String, count: Int? = nil, _ pieces: (TensorRows) -> [(place: Int, index: Int, rows: Range<Int>)]
+    ) throws(WeightError) -> StoredWeight {
         guard let tensor = tensors[ExactString(name)] else { throw .missing(name: name, source: checkpoint.path) }
-        let shape = Shape([indices.count] + tensor.row.shape.extents.dropFirst())
+        let shape = tensor.row.shape
         let result: EncodedTensor
-        do throws(AllocationError) { result = try EncodedTensor(dtype: .f32, shape: shape) } catch { throw .memory(error) }
+        do throws(AllocationError) { result = try EncodedTensor(dtype: .f32, shape: Shape([count ?? shape.rows] + shape.extents.dropFirst())) } catch {
+            throw .memory(error)
+        }
         do throws(ConversionError) {
             let rows = try TensorRows(tensor, checkpoint)
-            let byteCount = shape.columns * MemoryLayout<Float>.stride
-            for (place, index) in indices.enumerated() {
-                let values = EncodedTensor(try rows.values(try rows.read(packedRow: index), for: .f32))
-                unsafe UnsafeMutableRawBufferPointer(rebasing: result.buffer.mutableBytes[(place * byteCount)...]).copyMemory(from: values.bytes)
+            let pieces = pieces(rows)
+            let target = unsafe SharedPointer(result.buffer.mutableBytes.baseAddress!.assumingMemoryBound(to: Float.self))
+            let failure = Mutex<ConversionError?>(nil)
+            Parallel.forEach(pieces.count) { range in
+                for piece in pieces[range] {
+                    do throws(ConversionError) {
+                        let values = try rows.values(try rows.read(piece.rows, ofSource: piece.index), for: .f32)
+                        withExtendedLifetime(values) {
+                            unsafe (target.pointer + piece.place * shape.columns).update(from: values.pointer, count: values.count)
+                        }
+                    } catch { failure.withLock { $0 = $0 ?? error } }
+                }
             }
+            if let error = failure.withLock({ $0 }) { throw error }
         } catch { throw .unreadable(name: name, reason: "\(error)") }
         return .plain(result)
     }

@@ -79,15 +79,16 @@ struct ConversionPipeline {
             try wrapping(ConversionError.packedFile) { () throws(PackedFileError) in try writer.appendRows(rows.planes) }
             advance(UInt64(rows.chunk.stored.buffer.byteCount), work)
         case .end(let work):
-            try wrapping(ConversionError.packedFile) { () throws(PackedFileError) in
-                try writer.endTensor(error: work.distance.result) { work.sources(firstPlane: $0) }
-            }
-            advance(work.tensor.rowScales.reduce(0) { $0 + $1.byteCount }, work)
+            let sources = try work.sources()
+            try wrapping(ConversionError.packedFile) { () throws(PackedFileError) in try writer.endTensor(error: work.distance.result, sources: sources) }
+            // Operands have been read too, and rows that a recipe leaves out need not be.
+            advance(work.tensor.sourceByteCount - work.taken, work)
         }
     }
 
     private mutating func advance(_ bytes: UInt64, _ work: TensorWork) {
         done += bytes
+        work.taken += bytes
         progress(Converter.Progress(done: done, total: total, tensor: work.tensor.name))
     }
 }
@@ -96,22 +97,23 @@ struct ConversionPipeline {
 private final class TensorWork {
     let rows: TensorRows
     var distance = QuantizationErrorSum()
-    /// One for each source; none where the digest of the packed plane is the source's.
-    private let digests: [OrderedDigest]
+    /// Bytes of sources that were taken.
+    var taken: UInt64 = 0
+    /// Nil where the digest of the packed plane is the source's.
+    private let digests: SourceDigests?
     var tensor: PlannedTensor { rows.tensor }
 
     init(_ rows: TensorRows, _ streams: HashingStreams) {
         self.rows = rows
-        digests = rows.isVerbatim ? [] : rows.tensor.sources.map { _ in OrderedDigest(streams) }
+        digests = rows.tensor.isVerbatim ? nil : SourceDigests(rows, streams)
     }
 
     /// Has the bytes of a chunk hashed, those before it being given already, where the writer does not do it.
-    func hash(_ chunk: TensorRows.Chunk) {
-        if !rows.isVerbatim { digests[chunk.index].append(chunk.stored.buffer, 0..<chunk.stored.buffer.byteCount) }
-    }
+    func hash(_ chunk: TensorRows.Chunk) { digests?.append(chunk) }
 
-    /// The sources with the digests of their bytes: first those that are concatenated, in order, then the row scales.
-    func sources(firstPlane: String) -> [SourceRecord] {
-        rows.sourceRecords(rows.isVerbatim ? [firstPlane] : digests.map { $0.digest() })
+    /// What gives the records of all that was read, once the digest of the first plane is known.
+    func sources() throws(ConversionError) -> (_ firstPlane: String) -> [SourceRecord] {
+        guard let records = try digests?.records() else { return { [rows] in rows.sourceRecords([$0]) } }
+        return { _ in records() }
     }
 }

@@ -11,23 +11,25 @@ package struct Rederivation: Sendable {
     let file: PackedFile
     let checkpoint: Checkpoint
     let frozenSchedule: FrozenSchedule?
+    let edit: RowEdit?
     let executor: CPU
     private let pool = WorkPool()
-    private let rows: [ExactString: WeightResolution.Row]
+    private let tensors: [ExactString: PlannedTensor]
     /// Packed names that the weight table has and the file lacks.
     package let missing: [String]
 
     /// Resolves the weight table for the components and fusions of the file against the checkpoint.
-    package init(_ file: PackedFile, _ checkpoint: Checkpoint, on executor: CPU) throws(ConversionError) {
+    package init(_ file: PackedFile, _ checkpoint: Checkpoint, on executor: CPU, edit: RowEdit? = nil) throws(ConversionError) {
         self.executor = executor
+        self.edit = edit
         self.file = file
         self.checkpoint = checkpoint
         let fusions = Fusions(names: file.directory.fusions)
         let components = Component.allCases.filter { component in file.directory.components.contains { $0.name == component.rawValue } }
         frozenSchedule = try wrapping(ConversionError.schedule) { () throws(InferenceError) in try FrozenSchedule(policy: file.directory.policy) }
-        let resolution = try WeightResolution(checkpoint, components: components, fusions: fusions, frozen: frozenSchedule)
-        rows = Dictionary(uniqueKeysWithValues: resolution.rows.map { (ExactString($0.row.name), $0) })
-        missing = resolution.rows.map(\.row.name).filter { file.entry($0) == nil }
+        let resolution = try WeightResolution(checkpoint, components: components, fusions: fusions, frozen: frozenSchedule, edit: edit)
+        tensors = Dictionary(uniqueKeysWithValues: resolution.tensors.map { (ExactString($0.name), $0) })
+        missing = resolution.tensors.map(\.name).filter { file.entry($0) == nil }
     }
 
     /// What became of one packed tensor.
@@ -35,13 +37,13 @@ package struct Rederivation: Sendable {
         package let name: String
         /// What the file's entry says otherwise than the weight table: shape, layout, role, sources. Empty where they agree.
         package let disagreements: [String]
-        package let sources: [SourceFinding]
+        package private(set) var sources: [SourceFinding] = []
         /// Where the planes that were made again first differ from the file's; nil where they are bit-identical.
-        package let difference: Difference?
+        package private(set) var difference: Difference?
         /// The distance of the file's decoded values from the source's, in float32 after folding; zero where they are exact.
-        package let error: QuantizationError
+        package private(set) var error = QuantizationError(relativeL2: 0, maxAbs: 0)
         /// The file's values against the scheme's own bound.
-        package let bound: BoundCheck?
+        package private(set) var bound: BoundCheck?
 
         package var isBitIdentical: Bool { difference == nil }
         /// Whether checkpoint and file agree in everything.
@@ -67,28 +69,21 @@ package struct Rederivation: Sendable {
     /// Derives one tensor of the file again.
     /// - Throws: what converting it would have thrown, and what reading it from the file did.
     package func check(_ entry: TensorEntry) throws(ConversionError) -> Finding {
-        guard let row = rows[ExactString(entry.name)] else {
-            return Finding(
-                name: entry.name, disagreements: ["the weight table has no such tensor"], sources: [], difference: nil,
-                error: QuantizationError(relativeL2: 0, maxAbs: 0), bound: nil)
+        guard var tensor = tensors[ExactString(entry.name)] else {
+            return Finding(name: entry.name, disagreements: ["the weight table has no such tensor"])
         }
-        let storage = Storage(entry.scheme, activations: entry.activations)
-        let tensor = PlannedTensor(row, storage: storage, ruleLine: nil)
+        tensor.storage = Storage(entry.scheme, activations: entry.activations)
         let disagreements = Self.disagreements(entry, tensor)
-        if tensor.row.role == .schedule { return try checkComputed(entry, tensor, disagreements: disagreements) }
+        if case .computed(let computation, _) = tensor.row.recipe { return try checkComputed(entry, tensor, by: computation, disagreements: disagreements) }
         // Planes of another shape have no rows to compare.
-        guard entry.shape == tensor.row.shape else {
-            return Finding(
-                name: entry.name, disagreements: disagreements, sources: [], difference: nil, error: QuantizationError(relativeL2: 0, maxAbs: 0), bound: nil)
-        }
+        guard entry.shape == tensor.row.shape else { return Finding(name: entry.name, disagreements: disagreements) }
         let rows = try TensorRows(tensor, checkpoint)
         var comparison = TensorComparison(entry.scheme, columns: tensor.row.shape.columns)
-        let streams = HashingStreams(pool, room: Self.mostUnhashed)
-        let digests = rows.tensor.sources.map { _ in OrderedDigest(streams) }
+        let digests = SourceDigests(rows, HashingStreams(pool, room: Self.mostUnhashed))
         var waiting: [Pending<Result<RowComparison, ConversionError>>] = []
         func takeNext() throws(ConversionError) {
             let piece: RowComparison = try waiting.removeFirst().wait().get()
-            digests[piece.chunk.index].append(piece.chunk.stored.buffer, 0..<piece.chunk.stored.buffer.byteCount)
+            digests.append(piece.chunk)
             comparison.add(piece)
         }
         var first = 0
@@ -104,14 +99,18 @@ package struct Rederivation: Sendable {
             first = place.upperBound
         }
         while !waiting.isEmpty { try takeNext() }
-        let found = rows.sourceRecords(digests.map { $0.digest() })
-        let sources = found.map { source in
-            SourceFinding(
-                name: source.name, recorded: entry.sources.first { ExactString($0.name) == ExactString(source.name) }?.sha256 ?? "", found: source.sha256)
-        }
+        let sources = Self.findings(try digests.records()(), entry)
         return Finding(
             name: entry.name, disagreements: disagreements, sources: sources, difference: comparison.difference, error: comparison.error,
             bound: comparison.bound)
+    }
+
+    /// What was read beside what the file recorded of it.
+    static func findings(_ found: [SourceRecord], _ entry: TensorEntry) -> [SourceFinding] {
+        found.map { source in
+            let recorded = entry.sources.first { ExactString($0.name) == ExactString(source.name) }
+            return SourceFinding(name: source.name, recorded: recorded?.sha256 ?? "", found: source.sha256)
+        }
     }
 
     /// Pieces of a tensor that are compared ahead.
@@ -128,16 +127,12 @@ package struct Rederivation: Sendable {
         compare("shape", "\(entry.shape)", "\(tensor.row.shape)")
         compare("role", entry.role, tensor.row.role.rawValue)
         compare("layout", entry.layout.rawValue, tensor.row.layout.rawValue)
-        let expected = tensor.sources + tensor.rowScales
+        let expected = tensor.records(digests: (tensor.sources + tensor.operands).map { _ in "" })
         compare("sources", entry.sources.map(Self.text).joined(separator: "; "), expected.map(Self.text).joined(separator: "; "))
         return list
     }
 
     private static func text(_ source: SourceRecord) -> String {
-        "\(source.name) \(source.dtype.rawValue) \(source.shape)\(source.rowScale.map { " * \($0)" } ?? "")"
-    }
-
-    private static func text(_ source: PlannedSource) -> String {
         "\(source.name) \(source.dtype.rawValue) \(source.shape)\(source.rowScale.map { " * \($0)" } ?? "")"
     }
 }

@@ -27,7 +27,7 @@ package enum ProofError: Error, Sendable, Equatable, CustomStringConvertible {
     /// Whether it is the machine that failed, not the content of a file: then going on would accuse the innocent.
     init?(machine error: ConversionError) {
         switch error {
-        case .memory, .packedFile(.memory), .safetensors(.memory), .checkpoint(.safetensors(.memory)): self = .conversion(error)
+        case .memory, .packedFile(.memory), .safetensors(.memory), .checkpoint(.memory): self = .conversion(error)
         case .file, .checkpoint(.file), .checkpoint(.safetensors(.file)): self = .conversion(error)
         default: return nil
         }

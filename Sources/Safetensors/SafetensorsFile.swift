@@ -35,21 +35,7 @@ package final class SafetensorsFile: Sendable {
         let tensor: EncodedTensor
         do { tensor = try EncodedTensor(dtype: entry.dtype, shape: entry.shape) } catch { throw .memory(error) }
         // The buffer has just been made: nobody else reads or writes it.
-        unsafe try read(entry, range: 0..<entry.byteCount, into: tensor.buffer.mutableBytes)
+        do { unsafe try file.read(at: entry.offset, into: tensor.buffer.mutableBytes) } catch { throw .file(error) }
         return tensor
-    }
-
-    /// Reads the bytes `range` of a tensor of this file, for callers with a bounded buffer.
-    /// - Precondition: the range lies inside the tensor, and the buffer is as long as the range.
-    @unsafe package func read(
-        _ entry: SafetensorsHeader.Entry, range: Range<UInt64>, into buffer: UnsafeMutableRawBufferPointer
-    ) throws(SafetensorsError) {
-        precondition(range.upperBound <= entry.byteCount && range.count == buffer.count, "\(range) of \(entry.name) into \(buffer.count) bytes")
-        do { unsafe try file.read(at: entry.offset + range.lowerBound, into: buffer) } catch { throw .file(error) }
-    }
-
-    /// Throws when the file was changed since it was opened: called after the last read.
-    package func checkUnchanged() throws(SafetensorsError) {
-        do { try file.checkUnchanged() } catch { throw .file(error) }
     }
 }

@@ -103,7 +103,7 @@ import Testing
         var expected: Set<String> = []
         for component in checkpoint.components.values {
             for file in component.files {
-                let last = try #require(file.header.entries.last?.name)
+                let last = try #require(file.tensors.last?.name)
                 for entry in try ProofFixture.file(preset).directory.tensors {
                     let isInComponent = Component(rawValue: entry.component)?.folder == component.name
                     if isInComponent && entry.sources.contains(where: { last == $0.name || last == "model.\($0.name)" }) { expected.insert(entry.name) }

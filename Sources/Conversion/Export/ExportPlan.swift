@@ -33,7 +33,7 @@ struct ExportPlan: Sendable {
             guard let folder = Component(rawValue: entry.component)?.folder else {
                 throw .notExportable(tensor: entry.name, expected: "a component of the model", found: "\"\(entry.component)\"")
             }
-            guard entry.role != Role.schedule.rawValue else { throw .frozen(tensor: entry.name) }
+            guard !ScheduleTables.names.contains(entry.name) else { throw .frozen(tensor: entry.name) }
             let parts = try ExportedTensor.all(of: entry)
             if let index = tensors.firstIndex(where: { $0.folder == folder }) {
                 tensors[index].tensors += parts
@@ -64,12 +64,15 @@ struct ExportPlan: Sendable {
             shards[shards.count - 1].append(tensor)
             byteCount += tensor.byteCount
         }
-        let stem = name == Component.textEncoder.folder ? "model" : "diffusion_pytorch_model"
+        let stem = stem(name)
         let files = shards.enumerated().map { index, tensors in
             Shard(fileName: fileName(stem, index, of: shards.count), tensors: tensors)
         }
         return Folder(name: name, shards: files, byteCount: tensors.reduce(0) { $0 + $1.byteCount })
     }
+
+    /// What the names of a folder's weight files begin with.
+    fileprivate static func stem(_ folder: String) -> String { folder == Component.textEncoder.folder ? "model" : "diffusion_pytorch_model" }
 
     private static func fileName(_ stem: String, _ index: Int, of count: Int) -> String {
         guard count > 1 else { return "\(stem).safetensors" }
@@ -86,9 +89,8 @@ extension ExportPlan.Folder {
         for shard in shards {
             for tensor in shard.tensors { map[tensor.name] = .string(shard.fileName) }
         }
-        let stem = name == Component.textEncoder.folder ? "model" : "diffusion_pytorch_model"
         let json: JSONValue = ["metadata": ["total_size": .integer(Int64(byteCount))], "weight_map": .object(map)]
-        return ("\(stem).safetensors.index.json", json.canonicalText)
+        return ("\(ExportPlan.stem(name)).safetensors.index.json", json.canonicalText)
     }
 }
 

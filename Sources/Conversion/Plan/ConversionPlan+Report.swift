@@ -51,17 +51,19 @@ extension ConversionPlan {
 
 extension PlannedTensor {
     var json: JSONValue {
-        [
+        let records = records(digests: (sources + operands).map { _ in "" }).map(\.json)
+        return [
             "name": .string(name), "component": .string(component.rawValue), "role": .string(row.role.rawValue), "shape": JSONValue(row.shape.extents),
             "layout": .string(row.layout.rawValue), "scheme": .string(storage.scheme.name),
             "activations": storage.activations.map { .string($0.rawValue) } ?? .null, "rule": ruleLine.map { JSONValue($0) } ?? .null,
             "exact": .bool(isExact), "sourceBytes": .integer(Int64(sourceByteCount)), "packedBytes": .integer(Int64(packedByteCount)),
-            "sources": .array(sources.map(\.json)), "rowScales": .array(rowScales.map(\.json)),
+            "sources": .array(Array(records.prefix(sources.count))), "rowScales": .array(Array(records.dropFirst(sources.count))),
         ]
     }
 }
 
-extension PlannedSource {
+extension SourceRecord {
+    /// The record before the bytes are read.
     fileprivate var json: JSONValue {
         ["name": .string(name), "dtype": .string(dtype.rawValue), "shape": JSONValue(shape.extents), "rowScale": rowScale.map { .string($0) } ?? .null]
     }

@@ -2,12 +2,13 @@ package import Checkpoints
 package import Inference
 import Operations
 import PackedFiles
-package import Tensors
+import Tensors
 
 /// What a conversion is going to do, decided from headers and configuration files alone: this is `--dry-run`.
 package struct ConversionPlan: Sendable {
     package let checkpoint: Checkpoint
     package let options: ConversionOptions
+    let edit: RowEdit?
     package let components: [Component]
     package let tensors: [PlannedTensor]
     /// The small files that make the packed file self-contained, byte for byte.
@@ -17,15 +18,17 @@ package struct ConversionPlan: Sendable {
 
     /// Resolves names, shapes, types and rules.
     /// - Throws: with all problems of a kind at once.
-    package init(_ checkpoint: Checkpoint, _ options: ConversionOptions) throws(ConversionError) {
+    package init(_ checkpoint: Checkpoint, _ options: ConversionOptions, edit: RowEdit? = nil) throws(ConversionError) {
         self.checkpoint = checkpoint
+        self.edit = edit
         self.options = options
         components = try options.components.resolved(folders: Set(checkpoint.components.keys))
-        let resolution = try WeightResolution(checkpoint, components: components, fusions: options.fusions, frozen: options.frozenSchedule)
-        var tensors: [PlannedTensor] = []
-        for row in resolution.rows {
-            let decision = try options.policy.decide(row.row, component: row.component, dtypes: row.sources.map(\.dtype))
-            tensors.append(PlannedTensor(row, storage: decision.storage, ruleLine: decision.line))
+        let resolution = try WeightResolution(checkpoint, components: components, fusions: options.fusions, frozen: options.frozenSchedule, edit: edit)
+        var tensors = resolution.tensors
+        for index in tensors.indices {
+            let tensor = tensors[index]
+            let decision = try options.policy.decide(tensor.row, component: tensor.component, dtypes: tensor.sources.map(\.dtype))
+            (tensors[index].storage, tensors[index].ruleLine) = (decision.storage, decision.line)
         }
         try options.policy.checkRulesUsed(by: tensors)
         self.tensors = tensors
@@ -35,7 +38,7 @@ package struct ConversionPlan: Sendable {
         if options.frozenSchedule != nil, !components.contains(.transformer) {
             throw .component(Component.transformer.rawValue, message: "is not packed, and a frozen schedule is a part of it; leave out --freeze-steps")
         }
-        let computed = tensors.filter { $0.row.role == .schedule }
+        let computed = tensors.filter(\.isComputed)
         // Models run for these parts, after everything else has been converted: better refused now.
         if let part = components.first(where: \.isAttachment), let failure = CPU.failure {
             throw .component(part.rawValue, message: "is computed, and \(failure)")
@@ -44,7 +47,7 @@ package struct ConversionPlan: Sendable {
         guard scheduleMemory <= options.memoryBound else {
             throw .memoryBound(needed: scheduleMemory, bound: options.memoryBound, tensor: ScheduleTables.modulationName)
         }
-        let streamMemory = try workingSet.needed(tensors.filter { $0.row.role != .schedule })
+        let streamMemory = try workingSet.needed(tensors.filter { !$0.isComputed })
         // The writer keeps its frames while the cache is computed from the file that it has just completed.
         let cacheMemory = (prefixCache?.memory ?? 0) + workingSet.fixedByteCount
         guard cacheMemory <= options.memoryBound else {
@@ -78,41 +81,14 @@ package struct ConversionPlan: Sendable {
     package var packedByteCount: UInt64 { tensors.reduce(0) { $0 + $1.packedByteCount } }
 }
 
-/// One packed tensor, before anything of it is read.
-package struct PlannedTensor: Sendable {
-    package let row: WeightRow
-    package let component: Component
-    /// The checkpoint tensors that are concatenated, in order.
-    package let sources: [PlannedSource]
-    /// The vectors that multiply rows of the sources that name them.
-    package let rowScales: [PlannedSource]
-    package let storage: Storage
-    /// The line of the rule that decided, nil where the preset did.
-    package let ruleLine: Int?
-
-    init(_ resolved: WeightResolution.Row, storage: Storage, ruleLine: Int?) {
-        row = resolved.row
-        component = resolved.component
-        sources = resolved.sources
-        rowScales = resolved.rowScales
-        self.storage = storage
-        self.ruleLine = ruleLine
+extension ConversionPlan {
+    /// The small files of a checkpoint that a packed file of `components` needs, and that an export gives back byte for byte.
+    static func blobs(of checkpoint: Checkpoint, components: [Component]) -> [SmallFile] {
+        // The transformer's configuration says what family the file is of, whatever parts it has.
+        let folders = Set(components.compactMap(\.folder)).union(["transformer", "scheduler"])
+        return checkpoint.smallFiles.filter { file in
+            let parts = file.path.split(separator: "/")
+            return parts.count == 1 || folders.contains(String(parts[0]))
+        }
     }
-
-    package var name: String { row.name }
-    package var sourceByteCount: UInt64 { (sources + rowScales).reduce(0) { $0 + $1.byteCount } }
-    /// Bytes of the planes before compression.
-    package var packedByteCount: UInt64 { UInt64(storage.scheme.byteCount(row.shape)) }
-    /// Whether the stored values are the source's values, every one.
-    package var isExact: Bool { sources.allSatisfy { $0.rowScale == nil && storage.scheme.isExact(for: $0.dtype) } }
-}
-
-/// A checkpoint tensor that goes into a packed one.
-package struct PlannedSource: Sendable, Equatable {
-    package let name: String
-    package let dtype: DType
-    package let shape: Shape
-    package let rowScale: String?
-
-    package var byteCount: UInt64 { UInt64(shape.elementCount) * UInt64(dtype.byteCount) }
 }

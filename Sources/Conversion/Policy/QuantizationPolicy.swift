@@ -23,8 +23,8 @@ package struct QuantizationPolicy: Sendable, Equatable {
     /// - Parameter dtypes: those of its sources.
     /// - Throws: `.rule` where a rule's scheme cannot hold the tensor.
     package func decide(_ row: WeightRow, component: Component, dtypes: [DType]) throws(ConversionError) -> Decision {
-        // A few computed vectors, which every step adds to everything.
-        if row.role == .schedule { return Decision(storage: Storage(.f32), line: nil) }
+        // A few vectors, which every step adds to everything.
+        if case .computed = row.recipe { return Decision(storage: Storage(.f32), line: nil) }
         guard let rule = rules.first(where: { $0.matches(row.name) }) else {
             return Decision(storage: Self.storage(preset, row, component: component, dtypes: dtypes), line: nil)
         }

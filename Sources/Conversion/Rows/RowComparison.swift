@@ -28,7 +28,7 @@ struct RowComparison: Sendable {
         let made = try RowEncoder(rows: source, allowsNonfinite: true, whole: whole).encode(chunk).planes
         differences = zip(scheme.planes(for: shape), zip(made, stored)).compactMap { Self.difference($1.0, $1.1, $0.name) }
         // An exact copy of the source's own values is at no distance, and within every bound.
-        if differences.isEmpty, source.passesThrough(chunk.source) {
+        if differences.isEmpty, source.tensor.passesThrough(chunk.index) {
             distances = []
             bound = .exact
             return

@@ -1,3 +1,4 @@
+import Checkpoints
 import PackedFiles
 import Tensors
 
@@ -28,12 +29,12 @@ struct RowEncoder: Sendable {
     func encode(_ chunk: TensorRows.Chunk) throws(ConversionError) -> Encoded {
         let scheme = rows.tensor.storage.scheme
         let shape = rows.packedShape(chunk.rows.count)
-        if rows.passesThrough(chunk.source) {
+        if rows.tensor.passesThrough(chunk.index) {
             try checkFinite(chunk)
             return Encoded(chunk: chunk, planes: [try rows.laidOut(chunk.stored)], distances: [])
         }
         let planes = try wrapping(ConversionError.packedFile) { () throws(PackedFileError) in try scheme.allocate(shape, whole: whole) }
-        if rows.areEncodedAsStored(chunk.source), let distances = scheme.encodeStored(chunk.stored.reshaped(shape), into: planes, at: 0) {
+        if rows.tensor.areEncodedAsStored(chunk.index), let distances = scheme.encodeStored(chunk.stored.reshaped(shape), into: planes, at: 0) {
             return Encoded(chunk: chunk, planes: planes, distances: distances)
         }
         try checkFinite(chunk)

@@ -7,109 +7,107 @@ import Tensors
 
 /// The rows of one planned tensor, read from the checkpoint in packed order, some at a time.
 ///
-/// A row depends on nothing but its own source row and its scale: concatenation, layout and every scheme of the container work row by row,
-/// so that the bytes of a packed tensor do not depend on how many rows are in work at once.
+/// A row depends on nothing but its own source row and what its transforms say: concatenation, layout and every scheme of the container work row
+/// by row, so that the bytes of a packed tensor do not depend on how many rows are in work at once.
 struct TensorRows: Sendable {
     let tensor: PlannedTensor
     private let component: CheckpointComponent
-    /// The row scales by name, with the digest of each one's bytes.
-    private let scales: [ExactString: (values: [Float], digest: String)]
+    /// What the transforms read, with the digest of each one's bytes.
+    private let operands: [ExactString: (values: Tensor, digest: String)]
 
-    /// Reads the row scales; the rows are read by `read`.
+    /// Reads what the transforms need; the rows are read by `read`.
     init(_ tensor: PlannedTensor, _ checkpoint: Checkpoint) throws(ConversionError) {
-        let component = try checkpoint.files(of: tensor.component)
-        self.tensor = tensor
-        self.component = component
-        var scales: [ExactString: (values: [Float], digest: String)] = [:]
-        for source in tensor.rowScales {
-            let stored = try Self.read(source, rows: 0..<source.shape.rows, from: component)
-            var digest = SHA256Stream()
-            unsafe digest.update(stored.bytes)
-            let values = try wrapping(ConversionError.memory) { () throws(AllocationError) in try stored.widened().elements }
-            scales[ExactString(source.name)] = (values, digest.digest())
+        let component = try checkpoint.component(of: tensor)
+        (self.tensor, self.component) = (tensor, component)
+        var operands: [ExactString: (values: Tensor, digest: String)] = [:]
+        for source in tensor.operands {
+            let stored = try wrapping(ConversionError.checkpoint) { () throws(CheckpointError) in try component.read(source.name) }
+            let values = try wrapping(ConversionError.memory) { () throws(AllocationError) in try stored.widened() }
+            operands[ExactString(source.name)] = (values, try component.digest(of: source))
         }
-        self.scales = scales
+        self.operands = operands
     }
 
-    /// Some rows of one source, as the checkpoint stores them.
+    /// Some rows that one source brings, as the checkpoint stores them.
     struct Chunk: Sendable {
         /// Index of the source in the tensor's list.
         let index: Int
-        let source: PlannedSource
-        /// The rows of that source.
+        let source: StoredTensor
+        let recipe: Recipe.Source
+        /// The rows among those that come of this source.
         let rows: Range<Int>
         /// `[rows, ...]` in the source's own layout and type.
         let stored: EncodedTensor
 
         /// Index in the source of the chunk's element `index`.
-        func sourceIndex(_ index: Int) -> Int { rows.lowerBound * source.shape.columns + index }
+        func sourceIndex(_ index: Int) -> Int {
+            let (row, column) = index.quotientAndRemainder(dividingBy: source.shape.columns)
+            return recipe.places(rows).stored[row] * source.shape.columns + column
+        }
 
         /// Some of the chunk's rows, counted from its first.
         func part(_ part: Range<Int>) throws(AllocationError) -> Chunk {
-            let first = rows.lowerBound
             guard part.count < rows.count else { return self }
-            return Chunk(index: index, source: source, rows: first + part.lowerBound..<first + part.upperBound, stored: try stored.rows(part))
+            let rows = rows.lowerBound + part.lowerBound..<rows.lowerBound + part.upperBound
+            return Chunk(index: index, source: source, recipe: recipe, rows: rows, stored: try stored.rows(part))
         }
     }
 
     /// The rows of all sources in order, at most `count` together.
     func pieces(rows count: Int) -> [(index: Int, rows: Range<Int>)] {
-        tensor.sources.enumerated().flatMap { index, source in
-            stride(from: 0, to: source.shape.rows, by: count).map { (index, $0..<min(source.shape.rows, $0 + count)) }
+        tensor.rows.enumerated().flatMap { index, source in
+            stride(from: 0, to: source.rows, by: count).map { (index, $0..<min(source.rows, $0 + count)) }
         }
     }
 
-    /// Reads some rows of one source.
+    /// Reads some of the rows that one source brings.
     func read(_ rows: Range<Int>, ofSource index: Int) throws(ConversionError) -> Chunk {
-        let source = tensor.sources[index]
-        return Chunk(index: index, source: source, rows: rows, stored: try Self.read(source, rows: rows, from: component))
+        let (source, recipe) = (tensor.sources[index], tensor.rows[index])
+        let shape = source.shape.rank == 0 ? source.shape : Shape([rows.count] + source.shape.extents.dropFirst())
+        let stored = try wrapping(ConversionError.memory) { () throws(AllocationError) in try EncodedTensor(dtype: source.dtype, shape: shape) }
+        let size = source.shape.columns * source.dtype.byteCount
+        try wrapping(ConversionError.checkpoint) { () throws(CheckpointError) in
+            var row = 0
+            for run in recipe.places(rows).stored.runs {
+                let bytes = unsafe UnsafeMutableRawBufferPointer(rebasing: stored.buffer.mutableBytes[row * size..<(row + run.count) * size])
+                unsafe try component.read(source.name, range: UInt64(run.lowerBound * size)..<UInt64(run.upperBound * size), into: bytes)
+                row += run.count
+            }
+        }
+        return Chunk(index: index, source: source, recipe: recipe, rows: rows, stored: stored)
     }
 
-    /// Reads one row of the packed tensor.
-    func read(packedRow row: Int) throws(ConversionError) -> Chunk {
-        var first = 0
-        var index = 0
-        while index < tensor.sources.count - 1, row >= first + tensor.sources[index].shape.rows {
-            first += tensor.sources[index].shape.rows
+    /// Which source brings a row of the packed tensor, and which of its rows it is.
+    func source(ofRow row: Int) -> (index: Int, row: Int) {
+        var (index, row) = (0, row)
+        while index < tensor.rows.count - 1, row >= tensor.rows[index].rows {
+            row -= tensor.rows[index].rows
             index += 1
         }
-        precondition(row >= first && row - first < tensor.sources[index].shape.rows, "no row of \(tensor.name)")
-        return try read(row - first..<row - first + 1, ofSource: index)
+        precondition(row >= 0 && row < tensor.rows[index].rows, "no row of \(tensor.name)")
+        return (index, row)
     }
 
-    /// The sources with the digests of their bytes: first those that are concatenated, in order, then the row scales.
+    /// The records of what was read, given the digests of the sources.
     func sourceRecords(_ digests: [String]) -> [SourceRecord] {
-        zip(tensor.sources, digests).map { source, digest in
-            SourceRecord(name: source.name, dtype: source.dtype, shape: source.shape, sha256: digest, rowScale: source.rowScale)
-        }
-            + tensor.rowScales.map { source in
-                SourceRecord(name: source.name, dtype: source.dtype, shape: source.shape, sha256: scales[ExactString(source.name)]?.digest ?? "")
-            }
+        tensor.records(digests: digests + tensor.operands.map { operands[ExactString($0.name)]?.digest ?? "" })
     }
 
-    /// Whether the stored bytes of `source` are the packed ones up to their order.
-    func passesThrough(_ source: PlannedSource) -> Bool { source.rowScale == nil && source.dtype == tensor.storage.scheme.elementType }
+    /// The digest of one whole source.
+    func digest(ofSource index: Int) throws(ConversionError) -> String { try component.digest(of: tensor.sources[index]) }
 
-    /// Whether the rows that are encoded are those of `source` as they are stored, but for their type.
-    func areEncodedAsStored(_ source: PlannedSource) -> Bool { source.rowScale == nil && tensor.row.layout == .same }
-
-    /// Whether the packed values are the bytes of the one source as they are.
-    var isVerbatim: Bool { tensor.sources.count == 1 && tensor.row.layout == .same && passesThrough(tensor.sources[0]) }
-
-    /// The chunk's rows as they are encoded: in float32, with their row scales, in the packed layout.
+    /// The chunk's rows as they are encoded: in float32, transformed, in the packed layout.
     /// - Throws: `.overflow` where a finite value goes beyond the range of float32 or of `scheme`.
     func values(_ chunk: Chunk, for scheme: Scheme) throws(ConversionError) -> Tensor {
-        var values = try wrapping(ConversionError.memory) { () throws(AllocationError) in try chunk.stored.widened() }
-        if let name = chunk.source.rowScale, let scale = scales[ExactString(name)]?.values {
-            let columns = values.columns
-            var span = values.mutableSpan
-            for row in 0..<chunk.rows.count {
-                let factor = scale[chunk.rows.lowerBound + row]
-                for index in row * columns..<(row + 1) * columns { span[index] *= factor }
-            }
+        let recipe = chunk.recipe
+        let values = try wrapping(ConversionError.memory) { () throws(AllocationError) in
+            var values = try chunk.stored.widened()
+            guard !recipe.transforms.isEmpty else { return values }
+            for (transform, places) in zip(recipe.transforms, recipe.places(chunk.rows).transformed) { try apply(transform, to: &values, places) }
+            return values
         }
-        // Widening is exact but for float64; what is neither scaled nor narrowed cannot overflow.
-        if scheme.overflowLimit.isFinite || chunk.source.rowScale != nil || chunk.source.dtype == .f64,
+        // Widening is exact but for float64; what is neither transformed nor narrowed cannot overflow.
+        if scheme.overflowLimit.isFinite || !recipe.keepsValues || chunk.source.dtype == .f64,
             let (index, value) = ElementScan.overflow(values, from: chunk.stored, limit: scheme.overflowLimit)
         {
             throw .overflow(tensor: chunk.source.name, value: value, index: chunk.sourceIndex(index), scheme: scheme)
@@ -117,6 +115,19 @@ struct TensorRows: Sendable {
         guard tensor.row.layout != .same else { return values.reshaped(packedShape(chunk.rows.count)) }
         let moved = try laidOut(EncodedTensor(values))
         return Tensor(sharing: moved)
+    }
+
+    /// - Parameter places: where the rows stand among all that the transform is of.
+    private func apply(_ transform: RowTransform, to values: inout Tensor, _ places: RowPlaces) throws(AllocationError) {
+        func operand(_ input: Recipe.Input) -> Tensor {
+            guard let operand = operands[ExactString(input.name)] else { preconditionFailure("\(input.name) was not planned") }
+            return operand.values
+        }
+        switch transform {
+        case .permute: break  // read in this order
+        case .scale(let factors): values.scaleRows(by: operand(factors), places)
+        case .add(let factor, let up, let down): try values.add(factor, operand(up), operand(down), places)
+        }
     }
 
     /// Rows of a source in the packed layout and shape.
@@ -129,17 +140,4 @@ struct TensorRows: Sendable {
     }
 
     func packedShape(_ rows: Int) -> Shape { Shape([rows] + tensor.row.shape.extents.dropFirst()) }
-
-    private static func read(
-        _ source: PlannedSource, rows: Range<Int>, from component: CheckpointComponent
-    ) throws(ConversionError) -> EncodedTensor {
-        let rowByteCount = UInt64(source.shape.columns * source.dtype.byteCount)
-        let range = UInt64(rows.lowerBound) * rowByteCount..<UInt64(rows.upperBound) * rowByteCount
-        let shape = source.shape.rank == 0 ? source.shape : Shape([rows.count] + source.shape.extents.dropFirst())
-        let stored = try wrapping(ConversionError.memory) { () throws(AllocationError) in try EncodedTensor(dtype: source.dtype, shape: shape) }
-        try wrapping(ConversionError.checkpoint) { () throws(CheckpointError) in
-            unsafe try component.read(source.name, range: range, into: stored.buffer.mutableBytes)
-        }
-        return stored
-    }
 }

@@ -1,3 +1,4 @@
+import Checkpoints
 import Inference
 import PackedFiles
 import Tensors
@@ -51,8 +52,11 @@ struct WorkingSet: Sendable {
         // Rows as stored, and encoded or laid out anew; a quarter more, since a block may have a rest too small to divide.
         let stored = columns * (tensor.sources.map(\.dtype.byteCount).max() ?? 0)
         let rowByteCount = 5 * (stored + max(stored, planes[0].rowByteCount)) / 4 + MemoryLayout<RowDistance>.stride
-        // Each thread widens a group of rows: as read, as float32, in another layout, encoded and decoded again.
-        let group = 20 * max(RowEncoder.groupElements, columns)
+        // Each thread widens a group of rows: as read, as float32, in another layout, encoded and decoded again. Pieces under way may be of several
+        // tensors, each with what its own transforms read; a row of their sums is in double.
+        let operands = tensor.operands.reduce(0) { $0 + ($1.shape.rank > 1 ? $1.shape.elementCount : 0) }
+        let transforms = operands > 0 ? MemoryLayout<Float>.stride * operands + MemoryLayout<Double>.stride * columns : 0
+        let group = 20 * max(RowEncoder.groupElements, columns) + transforms + (tensor.sources.map(\.scratchByteCount).max() ?? 0)
         let free = bound - fixed
         let fewest = rowByteCount + group
         guard free >= fewest else { throw .memoryBound(needed: fixed + fewest, bound: bound, tensor: tensor.name) }

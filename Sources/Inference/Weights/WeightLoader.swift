@@ -77,7 +77,8 @@ struct WeightLoader: Sendable {
 
     func norm(_ rows: Parameters, offset: Double = 0, epsilon: Double) throws(WeightError) -> RMSNorm {
         RMSNorm(
-            weight: try tensor(rows.weight), bias: try rows.bias.map(tensor), weightOffset: offset, epsilon: source.deviations.normEpsilon ?? epsilon, on: executor)
+            weight: try tensor(rows.weight), bias: try rows.bias.map(tensor), weightOffset: offset, epsilon: source.deviations.normEpsilon ?? epsilon,
+            on: executor)
     }
 
     /// The stored weight, of the row's shape and of activations that can be computed with.

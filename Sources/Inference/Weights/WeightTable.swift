@@ -8,31 +8,15 @@ package struct WeightRow: Sendable, Equatable {
     /// Packed shape; linears and 1x1 convolutions are `[outputs, inputs]`.
     package let shape: Shape
     package let role: Role
-    /// The checkpoint tensors, concatenated along the first axis in this order.
-    package let sources: [Source]
+    package let recipe: Recipe
     package let layout: TensorLayout
 
-    package init(name: String, shape: Shape, role: Role, sources: [Source], layout: TensorLayout = .same) {
+    package init(name: String, shape: Shape, role: Role, recipe: Recipe, layout: TensorLayout = .same) {
         self.name = name
         self.shape = shape
         self.role = role
-        self.sources = sources
+        self.recipe = recipe
         self.layout = layout
-    }
-
-    /// A checkpoint tensor.
-    package struct Source: Sendable, Equatable {
-        /// Name in the component's state dict, for instance "transformer_blocks.7.attn1.to_q.weight".
-        package let name: String
-        package let shape: Shape
-        /// A tensor `[outputs]` whose elements multiply the rows of this one: a norm's weight folded into the linear before it.
-        package let rowScale: String?
-
-        package init(_ name: String, _ shape: Shape, rowScale: String? = nil) {
-            self.name = name
-            self.shape = shape
-            self.rowScale = rowScale
-        }
     }
 }
 
@@ -59,7 +43,7 @@ package enum Role: String, Sendable, CaseIterable {
     case norm
     /// Modulation tables.
     case table
-    /// Embeddings of a frozen schedule: computed from the sources, not made of their rows.
+    /// Embeddings of a frozen schedule, which every step adds to everything.
     case schedule
 }
 

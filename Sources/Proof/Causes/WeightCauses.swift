@@ -69,13 +69,12 @@ struct WeightCauses {
 
     /// The rows that each source tensor of a fused weight takes.
     private func parts(of entry: TensorEntry) -> [TensorPair.Part] {
-        var parts: [TensorPair.Part] = []
+        guard case .rows(let sources) = weights.recipe(entry.name) else { return [] }
         var row = 0
-        for source in entry.sources where row + source.shape.rows <= entry.shape.rows {
-            parts.append(.init(source.name, row..<row + source.shape.rows))
-            row += source.shape.rows
+        return sources.map { source in
+            defer { row += source.rows }
+            return .init(source.name, row..<row + source.rows)
         }
-        return row == entry.shape.rows ? parts : []
     }
 
     /// Tensors of the same shape: first those of the same name in other blocks, nearest first, then all others.

@@ -16,15 +16,15 @@ struct PermutationRung: LadderRung {
     /// - Parameter fused: the checkpoint's weights as the converter lays them out, in float32.
     init(_ file: PackedFile, _ checkpoint: Checkpoint, fused: CheckpointWeights) throws {
         let entries = file.directory.tensors.filter { entry in
-            entry.shape.elementCount <= Self.mostElements && entry.sources.allSatisfy { $0.rowScale == nil }
+            entry.shape.elementCount <= Self.mostElements && Self.sources(fused.recipe(entry.name)) != nil
         }
         let isLarge = entries.reduce(0) { $0 + $1.shape.elementCount } > Self.mostElements
         var seen: Set<String> = []
         var (held, all) = (0, 0)
         for entry in entries {
             guard !isLarge || seen.insert(WeightCauses.stem(entry.name).0).inserted else { continue }
-            guard let folder = Component(rawValue: entry.component)?.folder, let component = checkpoint.components[folder], fused.contains(entry.name),
-                let sources = Self.sources(entry, component)
+            guard let folder = Component(rawValue: entry.component)?.folder, let component = checkpoint.components[folder],
+                let sources = Self.sources(fused.recipe(entry.name))
             else { continue }
             all += 1
             if try Self.matches(try fused.weight(entry.name).widened(), sources, component, isChannelsLast: entry.layout == .channelsLast) {
@@ -38,15 +38,10 @@ struct PermutationRung: LadderRung {
             reason: "concatenation and layout written down a second time, element by element; exact")
     }
 
-    /// The names under which the checkpoint has the sources.
-    private static func sources(_ entry: TensorEntry, _ component: CheckpointComponent) -> [String]? {
-        let known = Set(component.tensorNames.map { ExactString($0) })
-        var names: [String] = []
-        for source in entry.sources {
-            guard let name = [source.name, "model." + source.name].first(where: { known.contains(ExactString($0)) }) else { return nil }
-            names.append(name)
-        }
-        return names
+    /// The tensors whose rows follow each other, as they are stored; nil where a recipe does anything else.
+    private static func sources(_ recipe: Recipe?) -> [String]? {
+        guard case .rows(let sources) = recipe, sources.allSatisfy({ $0.keepsValues && $0.keepsOrder }) else { return nil }
+        return sources.map(\.name)
     }
 
     private static func matches(_ packed: Tensor, _ sources: [String], _ component: CheckpointComponent, isChannelsLast: Bool) throws -> Bool {

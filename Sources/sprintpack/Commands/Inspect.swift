@@ -73,8 +73,8 @@ private struct Inventory {
         }
     }
 
-    private mutating func add(_ file: SafetensorsFile, part: String) {
-        for entry in file.header.entries {
+    private mutating func add(_ file: any TensorFile, part: String) {
+        for entry in file.tensors {
             rows.append(Row(part: part, name: entry.name, storage: entry.dtype.rawValue, shape: entry.shape, byteCount: entry.byteCount))
         }
     }

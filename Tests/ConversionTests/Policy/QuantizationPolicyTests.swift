@@ -6,11 +6,15 @@ import Testing
 
 @Suite struct QuantizationPolicyTests {
     private func decide(_ preset: Preset, _ role: Role, _ component: Component, _ dtypes: [DType], shape: Shape = [4, 4]) throws -> Storage {
-        let row = WeightRow(name: "a.weight", shape: shape, role: role, sources: dtypes.map { .init("\($0)", [4, 4]) })
+        try decide(preset, role, component, dtypes, .rows(dtypes.map { .init("\($0)", [4, 4]) }), shape: shape)
+    }
+
+    private func decide(_ preset: Preset, _ role: Role, _ component: Component, _ dtypes: [DType], _ recipe: Recipe, shape: Shape) throws -> Storage {
+        let row = WeightRow(name: "a.weight", shape: shape, role: role, recipe: recipe)
         return try QuantizationPolicy(preset).decide(row, component: component, dtypes: dtypes).storage
     }
 
-    @Test(arguments: [(Preset.fp32, Scheme.f32), (.fp16, .f16), (.bf16, .bf16)], Role.allCases.filter { $0 != .schedule })
+    @Test(arguments: [(Preset.fp32, Scheme.f32), (.fp16, .f16), (.bf16, .bf16)], Role.allCases)
     func plainPresetsStoreEverythingAlike(preset: (Preset, Scheme), role: Role) throws {
         for component in [Component.transformer, .vaeDecoder, .textEncoder] {
             #expect(try decide(preset.0, role, component, [.f16]) == Storage(preset.1))
@@ -45,14 +49,16 @@ import Testing
         #expect(try decide(.int8, role, .vaeDecoder, [.bf16]) == Storage(.f16))
     }
 
-    @Test(arguments: Role.allCases.filter { $0 != .schedule })
+    @Test(arguments: Role.allCases)
     func int8StoresTheEncoderInFloat16(role: Role) throws {
         #expect(try decide(.int8, role, .vaeEncoder, [.f32]) == Storage(.f16))
     }
 
-    @Test(arguments: Preset.allCases)
-    func tablesOfAFrozenScheduleStayFloat32(preset: Preset) throws {
-        #expect(try decide(preset, .schedule, .transformer, [.bf16]) == Storage(.f32))
+    /// Whatever they are for.
+    @Test(arguments: Preset.allCases, Role.allCases)
+    func whatIsComputedStaysFloat32(preset: Preset, role: Role) throws {
+        let recipe = Recipe.computed(by: .scheduleEmbedding, from: [.init("a", [4, 4])])
+        #expect(try decide(preset, role, .transformer, [.bf16], recipe, shape: [4, 4]) == Storage(.f32))
     }
 
     @Test func onlyInt8ChangesStoredValues() {

@@ -1,6 +1,7 @@
 import Inference
 import Operations
 import Tensors
+import TestKit
 import Testing
 
 /// Requests that a model cannot serve, and the errors that say why.
@@ -37,6 +38,47 @@ import Testing
     @Test func noiseOfAnotherShapeIsRefused() throws {
         let request = GenerationRequest(prompt: "a red circle", noise: .given(latents: try Tensor([16, 8, 7]), steps: [try Tensor([16, 8, 8])]))
         #expect(throws: InferenceError.request(subject: "noise", expected: "the shape [16, 8, 8] of the latents", found: "[16, 8, 7]")) {
+            try pipeline.generate(request)
+        }
+    }
+
+    /// A run that begins with the latents of another between two of its steps goes on as that one does.
+    @Test(arguments: [1, 2, 3]) func aRunGoesOnFromTheLatentsOfAnother(step: Int) throws {
+        var random = SplitMix64(seed: 5)
+        let noises = try (0..<5).map { _ in try random.tensor([16, 2, 3]) }
+        var request = GenerationRequest(prompt: "a red circle", noise: .given(latents: noises[0], steps: Array(noises[1...])))
+        (request.width, request.height, request.timesteps) = (48, 32, .steps(4))
+        let (all, rest) = (Recorder(), Recorder())
+        let picture = try pipeline.generate(request, probes: all)
+        let times = try request.timesteps.times(maximumSteps: 1000)
+        request.timesteps = .custom(times[step...].map(Double.init))
+        request.start = try all.floats("dit.step\(step - 1).latents")
+        request.noise = .given(latents: noises[0], steps: Array(noises[(step + 1)...]))
+        #expect(try pipeline.generate(request, probes: rest) == picture)
+        let names = rest.values.keys.filter { $0.hasPrefix("dit.step") || $0 == "latents" || $0 == "image" }
+        #expect(names.count > 3 * (4 - step))
+        for name in names {
+            var parts = name.split(separator: ".").map(String.init)
+            if parts.count > 1, let own = Int(parts[1].dropFirst("step".count)) { parts[1] = "step\(own + step)" }
+            let other = parts.joined(separator: ".")
+            #expect(rest.values[name]?.contents == all.values[other]?.contents, "\(name), \(other)")
+        }
+        // What the start is of unit noise, rounded once.
+        let unit = try zip(rest.floats("input.latents").elements, #require(request.start).elements)
+        #expect(unit.allSatisfy { $0 == Float(Double($1) / pipeline.configuration.scheduler.sigmaData) })
+    }
+
+    @Test func theScaledNoiseIsTheUsualStart() throws {
+        var random = SplitMix64(seed: 6)
+        let noise = try random.tensor([16, 1, 1])
+        var request = GenerationRequest(prompt: "a red circle", noise: .given(latents: noise, steps: []))
+        (request.width, request.height, request.timesteps) = (16, 16, .steps(1))
+        let picture = try pipeline.generate(request)
+        let sigma = pipeline.configuration.scheduler.sigmaData
+        request.start = try Tensor([1, 16, 1, 1], noise.elements.map { Float(Double($0) * sigma) })
+        #expect(try pipeline.generate(request) == picture)
+        request.start = try Tensor([16, 1, 2])
+        #expect(throws: InferenceError.request(subject: "start", expected: "the shape [16, 1, 1] of the latents", found: "[16, 1, 2]")) {
             try pipeline.generate(request)
         }
     }

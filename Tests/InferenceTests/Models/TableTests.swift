@@ -21,15 +21,15 @@ import Testing
             }
             var claimed: [String] = []
             for row in components.flatMap({ SanaSprintWeights.table(configuration, component: $0, fusions: fusions) }) {
-                #expect(row.shape.elementCount == row.sources.reduce(0) { $0 + $1.shape.elementCount }, "\(row.name)")
-                for source in row.sources {
+                #expect(row.shape.elementCount == row.recipe.main.reduce(0) { $0 + $1.shape.elementCount }, "\(row.name)")
+                for source in row.recipe.main {
                     #expect(found[source.name] == source.shape, "\(row.name): \(source.name)")
                     claimed.append(source.name)
                 }
             }
             // A norm folded into a projection is claimed as the row scale of it.
-            let scales = components.flatMap { SanaSprintWeights.table(configuration, component: $0, fusions: fusions) }.flatMap(\.sources).compactMap(
-                \.rowScale)
+            let scales = components.flatMap { SanaSprintWeights.table(configuration, component: $0, fusions: fusions) }.flatMap(\.recipe.operands).map(
+                \.name)
             #expect((claimed + scales).sorted() == found.keys.sorted())
         }
     }

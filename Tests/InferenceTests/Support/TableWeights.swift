@@ -61,8 +61,9 @@ final class TableWeights: WeightSource {
 
     private func stored(_ row: WeightRow, _ folder: String) throws -> StoredWeight {
         func source(_ name: String) throws -> EncodedTensor { try #require(tensors["\(folder)/\(name)"], "\(name)") }
-        let isScaled = row.sources.contains { $0.rowScale != nil }
-        let parts = try row.sources.map { part in
+        guard case .rows(let sources) = row.recipe else { throw WeightError.unreadable(name: row.name, reason: "is not made of rows") }
+        let isScaled = sources.contains { $0.rowScale != nil }
+        let parts = try sources.map { part in
             let tensor = try source(part.name)
             let scaled = isScaled ? EncodedTensor(try Self.scaled(tensor, by: try part.rowScale.map(source))) : tensor
             return row.layout == .channelsLast ? try Self.channelsLast(scaled) : scaled

@@ -13,6 +13,9 @@ package struct GenerationRequest: Sendable {
     package var width: Int?
     package var height: Int?
     package var noise: NoiseSource
+    /// Latents at the first of the times, `[c, h, w]` or `[1, c, h, w]`, of standard deviation sigma_data, instead of the first of the noise: a
+    /// picture with noise of that time, or a run's own latents to go on from.
+    package var start: Tensor?
     /// Features that stand in for the text encoder's; the prompt is then not read.
     package var promptFeatures: PromptFeatures?
     /// The picture for the probes of the autoencoder's encoder; the generated one where nil.

@@ -9,7 +9,9 @@ struct LatentSampler {
     private let guidance: Float
     private let guidanceScale: Double
     private let sigma: Double
-    private let start: Tensor
+    /// Latents at the first of the times, of standard deviation sigma; nil where they are `noise`, scaled.
+    private let start: Tensor?
+    private let noise: Tensor
     private let noises: [Tensor]
     /// Positions of the prompt that traces have: padding included.
     private let promptPositions: Int
@@ -40,7 +42,8 @@ struct LatentSampler {
         guidanceScale = transformer.guidanceScale
         sigma = configuration.scheduler.sigmaData
         promptPositions = request.promptFeatures?.mask.count ?? SanaSprintPrompt.defaultMaximumLength
-        (start, noises) = drawsNoise ? try Self.noise(request.noise, shape, steps: times.count - 1) : (try Self.nothing(), [])
+        start = if let latents = request.start { try Self.fitting(latents, shape, "start") } else { nil }
+        (noise, noises) = drawsNoise ? try Self.noise(request.noise, shape, steps: times.count - 1) : (try Self.nothing(), [])
     }
 
     private static func nothing() throws(InferenceError) -> Tensor {
@@ -61,21 +64,29 @@ struct LatentSampler {
             guard given.count >= steps - 1 else {
                 throw .request(subject: "step noise", expected: "at least \(steps - 1) tensors for \(steps) steps", found: "\(given.count)")
             }
-            for tensor in [latents] + given where tensor.shape != shape && tensor.shape != Shape([1] + shape.extents) {
-                throw .request(subject: "noise", expected: "the shape \(shape) of the latents", found: "\(tensor.shape)")
-            }
-            return (latents.reshaped(shape), given.prefix(steps).map { $0.reshaped(shape) })
+            var noises: [Tensor] = []
+            for tensor in [latents] + given { noises.append(try fitting(tensor, shape, "noise")) }
+            return (noises[0], Array(noises[1...].prefix(steps)))
         }
+    }
+
+    /// - Throws: where the tensor is neither `[c, h, w]` nor `[1, c, h, w]`.
+    private static func fitting(_ tensor: Tensor, _ shape: Shape, _ subject: String) throws(InferenceError) -> Tensor {
+        guard tensor.shape == shape || tensor.shape == Shape([1] + shape.extents) else {
+            throw .request(subject: subject, expected: "the shape \(shape) of the latents", found: "\(tensor.shape)")
+        }
+        return tensor.reshaped(shape)
     }
 
     /// The final latents `[c, h, w]`, of unit variance.
     func run(_ transformer: SanaTransformer, _ prompt: SanaTransformer.Prompt, for job: Job) throws(InferenceError) -> Tensor {
         let probes = job.probes
         var latents = try InferenceError.wrap { () throws(AllocationError) in
-            try probes.record(Probe(.start), start.batched)
+            let (unit, latents) = if let start { (try start.scaled(by: 1 / sigma), start) } else { (noise, try noise.scaled(by: sigma)) }
+            try probes.record(Probe(.start), unit.batched)
             try probes.record(Probe(.guidance), Double(guidance) * guidanceScale)
             try probes.recordTokens(Probe(.caption), prompt.caption, paddedTo: promptPositions)
-            return try start.scaled(by: sigma)
+            return latents
         }
         var denoised = latents
         for step in 0..<times.count - 1 {

@@ -43,7 +43,7 @@ struct TableBuilder {
     mutating func add(
         _ name: String, _ source: String, _ sourceShape: Shape, role: Role, as shape: Shape? = nil, layout: TensorLayout = .same
     ) -> WeightRow {
-        append(WeightRow(name: name, shape: shape ?? sourceShape, role: role, sources: [.init(source, sourceShape)], layout: layout))
+        append(WeightRow(name: name, shape: shape ?? sourceShape, role: role, recipe: .rows([.init(source, sourceShape)]), layout: layout))
     }
 
     /// A linear or 1x1 convolution: `[outputs, inputs]`, and its bias if it has one.
@@ -63,12 +63,12 @@ struct TableBuilder {
         let weight = append(
             WeightRow(
                 name: "\(prefix)\(fused).weight", shape: [outputs, inputs], role: role,
-                sources: parts.map { .init($0.source + ".weight", [$0.outputs, inputs], rowScale: $0.rowScale) }))
+                recipe: .rows(parts.map { .init($0.source + ".weight", [$0.outputs, inputs], $0.transforms) })))
         guard bias else { return [Parameters(prefix + fused, weight: weight, bias: nil)] }
         let vector = append(
             WeightRow(
                 name: "\(prefix)\(fused).bias", shape: [outputs], role: .bias,
-                sources: parts.map { .init($0.source + ".bias", [$0.outputs], rowScale: $0.rowScale) }))
+                recipe: .rows(parts.map { .init($0.source + ".bias", [$0.outputs], $0.transforms) })))
         return [Parameters(prefix + fused, weight: weight, bias: vector)]
     }
 
@@ -76,7 +76,7 @@ struct TableBuilder {
         let name: String
         let source: String
         let outputs: Int
-        var rowScale: String?
+        var transforms: [RowTransform] = []
     }
 
     /// A dense convolution `[out, in, kernel, kernel]`, stored channels last, and its bias if it has one.
@@ -96,11 +96,13 @@ struct TableBuilder {
     private mutating func vector(_ name: String, _ source: String, _ count: Int, role: Role) -> WeightRow { add(name, source, [count], role: role) }
 
     /// A table that is computed from linears of the checkpoint.
-    mutating func computed(_ name: String, _ shape: Shape, from sources: [(name: String, outputs: Int, inputs: Int)]) -> WeightRow {
-        let tensors = sources.flatMap { source -> [WeightRow.Source] in
+    mutating func computed(
+        _ name: String, _ shape: Shape, by computation: Recipe.Computation, from sources: [(name: String, outputs: Int, inputs: Int)]
+    ) -> WeightRow {
+        let inputs = sources.flatMap { source -> [Recipe.Input] in
             [.init(source.name + ".weight", [source.outputs, source.inputs]), .init(source.name + ".bias", [source.outputs])]
         }
-        return append(WeightRow(name: name, shape: shape, role: .schedule, sources: tensors))
+        return append(WeightRow(name: name, shape: shape, role: .schedule, recipe: .computed(by: computation, from: inputs)))
     }
 
     /// An RMS norm's weight, and its bias if it has one.

@@ -56,7 +56,9 @@ struct TransformerRows: Sendable {
             selfProjections = rows.linears(
                 name + "self.", fused: fusions.contains(.queryKeyValue) ? "qkv" : nil,
                 [
-                    .init(name: "q", source: source + "attn1.to_q", outputs: width, rowScale: folds ? source + "attn1.norm_q.weight" : nil),
+                    .init(
+                        name: "q", source: source + "attn1.to_q", outputs: width,
+                        transforms: folds ? [.scale(by: .init(source + "attn1.norm_q.weight", [width]))] : []),
                     .init(name: "k", source: source + "attn1.to_k", outputs: width),
                     .init(name: "v", source: source + "attn1.to_v", outputs: width),
                 ], inputs: width, role: .linear, bias: c.attentionBias)
@@ -112,8 +114,9 @@ struct TimeEmbeddingRows: Sendable {
             ]
         }
         return .tables(
-            embedding: table.computed(ScheduleTables.embeddingName, [schedule.rows.count, width], from: embedders),
-            modulation: table.computed(ScheduleTables.modulationName, [schedule.rows.count, 6, width], from: [("time_embed.linear", 6 * width, width)]),
+            embedding: table.computed(ScheduleTables.embeddingName, [schedule.rows.count, width], by: .scheduleEmbedding, from: embedders),
+            modulation: table.computed(
+                ScheduleTables.modulationName, [schedule.rows.count, 6, width], by: .scheduleModulation, from: [("time_embed.linear", 6 * width, width)]),
             schedule)
     }
 }

@@ -63,8 +63,9 @@ package struct ScheduleTables: Sendable {
     /// `[rows, 6, width]`.
     package let modulation: Tensor
 
-    package static let embeddingName = "dit.schedule.embedding"
+    static let embeddingName = "dit.schedule.embedding"
     package static let modulationName = "dit.schedule.modulation"
+    package static let names = [embeddingName, modulationName]
 
     /// Computes the tables with the networks' weights, one row after the other as a run without tables does.
     package init(_ schedule: FrozenSchedule, _ c: TransformerConfiguration, from source: any WeightSource, on executor: CPU) throws(InferenceError) {

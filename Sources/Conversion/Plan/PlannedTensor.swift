@@ -1,0 +1,55 @@
+package import Checkpoints
+package import Inference
+import PackedFiles
+import Tensors
+
+/// One packed tensor, before anything of it is read.
+package struct PlannedTensor: Sendable {
+    package let row: WeightRow
+    package let component: Component
+    /// The checkpoint tensors that its recipe reads from beginning to end, in order.
+    package let sources: [StoredTensor]
+    /// The checkpoint tensors that its transforms read, each once.
+    package let operands: [StoredTensor]
+    package internal(set) var storage = Storage(.f32)
+    /// The line of the rule that decided about the storage, nil where the preset did.
+    package internal(set) var ruleLine: Int?
+
+    package var name: String { row.name }
+    package var sourceByteCount: UInt64 { (sources + operands).reduce(0) { $0 + $1.byteCount } }
+    /// Bytes of the planes before compression.
+    package var packedByteCount: UInt64 { UInt64(storage.scheme.byteCount(row.shape)) }
+}
+
+extension PlannedTensor {
+    /// The records of all that the recipe reads: the sources in order, then what their transforms read.
+    func records(digests: [String]) -> [SourceRecord] {
+        (sources + operands).enumerated().map { index, source in
+            SourceRecord(
+                name: source.name, dtype: source.dtype, shape: source.shape, sha256: digests[index],
+                rowScale: index < rows.count ? rows[index].rowScale : nil)
+        }
+    }
+}
+
+// MARK: - What becomes of the sources' bytes
+
+extension PlannedTensor {
+    /// Whether it is computed from its sources, instead of made of their rows.
+    var isComputed: Bool { if case .computed = row.recipe { true } else { false } }
+
+    /// The sources as the recipe has them, one for each of `sources`; none for what is computed.
+    var rows: [Recipe.Source] { if case .rows(let rows) = row.recipe { rows } else { [] } }
+
+    /// Whether the stored values are the sources' values, every one.
+    var isExact: Bool { !isComputed && zip(rows, sources).allSatisfy { $0.keepsValues && storage.scheme.isExact(for: $1.dtype) } }
+
+    /// Whether the stored bytes of a source are the packed ones up to their order.
+    func passesThrough(_ index: Int) -> Bool { rows[index].keepsValues && sources[index].dtype == storage.scheme.elementType }
+
+    /// Whether the values that are encoded lie as those of a source's rows are read, but for their type.
+    func areEncodedAsStored(_ index: Int) -> Bool { rows[index].keepsValues && row.layout == .same }
+
+    /// Whether the packed values are the bytes of the one source as they are.
+    var isVerbatim: Bool { rows.count == 1 && row.layout == .same && passesThrough(0) && rows[0].keepsOrder }
+}
