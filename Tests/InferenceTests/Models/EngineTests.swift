@@ -85,15 +85,17 @@ import Testing
         #expect(steps == 1 ? nothing[0] == alone[0] : nothing[0] > alone[0])
     }
 
-    @Test("the bound holds, in buffers that were counted, and so does the statement", arguments: [Preset.int8, .bf16, .fp32]) func bound(preset: Preset) async {
+    @Test("the bound holds, in buffers that were counted, and so does the statement", arguments: [Preset.int8, .bf16, .fp32], Compute.allCases)
+    func bound(preset: Preset, compute: Compute) async {
         // In a process of its own: other tests allocate too.
-        await #expect(processExitsWith: .success) { [name = preset.rawValue as String] in
+        await #expect(processExitsWith: .success) { [name = preset.rawValue as String, arithmetic = compute.rawValue as String] in
             let weights = try ConvertedWeights.packed(try #require(Preset(rawValue: name)))
-            for compute in Compute.allCases {
-                let pipeline = try SanaSprintPipeline(weights: weights, on: .best, compute: compute)
+            let compute = try #require(Compute(rawValue: arithmetic))
+            for executor in CPU.every {
+                let pipeline = try SanaSprintPipeline(weights: weights, on: executor, compute: compute)
                 let all = Engine(pipeline, residentBytes: .max).residentBytes
-                for share in 0...4 {
-                    let (bound, before) = (all * share / 4, Memory.inUse)
+                for share in executor == .best ? Array(0...4) : [4] {
+                    let (bound, before, run) = (all * share / 4, Memory.inUse, "\(name) \(compute) \(executor) \(share)")
                     let engine = Engine(pipeline, residentBytes: bound)
                     precondition(engine.residentBytes <= bound)
                     for (prompt, steps) in [("a circle", 1), ("a star", 2), ("a star", 1)] {
@@ -102,11 +104,11 @@ import Testing
                         _ = Memory.restartPeak()
                         _ = try engine.run(Job(request))
                         let held = Memory.inUse - before
-                        precondition(held <= bound, "\(name) \(compute): held \(held) of \(bound)")
+                        precondition(held <= bound, "\(run): held \(held) of \(bound)")
                         // The tokenizer's share is no buffer.
-                        precondition(share < 4 || held >= (bound - 4 * weights.tokenizerByteCount) / 2, "\(name) \(compute): held \(held) of \(bound) only")
+                        precondition(share < 4 || held >= (bound - 4 * weights.tokenizerByteCount) / 2, "\(run): held \(held) of \(bound) only")
                         let stated = statement.stages.map { $0.weightBytes + $0.workingBytes }.max() ?? 0
-                        precondition(Memory.peak - before <= stated, "\(name) \(compute) \(share): took \(Memory.peak - before), stated \(stated)")
+                        precondition(Memory.peak - before <= stated, "\(run): took \(Memory.peak - before), stated \(stated)")
                     }
                 }
             }
