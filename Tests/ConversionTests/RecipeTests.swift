@@ -88,16 +88,21 @@ import Testing
         return try checkpoint.replacing("transformer", files: files.dropLast() + [MemoryFile(addition.path, kept)])
     }
 
-    @Test("rows are those of plain loops, in any ranges, on any number of threads", arguments: [1, 2, 5]) func plainLoops(threads: Int) throws {
-        let before = Parallel.threads
-        defer { Parallel.threads = before }
-        Parallel.threads = threads
-        let weights = try CheckpointWeights(try without("toy.rest"), edit: edit)
-        let expected = expected
-        #expect(try weights.weight(Self.name).widened().elements == expected)
-        for indices in [[0], [width - 1, width], [1, width / 2, width + 3, 2 * width - 1, 2 * width, 3 * width - 1], Array(0..<3 * width)] {
-            let rows = try weights.rows(indices, of: Self.name).widened().elements
-            #expect(rows == indices.flatMap { expected[$0 * width..<($0 + 1) * width] }, "\(indices.prefix(6))")
+    /// In a process of its own, where no other test counts on the number of threads.
+    @Test("rows are those of plain loops, in any ranges, on any number of threads") func plainLoops() async {
+        await #expect(processExitsWith: .success) {
+            let toy = try RecipeTests()
+            let (expected, width, name) = (toy.expected, toy.width, RecipeTests.name)
+            for threads in [1, 2, 5] {
+                Parallel.threads = threads
+                let weights = try CheckpointWeights(try toy.without("toy.rest"), edit: toy.edit)
+                let whole = try weights.weight(name).widened().elements
+                precondition(whole == expected)
+                for indices in [[0], [width - 1, width], [1, width / 2, width + 3, 2 * width - 1, 2 * width, 3 * width - 1], Array(0..<3 * width)] {
+                    let rows = try weights.rows(indices, of: name).widened().elements
+                    precondition(rows == indices.flatMap { expected[$0 * width..<($0 + 1) * width] })
+                }
+            }
         }
     }
 
@@ -105,10 +110,7 @@ import Testing
     func packed(preset: Preset) throws {
         let (folder, checkpoint) = (try TemporaryFolder(), try without("toy.rest"))
         var files: [[UInt8]] = []
-        for (threads, bound) in [(2, 1 << 30), (1, (72 << 20) + 40_000), (3, (72 << 20) + 150_000)] {
-            let before = Parallel.threads
-            defer { Parallel.threads = before }
-            Parallel.threads = threads
+        for bound in [1 << 30, (72 << 20) + 40_000, (72 << 20) + 150_000] {
             let options = ConversionOptions(preset, fusions: .lossless, components: .listed([.transformer]), memoryBound: bound)
             var done: [Converter.Progress] = []
             let plan = try ConversionPlan(checkpoint, options, edit: edit)
