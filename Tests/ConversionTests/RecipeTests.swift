@@ -88,20 +88,18 @@ import Testing
         return try checkpoint.replacing("transformer", files: files.dropLast() + [MemoryFile(addition.path, kept)])
     }
 
-    /// In a process of its own, where no other test counts on the number of threads.
-    @Test("rows are those of plain loops, in any ranges, on any number of threads") func plainLoops() async {
-        await #expect(processExitsWith: .success) {
+    /// In a process of its own for each number of threads, which is settled once.
+    @Test("rows are those of plain loops, in any ranges, on any number of threads", arguments: [1, 2, 5]) func plainLoops(_ threads: Int) async {
+        await #expect(processExitsWith: .success) { [threads] in
+            Parallel.use(threads: threads)
             let toy = try RecipeTests()
             let (expected, width, name) = (toy.expected, toy.width, RecipeTests.name)
-            for threads in [1, 2, 5] {
-                Parallel.threads = threads
-                let weights = try CheckpointWeights(try toy.without("toy.rest"), edit: toy.edit)
-                let whole = try weights.weight(name).widened().elements
-                precondition(whole == expected)
-                for indices in [[0], [width - 1, width], [1, width / 2, width + 3, 2 * width - 1, 2 * width, 3 * width - 1], Array(0..<3 * width)] {
-                    let rows = try weights.rows(indices, of: name).widened().elements
-                    precondition(rows == indices.flatMap { expected[$0 * width..<($0 + 1) * width] })
-                }
+            let weights = try CheckpointWeights(try toy.without("toy.rest"), edit: toy.edit)
+            let whole = try weights.weight(name).widened().elements
+            precondition(whole == expected)
+            for indices in [[0], [width - 1, width], [1, width / 2, width + 3, 2 * width - 1, 2 * width, 3 * width - 1], Array(0..<3 * width)] {
+                let rows = try weights.rows(indices, of: name).widened().elements
+                precondition(rows == indices.flatMap { expected[$0 * width..<($0 + 1) * width] })
             }
         }
     }
