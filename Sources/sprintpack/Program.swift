@@ -87,6 +87,9 @@ struct Outcome {
 }
 
 /// A command of the tool.
+///
+/// To add one: a file of `Commands` whose help begins with two examples and whose result is an `Outcome`, its place in `SprintPack`, and a row of
+/// the README's table of verbs. Errors, exit codes, `--json` and `--quiet` follow; `UsageTests` hold it to that.
 protocol Verb: ParsableCommand {
     var common: CommonOptions { get }
     func execute() throws -> Outcome
