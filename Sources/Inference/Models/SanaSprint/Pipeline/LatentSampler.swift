@@ -1,3 +1,4 @@
+import Operations
 import ProbePoints
 import Tensors
 
@@ -69,12 +70,12 @@ struct LatentSampler {
     }
 
     /// The final latents `[c, h, w]`, of unit variance.
-    func run(_ transformer: SanaTransformer, _ prompt: SanaTransformer.Prompt, for job: Job) throws(InferenceError) -> Tensor {
+    func run<E>(_ transformer: SanaTransformer<E>, _ prompt: SanaTransformer<E>.Prompt, for job: Job) throws(InferenceError) -> Tensor {
         let probes = job.probes
         var latents = try InferenceError.wrap { () throws(AllocationError) in
             try probes.record(Probe(.start), start.batched)
             try probes.record(Probe(.guidance), Double(guidance) * guidanceScale)
-            try probes.recordTokens(Probe(.caption), prompt.caption, paddedTo: promptPositions)
+            try probes.recordTokens(Probe(.caption), try transformer.executor.tensor(from: prompt.caption), paddedTo: promptPositions)
             return try start.scaled(by: sigma)
         }
         var denoised = latents
