@@ -12,9 +12,6 @@ package struct CPU: Sendable, Equatable, CustomStringConvertible {
     /// Whether float32 convolutions that are run often multiply by Winograd's algorithm: off only to see that it changes nothing but the last bits.
     package let usesWinograd: Bool
 
-    /// The fastest that this machine can run.
-    package static let best = CPU(.best)
-
     /// - Parameter prefersPackedProducts: nil for what is faster.
     /// - Precondition: the machine supports the instruction set.
     package init(_ instructionSet: InstructionSet, prefersPackedProducts: Bool? = nil, usesWinograd: Bool = true) {
@@ -35,4 +32,9 @@ package struct CPU: Sendable, Equatable, CustomStringConvertible {
 
     /// What OpenBLAS calls its kernels here, or why it cannot be loaded: the same for all executors of a process.
     package static var blasCore: String { unsafe BLAS.failure ?? String(cString: ob_corename()) }
+}
+
+extension Executor where Self == CPU {
+    /// The fastest that this machine can run.
+    package static var best: CPU { CPU(.best) }
 }

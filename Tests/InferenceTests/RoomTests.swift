@@ -19,7 +19,7 @@ import Testing
 
     private static func words(_ line: Substring) -> [Substring] { line.split { !$0.isLetter && !$0.isNumber && $0 != "_" } }
 
-    @Test("Inference has no unsafe pointers and imports no C")
+    @Test("Inference has no unsafe pointers, imports no C and names no executor")
     func models() throws {
         let files = try Self.code(Paths.join(Self.sources, "Inference"))
         #expect(files.count > 40)
@@ -27,6 +27,7 @@ import Testing
             for line in lines {
                 let words = Self.words(line)
                 #expect(!words.contains("unsafe") && !words.contains { $0.hasPrefix("ck_") || $0.hasPrefix("Unsafe") }, "\(path): \(line)")
+                #expect(!words.contains("CPU"), "\(path): \(line)")
                 #expect(!["CKernels", "COpenBLAS", "CPNG"].contains(words.last { _ in words.contains("import") }), "\(path): \(line)")
             }
         }

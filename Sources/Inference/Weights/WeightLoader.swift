@@ -3,7 +3,7 @@ import PackedFiles
 import Tensors
 
 /// Makes layers of a source's weights, checking every shape.
-struct WeightLoader: Sendable {
+struct WeightLoader<E: Executor>: Sendable {
     let source: any WeightSource
     /// How linears with weights of 16 or 32 bits compute.
     let compute: Compute
@@ -12,17 +12,22 @@ struct WeightLoader: Sendable {
     let built: BuiltLayers?
 
     /// What the layers are loaded for.
-    let executor: CPU
+    let executor: E
 
-    init(source: any WeightSource, on executor: CPU, compute: Compute = .float32, built: BuiltLayers? = nil) {
+    init(source: any WeightSource, on executor: E, compute: Compute = .float32, built: BuiltLayers? = nil) {
         (self.source, self.executor, self.compute, self.built) = (source, executor, compute, built)
     }
 
-    /// A weight that computes in float32 whatever it is stored as: norms, biases, tables, depthwise kernels.
-    func tensor(_ row: WeightRow) throws(WeightError) -> Tensor { try once(row.name) { () throws(WeightError) in try floats(row) } }
+    /// A table that values are added to.
+    func rows(_ row: WeightRow) throws(WeightError) -> E.Rows {
+        try once(row.name) { () throws(WeightError) in
+            let floats = try floats(row)
+            return try allocating { () throws(AllocationError) in try executor.rows(from: floats) }
+        }
+    }
 
-    /// The same for a layer that takes it in.
-    private func floats(_ row: WeightRow) throws(WeightError) -> Tensor {
+    /// A weight in float32 whatever it is stored as.
+    func floats(_ row: WeightRow) throws(WeightError) -> Tensor {
         let stored = try weight(row)
         return try allocating { () throws(AllocationError) in try stored.widened() }
     }
@@ -38,11 +43,13 @@ struct WeightLoader: Sendable {
         }
     }
 
-    func linear(_ rows: Parameters) throws(WeightError) -> Linear {
-        try layer(rows) { stored, bias throws(AllocationError) in try Linear(stored, bias: bias, compute: compute, on: executor) }
+    func linear(_ rows: Parameters) throws(WeightError) -> E.Linear {
+        try layer(rows) { stored, bias throws(AllocationError) in
+            try executor.linear(stored, 0..<stored.shape.rows, bias: bias, compute: compute)
+        }
     }
 
-    func gatedConvolution(_ rows: GatedConvolutionRows) throws(WeightError) -> GatedConvolution {
+    func gatedConvolution(_ rows: GatedConvolutionRows) throws(WeightError) -> GatedConvolution<E> {
         let halves = try halves(rows.input)
         return GatedConvolution(
             value: halves[0], gate: halves[1], depthwise: try depthwise(rows.depthwise), project: try linear(rows.output),
@@ -50,11 +57,11 @@ struct WeightLoader: Sendable {
     }
 
     /// The two halves of the outputs of one weight, as linears of their own.
-    private func halves(_ rows: Parameters) throws(WeightError) -> [Linear] {
+    private func halves(_ rows: Parameters) throws(WeightError) -> [E.Linear] {
         try layer(rows) { stored, bias throws(AllocationError) in
-            func part(_ channels: Range<Int>) throws(AllocationError) -> Linear {
+            func part(_ channels: Range<Int>) throws(AllocationError) -> E.Linear {
                 let bias = try bias.map { (bias) throws(AllocationError) in try bias.rows(channels).reshaped([channels.count]) }
-                return try Linear(stored, channels, bias: bias, compute: compute, on: executor)
+                return try executor.linear(stored, channels, bias: bias, compute: compute)
             }
             let half = stored.shape.rows / 2
             return [try part(0..<half), try part(half..<2 * half)]
@@ -62,23 +69,26 @@ struct WeightLoader: Sendable {
     }
 
     /// One fused weight, or one for each part.
-    func group(_ parts: [Parameters]) throws(WeightError) -> LinearGroup { LinearGroup(try parts.map(linear)) }
+    func group(_ parts: [Parameters]) throws(WeightError) -> [E.Linear] { try parts.map(linear) }
 
     /// - Parameter often: whether it is one of the many that take the autoencoder's time, and worth more memory for less work.
-    func convolution(_ rows: Parameters, often: Bool = false) throws(WeightError) -> Convolution {
-        try layer(rows) { stored, bias throws(AllocationError) in
-            try Convolution(stored, bias: bias, winograd: often && executor.usesWinograd, on: executor)
+    func convolution(_ rows: Parameters, often: Bool = false) throws(WeightError) -> E.Convolution {
+        try layer(rows) { stored, bias throws(AllocationError) in try executor.convolution(stored, bias: bias, often: often) }
+    }
+
+    func depthwise(_ rows: Parameters) throws(WeightError) -> E.Depthwise {
+        try layer(rows) { stored, bias throws(AllocationError) in try executor.depthwise(stored, bias: bias) }
+    }
+
+    func pointwise(_ rows: Parameters) throws(WeightError) -> E.Pointwise {
+        try layer(rows) { stored, _ throws(AllocationError) in try executor.pointwise(stored) }
+    }
+
+    func norm(_ rows: Parameters, offset: Double = 0, epsilon: Double) throws(WeightError) -> E.Norm {
+        let epsilon = source.deviations.normEpsilon ?? epsilon
+        return try layer(rows) { stored, bias throws(AllocationError) in
+            try executor.norm(weight: try stored.widened(), bias: bias, offset: offset, epsilon: epsilon)
         }
-    }
-
-    func depthwise(_ rows: Parameters) throws(WeightError) -> Depthwise {
-        try layer(rows) { stored, bias throws(AllocationError) in try Depthwise(try stored.widened(), bias: bias, on: executor) }
-    }
-
-    func norm(_ rows: Parameters, offset: Double = 0, epsilon: Double) throws(WeightError) -> RMSNorm {
-        RMSNorm(
-            weight: try tensor(rows.weight), bias: try rows.bias.map(tensor), weightOffset: offset, epsilon: source.deviations.normEpsilon ?? epsilon,
-            on: executor)
     }
 
     /// The stored weight, of the row's shape and of activations that can be computed with.

@@ -3,52 +3,52 @@ package import Tensors
 
 /// The mix-FFN: 1x1 convolution, SiLU, depthwise 3x3, gate, 1x1 convolution, and in the autoencoder an RMS norm.
 ///
-/// The residual is the caller's. The wide map between the two 1x1 convolutions is never made whole: each thread takes a panel of
+/// On the CPU the wide map between the two 1x1 convolutions is never made whole: each thread takes a panel of
 /// channels and their gates from the first product to the gated result while they are in its cache.
 /// Source: GLUMBConv in diffusers' sana_transformer.py.
-package struct GatedConvolution: Sendable {
+package struct GatedConvolution<E: Executor>: Sendable {
     /// The two halves of the first convolution: what passes, and what gates it.
-    private let value: Linear
-    private let gate: Linear
-    private let depthwise: Depthwise
-    private let project: Linear
-    private let norm: RMSNorm?
-
-    /// Rows of a panel that both halves multiply while the rows are in the second-level cache.
-    private static let band = 8 * PackedRows.tile
+    package let value: E.Linear
+    package let gate: E.Linear
+    package let depthwise: E.Depthwise
+    package let project: E.Linear
+    package let norm: E.Norm?
 
     /// - Parameters:
     ///   - depthwise: 3x3 with biases, over the outputs of `value`, then of `gate`.
     ///   - project: without a bias.
-    package init(value: Linear, gate: Linear, depthwise: Depthwise, project: Linear, norm: RMSNorm?) {
+    package init(value: E.Linear, gate: E.Linear, depthwise: E.Depthwise, project: E.Linear, norm: E.Norm?) {
         (self.value, self.gate, self.depthwise, self.project, self.norm) = (value, gate, depthwise, project, norm)
     }
+}
 
-    /// x [h, w, channels] to the same shape.
-    package func callAsFunction(_ x: Tensor) throws(AllocationError) -> Tensor {
-        let result = try project(try expanded(x, nil, 1, x.shape[0], x.shape[1])).reshaped(x.shape)
-        return try norm?(result) ?? result
-    }
-
-    /// x [maps * height * width, channels] += factor * (what this makes of the normed x), without a norm of its own: maps of tokens one
-    /// below the other.
+extension CPU {
+    /// The norm of the layer, where it has one, comes between it and the gate.
     package func update(
-        _ x: inout Tensor, norm: ModulatedNorm, factor: Tensor, maps: Int, height: Int, width: Int
+        _ x: inout Tensor, by layer: GatedConvolution<CPU>, norm: ModulatedNorm<Tensor>?, gate: Tensor?, grid: Grid?
     ) throws(AllocationError) {
-        precondition(self.norm == nil)
-        try project.add(try expanded(x, norm, maps, height, width), to: &x, gate: factor)
+        let expanded = try layer.expanded(x, norm, grid ?? Grid(height: x.shape[0], width: x.shape[1]))
+        guard let own = layer.norm else { return try layer.project.add(expanded, to: &x, gate: gate) }
+        let update = try own(try layer.project(expanded))
+        if let gate { add(update, to: &x, gate: gate) } else { add(update, to: &x) }
     }
+}
 
-    private func expanded(_ x: Tensor, _ norm: ModulatedNorm?, _ maps: Int, _ height: Int, _ width: Int) throws(AllocationError) -> Tensor {
+extension GatedConvolution<CPU> {
+    /// Rows of a panel that both halves multiply while the rows are in the second-level cache.
+    private static var band: Int { 8 * PackedRows.tile }
+
+    fileprivate func expanded(_ x: Tensor, _ norm: ModulatedNorm<Tensor>?, _ grid: Grid) throws(AllocationError) -> Tensor {
         if let type = value.rowType {
-            return try expanded(try PackedRows(x, columns: value.inputs, norm, as: type, on: value.cpu), maps, height, width)
+            return try expanded(try PackedRows(x, columns: value.inputs, norm, as: type, on: value.cpu), grid)
         }
-        var hidden = try LinearGroup([value, gate])(x.reshaped([maps * height * width, value.inputs]), norm: norm)
+        var hidden = try value.cpu.multiply(x.reshaped([x.count / value.inputs, value.inputs]), by: [value, gate], norm: norm, then: nil)
         value.cpu.apply(.silu, to: &hidden)
-        return try value.cpu.siluGated(try depthwise(hidden, maps: maps, height: height, width: width))
+        return try value.cpu.siluGated(try depthwise(hidden, maps: grid.maps, height: grid.height, width: grid.width))
     }
 
-    private func expanded(_ rows: PackedRows, _ maps: Int, _ height: Int, _ width: Int) throws(AllocationError) -> Tensor {
+    private func expanded(_ rows: PackedRows, _ grid: Grid) throws(AllocationError) -> Tensor {
+        let (maps, height, width) = (grid.maps, grid.height, grid.width)
         let (hidden, panel) = (value.outputs, PackedRows.panel)
         // An odd number of cache lines, so that neighbours do not fall into the same few sets of the first-level cache.
         let stride = 2 * panel + 16

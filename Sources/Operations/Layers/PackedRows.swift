@@ -60,7 +60,7 @@ struct PackedRows: Sendable {
     }
 
     /// Packs the rows of `x` [.., columns]; where there is a norm, as it makes them, but they are never written as floats.
-    init(_ x: Tensor, columns: Int, _ norm: ModulatedNorm?, as type: PackedType, on cpu: CPU) throws(AllocationError) {
+    init(_ x: Tensor, columns: Int, _ norm: ModulatedNorm<Tensor>?, as type: PackedType, on cpu: CPU) throws(AllocationError) {
         defer { withExtendedLifetime((x, norm)) {} }
         guard let norm else {
             try unsafe self.init(x.pointer, rows: x.count / columns, columns: columns, as: type, on: cpu)

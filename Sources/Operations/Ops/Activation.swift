@@ -10,6 +10,17 @@ package enum Activation: Sendable, Equatable {
     package static let spellings: [(String, Activation)] = [("relu", .relu), ("silu", .silu), ("swish", .silu)]
 }
 
+/// What follows a linear.
+package enum Nonlinearity: Sendable {
+    case silu
+    /// In the tanh form.
+    case gelu
+    /// By the error function: not what SANA-Sprint computes, but what others take for it.
+    case exactGELU
+    /// [.., 2h] to [.., h]: gelu of the first half in the tanh form, times the second, as Gemma's MLP gates.
+    case geluGate
+}
+
 extension CPU {
     /// x = activation(x).
     package func apply(_ activation: Activation, to x: inout Tensor) {
@@ -19,14 +30,22 @@ extension CPU {
         }
     }
 
-    /// x = gelu(x) in the tanh form.
-    package func applyGELU(to x: inout Tensor) { unsafe x.update { x, count in unsafe ck_gelu_tanh(isa, x, x, count) } }
-
-    /// x = gelu(x) by the error function: not what SANA-Sprint computes, but what others take for it.
-    package func applyExactGELU(to x: inout Tensor) {
-        unsafe x.update { x, count in
-            for index in 0..<count { unsafe x[index] = Float(Double(x[index]) / 2 * (1 + erf(Double(x[index]) / 2.0.squareRoot()))) }
+    func activate(_ x: inout Tensor, by nonlinearity: Nonlinearity) throws(AllocationError) {
+        switch nonlinearity {
+        case .silu: apply(.silu, to: &x)
+        case .gelu: unsafe x.update { x, count in unsafe ck_gelu_tanh(isa, x, x, count) }
+        case .exactGELU:
+            unsafe x.update { x, count in
+                for index in 0..<count { unsafe x[index] = Float(Double(x[index]) / 2 * (1 + erf(Double(x[index]) / 2.0.squareRoot()))) }
+            }
+        case .geluGate: x = try geluGated(x)
         }
+    }
+
+    package func activated(_ x: Tensor, by nonlinearity: Nonlinearity) throws(AllocationError) -> Tensor {
+        var result = try x.copy()
+        try activate(&result, by: nonlinearity)
+        return result
     }
 }
 

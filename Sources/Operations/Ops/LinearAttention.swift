@@ -12,7 +12,7 @@ package enum LinearAttention {
     package static let maximumHeadDimension = Int(CK_LINEAR_ATTENTION_MAX_D)
 
     /// Where the heads' q, k and v lie among the columns of one matrix.
-    package struct Layout {
+    package struct Layout: Sendable {
         let heads: Int
         let headDimension: Int
         let headStride: Int

@@ -2,18 +2,18 @@ import CKernels
 package import Tensors
 
 /// Layer norm without parameters, then x * (1 + scale) + shift: the DiT's adaptive norm.
-package struct ModulatedNorm {
+package struct ModulatedNorm<Rows: Sendable>: Sendable {
     /// `[channels]`, as `shift`.
-    let scale: Tensor
-    let shift: Tensor
-    let epsilon: Double
+    package let scale: Rows
+    package let shift: Rows
+    package let epsilon: Double
 
-    package init(scale: Tensor, shift: Tensor, epsilon: Double) { (self.scale, self.shift, self.epsilon) = (scale, shift, epsilon) }
+    package init(scale: Rows, shift: Rows, epsilon: Double) { (self.scale, self.shift, self.epsilon) = (scale, shift, epsilon) }
 }
 
 extension CPU {
     /// x [.., channels], normed, in the same shape.
-    package func apply(_ norm: ModulatedNorm, to x: Tensor) throws(AllocationError) -> Tensor {
+    package func normed(_ x: Tensor, by norm: ModulatedNorm<Tensor>) throws(AllocationError) -> Tensor {
         let (channels, epsilon) = (norm.scale.count, norm.epsilon)
         var result = try Tensor(x.shape, zeroed: false)
         let (source, target) = unsafe (SharedPointer(reading: x.pointer), SharedPointer(result.mutablePointer))
@@ -46,10 +46,10 @@ package struct RMSNorm: Sendable {
         return result
     }
 
-    /// Norms the columns `column ..< column + channels` of a matrix in place.
+    /// Norms the columns `column ..< column + channels` in place.
     package func apply(_ x: inout Tensor, column: Int) {
         let elements = unsafe x.mutablePointer + column
-        unsafe apply(elements, to: elements, rows: x.rows, stride: x.columns)
+        unsafe apply(elements, to: elements, rows: x.count / x.channels, stride: x.channels)
     }
 
     private func apply(_ x: UnsafePointer<Float>, to y: UnsafeMutablePointer<Float>, rows: Int, stride: Int) {

@@ -1,11 +1,7 @@
 package import Tensors
 
-/// The rearrangement of pixels into channels of the autoencoder's down-sampling, on channels-last maps `[h, w, c]`.
-///
-/// Channel order as torch's pixel_unshuffle: channel c*4 + dy*2 + dx of the small map is channel c of the pixel (2y+dy, 2x+dx).
-package enum PixelShuffle {
-    /// [2h, 2w, c] to [h, w, 4c].
-    package static func unshuffle(_ x: Tensor) throws(AllocationError) -> Tensor {
+extension CPU {
+    package func unshuffled(_ x: Tensor) throws(AllocationError) -> Tensor {
         let (height, width, channels) = (x.shape[0] / 2, x.shape[1] / 2, x.shape[2])
         precondition(x.shape[0] % 2 == 0 && x.shape[1] % 2 == 0)
         var result = try Tensor([height, width, 4 * channels], zeroed: false)

@@ -1,17 +1,16 @@
 package import Tensors
 
-/// The parameter-free shortcuts around the autoencoder's resampling blocks and its outer convolutions, on maps `[h, w, c]`.
-///
-/// Source: DCUpBlock2d, DCDownBlock2d and the in and out shortcuts of diffusers' autoencoder_dc.py.
-package enum Shortcuts {
-    /// y [h, w, out] += means over 4 * in / out consecutive channels of pixel_unshuffle(x [2h, 2w, in]).
-    package static func addDownsampled(_ x: Tensor, to y: inout Tensor) throws(AllocationError) { addMeans(try PixelShuffle.unshuffle(x), to: &y) }
+extension CPU {
+    /// The parameter-free shortcuts around the autoencoder's resampling blocks and its outer convolutions.
+    ///
+    /// Source: DCUpBlock2d, DCDownBlock2d and the in and out shortcuts of diffusers' autoencoder_dc.py.
+    package func addShortcut(_ x: Tensor, to y: inout Tensor) {
+        if y.channels >= x.channels { addRepeated(x, to: &y) } else { addMeans(x, to: &y) }
+    }
 
-    /// y [.., out] += each channel of x [.., in] repeated out / in times.
-    package static func addRepeated(_ x: Tensor, to y: inout Tensor) {
-        let (inputs, outputs) = (x.shape[x.shape.rank - 1], y.shape[y.shape.rank - 1])
-        let repeats = outputs / inputs
-        precondition(outputs % inputs == 0 && x.count * repeats == y.count)
+    private func addRepeated(_ x: Tensor, to y: inout Tensor) {
+        let repeats = y.channels / x.channels
+        precondition(y.channels % x.channels == 0 && x.count * repeats == y.count)
         let (source, target) = unsafe (SharedPointer(reading: x.pointer), SharedPointer(y.mutablePointer))
         Parallel.forEach(x.count, grain: 256) { range in
             for index in range {
@@ -20,11 +19,9 @@ package enum Shortcuts {
         }
     }
 
-    /// y [.., out] += means over in / out consecutive channels of x [.., in].
-    package static func addMeans(_ x: Tensor, to y: inout Tensor) {
-        let (inputs, outputs) = (x.shape[x.shape.rank - 1], y.shape[y.shape.rank - 1])
-        let group = inputs / outputs
-        precondition(inputs % outputs == 0 && y.count * group == x.count)
+    private func addMeans(_ x: Tensor, to y: inout Tensor) {
+        let group = x.channels / y.channels
+        precondition(x.channels % y.channels == 0 && y.count * group == x.count)
         let (source, target) = unsafe (SharedPointer(reading: x.pointer), SharedPointer(y.mutablePointer))
         Parallel.forEach(y.count, grain: 256) { range in
             for index in range {

@@ -2,8 +2,7 @@ import CKernels
 package import Tensors
 
 /// Causal softmax attention over several heads, with grouped keys, and a soft cap and a sliding window where asked for: row i sees columns up to i.
-package struct SoftmaxAttention {
-    private let cpu: CPU
+package struct SoftmaxAttention: Sendable {
     let heads: Int
     /// Divides `heads`: each serves the same number of consecutive query heads.
     let keyValueHeads: Int
@@ -14,11 +13,10 @@ package struct SoftmaxAttention {
     /// Row i sees the last `window` columns up to i.
     let window: Int?
 
-    package init(heads: Int, keyValueHeads: Int, headDimension: Int, scale: Double, softCap: Double? = nil, window: Int? = nil, on cpu: CPU) {
+    package init(heads: Int, keyValueHeads: Int, headDimension: Int, scale: Double, softCap: Double? = nil, window: Int? = nil) {
         precondition(heads % keyValueHeads == 0)
         (self.heads, self.keyValueHeads, self.headDimension, self.scale) = (heads, keyValueHeads, headDimension, scale)
         (self.softCap, self.window) = (softCap, window)
-        self.cpu = cpu
     }
 
     /// Columns of a matrix, from `column` on, one head after the other.
@@ -38,7 +36,7 @@ package struct SoftmaxAttention {
     /// Returns `[query rows, heads * headDimension]`.
     ///
     /// - Parameter firstRow: the column that the first query row stands at: there are so many keys before it.
-    package func callAsFunction(_ queries: Columns, _ keys: Columns, _ values: Columns, firstRow: Int = 0) throws(AllocationError) -> Tensor {
+    package func callAsFunction(_ queries: Columns, _ keys: Columns, _ values: Columns, firstRow: Int = 0, on cpu: CPU) throws(AllocationError) -> Tensor {
         let (rows, columns) = (queries.matrix.rows, keys.matrix.rows)
         precondition(values.matrix.rows == columns)
         let width = heads * headDimension

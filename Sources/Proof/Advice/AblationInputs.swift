@@ -1,4 +1,5 @@
 import Inference
+import Operations
 import Tensors
 
 /// Inputs at which errors are measured: prompts with noise of their own, on the way that the checkpoint's model takes from noise to picture.
@@ -16,7 +17,7 @@ struct AblationInputs {
     let sigma: Double
     /// Side of the latents.
     let side: Int
-    private let pipeline: SanaSprintPipeline
+    private let pipeline: SanaSprintPipeline<CPU>
     private let frozen: FrozenSchedule?
     private var known: [String: Tensor] = [:]
 
@@ -30,7 +31,7 @@ struct AblationInputs {
     private static let tokens = 32
 
     /// - Parameter pipeline: the packed file's; its text encoder serves both models, since inputs have to be likely and identical, not exact.
-    init(_ pipeline: SanaSprintPipeline, steps: Int, side: Int) throws(InferenceError) {
+    init(_ pipeline: SanaSprintPipeline<CPU>, steps: Int, side: Int) throws(InferenceError) {
         self.pipeline = pipeline
         self.side = side
         var request = GenerationRequest(prompt: "")

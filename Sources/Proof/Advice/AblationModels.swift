@@ -13,9 +13,9 @@ struct AblationModels {
     /// The checkpoint's weights in float32, with the file's fusions, so that layers can be exchanged.
     let fused: CheckpointWeights
 
-    var exact: ModelParts { parts(fused) }
+    var exact: ModelParts<CPU> { parts(fused) }
     var layers: Int { configuration.transformer.layers }
-    func parts(_ weights: any WeightSource) -> ModelParts { ModelParts(configuration, from: weights, on: executor) }
+    func parts(_ weights: any WeightSource) -> ModelParts<CPU> { ModelParts(configuration, from: weights, on: executor) }
 
     /// The file's weights with some layers as a rule for 16 bits would keep them.
     func keeping(_ entries: [TensorEntry]) -> KeptWeights {
@@ -29,7 +29,7 @@ struct AblationModels {
         /// By draw.
         let captions: [Tensor]
 
-        init(_ parts: ModelParts, _ time: Double, _ guidance: Double, _ features: [Tensor]) throws(InferenceError) {
+        init(_ parts: ModelParts<CPU>, _ time: Double, _ guidance: Double, _ features: [Tensor]) throws(InferenceError) {
             let loaded = try parts.residentConditioning()
             (embedding, modulation) = try loaded.embed(time: time, guidance: guidance)
             var captions: [Tensor] = []
@@ -46,7 +46,7 @@ struct AblationModels {
         /// Runs a block on tokens in place.
         /// - Parameter draws: of which draw each of them is.
         func advance(
-            _ tokens: inout [Tensor], of draws: [Int], _ block: ModelParts.ResidentBlock, _ conditions: Conditions
+            _ tokens: inout [Tensor], of draws: [Int], _ block: ModelParts<CPU>.ResidentBlock, _ conditions: Conditions
         ) throws(InferenceError) {
             guard !tokens.isEmpty else { return }
             var known: [Int: PackedKeyValues] = [:]
@@ -56,7 +56,7 @@ struct AblationModels {
         }
 
         /// What a block makes of the tokens of each draw.
-        func advanced(_ tokens: [Tensor], _ block: ModelParts.ResidentBlock, _ conditions: Conditions) throws(InferenceError) -> [Tensor] {
+        func advanced(_ tokens: [Tensor], _ block: ModelParts<CPU>.ResidentBlock, _ conditions: Conditions) throws(InferenceError) -> [Tensor] {
             var result = tokens
             try advance(&result, of: Array(tokens.indices), block, conditions)
             return result
@@ -68,14 +68,14 @@ struct AblationModels {
         return Grid(height: latents.shape[1] / patch, width: latents.shape[2] / patch)
     }
 
-    func tokens(_ parts: ModelParts, _ inputs: [Tensor]) throws(InferenceError) -> [Tensor] {
+    func tokens(_ parts: ModelParts<CPU>, _ inputs: [Tensor]) throws(InferenceError) -> [Tensor] {
         var result: [Tensor] = []
         for latents in inputs { result.append(try parts.patchEmbedding(latents)) }
         return result
     }
 
     /// The velocity of the last block's tokens.
-    func finish(_ parts: ModelParts, _ x: Tensor, _ conditions: Conditions, _ input: Tensor) throws(InferenceError) -> Tensor {
+    func finish(_ parts: ModelParts<CPU>, _ x: Tensor, _ conditions: Conditions, _ input: Tensor) throws(InferenceError) -> Tensor {
         try parts.output(try parts.outputNorm(x, embedding: conditions.embedding), height: input.shape[1], width: input.shape[2])
     }
 

@@ -1,4 +1,5 @@
 import Inference
+import Operations
 import PackedFiles
 import Parity
 import Tensors
@@ -14,7 +15,7 @@ struct TransformerAblation {
     /// Streams of tokens that are held at once, in bytes.
     private static let streamBytes = 384 << 20
 
-    init(_ models: AblationModels, _ options: Advisor.Options, _ pipeline: SanaSprintPipeline) throws(InferenceError) {
+    init(_ models: AblationModels, _ options: Advisor.Options, _ pipeline: SanaSprintPipeline<CPU>) throws(InferenceError) {
         self.models = models
         self.options = options
         let transformer = models.configuration.transformer

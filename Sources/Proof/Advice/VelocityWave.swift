@@ -1,4 +1,5 @@
 import Inference
+import Operations
 import PackedFiles
 import Parity
 import Tensors
@@ -84,7 +85,7 @@ struct VelocityWave {
             let error = AblationModels.error(velocity, try models.finish(file, own[draw], told, inputs[draw]))
             results.append(Result(velocity: velocity, error: error, kept: [Double](repeating: error, count: candidates.count)))
         }
-        func finish(_ streams: Streams, _ parts: ModelParts, _ told: AblationModels.Conditions) throws(InferenceError) {
+        func finish(_ streams: Streams, _ parts: ModelParts<CPU>, _ told: AblationModels.Conditions) throws(InferenceError) {
             for (index, x) in streams.tokens.enumerated() {
                 let draw = streams.draws[index]
                 let velocity = try models.finish(parts, x, told, inputs[draw])

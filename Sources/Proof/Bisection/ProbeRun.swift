@@ -1,4 +1,5 @@
 import Inference
+import Operations
 import Parity
 import ProbePoints
 import StrictJSON
@@ -6,16 +7,16 @@ import Tensors
 
 /// Computes probes from the values that a trace has of the ones before: every step is fed what the trace's own step was fed.
 struct ProbeRun {
-    let parts: ModelParts
+    let parts: ModelParts<CPU>
     let values: TraceValues
     /// The model without a mistake, for what the trace lacks: the mistake is made in one step alone.
-    let honest: ModelParts
+    let honest: ModelParts<CPU>
     /// A mistake to make between the weights, where one is tried.
     let slip: Slip
     /// Counts the steps that a value takes: more than one where the trace lacks those in between.
     let length = Length()
 
-    init(parts: ModelParts, values: TraceValues, honest: ModelParts, slip: Slip = .none) {
+    init(parts: ModelParts<CPU>, values: TraceValues, honest: ModelParts<CPU>, slip: Slip = .none) {
         (self.parts, self.values, self.honest, self.slip) = (parts, values, honest, slip)
     }
 

@@ -66,7 +66,7 @@ extension Certificate {
 
     /// Computes the checkpoint's own values, each step from the values of the steps before.
     private static func reference(
-        _ pipeline: SanaSprintPipeline, _ inputs: CertificateInputs, into values: CertificateValues, _ progress: (String) -> Void
+        _ pipeline: SanaSprintPipeline<CPU>, _ inputs: CertificateInputs, into values: CertificateValues, _ progress: (String) -> Void
     ) throws {
         try CertificateWalk(pipeline: pipeline, inputs: inputs, values: values, draws: { _ in 0 }) { name, outputs in
             values.add(name, outputs[0])

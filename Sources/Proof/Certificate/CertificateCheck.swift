@@ -68,7 +68,7 @@ struct CertificateCheck {
     }
 
     /// The tokenizer still gives the tokens that the probes began with.
-    private mutating func checkTokens(_ certificate: Certificate, _ pipeline: SanaSprintPipeline, _ file: PackedFile) throws {
+    private mutating func checkTokens(_ certificate: Certificate, _ pipeline: SanaSprintPipeline<CPU>, _ file: PackedFile) throws {
         guard let prompt = certificate.inputs.prompt else { return }
         let ids = try CertificateInputs.ids(of: prompt, try pipeline.tokenizer())
         guard ids != certificate.inputs.ids else { return }

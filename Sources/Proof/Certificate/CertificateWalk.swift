@@ -1,4 +1,5 @@
 import Inference
+import Operations
 import ProbePoints
 import Tensors
 
@@ -7,7 +8,7 @@ import Tensors
 /// Inputs are small: four tokens of a picture, some of a prompt, corners of three by three of the autoencoder's maps, which is as many as
 /// its largest kernels have taps for.
 struct CertificateWalk {
-    let pipeline: SanaSprintPipeline
+    let pipeline: SanaSprintPipeline<CPU>
     let inputs: CertificateInputs
     let values: CertificateValues
     /// How many more times the steps of a component run, with float32 noise on their inputs.
@@ -24,7 +25,7 @@ struct CertificateWalk {
     }
 
     /// How often `run` reports progress.
-    static func steps(_ pipeline: SanaSprintPipeline) -> Int {
+    static func steps(_ pipeline: SanaSprintPipeline<CPU>) -> Int {
         let c = pipeline.configuration
         var count = 0
         if pipeline.has(.textEncoder) { count += c.text?.layers ?? 0 }

@@ -42,7 +42,7 @@ struct LayerInputs {
     static func chosen(_ count: Int) -> [Int] { count <= 6 ? Array(0..<count) : [0, count / 2, count - 1] }
 
     /// Calls `body` with each layer's name and what computes it with some weights.
-    func forEach(_ body: (_ name: String, _ run: (ModelParts) throws -> Tensor) throws -> Void) throws {
+    func forEach(_ body: (_ name: String, _ run: (ModelParts<CPU>) throws -> Tensor) throws -> Void) throws {
         if let tokens, let modulation, let caption {
             for index in Self.chosen(configuration.transformer.layers) {
                 try body("dit.blocks.\(index)") {

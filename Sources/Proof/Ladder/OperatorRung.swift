@@ -55,7 +55,7 @@ struct OperatorRung: LadderRung {
         let expected = Formulas64.modulatedLayerNorm(
             Matrix64(x), scale: scale.elements.map(Double.init), shift: shift.elements.map(Double.init), epsilon: c.normEpsilon)
         measured.add(
-            "modulated layer norm", expected: expected, found: try executor.apply(ModulatedNorm(scale: scale, shift: shift, epsilon: c.normEpsilon), to: x))
+            "modulated layer norm", expected: expected, found: try executor.normed(x, by: ModulatedNorm(scale: scale, shift: shift, epsilon: c.normEpsilon)))
     }
 
     private mutating func elementwise() throws {
@@ -93,8 +93,9 @@ struct OperatorRung: LadderRung {
             }, found: linear)
         for (name, cap, window) in [("softmax attention", nil, nil), ("softmax attention, capped, causal, 7 back", 5.0, 7)] as [(String, Double?, Int?)] {
             let softmax = SoftmaxAttention(
-                heads: heads, keyValueHeads: heads, headDimension: dimension, scale: 0.2, softCap: cap, window: window, on: executor)
-            let found = try softmax(.init(matrix: joined, column: 0), .init(matrix: joined, column: width), .init(matrix: joined, column: 2 * width))
+                heads: heads, keyValueHeads: heads, headDimension: dimension, scale: 0.2, softCap: cap, window: window)
+            let found = try softmax(
+                .init(matrix: joined, column: 0), .init(matrix: joined, column: width), .init(matrix: joined, column: 2 * width), on: executor)
             let expected = Formulas64.heads(heads, dimension, rows: tokens) { _, c in
                 Formulas64.softmaxAttention(
                     matrix.slice(c), matrix.slice(c.lowerBound + width..<c.upperBound + width),

@@ -1,11 +1,12 @@
 import Inference
+import Operations
 import Parity
 import ProbePoints
 import Tensors
 
 /// A model's layers, each fed what the reference's layer was fed: an error cannot travel, so the layer that is wrong is the one that shows.
 struct ForcedRun {
-    let pipeline: SanaSprintPipeline
+    let pipeline: SanaSprintPipeline<CPU>
     /// The probes of the reference's own run.
     let reference: ProbeCollector
     let steps: Int
@@ -64,7 +65,7 @@ struct ForcedRun {
     }
 
     /// Before the first block, from the reference's latents; nil where they were not recorded.
-    private func freeState(_ step: Int, _ parts: ModelParts, _ patch: Int) throws(InferenceError) -> FreeState? {
+    private func freeState(_ step: Int, _ parts: ModelParts<CPU>, _ patch: Int) throws(InferenceError) -> FreeState? {
         let latents = try wrap { () throws(AllocationError) in try reference.unbatched(Probe(.input, step: step)) }
         guard let latents, let time = reference[Probe(.timestep, step: step)]?.doubles.first else { return nil }
         let (embedding, modulation) = try parts.residentConditioning().embed(time: time, guidance: guidance)

@@ -116,7 +116,7 @@ struct LayerComparison {
     private typealias Part = (ForcedRun, ProbeCollector) throws(InferenceError) -> Void
 
     private mutating func force(
-        _ title: String, _ id: String, _ isPresent: Bool, _ packed: SanaSprintPipeline, _ perturbed: SanaSprintPipeline, _ reference: ProbeCollector,
+        _ title: String, _ id: String, _ isPresent: Bool, _ packed: SanaSprintPipeline<CPU>, _ perturbed: SanaSprintPipeline<CPU>, _ reference: ProbeCollector,
         note: String = alone, _ part: Part
     ) throws {
         guard isPresent else { return }
@@ -133,13 +133,13 @@ struct LayerComparison {
     }
 
     /// A picture by a model of which nothing stays in memory.
-    private static func run(_ pipeline: SanaSprintPipeline, _ request: GenerationRequest, _ sink: ProbeCollector) throws(InferenceError) -> Picture {
+    private static func run(_ pipeline: SanaSprintPipeline<CPU>, _ request: GenerationRequest, _ sink: ProbeCollector) throws(InferenceError) -> Picture {
         try Engine(pipeline, residentBytes: 0).run(Job(request, probes: sink))
     }
 
     /// The prompt's features come from the text encoder where the file has one, else from the seed.
     static func request(
-        for pipeline: SanaSprintPipeline, _ options: Verification.Options = .init(), frozen: FrozenSchedule? = nil
+        for pipeline: SanaSprintPipeline<CPU>, _ options: Verification.Options = .init(), frozen: FrozenSchedule? = nil
     ) throws -> GenerationRequest {
         var request = GenerationRequest(prompt: options.prompt, noise: .seed(options.seed))
         request.useInstruction = false

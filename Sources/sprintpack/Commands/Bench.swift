@@ -116,7 +116,9 @@ struct Bench: Verb {
     }
 
     /// Seconds of each stage of one run. The text encoder and the decoder load their weights as they go.
-    private func measure(_ packed: PackedFile, _ pipeline: SanaSprintPipeline?, _ request: GenerationRequest, _ clock: LayerClock) throws -> [(Stage, Double)] {
+    private func measure(_ packed: PackedFile, _ pipeline: SanaSprintPipeline<CPU>?, _ request: GenerationRequest, _ clock: LayerClock) throws -> [(
+        Stage, Double
+    )] {
         var marks: [(Stage, Double)] = [(.unpack, ProgressBar.now())]
         var later: Double?
         for tensor in packed.directory.tensors { _ = try packed.planes(of: tensor) }

@@ -165,12 +165,12 @@ extension Generate {
         return Outcome(text: lines.joined(separator: "\n"), json: json, data: picture == nil ? png : nil, outputs: outputs)
     }
 
-    private func pipeline(_ packed: PackedFile) throws -> SanaSprintPipeline {
+    private func pipeline(_ packed: PackedFile) throws -> SanaSprintPipeline<CPU> {
         try SanaSprintPipeline(weights: PackedWeights(packed), on: .best, compute: compute)
     }
 
     /// What `--dry-run` prints.
-    private func plan(_ request: GenerationRequest, _ pipeline: SanaSprintPipeline) throws -> Outcome {
+    private func plan(_ request: GenerationRequest, _ pipeline: SanaSprintPipeline<CPU>) throws -> Outcome {
         var request = request
         follow(pipeline.frozenSchedule, &request)
         let statement = try Engine(pipeline).memoryStatement(request)

@@ -16,7 +16,7 @@ import Testing
         return try Convolution(try Int8Reference.weight(weight.elements, weight.shape, .int8PerToken), bias: bias, on: .underTest)
     }
 
-    private static func residual(_ random: inout SplitMix64, _ channels: Int, integer: Bool, winograd: Bool = true) throws -> RowOperation {
+    private static func residual(_ random: inout SplitMix64, _ channels: Int, integer: Bool, winograd: Bool = true) throws -> RowOperation<CPU> {
         .residual(
             first: try convolution(&random, channels, channels, integer: integer, winograd: winograd), activation: integer ? .silu : .relu,
             second: try convolution(&random, channels, channels, integer: integer, bias: false, winograd: winograd), norm: try norm(&random, channels))
@@ -27,7 +27,7 @@ import Testing
     }
 
     /// Every operation, in float32 and in integers, mixed.
-    private static func operations(_ random: inout SplitMix64, integer: Bool) throws -> [RowOperation] {
+    private static func operations(_ random: inout SplitMix64, integer: Bool) throws -> [RowOperation<CPU>] {
         [
             .doubling(try convolution(&random, 6, 12, integer: integer), shortcut: true), try residual(&random, 6, integer: integer),
             .shuffling(try convolution(&random, 24, 6, integer: integer, winograd: true), shortcut: true), try residual(&random, 6, integer: !integer),

@@ -15,7 +15,7 @@ import Testing
         weights = try TableWeights("tiny-sprint")
     }
 
-    private func pipeline(_ executor: CPU) throws -> SanaSprintPipeline { try SanaSprintPipeline(weights: weights, on: executor) }
+    private func pipeline(_ executor: CPU) throws -> SanaSprintPipeline<CPU> { try SanaSprintPipeline(weights: weights, on: executor) }
 
     private func expect(_ result: Tensor, equals name: String) throws {
         #expect(relativeError(result.elements, try trace.floats(name).elements.map(Double.init)) <= Self.gate, "\(name)")

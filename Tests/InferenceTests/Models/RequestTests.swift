@@ -6,7 +6,7 @@ import Testing
 
 /// Requests that a model cannot serve, and the errors that say why.
 @Suite struct RequestTests {
-    private let pipeline: SanaSprintPipeline
+    private let pipeline: SanaSprintPipeline<CPU>
 
     init() throws { pipeline = try SanaSprintPipeline(weights: TableWeights("tiny-sprint"), on: .best) }
 

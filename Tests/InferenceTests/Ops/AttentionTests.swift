@@ -27,10 +27,10 @@ import Testing
         let queries = try random.tensor([c.rows, 3 + c.heads * c.dimension])
         let keyValues = try random.tensor([c.columns, 2 * c.keyValueHeads * c.dimension])
         let attention = SoftmaxAttention(
-            heads: c.heads, keyValueHeads: c.keyValueHeads, headDimension: c.dimension, scale: 1.7, softCap: c.softCap, window: c.window,
-            on: .underTest)
+            heads: c.heads, keyValueHeads: c.keyValueHeads, headDimension: c.dimension, scale: 1.7, softCap: c.softCap, window: c.window)
         let result = try attention(
-            .init(matrix: queries, column: 3), .init(matrix: keyValues, column: 0), .init(matrix: keyValues, column: c.keyValueHeads * c.dimension))
+            .init(matrix: queries, column: 3), .init(matrix: keyValues, column: 0), .init(matrix: keyValues, column: c.keyValueHeads * c.dimension),
+            on: .underTest)
         let (q, kv) = (queries.elements.map(Double.init), keyValues.elements.map(Double.init))
         var expected: [Double] = []
         for row in 0..<c.rows {
@@ -93,7 +93,7 @@ import Testing
         var random = SplitMix64(seed: 12)
         var x = try random.tensor([6, 1 + 2 * 8])
         let before = x.elements.map(Double.init)
-        Rotary(tokens: 6, headDimension: 8, theta: 100).apply(&x, column: 1, heads: 2)
+        Rotary.apply(try Rotary.table(tokens: 6, headDimension: 8, theta: 100), to: &x, column: 1, heads: 2)
         var expected = before
         for row in 0..<6 {
             for head in 0..<2 {

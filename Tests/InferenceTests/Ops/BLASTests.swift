@@ -36,14 +36,14 @@ import Testing
             let found = unsafe unsafeBitCast(symbol, to: (@convention(c) (Int32) -> Int32).self)
             Parallel.use(threads: 3)
             precondition(CPU.failure == nil && CPU.blasCore == "none")
-            let (several, one) = (GroupedPointwise(try Tensor([64, 16])), SoftmaxAttention(heads: 4, keyValueHeads: 4, headDimension: 8, scale: 1, on: .best))
+            let (several, one) = (GroupedPointwise(try Tensor([64, 16])), SoftmaxAttention(heads: 4, keyValueHeads: 4, headDimension: 8, scale: 1))
             let (x, y) = (try Tensor([5, 64]), try Tensor([8, 96]))
             DispatchQueue.concurrentPerform(iterations: 4) { user in
                 for _ in 0..<50 {
                     if user % 2 == 0 {
                         precondition((try? several(x)) != nil)
                     } else {
-                        precondition((try? one(.init(matrix: y, column: 0), .init(matrix: y, column: 32), .init(matrix: y, column: 64))) != nil)
+                        precondition((try? one(.init(matrix: y, column: 0), .init(matrix: y, column: 32), .init(matrix: y, column: 64), on: .best)) != nil)
                     }
                 }
             }

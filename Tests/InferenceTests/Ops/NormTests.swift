@@ -11,7 +11,7 @@ import Testing
         var random = SplitMix64(seed: 16)
         let x = try random.tensor([5, channels])
         let (scale, shift) = (try random.tensor([channels]), try random.tensor([channels]))
-        let result = try CPU.underTest.apply(ModulatedNorm(scale: scale, shift: shift, epsilon: 1e-6), to: x)
+        let result = try CPU.underTest.normed(x, by: ModulatedNorm(scale: scale, shift: shift, epsilon: 1e-6))
         let (values, s, t) = (x.elements.map(Double.init), scale.elements, shift.elements)
         let expected = values.indices.map { index in
             let row = values[index / channels * channels..<(index / channels + 1) * channels]

@@ -9,23 +9,23 @@ import Testing
     @Test func pixelShuffleFollowsTorch() throws {
         // One pixel of eight channels: channel c*4 + dy*2 + dx goes to channel c of the pixel (dy, dx).
         let x = try Tensor([2, 2, 2], [0, 4, 1, 5, 2, 6, 3, 7])
-        let unshuffled = try PixelShuffle.unshuffle(x)
+        let unshuffled = try CPU.underTest.unshuffled(x)
         #expect(unshuffled.shape == [1, 1, 8] && unshuffled.elements == [0, 1, 2, 3, 4, 5, 6, 7])
     }
 
     @Test func theDownsampledShortcutAveragesNeighbours() throws {
         let x = try Tensor([2, 2, 1], [1, 2, 3, 6])
         var y = try Tensor([1, 1, 2], [10, 20])
-        try Shortcuts.addDownsampled(x, to: &y)
+        CPU.underTest.addShortcut(try CPU.underTest.unshuffled(x), to: &y)
         #expect(y.elements == [11.5, 24.5])
     }
 
     @Test func repeatsAndMeansOfChannels() throws {
         var wide = try Tensor([2, 4], [0, 0, 0, 0, 1, 1, 1, 1])
-        Shortcuts.addRepeated(try Tensor([2, 2], [1, 2, 3, 4]), to: &wide)
+        CPU.underTest.addShortcut(try Tensor([2, 2], [1, 2, 3, 4]), to: &wide)
         #expect(wide.elements == [1, 1, 2, 2, 4, 4, 5, 5])
         var narrow = try Tensor([2, 2])
-        Shortcuts.addMeans(wide, to: &narrow)
+        CPU.underTest.addShortcut(wide, to: &narrow)
         #expect(narrow.elements == [1, 2, 4, 5])
     }
 

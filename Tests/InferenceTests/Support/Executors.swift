@@ -8,6 +8,9 @@ extension CPU {
     static let each = InstructionSet.supported.map { CPU($0) }
     /// The same, and the best with the products that it is slower with.
     static let every = each + [CPU(.best, prefersPackedProducts: !CPU.best.prefersPackedProducts)]
+}
+
+extension Executor where Self == CPU {
     /// The executor that a test with the trait `.onEveryExecutor` is run with.
     static var underTest: CPU { EveryExecutor.current }
 }

@@ -3,30 +3,30 @@ package import Tensors
 /// A map `[h, w, c]` and operations on it that nobody has needed the result of yet.
 ///
 /// When somebody does, they run as one stream of rows, and no map between them is made.
-package struct PendingMap {
-    private let cpu: CPU
-    private var map: Tensor
-    private var operations: [RowOperation] = []
+package struct PendingMap<E: Executor> {
+    private let executor: E
+    private var map: E.Rows
+    private var operations: [RowOperation<E>] = []
 
-    package init(_ map: Tensor, on cpu: CPU) { (self.map, self.cpu) = (map, cpu) }
+    package init(_ map: E.Rows, on executor: E) { (self.map, self.executor) = (map, executor) }
 
-    package mutating func append(_ operation: RowOperation) { operations.append(operation) }
+    package mutating func append(_ operation: RowOperation<E>) { operations.append(operation) }
 
     /// The map after all operations so far.
-    package mutating func made() throws(AllocationError) -> Tensor {
+    package mutating func made() throws(AllocationError) -> E.Rows {
         try make()
         return map
     }
 
     /// Changes the map after all operations so far.
-    package mutating func update(_ body: (inout Tensor) throws(AllocationError) -> Void) throws(AllocationError) {
+    package mutating func update(_ body: (inout E.Rows) throws(AllocationError) -> Void) throws(AllocationError) {
         try make()
         try body(&map)
     }
 
     private mutating func make() throws(AllocationError) {
         guard !operations.isEmpty else { return }
-        map = try cpu.run(operations, on: map)
+        map = try executor.run(operations, on: map)
         operations = []
     }
 }

@@ -4,8 +4,10 @@ package import Tensors
 extension CPU {
     /// The result `[h', w', c']` of operations on a map `[h, w, c]`, one after the other as a `RowChain`.
     ///
+    package func run(_ operations: [RowOperation<CPU>], on x: Tensor) throws(AllocationError) -> Tensor { try run(operations, on: x, batch: nil) }
+
     /// - Parameter batch: the most rows to make at once; a multiple of 4. For tests; nil chooses by the width.
-    package func run(_ operations: [RowOperation], on x: Tensor, batch: Int? = nil) throws(AllocationError) -> Tensor {
+    package func run(_ operations: [RowOperation<CPU>], on x: Tensor, batch: Int?) throws(AllocationError) -> Tensor {
         var chain = try RowChain(x, quantizes: operations.first?.readsIntegers ?? false, batch, self)
         for (index, operation) in operations.enumerated() {
             let isLast = index + 1 == operations.count
@@ -45,7 +47,7 @@ struct RowChain {
             })
     }
 
-    fileprivate mutating func append(_ operation: RowOperation, quantizes: Bool) throws(AllocationError) {
+    fileprivate mutating func append(_ operation: RowOperation<CPU>, quantizes: Bool) throws(AllocationError) {
         switch operation {
         case .convolution(let convolution, let step): try convolve(convolution, step: step, quantizes: quantizes)
         case .doubling(let convolution, let shortcut): try double(convolution, shortcut, quantizes)

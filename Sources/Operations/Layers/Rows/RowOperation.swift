@@ -1,18 +1,20 @@
 import Tensors
 
-/// What a `RowChain` can do to the rows of an image.
-package enum RowOperation: Sendable {
+/// What an executor can do to the rows of an image, one after the other.
+package enum RowOperation<E: Executor>: Sendable {
     /// A 3x3 convolution; with `step` 2 it keeps every second row and column.
-    case convolution(Convolution, step: Int = 1)
+    case convolution(E.Convolution, step: Int = 1)
     /// A 3x3 convolution of the image doubled in both directions by repetition.
-    case doubling(Convolution, shortcut: Bool)
+    case doubling(E.Convolution, shortcut: Bool)
     /// A 3x3 convolution to four times the channels, which become two by two pixels.
-    case shuffling(Convolution, shortcut: Bool)
+    case shuffling(E.Convolution, shortcut: Bool)
     /// x + norm(second(activation(first(x)))).
-    case residual(first: Convolution, activation: Activation, second: Convolution, norm: RMSNorm)
+    case residual(first: E.Convolution, activation: Activation, second: E.Convolution, norm: E.Norm)
     /// activation(norm(x)).
-    case norm(RMSNorm, Activation)
+    case norm(E.Norm, Activation)
+}
 
+extension RowOperation<CPU> {
     /// Whether it reads its input quantized.
     var readsIntegers: Bool {
         switch self {

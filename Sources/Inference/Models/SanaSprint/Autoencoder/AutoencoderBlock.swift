@@ -3,7 +3,9 @@ import Tensors
 
 /// norm(conv2(activation(conv1(x)))) + x, as one operation on rows. Source: ResBlock in diffusers' autoencoder_dc.py.
 enum ResidualBlock {
-    static func operation(_ loader: WeightLoader, _ rows: AutoencoderRows.ResidualRows, _ activation: Activation) throws(WeightError) -> RowOperation {
+    static func operation<E: Executor>(
+        _ loader: WeightLoader<E>, _ rows: AutoencoderRows.ResidualRows, _ activation: Activation
+    ) throws(WeightError) -> RowOperation<E> {
         .residual(
             first: try loader.convolution(rows.first, often: true), activation: activation, second: try loader.convolution(rows.second, often: true),
             norm: try loader.norm(rows.norm, epsilon: AutoencoderConfiguration.normEpsilon))
@@ -13,46 +15,32 @@ enum ResidualBlock {
 /// Multi-scale linear attention and a mix-FFN with their residuals, on channels-last maps `[h, w, channels]`.
 ///
 /// Source: EfficientViTBlock in diffusers' autoencoder_dc.py, SanaMultiscaleLinearAttention in attention_processor.py.
-struct EfficientViTBlock: Sendable {
-    private let executor: CPU
-    private let projections: LinearGroup
-    private let scales: [(depthwise: Depthwise, pointwise: GroupedPointwise)]
-    private let output: Linear
-    private let norm: RMSNorm
-    private let feedForward: GatedConvolution
-    private let heads: Int
-    private let headDimension: Int
+struct EfficientViTBlock<E: Executor>: Sendable {
+    private let executor: E
+    private let projections: [E.Linear]
+    private let scales: [(E.Depthwise, E.Pointwise)]
+    private let output: E.Linear
+    private let norm: E.Norm
+    private let feedForward: GatedConvolution<E>
+    private let layout: LinearAttention.Layout
 
-    init(_ loader: WeightLoader, _ rows: AutoencoderRows.EfficientViTRows, headDimension: Int) throws(WeightError) {
+    init(_ loader: WeightLoader<E>, _ rows: AutoencoderRows.EfficientViTRows, headDimension: Int) throws(WeightError) {
         executor = loader.executor
-        self.headDimension = headDimension
-        heads = rows.norm.weight.shape.rows / headDimension
+        layout = .interleaved(heads: rows.norm.weight.shape.rows / headDimension, headDimension: headDimension)
         projections = try loader.group(rows.projections)
         scales = try rows.scales.map { (scale) throws(WeightError) in
-            (try loader.depthwise(scale.depthwise), GroupedPointwise(try loader.tensor(scale.pointwise.weight)))
+            (try loader.depthwise(scale.depthwise), try loader.pointwise(scale.pointwise))
         }
         output = try loader.linear(rows.output)
         norm = try loader.norm(rows.norm, epsilon: AutoencoderConfiguration.normEpsilon)
         feedForward = try loader.gatedConvolution(rows.feedForward)
     }
 
-    func apply(_ x: inout Tensor) throws(AllocationError) {
-        executor.add(try attention(x), to: &x)
-        executor.add(try feedForward(x), to: &x)
-    }
-
-    private func attention(_ x: Tensor) throws(AllocationError) -> Tensor {
-        let (height, width) = (x.shape[0], x.shape[1])
-        let inner = heads * headDimension
-        let layout = LinearAttention.Layout.interleaved(heads: heads, headDimension: headDimension)
-        let projected = try projections(x.reshaped([height * width, x.shape[2]]))
-        var attended = try Tensor([height * width, inner * (1 + scales.count)], zeroed: false)
-        executor.linearAttention(projected, layout, into: &attended)
-        for (index, scale) in scales.enumerated() {
-            let mixed = try scale.pointwise(try scale.depthwise(projected.reshaped([height, width, 3 * inner])))
-            executor.linearAttention(mixed.reshaped([height * width, 3 * inner]), layout, into: &attended, column: (1 + index) * inner)
-        }
-        return try norm(try output(attended)).reshaped(x.shape)
+    func apply(_ x: inout E.Rows) throws(AllocationError) {
+        var projected = try executor.multiply(x, by: projections, norm: nil, then: nil)
+        let attended = try executor.linearAttention(&projected, layout, queryNorm: nil, keyNorm: nil, scales: scales, maps: 1)
+        try executor.add(try executor.multiply(attended, by: output), normedBy: norm, to: &x)
+        try executor.update(&x, by: feedForward, norm: nil, gate: nil, grid: nil)
     }
 }
 

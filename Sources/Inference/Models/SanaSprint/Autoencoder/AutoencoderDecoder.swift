@@ -7,12 +7,12 @@ package import Tensors
 /// Stages of attention work on whole maps and load their blocks one after the other. The stages of residual blocks, which have
 /// the large maps, pass as one stream of rows from the last whole map to the picture, unless somebody follows the probes between them.
 /// Source: Decoder in diffusers' autoencoder_dc.py.
-package struct AutoencoderDecoder: Sendable {
+package struct AutoencoderDecoder<E: Executor>: Sendable {
     package let configuration: AutoencoderConfiguration
-    private let loader: WeightLoader
+    private let loader: WeightLoader<E>
     private let rows: AutoencoderRows
 
-    package init(_ configuration: AutoencoderConfiguration, from source: any WeightSource, on executor: CPU, built: BuiltLayers? = nil) {
+    package init(_ configuration: AutoencoderConfiguration, from source: any WeightSource, on executor: E, built: BuiltLayers? = nil) {
         self.configuration = configuration
         loader = WeightLoader(source: source, on: executor, built: built)
         rows = AutoencoderRows(decoder: configuration, source.fusions)
@@ -33,12 +33,15 @@ package struct AutoencoderDecoder: Sendable {
         for index in configuration.decoder.stages.indices.reversed() {
             try run(index, &maps, probes)
             guard probes.listens(Probe(.decoderStage, index)) else { continue }
-            _ = try Self.each(&maps) { map throws(AllocationError) in try probes.recordMap(Probe(.decoderStage, index), try map.made()) }
+            _ = try Self.each(&maps) { map throws(AllocationError) in
+                let made = try map.made()
+                try probes.recordMap(Probe(.decoderStage, index), try executor.tensor(from: made))
+            }
         }
         try probes.checkCancelled()
         for operation in try InferenceError.loading({ () throws(WeightError) in try closing() }) { Self.append(operation, to: &maps) }
         try probes.checkCancelled()
-        return try Self.each(&maps) { map throws(AllocationError) in try ImageLayout.channelsFirst(try map.made()) }
+        return try Self.each(&maps, finished)
     }
 
     /// One stage alone, from a given map `[channels, h, w]`, as traces have it.
@@ -47,9 +50,18 @@ package struct AutoencoderDecoder: Sendable {
     /// One stage alone, from several maps.
     package func stage(_ index: Int, _ x: [Tensor]) throws(InferenceError) -> [Tensor] {
         var x = x
-        var maps = try Self.each(&x) { map throws(AllocationError) in PendingMap(try ImageLayout.channelsLast(map), on: loader.executor) }
+        var maps = try Self.each(&x) { x throws(AllocationError) in PendingMap(try self.map(x), on: executor) }
         try run(index, &maps)
-        return try Self.each(&maps) { map throws(AllocationError) in try ImageLayout.channelsFirst(try map.made()) }
+        return try Self.each(&maps, finished)
+    }
+
+    private var executor: E { loader.executor }
+
+    /// A map `[channels, h, w]`, where it is computed.
+    private func map(_ x: Tensor) throws(AllocationError) -> E.Rows { try executor.rows(from: try ImageLayout.channelsLast(x)) }
+
+    private func finished(_ map: inout PendingMap<E>) throws(AllocationError) -> Tensor {
+        try ImageLayout.channelsFirst(try executor.tensor(from: try map.made()))
     }
 
     private static func each<Map, Result>(
@@ -60,42 +72,39 @@ package struct AutoencoderDecoder: Sendable {
         return results
     }
 
-    private static func append(_ operation: RowOperation, to maps: inout [PendingMap]) {
+    private static func append(_ operation: RowOperation<E>, to maps: inout [PendingMap<E>]) {
         for index in maps.indices { maps[index].append(operation) }
     }
 
-    private func open(_ latents: [Tensor], _ probes: Probes) throws(InferenceError) -> [PendingMap] {
+    private func open(_ latents: [Tensor], _ probes: Probes) throws(InferenceError) -> [PendingMap<E>] {
         let convolution = try InferenceError.loading { () throws(WeightError) in try loader.convolution(rows.first) }
         var latents = latents
         return try Self.each(&latents) { latents throws(AllocationError) in
             try probes.record(Probe(.decoderInput), latents.batched)
-            let input = try ImageLayout.channelsLast(latents)
-            var x = try convolution(input)
-            try probes.recordMap(Probe(.decoderConvolution), x)
-            addShortcut(of: input, to: &x)
-            return PendingMap(x, on: loader.executor)
+            let input = try map(latents)
+            var x = try executor.run([.convolution(convolution)], on: input)
+            try probes.recordMap(Probe(.decoderConvolution), try executor.tensor(from: x))
+            if configuration.decoderShortcut { try executor.addShortcut(input, to: &x) }
+            return PendingMap(x, on: executor)
         }
-    }
-
-    /// The shortcut around the first convolution, on maps `[h, w, c]`.
-    private func addShortcut(of input: Tensor, to x: inout Tensor) {
-        if configuration.decoderShortcut { Shortcuts.addRepeated(input, to: &x) }
     }
 
     /// The first convolution alone, on a map `[c, h, w]` and before its shortcut.
     package func opened(_ latents: Tensor) throws(InferenceError) -> Tensor {
         let convolution = try InferenceError.loading { () throws(WeightError) in try loader.convolution(rows.first) }
         return try InferenceError.wrap { () throws(AllocationError) in
-            try ImageLayout.channelsFirst(try convolution(try ImageLayout.channelsLast(latents)))
+            var opened = PendingMap(try map(latents), on: executor)
+            opened.append(.convolution(convolution))
+            return try finished(&opened)
         }
     }
 
     /// What the deepest stage takes: `opened` and the shortcut around it.
     package func withShortcut(_ opened: Tensor, latents: Tensor) throws(InferenceError) -> Tensor {
         try InferenceError.wrap { () throws(AllocationError) in
-            var x = try ImageLayout.channelsLast(opened)
-            addShortcut(of: try ImageLayout.channelsLast(latents), to: &x)
-            return try ImageLayout.channelsFirst(x)
+            var x = try map(opened)
+            if configuration.decoderShortcut { try executor.addShortcut(try map(latents), to: &x) }
+            return try ImageLayout.channelsFirst(try executor.tensor(from: x))
         }
     }
 
@@ -103,14 +112,14 @@ package struct AutoencoderDecoder: Sendable {
     package func picture(_ x: Tensor) throws(InferenceError) -> Tensor {
         let operations = try InferenceError.loading { () throws(WeightError) in try closing() }
         return try InferenceError.wrap { () throws(AllocationError) in
-            var map = PendingMap(try ImageLayout.channelsLast(x), on: loader.executor)
+            var map = PendingMap(try self.map(x), on: executor)
             for operation in operations { map.append(operation) }
-            return try ImageLayout.channelsFirst(try map.made())
+            return try finished(&map)
         }
     }
 
     /// Runs a stage on maps `[h, w, channels]` in place.
-    private func run(_ index: Int, _ maps: inout [PendingMap], _ probes: Probes = Probes()) throws(InferenceError) {
+    private func run(_ index: Int, _ maps: inout [PendingMap<E>], _ probes: Probes = Probes()) throws(InferenceError) {
         guard let stage = rows.stages[index] else { return }
         try probes.checkCancelled()
         if let up = stage.resampling {
@@ -135,16 +144,17 @@ package struct AutoencoderDecoder: Sendable {
     }
 
     /// Norm, activation and the last convolution, which doubles the picture where there is no stage 0.
-    private func closing() throws(WeightError) -> [RowOperation] {
-        var operations: [RowOperation] = []
+    private func closing() throws(WeightError) -> [RowOperation<E>] {
+        var operations: [RowOperation<E>] = []
         if let norm = rows.norm {
             operations.append(.norm(try loader.norm(norm, epsilon: AutoencoderConfiguration.normEpsilon), configuration.outputActivation))
         }
-        let last = configuration.decoder.hasTopStage ? .convolution(try loader.convolution(rows.last)) : try upsampling(rows.last, shortcut: false)
+        let last: RowOperation<E> =
+            configuration.decoder.hasTopStage ? .convolution(try loader.convolution(rows.last)) : try upsampling(rows.last, shortcut: false)
         return operations + [last]
     }
 
-    private func upsampling(_ rows: Parameters, shortcut: Bool) throws(WeightError) -> RowOperation {
+    private func upsampling(_ rows: Parameters, shortcut: Bool) throws(WeightError) -> RowOperation<E> {
         configuration.interpolates
             ? .doubling(try loader.convolution(rows), shortcut: shortcut) : .shuffling(try loader.convolution(rows, often: true), shortcut: shortcut)
     }

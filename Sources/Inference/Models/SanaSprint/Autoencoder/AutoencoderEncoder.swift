@@ -5,12 +5,12 @@ package import Tensors
 /// The encoder of a DC-AE: picture to latents, without randomness.
 ///
 /// Blocks of attention are loaded one after the other and let go; residual blocks of a stage pass as one stream of rows. Source: Encoder in diffusers' autoencoder_dc.py.
-package struct AutoencoderEncoder: Sendable {
+package struct AutoencoderEncoder<E: Executor>: Sendable {
     package let configuration: AutoencoderConfiguration
-    private let loader: WeightLoader
+    private let loader: WeightLoader<E>
     private let rows: AutoencoderRows
 
-    package init(_ configuration: AutoencoderConfiguration, from source: any WeightSource, on executor: CPU) {
+    package init(_ configuration: AutoencoderConfiguration, from source: any WeightSource, on executor: E) {
         self.configuration = configuration
         loader = WeightLoader(source: source, on: executor)
         rows = AutoencoderRows(encoder: configuration, source.fusions)
@@ -21,12 +21,12 @@ package struct AutoencoderEncoder: Sendable {
         for (name, extent) in [("picture height", image.shape[1]), ("picture width", image.shape[2])] where extent % configuration.compression != 0 {
             throw .request(subject: name, expected: "a multiple of \(configuration.compression) pixels", found: "\(extent)")
         }
-        var map = PendingMap(try open(image), on: loader.executor)
-        try InferenceError.wrap { () throws(AllocationError) in try probes.recordMap(Probe(.encoderConvolution), try map.made()) }
+        var map = PendingMap(try open(image), on: executor)
+        try record(Probe(.encoderConvolution), &map, probes)
         for index in configuration.encoder.stages.indices {
             try probes.checkCancelled()
             try run(index, &map)
-            try InferenceError.wrap { () throws(AllocationError) in try probes.recordMap(Probe(.encoderStage, index), try map.made()) }
+            try record(Probe(.encoderStage, index), &map, probes)
         }
         let latents = try close(try InferenceError.wrap { () throws(AllocationError) in try map.made() })
         try InferenceError.wrap { () throws(AllocationError) in try probes.record(Probe(.encoderOutput), latents.batched) }
@@ -35,23 +35,35 @@ package struct AutoencoderEncoder: Sendable {
 
     /// One stage alone, from a given map `[channels, h, w]`, as traces have it.
     package func stage(_ index: Int, _ x: Tensor) throws(InferenceError) -> Tensor {
-        var map = try InferenceError.wrap { () throws(AllocationError) in PendingMap(try ImageLayout.channelsLast(x), on: loader.executor) }
+        var map = try InferenceError.wrap { () throws(AllocationError) in PendingMap(try self.map(x), on: executor) }
         try run(index, &map)
-        return try InferenceError.wrap { () throws(AllocationError) in try ImageLayout.channelsFirst(try map.made()) }
+        return try InferenceError.wrap { () throws(AllocationError) in try ImageLayout.channelsFirst(try executor.tensor(from: try map.made())) }
+    }
+
+    private var executor: E { loader.executor }
+
+    /// A map `[channels, h, w]`, where it is computed.
+    private func map(_ x: Tensor) throws(AllocationError) -> E.Rows { try executor.rows(from: try ImageLayout.channelsLast(x)) }
+
+    private func record(_ probe: Probe, _ map: inout PendingMap<E>, _ probes: Probes) throws(InferenceError) {
+        try InferenceError.wrap { () throws(AllocationError) in
+            let made = try map.made()
+            try probes.recordMap(probe, try executor.tensor(from: made))
+        }
     }
 
     /// The first convolution, which halves the picture where there is no stage 0.
-    private func open(_ image: Tensor) throws(InferenceError) -> Tensor {
+    private func open(_ image: Tensor) throws(InferenceError) -> E.Rows {
         let halves = !configuration.encoder.hasTopStage
         let convolution = try InferenceError.loading { () throws(WeightError) in try loader.convolution(rows.first) }
         return try InferenceError.wrap { () throws(AllocationError) in
-            let x = try ImageLayout.channelsLast(image)
-            return halves ? try downsample(x, convolution) : try convolution(x)
+            let x = try map(image)
+            return halves ? try downsample(x, convolution) : try executor.run([.convolution(convolution)], on: x)
         }
     }
 
     /// Runs a stage on a map `[h, w, channels]` in place.
-    private func run(_ index: Int, _ map: inout PendingMap) throws(InferenceError) {
+    private func run(_ index: Int, _ map: inout PendingMap<E>) throws(InferenceError) {
         guard let stage = rows.stages[index] else { return }
         for block in stage.blocks {
             switch block {
@@ -70,21 +82,22 @@ package struct AutoencoderEncoder: Sendable {
         map = try InferenceError.wrap { () throws(AllocationError) in
             let x = try map.made()
             var halved = try downsample(x, convolution)
-            try Shortcuts.addDownsampled(x, to: &halved)
-            return PendingMap(halved, on: loader.executor)
+            try executor.addShortcut(try executor.unshuffled(x), to: &halved)
+            return PendingMap(halved, on: executor)
         }
     }
 
-    private func close(_ x: Tensor) throws(InferenceError) -> Tensor {
+    private func close(_ x: E.Rows) throws(InferenceError) -> Tensor {
         let convolution = try InferenceError.loading { () throws(WeightError) in try loader.convolution(rows.last) }
         return try InferenceError.wrap { () throws(AllocationError) in
-            var result = try convolution(x)
-            if configuration.encoderShortcut { Shortcuts.addMeans(x, to: &result) }
-            return try ImageLayout.channelsFirst(result)
+            var result = try executor.run([.convolution(convolution)], on: x)
+            if configuration.encoderShortcut { try executor.addShortcut(x, to: &result) }
+            return try ImageLayout.channelsFirst(try executor.tensor(from: result))
         }
     }
 
-    private func downsample(_ x: Tensor, _ convolution: Convolution) throws(AllocationError) -> Tensor {
-        configuration.unshuffles ? try PixelShuffle.unshuffle(try convolution(x)) : try convolution(x, .stride2)
+    private func downsample(_ x: E.Rows, _ convolution: E.Convolution) throws(AllocationError) -> E.Rows {
+        configuration.unshuffles
+            ? try executor.unshuffled(try executor.run([.convolution(convolution)], on: x)) : try executor.run([.convolution(convolution, step: 2)], on: x)
     }
 }

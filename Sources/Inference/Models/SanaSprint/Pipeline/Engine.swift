@@ -1,4 +1,5 @@
 import Dispatch
+package import Operations
 import Synchronization
 package import Tensors
 
@@ -6,8 +7,8 @@ package import Tensors
 ///
 /// Jobs of several threads wait for their turn: each uses all processors, so that side by side they would end no sooner, and take the memory of
 /// their activations twice. So a job takes what its statement says, whoever else is waiting.
-package final class Engine: Sendable {
-    let pipeline: SanaSprintPipeline
+package final class Engine<E: Executor>: Sendable {
+    let pipeline: SanaSprintPipeline<E>
     let residency: Residency
     private let built: BuiltLayers
     private let turn = DispatchSemaphore(value: 1)
@@ -16,7 +17,7 @@ package final class Engine: Sendable {
     /// What is held of the text before the transformer.
     private struct Reading: Sendable {
         var tokenizer: GemmaTokenizer?
-        var prompt: (key: PromptKey, value: SanaTransformer.Prompt, events: [GenerationStage])?
+        var prompt: (key: PromptKey, value: SanaTransformer<E>.Prompt, events: [GenerationStage])?
     }
 
     /// All that the values of a prompt depend on. Texts are compared by their bytes: the tokenizer tells apart what Unicode holds equal.
@@ -34,7 +35,7 @@ package final class Engine: Sendable {
 
     /// - Parameter residentBytes: the most that may be held to be used again, by the next step or the next job: tokenizer, last prompt and weights
     ///   (`Residency`). Nil for single pictures: nothing is held after a job, and in one of several steps the transformer, whatever it takes.
-    package init(_ pipeline: SanaSprintPipeline, residentBytes: Int? = nil) {
+    package init(_ pipeline: SanaSprintPipeline<E>, residentBytes: Int? = nil) {
         self.pipeline = pipeline
         residency = pipeline.residency(residentBytes)
         built = BuiltLayers(parts: residency.parts)

@@ -1,3 +1,4 @@
+import Operations
 import ProbePoints
 import Tensors
 
@@ -79,13 +80,13 @@ struct LatentSampler {
     }
 
     /// The final latents `[c, h, w]`, of unit variance.
-    func run(_ transformer: SanaTransformer, _ prompt: SanaTransformer.Prompt, for job: Job) throws(InferenceError) -> Tensor {
+    func run<E>(_ transformer: SanaTransformer<E>, _ prompt: SanaTransformer<E>.Prompt, for job: Job) throws(InferenceError) -> Tensor {
         let probes = job.probes
         var latents = try InferenceError.wrap { () throws(AllocationError) in
             let (unit, latents) = if let start { (try start.scaled(by: 1 / sigma), start) } else { (noise, try noise.scaled(by: sigma)) }
             try probes.record(Probe(.start), unit.batched)
             try probes.record(Probe(.guidance), Double(guidance) * guidanceScale)
-            try probes.recordTokens(Probe(.caption), prompt.caption, paddedTo: promptPositions)
+            try probes.recordTokens(Probe(.caption), try transformer.executor.tensor(from: prompt.caption), paddedTo: promptPositions)
             return latents
         }
         var denoised = latents

@@ -117,16 +117,15 @@ private struct WorkingMemory {
     private let configuration: SanaSprintConfiguration
     private let tokenizerBytes: Int
     private let threads = Parallel.threads
-    /// Wide maps of a gated unit that are there at once: with panels both halves' packed product, else both before and behind the depthwise
-    /// convolution, and the gated one.
+    /// Of a gated unit, as many as are there at once.
     private let wideMaps: Int
 
     /// Positions of a prompt that the transformer sees at most.
     private let tokens = SanaSprintPrompt.defaultMaximumLength
 
-    init(_ pipeline: SanaSprintPipeline, _ residency: Residency) {
+    init(_ pipeline: SanaSprintPipeline<some Executor>, _ residency: Residency) {
         summaries = pipeline.weights.summaries
-        wideMaps = pipeline.executor.prefersPackedProducts ? 2 : 5
+        wideMaps = pipeline.executor.wideMaps
         tokenizerBytes = residency.holdsTokenizer ? 0 : MemoryStatement.tokenizerBytes(pipeline.weights)
         compute = pipeline.compute
         configuration = pipeline.configuration

@@ -5,12 +5,12 @@ package import Tensors
 /// The small steps between the probes of a trace, each alone and on given inputs: what a search for the step that is wrong runs.
 ///
 /// Weights are loaded for each call and let go. Token matrices are `[tokens, channels]`, maps `[channels, h, w]`, as traces have them.
-package struct ModelParts: Sendable {
+package struct ModelParts<E: Executor>: Sendable {
     package let configuration: SanaSprintConfiguration
-    let loader: WeightLoader
+    let loader: WeightLoader<E>
     let rows: TransformerRows
 
-    package init(_ configuration: SanaSprintConfiguration, from source: any WeightSource, on executor: CPU) {
+    package init(_ configuration: SanaSprintConfiguration, from source: any WeightSource, on executor: E) {
         self.configuration = configuration
         loader = WeightLoader(source: source, on: executor)
         rows = TransformerRows(configuration.transformer, source.fusions, source.frozenSchedule)
@@ -30,7 +30,7 @@ package struct ModelParts: Sendable {
     package func textLayer(_ index: Int, _ x: Tensor) throws(InferenceError) -> Tensor { try textEncoder("run a layer").layer(index, x) }
     package func textNorm(_ x: Tensor) throws(InferenceError) -> Tensor { try textEncoder("norm hidden states").normed(x) }
 
-    private func textEncoder(_ need: String) throws(InferenceError) -> Gemma2Encoder {
+    private func textEncoder(_ need: String) throws(InferenceError) -> Gemma2Encoder<E> {
         guard let text = configuration.text else { throw .missingComponent(.textEncoder, needed: need) }
         return Gemma2Encoder(text, from: loader.source, on: loader.executor)
     }
@@ -54,7 +54,7 @@ package struct ModelParts: Sendable {
         return try loaded { () throws(WeightError) in
             try ModulationProjection(loader, rows)
         } run: { step throws(AllocationError) in
-            try step(embedding)
+            try taken(step(try placed(embedding)))
         }
     }
 
@@ -62,7 +62,7 @@ package struct ModelParts: Sendable {
         try loaded { () throws(WeightError) in
             try PatchEmbedding(loader, rows, transformer)
         } run: { step throws(AllocationError) in
-            try step(latents)
+            try taken(step(latents))
         }
     }
 
@@ -76,7 +76,7 @@ package struct ModelParts: Sendable {
         try loaded { () throws(WeightError) in
             try OutputProjection(loader, rows, transformer)
         } run: { step throws(AllocationError) in
-            try step.norm(x, embedding)
+            try taken(step.norm(try placed(x), try placed(embedding)))
         }
     }
 
@@ -85,7 +85,7 @@ package struct ModelParts: Sendable {
         try loaded { () throws(WeightError) in
             try OutputProjection(loader, rows, transformer)
         } run: { step throws(AllocationError) in
-            try step(x, height: height, width: width)
+            try step(try placed(x), height: height, width: width)
         }
     }
 
@@ -119,12 +119,15 @@ package struct ModelParts: Sendable {
         return try AutoencoderEncoder(vae, from: loader.source, on: loader.executor).stage(index, x)
     }
 
-    private var decoder: AutoencoderDecoder {
+    private var decoder: AutoencoderDecoder<E> {
         get throws(InferenceError) {
             guard let vae = configuration.vae else { throw .missingComponent(.vaeDecoder, needed: "run the decoder") }
             return AutoencoderDecoder(vae, from: loader.source, on: loader.executor)
         }
     }
+
+    private func placed(_ x: Tensor) throws(AllocationError) -> E.Rows { try loader.executor.rows(from: x) }
+    private func taken(_ x: E.Rows) throws(AllocationError) -> Tensor { try loader.executor.tensor(from: x) }
 
     private func loaded<Step, Value>(
         _ load: () throws(WeightError) -> Step, run: (Step) throws(AllocationError) -> Value

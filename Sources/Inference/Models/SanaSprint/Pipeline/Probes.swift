@@ -18,7 +18,7 @@ package protocol StageClock: AnyObject {
 
 /// The probe points of one run, or of one step of its sampler; does nothing where nobody listens.
 ///
-/// Values are copied, so that the models may go on in place.
+/// Values are taken from where they are computed if somebody listens, and copied, so that the models may go on in place.
 package struct Probes {
     let sink: (any ProbeSink)?
     private let clock: (any StageClock)?
@@ -40,23 +40,24 @@ package struct Probes {
     }
 
     /// A value that is recorded under the shape given, or its own.
-    func record(_ probe: Probe, _ value: @autoclosure () -> Tensor, as shape: Shape? = nil) throws(AllocationError) {
+    func record(_ probe: Probe, _ value: @autoclosure () throws(AllocationError) -> Tensor, as shape: Shape? = nil) throws(AllocationError) {
         guard let (probe, sink) = listener(probe) else { return }
         let copy = try value().copy()
         sink.record(probe, EncodedTensor(shape.map { copy.reshaped($0) } ?? copy))
     }
 
     /// Rows `[tokens, c]`, recorded as `[1, rows, c]` with zeros after the last token.
-    func recordTokens(_ probe: Probe, _ value: Tensor, paddedTo rows: Int? = nil) throws(AllocationError) {
+    func recordTokens(_ probe: Probe, _ value: @autoclosure () throws(AllocationError) -> Tensor, paddedTo rows: Int? = nil) throws(AllocationError) {
         guard let (probe, sink) = listener(probe) else { return }
+        let value = try value()
         let padding = try Tensor([max(0, (rows ?? 0) - value.rows), value.columns])
         sink.record(probe, EncodedTensor(try Tensor(stacking: [value, padding]).batched))
     }
 
     /// A map `[h, w, c]`, recorded as `[1, c, h, w]`.
-    func recordMap(_ probe: Probe, _ value: Tensor) throws(AllocationError) {
+    func recordMap(_ probe: Probe, _ value: @autoclosure () throws(AllocationError) -> Tensor) throws(AllocationError) {
         guard let (probe, sink) = listener(probe) else { return }
-        sink.record(probe, EncodedTensor(try ImageLayout.channelsFirst(value).batched))
+        sink.record(probe, EncodedTensor(try ImageLayout.channelsFirst(try value()).batched))
     }
 
     /// One number, recorded as `[1]`.

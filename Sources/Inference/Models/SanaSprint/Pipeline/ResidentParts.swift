@@ -4,33 +4,36 @@ package import Tensors
 extension ModelParts {
     /// One block of the transformer with its weights in memory, for whoever runs many inputs through it before the next is loaded.
     package struct ResidentBlock: Sendable {
-        fileprivate let block: TransformerBlock
-        fileprivate let projection: PromptProjection
+        fileprivate let block: TransformerBlock<E>
+        fileprivate let projection: PromptProjection<E>
+        fileprivate let executor: E
 
         /// Keys and values of a prompt's projected tokens.
-        package func keyValues(of caption: Tensor) throws(InferenceError) -> PackedKeyValues {
-            try InferenceError.wrap { () throws(AllocationError) in try projection(caption) }
+        package func keyValues(of caption: Tensor) throws(InferenceError) -> E.KeyValues {
+            try InferenceError.wrap { () throws(AllocationError) in try projection(try executor.rows(from: caption)) }
         }
 
         /// Rows that products take at once: enough that reading the weights is a small part of their work.
-        private static let rowsAtOnce = 1024
+        private static var rowsAtOnce: Int { 1024 }
 
         /// Runs the block on maps of tokens, each `[height * width, channels]`, in place: many of them in one product.
         /// - Parameters:
-        ///   - modulation: `[6, width]`.
+        ///   - modulation: `[1, 6 width]` or `[6, width]`.
         ///   - keyValues: of each map's prompt.
-        package func apply(_ maps: inout [Tensor], modulation: Tensor, keyValues: [PackedKeyValues], height: Int, width: Int) throws(InferenceError) {
+        package func apply(_ maps: inout [Tensor], modulation: Tensor, keyValues: [E.KeyValues], height: Int, width: Int) throws(InferenceError) {
             let tokens = height * width
             do throws(AllocationError) {
+                let modulation = try executor.rows(from: modulation)
                 var start = 0
                 while start < maps.count {
                     // A power of two: buffers have few sizes, and can be used again.
                     let count = max(1, min(Self.rowsAtOnce / tokens, maps.count - start)).highestBit
                     let range = start..<start + count
                     defer { start += count }
-                    var x = try Tensor(stacking: Array(maps[range]))
+                    var x = try executor.rows(from: try Tensor(stacking: Array(maps[range])))
                     try block.apply(&x, modulation: modulation, keyValues: Array(keyValues[range]), height: height, width: width)
-                    for index in range { maps[index] = try x.rows((index - start) * tokens..<(index - start + 1) * tokens) }
+                    let moved = try executor.tensor(from: x)
+                    for index in range { maps[index] = try moved.rows((index - start) * tokens..<(index - start + 1) * tokens) }
                 }
             } catch { throw .memory(error) }
         }
@@ -47,8 +50,7 @@ extension ModelParts {
         /// The same for several maps of tokens that attend to one caption.
         package func callAsFunction(_ x: [Tensor], modulation: Tensor, caption: Tensor, height: Int, width: Int) throws(InferenceError) -> [Tensor] {
             var maps = x
-            let modulation = modulation.reshaped([6, modulation.count / 6])
-            let keyValues = [PackedKeyValues](repeating: try keyValues(of: caption), count: x.count)
+            let keyValues = [E.KeyValues](repeating: try keyValues(of: caption), count: x.count)
             try apply(&maps, modulation: modulation, keyValues: keyValues, height: height, width: width)
             return maps
         }
@@ -56,16 +58,21 @@ extension ModelParts {
 
     /// The networks around the blocks, or the tables in their place, with their weights in memory.
     package struct ResidentConditioning: Sendable {
-        fileprivate let network: TransformerConditioning
+        fileprivate let network: TransformerConditioning<E>
+        fileprivate let executor: E
 
         /// The embedding `[1, width]` of time and guidance, as the user states them, and its projection `[6, width]`.
         package func embed(time: Double, guidance: Double) throws(InferenceError) -> (embedding: Tensor, modulation: Tensor) {
-            try network.embed(time: time, guidance: guidance)
+            let (embedding, modulation) = try network.embed(time: time, guidance: guidance)
+            return try InferenceError.wrap { () throws(AllocationError) in
+                let modulation = try executor.tensor(from: modulation)
+                return (try executor.tensor(from: embedding), modulation.reshaped([6, modulation.count / 6]))
+            }
         }
 
         /// A prompt's features `[tokens, captionChannels]` at the transformer's width.
         package func caption(_ features: Tensor) throws(InferenceError) -> Tensor {
-            try InferenceError.wrap { () throws(AllocationError) in try network.caption(features) }
+            try InferenceError.wrap { () throws(AllocationError) in try executor.tensor(from: try network.caption(features)) }
         }
     }
 
@@ -76,14 +83,16 @@ extension ModelParts {
         return try InferenceError.loading { () throws(WeightError) in
             ResidentBlock(
                 block: try TransformerBlock(loader, rows.blocks[index], configuration.transformer),
-                projection: try PromptProjection(loader, rows.blocks[index], configuration.transformer))
+                projection: try PromptProjection(loader, rows.blocks[index], configuration.transformer),
+                executor: loader.executor)
         }
     }
 
     /// Loads what the blocks are told of time, guidance and prompt.
     package func residentConditioning() throws(InferenceError) -> ResidentConditioning {
         ResidentConditioning(
-            network: try InferenceError.loading { () throws(WeightError) in try TransformerConditioning(loader, rows, configuration.transformer) })
+            network: try InferenceError.loading { () throws(WeightError) in try TransformerConditioning(loader, rows, configuration.transformer) },
+            executor: loader.executor)
     }
 }
 

@@ -6,17 +6,17 @@ package import Tensors
 /// An opened model on an executor, and what a picture is made with: text encoder, transformer, autoencoder. `Engine` runs them one after the other.
 ///
 /// Source: SanaSprintPipeline in diffusers.
-package final class SanaSprintPipeline: Sendable {
+package final class SanaSprintPipeline<E: Executor>: Sendable {
     package let configuration: SanaSprintConfiguration
     let weights: any WeightSource
-    let executor: CPU
+    let executor: E
     let compute: Compute
 
     /// - Parameters:
     ///   - executor: what computes.
     ///   - compute: the arithmetic of the transformer's matrix products with weights of 16 or 32 bits.
-    package init(weights: any WeightSource, on executor: CPU, compute: Compute = .float32) throws(InferenceError) {
-        if let failure = CPU.failure { throw .library(failure) }
+    package init(weights: any WeightSource, on executor: E, compute: Compute = .float32) throws(InferenceError) {
+        if let failure = E.failure { throw .library(failure) }
         self.weights = weights
         self.executor = executor
         self.compute = compute
@@ -28,25 +28,25 @@ package final class SanaSprintPipeline: Sendable {
     // MARK: - Parts, for whoever runs them alone
 
     /// - Parameter built: layers that stay in memory, here and below.
-    package func textEncoder(_ built: BuiltLayers? = nil) throws(InferenceError) -> Gemma2Encoder {
+    package func textEncoder(_ built: BuiltLayers? = nil) throws(InferenceError) -> Gemma2Encoder<E> {
         guard let text = configuration.text, has(.textEncoder) else { throw .missingComponent(.textEncoder, needed: "read a prompt") }
         return Gemma2Encoder(text, from: weights, on: executor, built: built)
     }
 
-    package func transformer(_ built: BuiltLayers? = nil, _ probes: Probes = Probes()) throws(InferenceError) -> SanaTransformer {
+    package func transformer(_ built: BuiltLayers? = nil, _ probes: Probes = Probes()) throws(InferenceError) -> SanaTransformer<E> {
         guard has(.transformer) else { throw .missingComponent(.transformer, needed: "sample") }
         return try SanaTransformer(configuration.transformer, from: weights, on: executor, compute: compute, built: built, probes: probes)
     }
 
     /// The small steps between the probes of a trace.
-    package var parts: ModelParts { ModelParts(configuration, from: weights, on: executor) }
+    package var parts: ModelParts<E> { ModelParts(configuration, from: weights, on: executor) }
 
-    package func decoder(_ built: BuiltLayers? = nil) throws(InferenceError) -> AutoencoderDecoder {
+    package func decoder(_ built: BuiltLayers? = nil) throws(InferenceError) -> AutoencoderDecoder<E> {
         guard let vae = configuration.vae, has(.vaeDecoder) else { throw .missingComponent(.vaeDecoder, needed: "make a picture of latents") }
         return AutoencoderDecoder(vae, from: weights, on: executor, built: built)
     }
 
-    package func encoder() throws(InferenceError) -> AutoencoderEncoder {
+    package func encoder() throws(InferenceError) -> AutoencoderEncoder<E> {
         guard let vae = configuration.vae, has(.vaeEncoder) else { throw .missingComponent(.vaeEncoder, needed: "make latents of a picture") }
         return AutoencoderEncoder(vae, from: weights, on: executor)
     }
@@ -66,7 +66,7 @@ package final class SanaSprintPipeline: Sendable {
         try decode(latents, try decoder(), Probes())
     }
 
-    func decode(_ latents: Tensor, _ decoder: AutoencoderDecoder, _ probes: Probes) throws(InferenceError) -> Picture {
+    func decode(_ latents: Tensor, _ decoder: AutoencoderDecoder<E>, _ probes: Probes) throws(InferenceError) -> Picture {
         let scaled = try InferenceError.wrap { () throws(AllocationError) in
             var scaled = try latents.copy()
             var elements = scaled.mutableSpan

@@ -6,12 +6,12 @@ package import Tensors
 ///
 /// Layers are loaded one after the other, and let go unless they are to stay, since each is used once per prompt. Padding comes last and attention is causal, so tokens
 /// alone are computed. Source: Gemma2Model in transformers' modeling_gemma2.py.
-package struct Gemma2Encoder: Sendable {
+package struct Gemma2Encoder<E: Executor>: Sendable {
     package let configuration: TextEncoderConfiguration
-    private let loader: WeightLoader
+    private let loader: WeightLoader<E>
     private let rows: TextEncoderRows
 
-    package init(_ configuration: TextEncoderConfiguration, from source: any WeightSource, on executor: CPU, built: BuiltLayers? = nil) {
+    package init(_ configuration: TextEncoderConfiguration, from source: any WeightSource, on executor: E, built: BuiltLayers? = nil) {
         self.configuration = configuration
         loader = WeightLoader(source: source, on: executor, built: built)
         rows = TextEncoderRows(configuration, source.fusions)
@@ -21,15 +21,15 @@ package struct Gemma2Encoder: Sendable {
     ///
     /// - Parameter paddedLength: how many rows the probes have, of which those after the last token are zero.
     package func encode(_ ids: [Int32], probes: Probes = Probes(), paddedLength: Int = 0) throws(InferenceError) -> Tensor {
-        var x = try embed(ids)
-        try InferenceError.wrap { () throws(AllocationError) in try probes.recordTokens(Probe(.embeddings), x, paddedTo: paddedLength) }
-        let rotary = rotary(tokens: ids.count)
+        let embedded = try embed(ids)
+        try InferenceError.wrap { () throws(AllocationError) in try probes.recordTokens(Probe(.embeddings), embedded, paddedTo: paddedLength) }
+        var (x, rotary) = try placed(embedded)
         for index in 0..<configuration.layers {
             try probes.checkCancelled()
             let layer = try load(index)
             try InferenceError.wrap { () throws(AllocationError) in
-                try layer.apply(&x, rotary: rotary)
-                try probes.recordTokens(Probe(.textLayer, index), x, paddedTo: paddedLength)
+                _ = try layer.apply(&x, rotary: rotary)
+                try probes.recordTokens(Probe(.textLayer, index), try executor.tensor(from: x), paddedTo: paddedLength)
             }
         }
         return try normed(x)
@@ -37,8 +37,7 @@ package struct Gemma2Encoder: Sendable {
 
     /// Hidden states `[tokens after the prefix, width]` of token ids that begin with a prefix that is known already.
     package func encode(_ ids: [Int32], after prefix: PromptPrefix, probes: Probes = Probes()) throws(InferenceError) -> Tensor {
-        var x = try embed(Array(ids.dropFirst(prefix.ids.count)))
-        let rotary = rotary(first: prefix.ids.count, tokens: x.rows)
+        var (x, rotary) = try placed(try embed(Array(ids.dropFirst(prefix.ids.count))), first: prefix.ids.count)
         for index in 0..<configuration.layers {
             try probes.checkCancelled()
             let known = try InferenceError.loading { () throws(WeightError) in try prefix.keyValues(index) }
@@ -49,8 +48,8 @@ package struct Gemma2Encoder: Sendable {
             }
             let layer = try load(index)
             try InferenceError.wrap { () throws(AllocationError) in
-                try layer.apply(&x, rotary: rotary, prefix: known)
-                try probes.recordTokens(Probe(.textLayer, index), x)
+                _ = try layer.apply(&x, rotary: rotary, prefix: try executor.rows(from: known))
+                try probes.recordTokens(Probe(.textLayer, index), try executor.tensor(from: x))
             }
         }
         return try normed(x)
@@ -61,40 +60,48 @@ package struct Gemma2Encoder: Sendable {
     /// - Parameter take: is given the keys and values of each layer.
     /// - Returns: the normed hidden state of position 0, `[1, width]`.
     package func computePrefix(_ ids: [Int32], _ take: (_ layer: Int, Tensor) -> Void) throws(InferenceError) -> Tensor {
-        var x = try embed(ids)
-        let rotary = rotary(tokens: ids.count)
+        var (x, rotary) = try placed(try embed(ids))
         for index in 0..<configuration.layers {
             let layer = try load(index)
-            take(index, try InferenceError.wrap { () throws(AllocationError) in try layer.apply(&x, rotary: rotary) })
+            take(index, try InferenceError.wrap { () throws(AllocationError) in try executor.tensor(from: try layer.apply(&x, rotary: rotary)) })
         }
-        let first = try InferenceError.wrap { () throws(AllocationError) in try x.rows([0]) }
-        return try normed(first)
+        return try normed(try InferenceError.wrap { () throws(AllocationError) in try executor.row(0, of: x) }).batched
     }
 
     func normed(_ x: Tensor) throws(InferenceError) -> Tensor {
+        try normed(try InferenceError.wrap { () throws(AllocationError) in try executor.rows(from: x) })
+    }
+
+    private func normed(_ x: E.Rows) throws(InferenceError) -> Tensor {
         let norm = try InferenceError.loading { () throws(WeightError) in
             try loader.norm(rows.norm, offset: 1, epsilon: configuration.normEpsilon)
         }
-        return try InferenceError.wrap { () throws(AllocationError) in try norm(x) }
+        return try InferenceError.wrap { () throws(AllocationError) in try executor.tensor(from: try executor.normed(x, by: norm)) }
     }
 
     /// One layer alone, from a given input `[tokens, width]`.
     package func layer(_ index: Int, _ x: Tensor) throws(InferenceError) -> Tensor {
         let layer = try load(index)
+        var (x, rotary) = try placed(x)
         return try InferenceError.wrap { () throws(AllocationError) in
-            var result = try x.copy()
-            try layer.apply(&result, rotary: rotary(tokens: x.rows))
-            return result
+            _ = try layer.apply(&x, rotary: rotary)
+            return try executor.tensor(from: x)
         }
     }
 
-    private func load(_ index: Int) throws(InferenceError) -> Gemma2Layer {
+    private func load(_ index: Int) throws(InferenceError) -> Gemma2Layer<E> {
         try InferenceError.loading { () throws(WeightError) in try Gemma2Layer(loader, rows.layers[index], window: configuration.windows[index], configuration)
         }
     }
 
-    private func rotary(first: Int = 0, tokens: Int) -> Rotary {
-        Rotary(first: first, tokens: tokens, headDimension: configuration.headDimension, theta: configuration.ropeTheta)
+    private var executor: E { loader.executor }
+
+    /// Tokens from a position on where they are computed, and the table of `Rotary` for them.
+    private func placed(_ x: Tensor, first: Int = 0) throws(InferenceError) -> (E.Rows, rotary: E.Rows) {
+        try InferenceError.wrap { () throws(AllocationError) in
+            let rotary = try Rotary.table(first: first, tokens: x.rows, headDimension: configuration.headDimension, theta: configuration.ropeTheta)
+            return (try executor.rows(from: x), try executor.rows(from: rotary))
+        }
     }
 
     /// Rows of the embedding table times sqrt(width). Only these rows are decoded.

@@ -4,24 +4,23 @@ import Tensors
 /// One decoder layer of Gemma-2: all tokens of a prompt at once, or those behind a prefix whose keys and values are known.
 ///
 /// Source: Gemma2DecoderLayer in transformers' modeling_gemma2.py, with eager attention, the only kind that applies the soft cap.
-struct Gemma2Layer: Sendable {
-    private let executor: CPU
-    private let configuration: TextEncoderConfiguration
-    private let window: Int?
-    private let attentionNorm: RMSNorm
-    private let projections: LinearGroup
-    private let attentionOutput: Linear
-    private let attentionPostNorm: RMSNorm
-    private let feedForwardNorm: RMSNorm
-    private let gateUp: LinearGroup
-    private let down: Linear
-    private let feedForwardPostNorm: RMSNorm
+struct Gemma2Layer<E: Executor>: Sendable {
+    private let executor: E
+    private let attention: SoftmaxAttention
+    private let attentionNorm: E.Norm
+    private let projections: [E.Linear]
+    private let attentionOutput: E.Linear
+    private let attentionPostNorm: E.Norm
+    private let feedForwardNorm: E.Norm
+    private let gateUp: [E.Linear]
+    private let down: E.Linear
+    private let feedForwardPostNorm: E.Norm
 
-    init(_ loader: WeightLoader, _ rows: TextEncoderRows.Layer, window: Int?, _ c: TextEncoderConfiguration) throws(WeightError) {
-        func norm(_ rows: Parameters) throws(WeightError) -> RMSNorm { try loader.norm(rows, offset: 1, epsilon: c.normEpsilon) }
+    init(_ loader: WeightLoader<E>, _ rows: TextEncoderRows.Layer, window: Int?, _ c: TextEncoderConfiguration) throws(WeightError) {
+        func norm(_ rows: Parameters) throws(WeightError) -> E.Norm { try loader.norm(rows, offset: 1, epsilon: c.normEpsilon) }
         executor = loader.executor
-        configuration = c
-        self.window = window
+        attention = SoftmaxAttention(
+            heads: c.heads, keyValueHeads: c.keyValueHeads, headDimension: c.headDimension, scale: c.attentionScale, softCap: c.softCap, window: window)
         attentionNorm = try norm(rows.attentionNorm)
         projections = try loader.group(rows.projections)
         attentionOutput = try loader.linear(rows.attentionOutput)
@@ -35,31 +34,16 @@ struct Gemma2Layer: Sendable {
     /// Runs the layer on `x` [tokens, width] in place.
     ///
     /// - Parameters:
-    ///   - rotary: of the positions that the tokens have.
+    ///   - rotary: the table of `Rotary` for the positions that the tokens have.
     ///   - prefix: keys and values of the tokens before, `[prefix tokens, 2 * keyValueWidth]`, the keys turned to their positions.
     /// - Returns: keys and values of prefix and tokens, of the same form.
     @discardableResult
-    func apply(_ x: inout Tensor, rotary: Rotary, prefix: Tensor? = nil) throws(AllocationError) -> Tensor {
-        let (attended, keyValues) = try attention(try attentionNorm(x), rotary, prefix)
-        executor.add(try attentionPostNorm(attended), to: &x)
-        let gated = try executor.geluGated(try gateUp(try feedForwardNorm(x)))
-        executor.add(try feedForwardPostNorm(try down(gated)), to: &x)
+    func apply(_ x: inout E.Rows, rotary: E.Rows, prefix: E.Rows? = nil) throws(AllocationError) -> E.Rows {
+        var projected = try executor.multiply(try executor.normed(x, by: attentionNorm), by: projections, norm: nil, then: nil)
+        let (attended, keyValues) = try executor.causalAttention(&projected, after: prefix, attention, rotary: rotary)
+        try executor.add(try executor.multiply(attended, by: attentionOutput), normedBy: attentionPostNorm, to: &x)
+        let gated = try executor.multiply(try executor.normed(x, by: feedForwardNorm), by: gateUp, norm: nil, then: .geluGate)
+        try executor.add(try executor.multiply(gated, by: down), normedBy: feedForwardPostNorm, to: &x)
         return keyValues
-    }
-
-    private func attention(_ x: Tensor, _ rotary: Rotary, _ prefix: Tensor?) throws(AllocationError) -> (Tensor, keyValues: Tensor) {
-        let c = configuration
-        var projected = try projections(x)
-        rotary.apply(&projected, column: 0, heads: c.heads)
-        rotary.apply(&projected, column: c.queryWidth, heads: c.keyValueHeads)
-        let attention = SoftmaxAttention(
-            heads: c.heads, keyValueHeads: c.keyValueHeads, headDimension: c.headDimension, scale: c.attentionScale, softCap: c.softCap, window: window,
-            on: executor)
-        let own = try projected.columns(c.queryWidth..<c.queryWidth + 2 * c.keyValueWidth)
-        let keyValues = if let prefix { try Tensor(stacking: [prefix, own]) } else { own }
-        let attended = try attention(
-            .init(matrix: projected, column: 0), .init(matrix: keyValues, column: 0), .init(matrix: keyValues, column: c.keyValueWidth),
-            firstRow: prefix?.rows ?? 0)
-        return (try attentionOutput(attended), keyValues)
     }
 }

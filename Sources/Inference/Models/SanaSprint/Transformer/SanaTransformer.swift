@@ -6,17 +6,17 @@ package import Tensors
 ///
 /// Each block is loaded when a step comes to it, unless it is among the layers that stay in memory.
 /// Source: SanaTransformer2DModel in diffusers' sana_transformer.py.
-package final class SanaTransformer: Sendable {
+package final class SanaTransformer<E: Executor>: Sendable {
     package let configuration: TransformerConfiguration
-    private let conditioning: TransformerConditioning
-    private let patchEmbedding: PatchEmbedding
-    private let loader: WeightLoader
-    private let output: OutputProjection
+    private let conditioning: TransformerConditioning<E>
+    private let patchEmbedding: PatchEmbedding<E>
+    private let loader: WeightLoader<E>
+    private let output: OutputProjection<E>
     private let rows: TransformerRows
 
     /// - Parameter built: layers that stay in memory; blocks among them are loaded now.
     package init(
-        _ configuration: TransformerConfiguration, from source: any WeightSource, on executor: CPU, compute: Compute = .float32, built: BuiltLayers? = nil,
+        _ configuration: TransformerConfiguration, from source: any WeightSource, on executor: E, compute: Compute = .float32, built: BuiltLayers? = nil,
         probes: Probes = Probes()
     ) throws(InferenceError) {
         self.configuration = configuration
@@ -36,14 +36,14 @@ package final class SanaTransformer: Sendable {
     /// What the blocks need of a prompt; computed once, used in every step.
     package struct Prompt: Sendable {
         /// Projected features of the kept tokens, `[tokens, width]`.
-        let caption: Tensor
-        let keyValues: [PackedKeyValues]
+        let caption: E.Rows
+        let keyValues: [E.KeyValues]
     }
 
     /// - Parameter features: of the prompt's tokens, without padding, `[tokens, captionChannels]`.
     package func prompt(_ features: Tensor, probes: Probes = Probes()) throws(InferenceError) -> Prompt {
         let caption = try InferenceError.wrap { () throws(AllocationError) in try conditioning.caption(features) }
-        var keyValues: [PackedKeyValues] = []
+        var keyValues: [E.KeyValues] = []
         for index in 0..<configuration.layers {
             try probes.checkCancelled()
             keyValues.append(try self.keyValues(index, of: caption))
@@ -51,14 +51,16 @@ package final class SanaTransformer: Sendable {
         return Prompt(caption: caption, keyValues: keyValues)
     }
 
-    private func keyValues(_ index: Int, of caption: Tensor) throws(InferenceError) -> PackedKeyValues {
+    var executor: E { loader.executor }
+
+    private func keyValues(_ index: Int, of caption: E.Rows) throws(InferenceError) -> E.KeyValues {
         // Not kept: what they compute of a prompt is.
         let loader = WeightLoader(source: loader.source, on: loader.executor, compute: loader.compute)
         let projection = try InferenceError.loading { () throws(WeightError) in try PromptProjection(loader, rows.blocks[index], configuration) }
         return try InferenceError.wrap { () throws(AllocationError) in try projection(caption) }
     }
 
-    private func block(_ index: Int) throws(InferenceError) -> TransformerBlock {
+    private func block(_ index: Int) throws(InferenceError) -> TransformerBlock<E> {
         try InferenceError.loading { () throws(WeightError) in try TransformerBlock(loader, rows.blocks[index], configuration) }
     }
 
@@ -71,10 +73,10 @@ package final class SanaTransformer: Sendable {
         let (embedding, modulation) = try conditioning.embed(time: time, guidance: guidance)
         let (height, width) = (latents.shape[1] / configuration.patch, latents.shape[2] / configuration.patch)
         var x = try InferenceError.wrap { () throws(AllocationError) in
-            try probes.record(Probe(.timeEmbedding), embedding)
-            try probes.record(Probe(.modulation), modulation, as: [1, modulation.count])
+            try probes.record(Probe(.timeEmbedding), try executor.tensor(from: embedding))
+            try probes.record(Probe(.modulation), try executor.tensor(from: modulation), as: [1, 6 * configuration.width])
             let x = try patchEmbedding(latents)
-            try probes.recordTokens(Probe(.patches), x)
+            try probes.recordTokens(Probe(.patches), try executor.tensor(from: x))
             return x
         }
         for index in 0..<configuration.layers {
@@ -82,12 +84,12 @@ package final class SanaTransformer: Sendable {
             let block = try block(index)
             try InferenceError.wrap { () throws(AllocationError) in
                 try block.apply(&x, modulation: modulation, keyValues: [prompt.keyValues[index]], height: height, width: width)
-                try probes.recordTokens(Probe(.block, index), x)
+                try probes.recordTokens(Probe(.block, index), try executor.tensor(from: x))
             }
         }
         return try InferenceError.wrap { () throws(AllocationError) in
             x = try output.norm(x, embedding)
-            try probes.recordTokens(Probe(.outputNorm), x)
+            try probes.recordTokens(Probe(.outputNorm), try executor.tensor(from: x))
             let result = try output(x, height: latents.shape[1], width: latents.shape[2])
             try probes.record(Probe(.output), result.batched)
             return result
@@ -96,43 +98,46 @@ package final class SanaTransformer: Sendable {
 }
 
 /// Latents as tokens.
-struct PatchEmbedding: Sendable {
-    private let projection: Linear
+struct PatchEmbedding<E: Executor>: Sendable {
+    private let executor: E
+    private let projection: E.Linear
     private let patch: Int
 
-    init(_ loader: WeightLoader, _ rows: TransformerRows, _ c: TransformerConfiguration) throws(WeightError) {
-        (projection, patch) = (try loader.linear(rows.patch), c.patch)
+    init(_ loader: WeightLoader<E>, _ rows: TransformerRows, _ c: TransformerConfiguration) throws(WeightError) {
+        (executor, projection, patch) = (loader.executor, try loader.linear(rows.patch), c.patch)
     }
 
     /// `[channels, h, w]` to `[tokens, width]`.
-    func callAsFunction(_ latents: Tensor) throws(AllocationError) -> Tensor { try projection(try Patches.unfold(latents, size: patch)) }
+    func callAsFunction(_ latents: Tensor) throws(AllocationError) -> E.Rows {
+        try executor.multiply(try executor.rows(from: try Patches.unfold(latents, size: patch)), by: projection)
+    }
 }
 
 /// Tokens as a velocity, after a norm that takes the embedding of time and guidance itself, not its projection.
-struct OutputProjection: Sendable {
-    private let executor: CPU
+struct OutputProjection<E: Executor>: Sendable {
+    private let executor: E
     private let configuration: TransformerConfiguration
-    private let table: Tensor
-    private let projection: Linear
+    private let table: E.Rows
+    private let projection: E.Linear
 
     /// Epsilon of the norm: fixed in SanaModulatedNorm, unlike those of the blocks.
-    private static let epsilon = 1e-6
+    private static var epsilon: Double { 1e-6 }
 
-    init(_ loader: WeightLoader, _ rows: TransformerRows, _ c: TransformerConfiguration) throws(WeightError) {
+    init(_ loader: WeightLoader<E>, _ rows: TransformerRows, _ c: TransformerConfiguration) throws(WeightError) {
         (executor, configuration) = (loader.executor, c)
-        (table, projection) = (try loader.tensor(rows.outputTable), try loader.linear(rows.output))
+        (table, projection) = (try loader.rows(rows.outputTable), try loader.linear(rows.output))
     }
 
     /// - Parameter embedding: `[1, width]`.
-    func norm(_ x: Tensor, _ embedding: Tensor) throws(AllocationError) -> Tensor {
-        var (shift, scale) = (try table.row(0), try table.row(1))
-        executor.add(embedding, to: &shift)
-        executor.add(embedding, to: &scale)
-        return try executor.apply(ModulatedNorm(scale: scale, shift: shift, epsilon: Self.epsilon), to: x)
+    func norm(_ x: E.Rows, _ embedding: E.Rows) throws(AllocationError) -> E.Rows {
+        let shift = try executor.sum(try executor.row(0, of: table), embedding)
+        let scale = try executor.sum(try executor.row(1, of: table), embedding)
+        return try executor.normed(x, by: ModulatedNorm(scale: scale, shift: shift, epsilon: Self.epsilon))
     }
 
     /// The velocity `[channels, height, width]` of normed tokens.
-    func callAsFunction(_ x: Tensor, height: Int, width: Int) throws(AllocationError) -> Tensor {
-        try Patches.fold(try projection(x), size: configuration.patch, channels: configuration.channels, height: height, width: width)
+    func callAsFunction(_ x: E.Rows, height: Int, width: Int) throws(AllocationError) -> Tensor {
+        let tokens = try executor.tensor(from: try executor.multiply(x, by: projection))
+        return try Patches.fold(tokens, size: configuration.patch, channels: configuration.channels, height: height, width: width)
     }
 }

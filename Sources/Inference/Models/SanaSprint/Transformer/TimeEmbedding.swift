@@ -4,25 +4,24 @@ package import Tensors
 /// The networks that turn time and guidance into the embedding that modulates the blocks.
 ///
 /// Source: SanaCombinedTimestepGuidanceEmbeddings of diffusers.
-struct TimeEmbedding: Sendable {
-    private let executor: CPU
+struct TimeEmbedding<E: Executor>: Sendable {
+    private let executor: E
     private let time: Embedder
     private let guidance: Embedder
-    private let projection: ModulationProjection
+    private let projection: ModulationProjection<E>
 
     private struct Embedder: Sendable {
-        let executor: CPU
-        let first: Linear
-        let second: Linear
+        let executor: E
+        let first: E.Linear
+        let second: E.Linear
 
-        func callAsFunction(_ value: Double) throws(AllocationError) -> Tensor {
-            var hidden = try first(try Sinusoid.embed(value, channels: TimeEmbeddingRows.sinusoidChannels))
-            executor.apply(.silu, to: &hidden)
-            return try second(hidden)
+        func callAsFunction(_ value: Double) throws(AllocationError) -> E.Rows {
+            let waves = try executor.rows(from: try Sinusoid.embed(value, channels: TimeEmbeddingRows.sinusoidChannels))
+            return try executor.multiply(try executor.multiply(waves, by: first, then: .silu), by: second)
         }
     }
 
-    init(_ loader: WeightLoader, _ rows: TimeEmbeddingRows) throws(WeightError) {
+    init(_ loader: WeightLoader<E>, _ rows: TimeEmbeddingRows) throws(WeightError) {
         func embedder(_ rows: [Parameters]) throws(WeightError) -> Embedder {
             Embedder(executor: loader.executor, first: try loader.linear(rows[0]), second: try loader.linear(rows[1]))
         }
@@ -32,27 +31,25 @@ struct TimeEmbedding: Sendable {
         projection = try ModulationProjection(loader, rows)
     }
 
-    /// The embedding `[1, width]`, and its projection to the blocks' six vectors, `[6, width]`.
-    func callAsFunction(time: Double, guidance: Double) throws(AllocationError) -> (embedding: Tensor, modulation: Tensor) {
+    /// The embedding `[1, width]`, and its projection to the blocks' six vectors, `[1, 6 width]`.
+    func callAsFunction(time: Double, guidance: Double) throws(AllocationError) -> (embedding: E.Rows, modulation: E.Rows) {
         let embedding = try executor.sum(try self.time(time), try self.guidance(guidance))
-        return (embedding, try projection(embedding).reshaped([6, embedding.columns]))
+        return (embedding, try projection(embedding))
     }
 }
 
 /// What makes the blocks' six vectors of an embedding of time and guidance.
-struct ModulationProjection: Sendable {
-    private let executor: CPU
-    private let linear: Linear
+struct ModulationProjection<E: Executor>: Sendable {
+    private let executor: E
+    private let linear: E.Linear
 
-    init(_ loader: WeightLoader, _ rows: TimeEmbeddingRows) throws(WeightError) {
+    init(_ loader: WeightLoader<E>, _ rows: TimeEmbeddingRows) throws(WeightError) {
         (executor, linear) = (loader.executor, try loader.linear(rows.modulation))
     }
 
     /// `[1, width]` to `[1, 6 width]`.
-    func callAsFunction(_ embedding: Tensor) throws(AllocationError) -> Tensor {
-        var hidden = try embedding.copy()
-        executor.apply(.silu, to: &hidden)
-        return try linear(hidden)
+    func callAsFunction(_ embedding: E.Rows) throws(AllocationError) -> E.Rows {
+        try executor.multiply(try executor.activated(embedding, by: .silu), by: linear)
     }
 }
 
@@ -68,25 +65,28 @@ package struct ScheduleTables: Sendable {
     package static let names = [embeddingName, modulationName]
 
     /// Computes the tables with the networks' weights, one row after the other as a run without tables does.
-    package init(_ schedule: FrozenSchedule, _ c: TransformerConfiguration, from source: any WeightSource, on executor: CPU) throws(InferenceError) {
+    package init(_ schedule: FrozenSchedule, _ c: TransformerConfiguration, from source: any WeightSource, on executor: some Executor) throws(InferenceError) {
         var table = TableBuilder()
         let rows = TimeEmbeddingRows(c.width, &table)
         let network = try InferenceError.loading { () throws(WeightError) in try TimeEmbedding(WeightLoader(source: source, on: executor), rows) }
         (embedding, modulation) = try InferenceError.wrap { () throws(AllocationError) in
             var results: [(embedding: Tensor, modulation: Tensor)] = []
-            for row in schedule.rows { results.append(try network(time: row.flowTime, guidance: row.guidance * c.guidanceScale)) }
+            for row in schedule.rows {
+                let (embedding, modulation) = try network(time: row.flowTime, guidance: row.guidance * c.guidanceScale)
+                results.append((try executor.tensor(from: embedding), try executor.tensor(from: modulation)))
+            }
             let modulation = try Tensor(stacking: results.map(\.modulation))
             return (try Tensor(stacking: results.map(\.embedding)), modulation.reshaped([results.count, 6, c.width]))
         }
     }
 
     /// Loads the tables of a file.
-    init(_ loader: WeightLoader, _ embedding: WeightRow, _ modulation: WeightRow) throws(WeightError) {
-        (self.embedding, self.modulation) = (try loader.tensor(embedding), try loader.tensor(modulation))
+    init(_ loader: WeightLoader<some Executor>, _ embedding: WeightRow, _ modulation: WeightRow) throws(WeightError) {
+        (self.embedding, self.modulation) = (try loader.floats(embedding), try loader.floats(modulation))
     }
 
     /// One row, as `TimeEmbedding` gives it.
     func row(_ index: Int) throws(AllocationError) -> (embedding: Tensor, modulation: Tensor) {
-        (try embedding.rows([index]), try modulation.rows([index]).reshaped([6, embedding.columns]))
+        (try embedding.rows([index]), try modulation.rows([index]))
     }
 }

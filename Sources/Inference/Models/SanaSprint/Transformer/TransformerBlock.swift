@@ -4,24 +4,24 @@ import Tensors
 /// One block of the SANA transformer: linear self-attention, cross-attention to the prompt, mix-FFN.
 ///
 /// Source: SanaTransformerBlock in diffusers' sana_transformer.py.
-struct TransformerBlock: Sendable {
-    private let executor: CPU
+struct TransformerBlock<E: Executor>: Sendable {
+    private let executor: E
     private let configuration: TransformerConfiguration
-    private let table: Tensor
-    private let selfProjections: LinearGroup
+    private let table: E.Rows
+    private let selfProjections: [E.Linear]
     /// Nil in models without query and key norms; `selfQueryNorm` also where it is folded into the projection.
-    private let selfQueryNorm: RMSNorm?
-    private let selfKeyNorm: RMSNorm?
-    private let selfOutput: Linear
-    private let crossQuery: Linear
-    private let crossQueryNorm: RMSNorm?
-    private let crossOutput: Linear
-    private let feedForward: GatedConvolution
+    private let selfQueryNorm: E.Norm?
+    private let selfKeyNorm: E.Norm?
+    private let selfOutput: E.Linear
+    private let crossQuery: E.Linear
+    private let crossQueryNorm: E.Norm?
+    private let crossOutput: E.Linear
+    private let feedForward: GatedConvolution<E>
 
-    init(_ loader: WeightLoader, _ rows: TransformerRows.Block, _ c: TransformerConfiguration) throws(WeightError) {
+    init(_ loader: WeightLoader<E>, _ rows: TransformerRows.Block, _ c: TransformerConfiguration) throws(WeightError) {
         executor = loader.executor
         configuration = c
-        table = try loader.tensor(rows.table)
+        table = try loader.rows(rows.table)
         selfProjections = try loader.group(rows.selfProjections)
         // A folded norm leaves out the division by the token's RMS: it multiplies numerator and denominator of the attention alike.
         selfQueryNorm = try loader.queryKeyNorm(rows.selfQueryNorm)
@@ -34,49 +34,37 @@ struct TransformerBlock: Sendable {
     }
 
     /// Runs the block on `x` [maps * height * width, channels] in place: one map of tokens below the other, for each of `keyValues` one.
-    func apply(_ x: inout Tensor, modulation: Tensor, keyValues: [PackedKeyValues], height: Int, width: Int) throws(AllocationError) {
-        precondition(x.rows == keyValues.count * height * width)
+    /// - Parameter modulation: `[6, width]`, in any shape.
+    func apply(_ x: inout E.Rows, modulation: E.Rows, keyValues: [E.KeyValues], height: Int, width: Int) throws(AllocationError) {
         // Rows: shift, scale and gate of self-attention, then of the FFN.
         let rows = try executor.sum(table, modulation)
-        let epsilon = configuration.normEpsilon
+        func norm(_ row: Int) throws(AllocationError) -> ModulatedNorm<E.Rows> {
+            ModulatedNorm(scale: try executor.row(row + 1, of: rows), shift: try executor.row(row, of: rows), epsilon: configuration.normEpsilon)
+        }
 
-        var projected = try selfProjections(x, norm: ModulatedNorm(scale: try rows.row(1), shift: try rows.row(0), epsilon: epsilon))
-        try selfOutput.add(try selfAttention(&projected, maps: keyValues.count), to: &x, gate: try rows.row(2))
-
-        try crossOutput.add(try crossAttention(x, keyValues), to: &x)
-
-        try feedForward.update(
-            &x, norm: ModulatedNorm(scale: try rows.row(4), shift: try rows.row(3), epsilon: epsilon), factor: try rows.row(5), maps: keyValues.count,
-            height: height, width: width)
-    }
-
-    /// Attention over the tokens of each map of `projected` [tokens, 3 * width], which it norms in place, before the output projection.
-    private func selfAttention(_ projected: inout Tensor, maps: Int) throws(AllocationError) -> Tensor {
-        selfQueryNorm?.apply(&projected, column: 0)
-        selfKeyNorm?.apply(&projected, column: configuration.width)
-        var attended = try Tensor([projected.rows, configuration.width], zeroed: false)
+        var projected = try executor.multiply(x, by: selfProjections, norm: try norm(0), then: nil)
         let layout = LinearAttention.Layout.blocks(heads: configuration.heads, headDimension: configuration.headDimension)
-        executor.linearAttention(projected, layout, into: &attended, maps: maps)
-        return attended
-    }
+        let attended = try executor.linearAttention(
+            &projected, layout, queryNorm: selfQueryNorm, keyNorm: selfKeyNorm, scales: [], maps: keyValues.count)
+        try executor.add(attended, by: selfOutput, to: &x, gate: try executor.row(2, of: rows))
 
-    /// Attention of each map to its prompt, before the output projection.
-    private func crossAttention(_ x: Tensor, _ keyValues: [PackedKeyValues]) throws(AllocationError) -> Tensor {
-        var queries = try crossQuery(x)
-        crossQueryNorm?.apply(&queries, column: 0)
-        return try PackedKeyValues.attend(queries, to: keyValues)
+        var queries = try executor.multiply(x, by: crossQuery)
+        try executor.add(try executor.crossAttention(&queries, queryNorm: crossQueryNorm, to: keyValues), by: crossOutput, to: &x, gate: nil)
+
+        try executor.update(
+            &x, by: feedForward, norm: try norm(3), gate: try executor.row(5, of: rows), grid: Grid(maps: keyValues.count, height: height, width: width))
     }
 }
 
 /// Keys and values of the prompt in one block: they depend on the prompt alone and serve every step, so that their weights are not kept.
-struct PromptProjection: Sendable {
-    private let projections: LinearGroup
-    private let keyNorm: RMSNorm?
-    private let executor: CPU
+struct PromptProjection<E: Executor>: Sendable {
+    private let projections: [E.Linear]
+    private let keyNorm: E.Norm?
+    private let executor: E
     private let heads: Int
     private let headDimension: Int
 
-    init(_ loader: WeightLoader, _ rows: TransformerRows.Block, _ c: TransformerConfiguration) throws(WeightError) {
+    init(_ loader: WeightLoader<E>, _ rows: TransformerRows.Block, _ c: TransformerConfiguration) throws(WeightError) {
         projections = try loader.group(rows.crossKeyValues)
         keyNorm = try loader.queryKeyNorm(rows.crossKeyNorm)
         executor = loader.executor
@@ -84,16 +72,15 @@ struct PromptProjection: Sendable {
     }
 
     /// - Parameter caption: `[tokens, width]`.
-    func callAsFunction(_ caption: Tensor) throws(AllocationError) -> PackedKeyValues {
-        var result = try projections(caption)
-        keyNorm?.apply(&result, column: 0)
-        return try PackedKeyValues(result, heads: heads, headDimension: headDimension, on: executor)
+    func callAsFunction(_ caption: E.Rows) throws(AllocationError) -> E.KeyValues {
+        var result = try executor.multiply(caption, by: projections, norm: nil, then: nil)
+        return try executor.keyValues(&result, keyNorm: keyNorm, heads: heads, headDimension: headDimension)
     }
 }
 
 extension WeightLoader {
     /// A norm over q or k, with the epsilon that is the default of diffusers' `Attention` and that no configuration sets.
-    fileprivate func queryKeyNorm(_ rows: Parameters?) throws(WeightError) -> RMSNorm? {
+    fileprivate func queryKeyNorm(_ rows: Parameters?) throws(WeightError) -> E.Norm? {
         try rows.map { (rows) throws(WeightError) in try norm(rows, epsilon: 1e-5) }
     }
 }

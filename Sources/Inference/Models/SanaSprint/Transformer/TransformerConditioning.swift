@@ -4,21 +4,21 @@ import Tensors
 /// The transformer's small networks around its blocks: time and guidance, and the prompt's projection.
 ///
 /// Source: SanaCombinedTimestepGuidanceEmbeddings and PixArtAlphaTextProjection of diffusers.
-struct TransformerConditioning: Sendable {
-    private let executor: CPU
+struct TransformerConditioning<E: Executor>: Sendable {
+    private let executor: E
     private let timing: Timing
     private let guidanceScale: Double
-    private let captionIn: Linear
-    private let captionOut: Linear
-    private let captionNorm: RMSNorm
-    private let exactGELU: Bool
+    private let captionIn: E.Linear
+    private let captionOut: E.Linear
+    private let captionNorm: E.Norm
+    private let gelu: Nonlinearity
 
     private enum Timing: Sendable {
-        case networks(TimeEmbedding)
+        case networks(TimeEmbedding<E>)
         case tables(ScheduleTables, FrozenSchedule)
     }
 
-    init(_ loader: WeightLoader, _ rows: TransformerRows, _ c: TransformerConfiguration) throws(WeightError) {
+    init(_ loader: WeightLoader<E>, _ rows: TransformerRows, _ c: TransformerConfiguration) throws(WeightError) {
         executor = loader.executor
         guidanceScale = c.guidanceScale
         switch rows.timing {
@@ -29,14 +29,14 @@ struct TransformerConditioning: Sendable {
         }
         captionIn = try loader.linear(rows.captionIn)
         captionOut = try loader.linear(rows.captionOut)
-        exactGELU = loader.source.deviations.exactGELU
+        gelu = loader.source.deviations.exactGELU ? .exactGELU : .gelu
         captionNorm = try loader.norm(rows.captionNorm, epsilon: 1e-5)
     }
 
-    /// The embedding of time and guidance, `[1, width]`, and its projection to the blocks' six vectors, `[6, width]`.
+    /// The embedding of time and guidance, `[1, width]`, and its projection to the blocks' six vectors, `[1, 6 width]`.
     ///
     /// - Parameter guidance: as the user states it.
-    func embed(time: Double, guidance: Double) throws(InferenceError) -> (embedding: Tensor, modulation: Tensor) {
+    func embed(time: Double, guidance: Double) throws(InferenceError) -> (embedding: E.Rows, modulation: E.Rows) {
         switch timing {
         case .networks(let network):
             return try InferenceError.wrap { () throws(AllocationError) in try network(time: time, guidance: guidance * guidanceScale) }
@@ -46,14 +46,16 @@ struct TransformerConditioning: Sendable {
                     subject: "flow time and guidance", expected: "those of \(schedule.description), which the file was frozen for",
                     found: "\(time) with \(guidance)")
             }
-            return try InferenceError.wrap { () throws(AllocationError) in try tables.row(row) }
+            return try InferenceError.wrap { () throws(AllocationError) in
+                let (embedding, modulation) = try tables.row(row)
+                return (try executor.rows(from: embedding), try executor.rows(from: modulation))
+            }
         }
     }
 
     /// The prompt's features `[tokens, captionChannels]` at the transformer's width, normed.
-    func caption(_ features: Tensor) throws(AllocationError) -> Tensor {
-        var hidden = try captionIn(features)
-        if exactGELU { executor.applyExactGELU(to: &hidden) } else { executor.applyGELU(to: &hidden) }
-        return try captionNorm(try captionOut(hidden))
+    func caption(_ features: Tensor) throws(AllocationError) -> E.Rows {
+        let hidden = try executor.multiply(try executor.rows(from: features), by: captionIn, then: gelu)
+        return try executor.normed(try executor.multiply(hidden, by: captionOut), by: captionNorm)
     }
 }

@@ -1,0 +1,126 @@
+import Operations
+import Synchronization
+import Tensors
+
+/// An executor that keeps its values where models cannot read them, as a device does, and counts what it is asked for. It computes what the CPU does.
+struct FarExecutor: Executor {
+    /// Values that nothing but this executor reads.
+    struct Rows: Sendable { fileprivate var tensor: Tensor }
+
+    struct Counts: Sendable, Equatable {
+        var layers = 0
+        var operations = 0
+        /// Values that were moved here, and from here.
+        var into = 0
+        var out = 0
+    }
+
+    private final class Counter: Sendable { let counts = Mutex(Counts()) }
+
+    private let cpu = CPU.best
+    private let counter = Counter()
+
+    /// What has been counted since it was last taken.
+    func take() -> Counts {
+        counter.counts.withLock { counts in
+            defer { counts = Counts() }
+            return counts
+        }
+    }
+
+    private func count(_ change: (inout Counts) -> Void) { counter.counts.withLock { change(&$0) } }
+
+    private func operate() -> CPU {
+        count { $0.operations += 1 }
+        return cpu
+    }
+
+    private func load() -> CPU {
+        count { $0.layers += 1 }
+        return cpu
+    }
+
+    static var failure: String? { CPU.failure }
+    var wideMaps: Int { cpu.wideMaps }
+
+    func linear(_ stored: StoredWeight, _ outputs: Range<Int>, bias: Tensor?, compute: Compute) throws(AllocationError) -> CPU.Linear {
+        try load().linear(stored, outputs, bias: bias, compute: compute)
+    }
+    func convolution(_ stored: StoredWeight, bias: Tensor?, often: Bool) throws(AllocationError) -> CPU.Convolution {
+        try load().convolution(stored, bias: bias, often: often)
+    }
+    func depthwise(_ stored: StoredWeight, bias: Tensor?) throws(AllocationError) -> CPU.Depthwise { try load().depthwise(stored, bias: bias) }
+    func pointwise(_ stored: StoredWeight) throws(AllocationError) -> CPU.Pointwise { try load().pointwise(stored) }
+    func norm(weight: Tensor, bias: Tensor?, offset: Double, epsilon: Double) throws(AllocationError) -> CPU.Norm {
+        load().norm(weight: weight, bias: bias, offset: offset, epsilon: epsilon)
+    }
+
+    func rows(from tensor: Tensor) throws(AllocationError) -> Rows {
+        count { $0.into += tensor.count }
+        return Rows(tensor: try tensor.copy())
+    }
+    func tensor(from rows: Rows) throws(AllocationError) -> Tensor {
+        count { $0.out += rows.tensor.count }
+        return try rows.tensor.copy()
+    }
+
+    func multiply(_ x: Rows, by parts: [CPU.Linear], norm: ModulatedNorm<Rows>?, then: Nonlinearity?) throws(AllocationError) -> Rows {
+        Rows(tensor: try operate().multiply(x.tensor, by: parts, norm: norm.map(near), then: then))
+    }
+    func add(_ x: Rows, by linear: CPU.Linear, to residual: inout Rows, gate: Rows?) throws(AllocationError) {
+        try operate().add(x.tensor, by: linear, to: &residual.tensor, gate: gate?.tensor)
+    }
+    func update(_ x: inout Rows, by layer: GatedConvolution<Self>, norm: ModulatedNorm<Rows>?, gate: Rows?, grid: Grid?) throws(AllocationError) {
+        let layer = GatedConvolution<CPU>(value: layer.value, gate: layer.gate, depthwise: layer.depthwise, project: layer.project, norm: layer.norm)
+        try operate().update(&x.tensor, by: layer, norm: norm.map(near), gate: gate?.tensor, grid: grid)
+    }
+
+    func normed(_ x: Rows, by norm: CPU.Norm) throws(AllocationError) -> Rows { Rows(tensor: try operate().normed(x.tensor, by: norm)) }
+    func normed(_ x: Rows, by norm: ModulatedNorm<Rows>) throws(AllocationError) -> Rows { Rows(tensor: try operate().normed(x.tensor, by: near(norm))) }
+    func add(_ x: Rows, normedBy norm: CPU.Norm, to residual: inout Rows) throws(AllocationError) {
+        try operate().add(x.tensor, normedBy: norm, to: &residual.tensor)
+    }
+    func sum(_ a: Rows, _ b: Rows) throws(AllocationError) -> Rows { Rows(tensor: try operate().sum(a.tensor, b.tensor)) }
+    func row(_ index: Int, of x: Rows) throws(AllocationError) -> Rows { Rows(tensor: try operate().row(index, of: x.tensor)) }
+    func activated(_ x: Rows, by nonlinearity: Nonlinearity) throws(AllocationError) -> Rows {
+        Rows(tensor: try operate().activated(x.tensor, by: nonlinearity))
+    }
+
+    func linearAttention(
+        _ qkv: inout Rows, _ layout: LinearAttention.Layout, queryNorm: CPU.Norm?, keyNorm: CPU.Norm?, scales: [(CPU.Depthwise, CPU.Pointwise)], maps: Int
+    ) throws(AllocationError) -> Rows {
+        Rows(tensor: try operate().linearAttention(&qkv.tensor, layout, queryNorm: queryNorm, keyNorm: keyNorm, scales: scales, maps: maps))
+    }
+    func keyValues(_ rows: inout Rows, keyNorm: CPU.Norm?, heads: Int, headDimension: Int) throws(AllocationError) -> CPU.KeyValues {
+        try operate().keyValues(&rows.tensor, keyNorm: keyNorm, heads: heads, headDimension: headDimension)
+    }
+    func crossAttention(_ queries: inout Rows, queryNorm: CPU.Norm?, to prompts: [CPU.KeyValues]) throws(AllocationError) -> Rows {
+        Rows(tensor: try operate().crossAttention(&queries.tensor, queryNorm: queryNorm, to: prompts))
+    }
+    func causalAttention(
+        _ qkv: inout Rows, after prefix: Rows?, _ attention: SoftmaxAttention, rotary: Rows
+    ) throws(AllocationError) -> (attended: Rows, keyValues: Rows) {
+        let (attended, keyValues) = try operate().causalAttention(&qkv.tensor, after: prefix?.tensor, attention, rotary: rotary.tensor)
+        return (Rows(tensor: attended), Rows(tensor: keyValues))
+    }
+
+    func run(_ operations: [RowOperation<Self>], on map: Rows) throws(AllocationError) -> Rows {
+        Rows(tensor: try operate().run(operations.map(near), on: map.tensor))
+    }
+    func unshuffled(_ map: Rows) throws(AllocationError) -> Rows { Rows(tensor: try operate().unshuffled(map.tensor)) }
+    func addShortcut(_ x: Rows, to y: inout Rows) throws(AllocationError) { operate().addShortcut(x.tensor, to: &y.tensor) }
+
+    private func near(_ norm: ModulatedNorm<Rows>) -> ModulatedNorm<Tensor> {
+        ModulatedNorm(scale: norm.scale.tensor, shift: norm.shift.tensor, epsilon: norm.epsilon)
+    }
+
+    private func near(_ operation: RowOperation<Self>) -> RowOperation<CPU> {
+        switch operation {
+        case .convolution(let convolution, let step): .convolution(convolution, step: step)
+        case .doubling(let convolution, let shortcut): .doubling(convolution, shortcut: shortcut)
+        case .shuffling(let convolution, let shortcut): .shuffling(convolution, shortcut: shortcut)
+        case .residual(let first, let activation, let second, let norm): .residual(first: first, activation: activation, second: second, norm: norm)
+        case .norm(let norm, let activation): .norm(norm, activation)
+        }
+    }
+}
