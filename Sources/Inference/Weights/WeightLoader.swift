@@ -18,7 +18,7 @@ struct WeightLoader<E: Executor>: Sendable {
         (self.source, self.executor, self.compute, self.built) = (source, executor, compute, built)
     }
 
-    /// A table that values are added to.
+    /// A table that stays with the values: of modulations, of a frozen schedule.
     func rows(_ row: WeightRow) throws(WeightError) -> E.Rows {
         try once(row.name) { () throws(WeightError) in
             let floats = try floats(row)
@@ -26,8 +26,8 @@ struct WeightLoader<E: Executor>: Sendable {
         }
     }
 
-    /// A weight in float32 whatever it is stored as.
-    func floats(_ row: WeightRow) throws(WeightError) -> Tensor {
+    /// Its values in float32, whatever they are stored as.
+    private func floats(_ row: WeightRow) throws(WeightError) -> Tensor {
         let stored = try weight(row)
         return try allocating { () throws(AllocationError) in try stored.widened() }
     }

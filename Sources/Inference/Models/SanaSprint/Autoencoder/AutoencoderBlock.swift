@@ -37,11 +37,20 @@ struct EfficientViTBlock<E: Executor>: Sendable {
     }
 
     func apply(_ x: inout E.Rows) throws(AllocationError) {
-        var projected = try executor.multiply(x, by: projections, norm: nil, then: nil)
-        let attended = try executor.linearAttention(&projected, layout, queryNorm: nil, keyNorm: nil, scales: scales, maps: 1)
-        try executor.add(try executor.multiply(attended, by: output), normedBy: norm, to: &x)
+        try executor.add(try executor.multiply(try attended(x), by: output), normedBy: norm, to: &x)
         try executor.update(&x, by: feedForward, norm: nil, gate: nil, grid: nil)
     }
+
+    private func attended(_ x: E.Rows) throws(AllocationError) -> E.Rows {
+        var projected = try executor.multiply(x, by: projections, norm: nil, then: nil)
+        return try executor.linearAttention(&projected, layout, queryNorm: nil, keyNorm: nil, scales: scales, maps: 1)
+    }
+}
+
+extension Executor {
+    /// The map `[h, w, c]` of an image `[c, h, w]`, and back.
+    func map(_ image: Tensor) throws(AllocationError) -> Rows { try rows(from: try ImageLayout.channelsLast(image)) }
+    func image(_ map: Rows) throws(AllocationError) -> Tensor { try ImageLayout.channelsFirst(try tensor(from: map)) }
 }
 
 extension AutoencoderConfiguration {

@@ -50,19 +50,14 @@ package struct AutoencoderDecoder<E: Executor>: Sendable {
     /// One stage alone, from several maps.
     package func stage(_ index: Int, _ x: [Tensor]) throws(InferenceError) -> [Tensor] {
         var x = x
-        var maps = try Self.each(&x) { x throws(AllocationError) in PendingMap(try self.map(x), on: executor) }
+        var maps = try Self.each(&x) { x throws(AllocationError) in PendingMap(try executor.map(x), on: executor) }
         try run(index, &maps)
         return try Self.each(&maps, finished)
     }
 
     private var executor: E { loader.executor }
 
-    /// A map `[channels, h, w]`, where it is computed.
-    private func map(_ x: Tensor) throws(AllocationError) -> E.Rows { try executor.rows(from: try ImageLayout.channelsLast(x)) }
-
-    private func finished(_ map: inout PendingMap<E>) throws(AllocationError) -> Tensor {
-        try ImageLayout.channelsFirst(try executor.tensor(from: try map.made()))
-    }
+    private func finished(_ map: inout PendingMap<E>) throws(AllocationError) -> Tensor { try executor.image(try map.made()) }
 
     private static func each<Map, Result>(
         _ maps: inout [Map], _ body: (inout Map) throws(AllocationError) -> Result
@@ -81,7 +76,7 @@ package struct AutoencoderDecoder<E: Executor>: Sendable {
         var latents = latents
         return try Self.each(&latents) { latents throws(AllocationError) in
             try probes.record(Probe(.decoderInput), latents.batched)
-            let input = try map(latents)
+            let input = try executor.map(latents)
             var x = try executor.run([.convolution(convolution)], on: input)
             try probes.recordMap(Probe(.decoderConvolution), try executor.tensor(from: x))
             if configuration.decoderShortcut { try executor.addShortcut(input, to: &x) }
@@ -93,7 +88,7 @@ package struct AutoencoderDecoder<E: Executor>: Sendable {
     package func opened(_ latents: Tensor) throws(InferenceError) -> Tensor {
         let convolution = try InferenceError.loading { () throws(WeightError) in try loader.convolution(rows.first) }
         return try InferenceError.wrap { () throws(AllocationError) in
-            var opened = PendingMap(try map(latents), on: executor)
+            var opened = PendingMap(try executor.map(latents), on: executor)
             opened.append(.convolution(convolution))
             return try finished(&opened)
         }
@@ -102,9 +97,9 @@ package struct AutoencoderDecoder<E: Executor>: Sendable {
     /// What the deepest stage takes: `opened` and the shortcut around it.
     package func withShortcut(_ opened: Tensor, latents: Tensor) throws(InferenceError) -> Tensor {
         try InferenceError.wrap { () throws(AllocationError) in
-            var x = try map(opened)
-            if configuration.decoderShortcut { try executor.addShortcut(try map(latents), to: &x) }
-            return try ImageLayout.channelsFirst(try executor.tensor(from: x))
+            var x = try executor.map(opened)
+            if configuration.decoderShortcut { try executor.addShortcut(try executor.map(latents), to: &x) }
+            return try executor.image(x)
         }
     }
 
@@ -112,7 +107,7 @@ package struct AutoencoderDecoder<E: Executor>: Sendable {
     package func picture(_ x: Tensor) throws(InferenceError) -> Tensor {
         let operations = try InferenceError.loading { () throws(WeightError) in try closing() }
         return try InferenceError.wrap { () throws(AllocationError) in
-            var map = PendingMap(try self.map(x), on: executor)
+            var map = PendingMap(try executor.map(x), on: executor)
             for operation in operations { map.append(operation) }
             return try finished(&map)
         }

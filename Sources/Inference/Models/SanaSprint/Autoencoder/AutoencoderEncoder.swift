@@ -35,15 +35,12 @@ package struct AutoencoderEncoder<E: Executor>: Sendable {
 
     /// One stage alone, from a given map `[channels, h, w]`, as traces have it.
     package func stage(_ index: Int, _ x: Tensor) throws(InferenceError) -> Tensor {
-        var map = try InferenceError.wrap { () throws(AllocationError) in PendingMap(try self.map(x), on: executor) }
+        var map = try InferenceError.wrap { () throws(AllocationError) in PendingMap(try executor.map(x), on: executor) }
         try run(index, &map)
-        return try InferenceError.wrap { () throws(AllocationError) in try ImageLayout.channelsFirst(try executor.tensor(from: try map.made())) }
+        return try InferenceError.wrap { () throws(AllocationError) in try executor.image(try map.made()) }
     }
 
     private var executor: E { loader.executor }
-
-    /// A map `[channels, h, w]`, where it is computed.
-    private func map(_ x: Tensor) throws(AllocationError) -> E.Rows { try executor.rows(from: try ImageLayout.channelsLast(x)) }
 
     private func record(_ probe: Probe, _ map: inout PendingMap<E>, _ probes: Probes) throws(InferenceError) {
         try InferenceError.wrap { () throws(AllocationError) in
@@ -57,7 +54,7 @@ package struct AutoencoderEncoder<E: Executor>: Sendable {
         let halves = !configuration.encoder.hasTopStage
         let convolution = try InferenceError.loading { () throws(WeightError) in try loader.convolution(rows.first) }
         return try InferenceError.wrap { () throws(AllocationError) in
-            let x = try map(image)
+            let x = try executor.map(image)
             return halves ? try downsample(x, convolution) : try executor.run([.convolution(convolution)], on: x)
         }
     }
@@ -92,7 +89,7 @@ package struct AutoencoderEncoder<E: Executor>: Sendable {
         return try InferenceError.wrap { () throws(AllocationError) in
             var result = try executor.run([.convolution(convolution)], on: x)
             if configuration.encoderShortcut { try executor.addShortcut(x, to: &result) }
-            return try ImageLayout.channelsFirst(try executor.tensor(from: result))
+            return try executor.image(result)
         }
     }
 

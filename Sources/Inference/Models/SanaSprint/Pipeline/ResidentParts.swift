@@ -65,8 +65,8 @@ extension ModelParts {
         package func embed(time: Double, guidance: Double) throws(InferenceError) -> (embedding: Tensor, modulation: Tensor) {
             let (embedding, modulation) = try network.embed(time: time, guidance: guidance)
             return try InferenceError.wrap { () throws(AllocationError) in
-                let modulation = try executor.tensor(from: modulation)
-                return (try executor.tensor(from: embedding), modulation.reshaped([6, modulation.count / 6]))
+                let embedding = try executor.tensor(from: embedding)
+                return (embedding.reshaped([1, embedding.count]), try executor.tensor(from: modulation).reshaped([6, embedding.count]))
             }
         }
 

@@ -39,11 +39,15 @@ struct Gemma2Layer<E: Executor>: Sendable {
     /// - Returns: keys and values of prefix and tokens, of the same form.
     @discardableResult
     func apply(_ x: inout E.Rows, rotary: E.Rows, prefix: E.Rows? = nil) throws(AllocationError) -> E.Rows {
-        var projected = try executor.multiply(try executor.normed(x, by: attentionNorm), by: projections, norm: nil, then: nil)
-        let (attended, keyValues) = try executor.causalAttention(&projected, after: prefix, attention, rotary: rotary)
+        let (attended, keyValues) = try attended(x, rotary, prefix)
         try executor.add(try executor.multiply(attended, by: attentionOutput), normedBy: attentionPostNorm, to: &x)
         let gated = try executor.multiply(try executor.normed(x, by: feedForwardNorm), by: gateUp, norm: nil, then: .geluGate)
         try executor.add(try executor.multiply(gated, by: down), normedBy: feedForwardPostNorm, to: &x)
         return keyValues
+    }
+
+    private func attended(_ x: E.Rows, _ rotary: E.Rows, _ prefix: E.Rows?) throws(AllocationError) -> (E.Rows, keyValues: E.Rows) {
+        var projected = try executor.multiply(try executor.normed(x, by: attentionNorm), by: projections, norm: nil, then: nil)
+        return try executor.causalAttention(&projected, after: prefix, attention, rotary: rotary)
     }
 }

@@ -73,7 +73,7 @@ package final class SanaTransformer<E: Executor>: Sendable {
         let (embedding, modulation) = try conditioning.embed(time: time, guidance: guidance)
         let (height, width) = (latents.shape[1] / configuration.patch, latents.shape[2] / configuration.patch)
         var x = try InferenceError.wrap { () throws(AllocationError) in
-            try probes.record(Probe(.timeEmbedding), try executor.tensor(from: embedding))
+            try probes.record(Probe(.timeEmbedding), try executor.tensor(from: embedding), as: [1, configuration.width])
             try probes.record(Probe(.modulation), try executor.tensor(from: modulation), as: [1, 6 * configuration.width])
             let x = try patchEmbedding(latents)
             try probes.recordTokens(Probe(.patches), try executor.tensor(from: x))
@@ -128,7 +128,7 @@ struct OutputProjection<E: Executor>: Sendable {
         (table, projection) = (try loader.rows(rows.outputTable), try loader.linear(rows.output))
     }
 
-    /// - Parameter embedding: `[1, width]`.
+    /// - Parameter embedding: of time and guidance, `width` values.
     func norm(_ x: E.Rows, _ embedding: E.Rows) throws(AllocationError) -> E.Rows {
         let shift = try executor.sum(try executor.row(0, of: table), embedding)
         let scale = try executor.sum(try executor.row(1, of: table), embedding)

@@ -79,14 +79,4 @@ package struct ScheduleTables: Sendable {
             return (try Tensor(stacking: results.map(\.embedding)), modulation.reshaped([results.count, 6, c.width]))
         }
     }
-
-    /// Loads the tables of a file.
-    init(_ loader: WeightLoader<some Executor>, _ embedding: WeightRow, _ modulation: WeightRow) throws(WeightError) {
-        (self.embedding, self.modulation) = (try loader.floats(embedding), try loader.floats(modulation))
-    }
-
-    /// One row, as `TimeEmbedding` gives it.
-    func row(_ index: Int) throws(AllocationError) -> (embedding: Tensor, modulation: Tensor) {
-        (try embedding.rows([index]), try modulation.rows([index]))
-    }
 }

@@ -42,17 +42,23 @@ struct TransformerBlock<E: Executor>: Sendable {
             ModulatedNorm(scale: try executor.row(row + 1, of: rows), shift: try executor.row(row, of: rows), epsilon: configuration.normEpsilon)
         }
 
-        var projected = try executor.multiply(x, by: selfProjections, norm: try norm(0), then: nil)
-        let layout = LinearAttention.Layout.blocks(heads: configuration.heads, headDimension: configuration.headDimension)
-        let attended = try executor.linearAttention(
-            &projected, layout, queryNorm: selfQueryNorm, keyNorm: selfKeyNorm, scales: [], maps: keyValues.count)
-        try executor.add(attended, by: selfOutput, to: &x, gate: try executor.row(2, of: rows))
-
-        var queries = try executor.multiply(x, by: crossQuery)
-        try executor.add(try executor.crossAttention(&queries, queryNorm: crossQueryNorm, to: keyValues), by: crossOutput, to: &x, gate: nil)
-
+        try executor.add(try selfAttention(x, try norm(0), maps: keyValues.count), by: selfOutput, to: &x, gate: try executor.row(2, of: rows))
+        try executor.add(try crossAttention(x, keyValues), by: crossOutput, to: &x, gate: nil)
         try executor.update(
             &x, by: feedForward, norm: try norm(3), gate: try executor.row(5, of: rows), grid: Grid(maps: keyValues.count, height: height, width: width))
+    }
+
+    /// Attention over the tokens of each map of the normed `x`, before the output projection.
+    private func selfAttention(_ x: E.Rows, _ norm: ModulatedNorm<E.Rows>, maps: Int) throws(AllocationError) -> E.Rows {
+        var projected = try executor.multiply(x, by: selfProjections, norm: norm, then: nil)
+        let layout = LinearAttention.Layout.blocks(heads: configuration.heads, headDimension: configuration.headDimension)
+        return try executor.linearAttention(&projected, layout, queryNorm: selfQueryNorm, keyNorm: selfKeyNorm, scales: [], maps: maps)
+    }
+
+    /// Attention of each map to its prompt, before the output projection.
+    private func crossAttention(_ x: E.Rows, _ keyValues: [E.KeyValues]) throws(AllocationError) -> E.Rows {
+        var queries = try executor.multiply(x, by: crossQuery)
+        return try executor.crossAttention(&queries, queryNorm: crossQueryNorm, to: keyValues)
     }
 }
 

@@ -15,14 +15,16 @@ struct TransformerConditioning<E: Executor>: Sendable {
 
     private enum Timing: Sendable {
         case networks(TimeEmbedding<E>)
-        case tables(ScheduleTables, FrozenSchedule)
+        /// The rows of `ScheduleTables`.
+        case tables(embedding: E.Rows, modulation: E.Rows, FrozenSchedule)
     }
 
     init(_ loader: WeightLoader<E>, _ rows: TransformerRows, _ c: TransformerConfiguration) throws(WeightError) {
         executor = loader.executor
         guidanceScale = c.guidanceScale
         switch rows.timing {
-        case .tables(let embedding, let modulation, let schedule): timing = .tables(try ScheduleTables(loader, embedding, modulation), schedule)
+        case .tables(let embedding, let modulation, let schedule):
+            timing = .tables(embedding: try loader.rows(embedding), modulation: try loader.rows(modulation), schedule)
         case .networks(let rows):
             // One row each: bfloat16 would save nothing, and what it rounds off would shift every token alike.
             timing = .networks(try TimeEmbedding(WeightLoader(source: loader.source, on: loader.executor, built: loader.built), rows))
@@ -33,23 +35,20 @@ struct TransformerConditioning<E: Executor>: Sendable {
         captionNorm = try loader.norm(rows.captionNorm, epsilon: 1e-5)
     }
 
-    /// The embedding of time and guidance, `[1, width]`, and its projection to the blocks' six vectors, `[1, 6 width]`.
+    /// The embedding of time and guidance, `width` values, and its projection to the blocks' six vectors.
     ///
     /// - Parameter guidance: as the user states it.
     func embed(time: Double, guidance: Double) throws(InferenceError) -> (embedding: E.Rows, modulation: E.Rows) {
         switch timing {
         case .networks(let network):
             return try InferenceError.wrap { () throws(AllocationError) in try network(time: time, guidance: guidance * guidanceScale) }
-        case .tables(let tables, let schedule):
+        case .tables(let embedding, let modulation, let schedule):
             guard let row = schedule.row(flowTime: time, guidance: guidance) else {
                 throw .request(
                     subject: "flow time and guidance", expected: "those of \(schedule.description), which the file was frozen for",
                     found: "\(time) with \(guidance)")
             }
-            return try InferenceError.wrap { () throws(AllocationError) in
-                let (embedding, modulation) = try tables.row(row)
-                return (try executor.rows(from: embedding), try executor.rows(from: modulation))
-            }
+            return try InferenceError.wrap { () throws(AllocationError) in (try executor.row(row, of: embedding), try executor.row(row, of: modulation)) }
         }
     }
 
