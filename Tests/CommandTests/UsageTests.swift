@@ -27,7 +27,7 @@ import Testing
 
     @Test func theREADMEHasARowForEachVerb() throws {
         let help = try Tool.run(["--help"]).output
-        let listed = help.components(separatedBy: "SUBCOMMANDS:")[1].components(separatedBy: "\n\n")[0].matches(of: /\n  ([a-z]+) /).map { String($0.1) }
+        let listed = help.components(separatedBy: "SUBCOMMANDS:")[1].components(separatedBy: "\n\n")[0].matches(of: /\n  ([a-z]+)\s/).map { String($0.1) }
         let readme = try String(contentsOfFile: Fixtures.path("../../README.md"), encoding: .utf8)
         #expect(listed == Self.verbs && readme.matches(of: /\n\| `([a-z]+) [^`]*` \|/).map { String($0.1) } == Self.verbs)
     }
