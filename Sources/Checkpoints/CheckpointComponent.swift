@@ -11,7 +11,7 @@ package final class CheckpointComponent: Sendable {
     /// Its weight files, sorted by name; none for tokenizer and scheduler.
     package let files: [any TensorFile]
     /// The variant of the files: "fp16", or nil for the plain ones.
-    package let variant: String?
+    let variant: String?
     /// The tensors' names, sorted by bytes, without a prefix that the model class put before all of them.
     package let tensorNames: [String]
     private let places: [ExactString: (file: Int, tensor: StoredTensor)]

@@ -43,10 +43,10 @@ package enum CheckpointError: Error, Sendable, Equatable, CustomStringConvertibl
 
     /// A tensor and the file that has it, or should have it.
     package struct TensorPlace: Sendable, Equatable {
-        package let tensor: String
-        package let file: String
+        let tensor: String
+        let file: String
 
-        package init(tensor: String, file: String) {
+        init(tensor: String, file: String) {
             self.tensor = tensor
             self.file = file
         }

@@ -16,7 +16,7 @@ package enum Converter {
         package let done: UInt64
         package let total: UInt64
         /// The packed tensor in work.
-        package let tensor: String
+        let tensor: String
     }
 
     /// Writes the packed file. It appears complete under its name, or not at all.

@@ -34,7 +34,7 @@ package struct Rederivation: Sendable {
 
     /// What became of one packed tensor.
     package struct Finding: Sendable, Equatable {
-        package let name: String
+        let name: String
         /// What the file's entry says otherwise than the weight table: shape, layout, role, sources. Empty where they agree.
         package let disagreements: [String]
         package private(set) var sources: [SourceFinding] = []
@@ -47,7 +47,7 @@ package struct Rederivation: Sendable {
 
         package var isBitIdentical: Bool { difference == nil }
         /// Whether checkpoint and file agree in everything.
-        package var holds: Bool { disagreements.isEmpty && difference == nil && sources.allSatisfy(\.isSame) && bound?.holds != false }
+        var holds: Bool { disagreements.isEmpty && difference == nil && sources.allSatisfy(\.isSame) && bound?.holds != false }
     }
 
     /// The digest of a source tensor's bytes as the file recorded it and as the checkpoint has it now.

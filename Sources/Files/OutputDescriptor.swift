@@ -2,7 +2,7 @@ import Glibc
 
 /// The descriptor of a file that is being made, for writes at any offset and from any thread.
 package final class OutputDescriptor: Sendable {
-    package let path: String
+    let path: String
     let number: Int32
 
     /// What sizes, offsets and addresses are multiples of where writes pass by the cache: no common file system asks for more.

@@ -107,7 +107,7 @@ package final class OutputFile {
     }
 
     /// Appends bytes.
-    @unsafe package func write(_ buffer: UnsafeRawBufferPointer) throws(FileError) {
+    @unsafe func write(_ buffer: UnsafeRawBufferPointer) throws(FileError) {
         unsafe try write(buffer, at: position)
         position += UInt64(buffer.count)
     }

@@ -5,7 +5,7 @@ import Glibc
 /// Nothing is ever replaced that the tool did not write: `--force` stands for "draw that again", not for "delete what is there".
 package struct OutputKind: Sendable {
     /// What the message says was expected: "a picture that sprintpack drew".
-    package let name: String
+    let name: String
     /// Whether the file has the mark of this tool. It looks at the content; names say nothing.
     let recognizes: @Sendable (InputFile) -> Bool
 

@@ -3,7 +3,7 @@ import Glibc
 /// Renames that look before they replace, on volumes of every kind. Results are errno, 0 for success.
 package enum Renaming {
     /// Gives a file a name that must be free: atomically where the volume can (`RENAME_NOREPLACE`), else over an empty file that takes the name first.
-    package static func exclusively(_ source: String, to target: String) -> Int32 {
+    static func exclusively(_ source: String, to target: String) -> Int32 {
         let code = rename(source, target, flags: 1)
         guard isUnsupported(code) else { return code }
         // Two steps: a kill between them leaves the empty file.

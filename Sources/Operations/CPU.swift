@@ -10,7 +10,7 @@ package struct CPU: Sendable, Equatable, CustomStringConvertible {
     package let prefersPackedProducts: Bool
 
     /// Whether float32 convolutions that are run often multiply by Winograd's algorithm: off only to see that it changes nothing but the last bits.
-    package let usesWinograd: Bool
+    let usesWinograd: Bool
 
     /// - Parameter prefersPackedProducts: nil for what is faster.
     /// - Precondition: the machine supports the instruction set.

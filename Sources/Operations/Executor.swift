@@ -96,9 +96,9 @@ package protocol Executor: Sendable {
 
 /// How the rows of a token matrix are maps: so many of `height` x `width`, one below the other.
 package struct Grid: Sendable {
-    package let maps: Int
-    package let height: Int
-    package let width: Int
+    let maps: Int
+    let height: Int
+    let width: Int
 
     package init(maps: Int = 1, height: Int, width: Int) { (self.maps, self.height, self.width) = (maps, height, width) }
 }

@@ -5,10 +5,10 @@ package import Tensors
 /// One probe of two runs, judged.
 package struct ProbeResult: Sendable, Equatable {
     package let name: String
-    package let shape: Shape
-    package let types: String
+    let shape: Shape
+    let types: String
     /// Token rows that count and all token rows, where a mask says which.
-    package let rows: (counted: Int, all: Int)?
+    let rows: (counted: Int, all: Int)?
     package let metrics: Metrics
     package let gate: Gate
     package var passed: Bool { gate.accepts(metrics) }
@@ -30,18 +30,18 @@ package struct ProbeResult: Sendable, Equatable {
 
 /// Two traces, probe by probe, in the order in which the data flowed.
 package struct TraceComparison: Sendable {
-    package let reference: TraceFile
-    package let other: TraceFile
+    let reference: TraceFile
+    let other: TraceFile
     /// Probes of both, in data-flow order; those whose shapes differ are in `findings` instead.
     package let results: [ProbeResult]
-    package let onlyInReference: [String]
-    package let onlyInOther: [String]
+    let onlyInReference: [String]
+    let onlyInOther: [String]
     /// What is wrong and is no measured error: shapes that differ, element types without a value.
-    package let findings: [Finding]
+    let findings: [Finding]
     /// The earliest probe that fails, by its gate or by its shape.
     package let firstDivergent: String?
     /// Size of the pictures in both, where both have one.
-    package let pictures: (reference: Picture, other: Picture)?
+    let pictures: (reference: Picture, other: Picture)?
 
     package var passed: Bool { firstDivergent == nil }
 

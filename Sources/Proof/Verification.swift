@@ -12,10 +12,10 @@ package struct Verification: Sendable {
     /// What to verify besides the file itself.
     package struct Options: Sendable {
         /// Whether both precisions are run layer by layer, not only compared tensor by tensor.
-        package var runsLayers = true
-        package var prompt = "a large red circle on a blue background"
-        package var seed: UInt64 = 0
-        package var steps = 2
+        var runsLayers = true
+        var prompt = "a large red circle on a blue background"
+        var seed: UInt64 = 0
+        var steps = 2
         /// Whether the layers that are best kept in 16 bits are looked for.
         package var advises = false
 
@@ -29,20 +29,20 @@ package struct Verification: Sendable {
         case running(String)
     }
 
-    package private(set) var findings: [Finding] = []
-    package private(set) var rungs: [Rung] = []
-    package private(set) var series: [ProbeSeries] = []
-    package private(set) var tables: [ReportTable] = []
-    package private(set) var advice: [Advice] = []
-    package private(set) var histograms: [WeightHistogram] = []
+    private(set) var findings: [Finding] = []
+    private(set) var rungs: [Rung] = []
+    private(set) var series: [ProbeSeries] = []
+    private(set) var tables: [ReportTable] = []
+    private(set) var advice: [Advice] = []
+    private(set) var histograms: [WeightHistogram] = []
     /// The pictures of the reference and of the file, where both were made.
-    package private(set) var pictures: (reference: Picture, other: Picture)?
+    private(set) var pictures: (reference: Picture, other: Picture)?
     /// What the certificate could prove again; nil where the file has none.
     private var summary: String?
     private let path: String
     private let checkpointPath: String?
 
-    package var passed: Bool { findings.isEmpty && rungs.allSatisfy(\.passed) }
+    var passed: Bool { findings.isEmpty && rungs.allSatisfy(\.passed) }
 
     /// Verifies a file: checksums, hashes, value rules, and that its tensors are those its configuration asks for. With a checkpoint, also that
     /// its sources are the ones recorded, that every tensor is made again bit for bit, and that the layers compute what the checkpoint's do.

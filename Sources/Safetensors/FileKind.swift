@@ -38,7 +38,7 @@ package enum FileKind: Sendable, Equatable {
     }
 
     /// What it is, and what to do about it when safetensors were expected.
-    package var advice: String {
+    var advice: String {
         switch self {
         case .zip: "a zip archive, as torch.save writes (.pth, .bin, .ckpt); convert it to safetensors first"
         case .pickle: "a Python pickle, which can run any code when loaded; convert it to safetensors first"

@@ -22,10 +22,10 @@ package struct SafetensorsHeader: Sendable {
 
     /// What a reader accepts at most: a header is read and parsed before anything in it can be believed.
     package struct Limits: Sendable {
-        package var headerByteCount: UInt64 = 16 << 20
+        var headerByteCount: UInt64 = 16 << 20
         package var tensorCount = 65_536
-        package var nameByteCount = 512
-        package var rank = 8
+        var nameByteCount = 512
+        var rank = 8
 
         package init() {}
     }

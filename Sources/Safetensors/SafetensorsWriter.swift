@@ -48,7 +48,7 @@ package final class SafetensorsWriter {
     }
 
     /// Appends bytes of the tensors, in the order in which they were announced; a piece may end anywhere, in another tensor too.
-    @unsafe package func append(_ bytes: UnsafeRawBufferPointer) throws(SafetensorsError) {
+    @unsafe func append(_ bytes: UnsafeRawBufferPointer) throws(SafetensorsError) {
         var done = 0
         while done < bytes.count {
             skipFinished()

@@ -81,7 +81,7 @@ package struct JSONScanner {
         return characters
     }
 
-    package mutating func string() throws(JSONError) -> String {
+    mutating func string() throws(JSONError) -> String {
         String(decoding: try utf8(), as: UTF8.self)
     }
 

@@ -36,7 +36,7 @@ package enum Memory {
     /// The most bytes that were in use at once since the peak was restarted.
     package static var peak: Int { highest.load(ordering: .relaxed) }
     /// Bytes that are kept for buffers to come.
-    package static var kept: Int { idle.withLock { $0.byteCount } }
+    static var kept: Int { idle.withLock { $0.byteCount } }
 
     /// The most that was ever resident of the process, everything counted; nil where the system does not say.
     ///
@@ -47,7 +47,7 @@ package enum Memory {
     package static func restartPeak() -> Int { highest.exchange(inUse, ordering: .relaxed) }
 
     /// The most bytes that may be in use; what goes beyond is refused.
-    package static var limit: Int { bound.load(ordering: .relaxed) }
+    static var limit: Int { bound.load(ordering: .relaxed) }
 
     /// Sets the limit, for the life of the process.
     /// - Precondition: there is none yet.

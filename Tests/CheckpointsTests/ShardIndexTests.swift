@@ -1,10 +1,11 @@
-import Checkpoints
 import Files
 import Safetensors
 import StrictJSON
 import Tensors
 import TestKit
 import Testing
+
+@testable import Checkpoints
 
 struct ShardIndexTests {
     let mini: MiniCheckpoint

@@ -1,8 +1,9 @@
-import Checkpoints
 import StrictJSON
 import Tensors
 import TestKit
 import Testing
+
+@testable import Checkpoints
 
 /// Which files a component's weights are taken from; every ambiguity is an error.
 struct WeightFilesTests {

@@ -1,5 +1,4 @@
 import Checkpoints
-import Conversion
 import Files
 import Inference
 import Operations
@@ -7,6 +6,8 @@ import PackedFiles
 import Tensors
 import TestKit
 import Testing
+
+@testable import Conversion
 
 @Suite struct ConverterTests {
     /// The decoded file is the checkpoint's weights, exactly or within the scheme's own bound.

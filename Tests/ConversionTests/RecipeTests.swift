@@ -1,5 +1,4 @@
 import Checkpoints
-import Conversion
 import Files
 import Inference
 import Operations
@@ -7,6 +6,8 @@ import PackedFiles
 import Tensors
 import TestKit
 import Testing
+
+@testable import Conversion
 
 /// Every transform of rows, through a toy table: one row of the family's is changed, and what it needs comes from a file of its own.
 @Suite struct RecipeTests {

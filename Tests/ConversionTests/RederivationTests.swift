@@ -1,5 +1,4 @@
 import Checkpoints
-import Conversion
 import Files
 import Inference
 import Operations
@@ -8,6 +7,8 @@ import Safetensors
 import Tensors
 import TestKit
 import Testing
+
+@testable import Conversion
 
 @Suite struct RederivationTests {
     @Test(arguments: Preset.allCases, ["mini", "odd"])

@@ -1,5 +1,4 @@
 import Checkpoints
-import Conversion
 import Files
 import Inference
 import Operations
@@ -7,6 +6,8 @@ import PackedFiles
 import Tensors
 import TestKit
 import Testing
+
+@testable import Conversion
 
 /// Weights that come from something else than safetensors.
 @Suite struct TensorFileTests {

@@ -1,6 +1,7 @@
-import Files
 import TestKit
 import Testing
+
+@testable import Files
 
 struct HashesTests {
     // FIPS 180-4 examples and the empty message.

@@ -1,7 +1,8 @@
 import CPNG
-import Files
 import TestKit
 import Testing
+
+@testable import Files
 
 struct PNGImageTests {
     private static func picture(_ width: Int, _ height: Int, seed: UInt64 = 1) -> [UInt8] {

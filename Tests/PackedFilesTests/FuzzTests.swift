@@ -1,9 +1,10 @@
 import Files
-import PackedFiles
 import StrictJSON
 import Tensors
 import TestKit
 import Testing
+
+@testable import PackedFiles
 
 /// Seeded mutations of good files. `SPRINTPACK_FUZZ_CASES` sets how many (2,000 unless told).
 @Suite struct FuzzTests {

@@ -1,7 +1,8 @@
-import PackedFiles
 import StrictJSON
 import TestKit
 import Testing
+
+@testable import PackedFiles
 
 @Suite struct HostileFileTests {
     let folder: TemporaryFolder

@@ -1,8 +1,9 @@
 import Files
-import PackedFiles
 import Tensors
 import TestKit
 import Testing
+
+@testable import PackedFiles
 
 @Suite struct IntegrityTests {
     @Test("Every byte behind the header is watched: a flip anywhere is found, and named")

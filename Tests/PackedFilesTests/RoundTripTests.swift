@@ -1,8 +1,9 @@
 import Files
-import PackedFiles
 import Tensors
 import TestKit
 import Testing
+
+@testable import PackedFiles
 
 @Suite struct RoundTripTests {
     let folder: TemporaryFolder

@@ -1,7 +1,8 @@
-import PackedFiles
 import Tensors
 import TestKit
 import Testing
+
+@testable import PackedFiles
 
 @Suite struct SchemeTests {
     /// The definition of the quantizer (Formats/schemes.md, "The integer contract"), in the plainest form.

@@ -1,8 +1,9 @@
 import Files
-import PackedFiles
 import Tensors
 import TestKit
 import Testing
+
+@testable import PackedFiles
 
 /// Formats/vectors: what every reader must read, and what every reader must refuse.
 @Suite struct VectorTests {

@@ -1,7 +1,8 @@
-import Parity
 import ProbePoints
 import Tensors
 import Testing
+
+@testable import Parity
 
 @Suite struct GateTests {
     private func metrics(_ reference: [Float], _ other: [Float]) throws -> Metrics {

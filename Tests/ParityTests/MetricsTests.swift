@@ -1,10 +1,11 @@
 import Files
-import Parity
 import Safetensors
 import StrictJSON
 import Tensors
 import TestKit
 import Testing
+
+@testable import Parity
 
 /// What numpy and scikit-image computed in float64 for the tensors of Tests/Fixtures/metrics.
 struct MetricFixtures {

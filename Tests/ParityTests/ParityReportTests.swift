@@ -1,8 +1,9 @@
-import Parity
 import StrictJSON
 import Tensors
 import TestKit
 import Testing
+
+@testable import Parity
 
 @Suite struct ParityReportTests {
     private func report(passed: Bool = false) throws -> ParityReport {

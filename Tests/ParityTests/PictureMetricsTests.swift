@@ -1,7 +1,8 @@
-import Parity
 import Tensors
 import TestKit
 import Testing
+
+@testable import Parity
 
 @Suite struct PictureMetricsTests {
     private func picture(_ tensor: EncodedTensor) -> Picture {

@@ -1,5 +1,6 @@
-import Parity
 import Testing
+
+@testable import Parity
 
 @Suite struct ProbeOrderTests {
     @Test func probesComeAsTheDataFlows() {

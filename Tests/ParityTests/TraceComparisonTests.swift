@@ -1,10 +1,11 @@
 import Files
-import Parity
 import Safetensors
 import StrictJSON
 import Tensors
 import TestKit
 import Testing
+
+@testable import Parity
 
 @Suite struct TraceComparisonTests {
     private let folder: TemporaryFolder

@@ -5,11 +5,12 @@ import Inference
 import Operations
 import PackedFiles
 import Parity
-import Proof
 import StrictJSON
 import Tensors
 import TestKit
 import Testing
+
+@testable import Proof
 
 /// What a file proves of itself without the checkpoint.
 @Suite struct CertificateTests {

@@ -5,10 +5,11 @@ import Glibc
 import Operations
 import PackedFiles
 import Parity
-import Proof
 import Tensors
 import TestKit
 import Testing
+
+@testable import Proof
 
 /// A tensor that cannot be read is a finding of the rung that wanted it, and never left out of its count.
 @Suite struct LadderTests {

@@ -4,10 +4,11 @@ import Inference
 import Operations
 import PackedFiles
 import Parity
-import Proof
 import Tensors
 import TestKit
 import Testing
+
+@testable import Proof
 
 /// Defects whose bytes are all in order, judged by what the layers compute. (The comparison of tensors finds them too: here it is the
 /// running that must.)

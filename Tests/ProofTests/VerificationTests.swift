@@ -5,12 +5,13 @@ import Inference
 import Operations
 import PackedFiles
 import Parity
-import Proof
 import Safetensors
 import StrictJSON
 import Tensors
 import TestKit
 import Testing
+
+@testable import Proof
 
 @Suite struct VerificationTests {
     private let folder: TemporaryFolder

@@ -1,9 +1,10 @@
 import Files
-import Safetensors
 import StrictJSON
 import Tensors
 import TestKit
 import Testing
+
+@testable import Safetensors
 
 /// One hostile file per error of the header, each with the very error it must give.
 struct HeaderParserTests {

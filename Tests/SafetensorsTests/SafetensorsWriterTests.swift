@@ -1,8 +1,9 @@
 import Files
-import Safetensors
 import Tensors
 import TestKit
 import Testing
+
+@testable import Safetensors
 
 struct SafetensorsWriterTests {
     let folder: TemporaryFolder

@@ -1,8 +1,9 @@
 import Dispatch
 import Glibc
 import Synchronization
-import Tensors
 import Testing
+
+@testable import Tensors
 
 /// Each in a process of its own: other tests allocate too, and a kept block goes to whoever asks first.
 @Suite struct MemoryTests {

@@ -3,12 +3,12 @@ package import StrictJSON
 
 /// Everything that a user decides about a conversion.
 package struct ConversionOptions: Sendable {
-    package var policy: QuantizationPolicy
+    var policy: QuantizationPolicy
     /// The preset's, unless a test switches some off.
     package var fusions: Fusions
-    package var components: ComponentSelection
+    var components: ComponentSelection
     /// Whether NaN and infinities are stored, in the schemes that can, instead of ending the conversion.
-    package var allowsNonfinite: Bool
+    var allowsNonfinite: Bool
     /// The schedule whose tables replace the networks of time and guidance; nil keeps the networks.
     package var frozenSchedule: FrozenSchedule?
     /// The most bytes that the converting process may take, all in all.
@@ -29,7 +29,7 @@ package struct ConversionOptions: Sendable {
     }
 
     /// What the packed directory says of the conversion: preset and rules, and the schedule where one is frozen.
-    package var recordedPolicy: JSONValue {
+    var recordedPolicy: JSONValue {
         guard let frozenSchedule, case .object(var object) = policy.json else { return policy.json }
         object[FrozenSchedule.policyKey] = frozenSchedule.json
         return .object(object)

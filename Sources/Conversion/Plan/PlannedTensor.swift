@@ -5,20 +5,20 @@ import Tensors
 
 /// One packed tensor, before anything of it is read.
 package struct PlannedTensor: Sendable {
-    package let row: WeightRow
-    package let component: Component
+    let row: WeightRow
+    let component: Component
     /// The checkpoint tensors that its recipe reads from beginning to end, in order.
-    package let sources: [StoredTensor]
+    let sources: [StoredTensor]
     /// The checkpoint tensors that its transforms read, each once.
-    package let operands: [StoredTensor]
+    let operands: [StoredTensor]
     package internal(set) var storage = Storage(.f32)
     /// The line of the rule that decided about the storage, nil where the preset did.
-    package internal(set) var ruleLine: Int?
+    internal(set) var ruleLine: Int?
 
     package var name: String { row.name }
-    package var sourceByteCount: UInt64 { (sources + operands).reduce(0) { $0 + $1.byteCount } }
+    var sourceByteCount: UInt64 { (sources + operands).reduce(0) { $0 + $1.byteCount } }
     /// Bytes of the planes before compression.
-    package var packedByteCount: UInt64 { UInt64(storage.scheme.byteCount(row.shape)) }
+    var packedByteCount: UInt64 { UInt64(storage.scheme.byteCount(row.shape)) }
 }
 
 extension PlannedTensor {

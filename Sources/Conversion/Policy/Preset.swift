@@ -13,7 +13,7 @@ package enum Preset: String, Sendable, CaseIterable {
     case int8
 
     /// The rewrites a file of this preset goes through: those that change stored values only where values change anyway.
-    package var fusions: Fusions {
+    var fusions: Fusions {
         switch self {
         case .fp32, .fp16, .bf16: .lossless
         case .int8: [.lossless, .queryNorm]
@@ -23,11 +23,11 @@ package enum Preset: String, Sendable, CaseIterable {
 
 /// How one tensor is stored, and what a quantized linear does with its input.
 package struct Storage: Sendable, Equatable, CustomStringConvertible {
-    package let scheme: Scheme
+    let scheme: Scheme
     /// Nil for the schemes that hold plain floating-point values.
-    package let activations: ActivationScheme?
+    let activations: ActivationScheme?
 
-    package init(_ scheme: Scheme, activations: ActivationScheme? = nil) {
+    init(_ scheme: Scheme, activations: ActivationScheme? = nil) {
         self.scheme = scheme
         self.activations = activations
     }

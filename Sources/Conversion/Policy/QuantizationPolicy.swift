@@ -4,25 +4,25 @@ package import StrictJSON
 package import Tensors
 
 /// Which scheme stores a tensor: a rule's where one fits its name, else the preset's for its role.
-package struct QuantizationPolicy: Sendable, Equatable {
-    package let preset: Preset
-    package let rules: [RuleFile.Rule]
+struct QuantizationPolicy: Sendable, Equatable {
+    let preset: Preset
+    let rules: [RuleFile.Rule]
 
-    package init(_ preset: Preset, rules: RuleFile? = nil) {
+    init(_ preset: Preset, rules: RuleFile? = nil) {
         self.preset = preset
         self.rules = rules?.rules ?? []
     }
 
     /// What decided, for the plan: the line of a rule, or nil for the preset.
-    package struct Decision: Sendable, Equatable {
-        package let storage: Storage
-        package let line: Int?
+    struct Decision: Sendable, Equatable {
+        let storage: Storage
+        let line: Int?
     }
 
     /// The storage of one row.
     /// - Parameter dtypes: those of its sources.
     /// - Throws: `.rule` where a rule's scheme cannot hold the tensor.
-    package func decide(_ row: WeightRow, component: Component, dtypes: [DType]) throws(ConversionError) -> Decision {
+    func decide(_ row: WeightRow, component: Component, dtypes: [DType]) throws(ConversionError) -> Decision {
         // A few vectors, which every step adds to everything.
         if case .computed = row.recipe { return Decision(storage: Storage(.f32), line: nil) }
         guard let rule = rules.first(where: { $0.matches(row.name) }) else {
@@ -74,7 +74,7 @@ package struct QuantizationPolicy: Sendable, Equatable {
     }
 
     /// The policy in one spelling, for the packed directory.
-    package var json: JSONValue { ["preset": .string(preset.rawValue), "rules": .array(rules.map { .string($0.text) })] }
+    var json: JSONValue { ["preset": .string(preset.rawValue), "rules": .array(rules.map { .string($0.text) })] }
 }
 
 extension Role {

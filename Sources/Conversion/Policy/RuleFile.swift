@@ -2,21 +2,21 @@ package import PackedFiles
 
 /// The user's say over single tensors: lines of `GLOB SCHEME [ACTIVATIONS]`, of which the first that fits decides (Formats/rules.md).
 package struct RuleFile: Sendable, Equatable {
-    package let rules: [Rule]
+    let rules: [Rule]
 
-    package struct Rule: Sendable, Equatable {
+    struct Rule: Sendable, Equatable {
         /// Line in the file, from 1.
-        package let line: Int
+        let line: Int
         let glob: Glob
-        package let scheme: Scheme
+        let scheme: Scheme
         /// Nil where the line names none: the role's default.
-        package let activations: ActivationScheme?
+        let activations: ActivationScheme?
 
-        package var pattern: String { glob.pattern }
-        package func matches(_ name: String) -> Bool { glob.matches(name) }
+        var pattern: String { glob.pattern }
+        func matches(_ name: String) -> Bool { glob.matches(name) }
 
         /// The rule in one spelling, as the packed file records it.
-        package var text: String {
+        var text: String {
             ([glob.pattern, scheme.name] + (activations.map { [$0.rawValue] } ?? [])).joined(separator: " ")
         }
     }

@@ -5,8 +5,8 @@ package enum PNGImage {
     /// A note inside the file, where `exiftool` and picture viewers show it: ("prompt", "a red circle").
     package struct Note: Sendable, Equatable {
         /// 1 to 79 printable ASCII characters, no space at the ends.
-        package let keyword: String
-        package let text: String
+        let keyword: String
+        let text: String
 
         package init(_ keyword: String, _ text: String) {
             self.keyword = keyword

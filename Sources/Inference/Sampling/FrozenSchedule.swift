@@ -3,9 +3,9 @@ package import StrictJSON
 /// The sampling plans whose embeddings of time and guidance a file has as tables, in place of the networks that compute them.
 package struct FrozenSchedule: Sendable, Equatable {
     /// Names of plans: numbers of steps, or one of `TimestepPlan.named`. At least one, each once.
-    package let steps: [String]
+    let steps: [String]
     /// Guidance scales as a user states them. At least one, each once.
-    package let guidance: [Double]
+    let guidance: [Double]
     /// What the tables have a row for: for each guidance scale each time that some plan starts a step at, times falling.
     package let rows: [Row]
 
@@ -46,13 +46,13 @@ package struct FrozenSchedule: Sendable, Equatable {
     }
 
     /// The plan that a name stands for.
-    package static func plan(_ name: String) -> TimestepPlan? {
+    static func plan(_ name: String) -> TimestepPlan? {
         if let count = Int(name), "\(count)" == name, (1...mostRows).contains(count) { return .steps(count) }
         return TimestepPlan.named.first { $0.name == name }?.plan
     }
 
     /// The row of a flow time and a guidance scale, compared as float32; nil where there is none.
-    package func row(flowTime: Double, guidance: Double) -> Int? {
+    func row(flowTime: Double, guidance: Double) -> Int? {
         rows.firstIndex { Float($0.flowTime) == Float(flowTime) && Float($0.guidance) == Float(guidance) }
     }
 

@@ -8,7 +8,7 @@ package enum TimestepPlan: Sendable, Equatable {
     case custom([Double])
 
     /// The four-step times that SANA-Sprint's authors searched for (arXiv 2503.09641, table 7).
-    package static let paper4 = TimestepPlan.custom([atan(400), 1.3, 1.1, 0.6, 0])
+    static let paper4 = TimestepPlan.custom([atan(400), 1.3, 1.1, 0.6, 0])
 
     /// Plans with a name, as the command line spells them.
     package static let named: [(name: String, plan: TimestepPlan)] = [("paper4", paper4)]

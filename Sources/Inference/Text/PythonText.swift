@@ -3,12 +3,12 @@
 /// Swift's own `lowercased()` has no rule for the final sigma. Characters are those of Unicode 14, which Python 3.11 has; a
 /// letter that came later has no lower case here, whatever Unicode version the Swift library knows.
 /// Source: CPython's Objects/unicodeobject.c (`lower_ucs4`, `handle_capital_sigma`, `_PyUnicode_IsWhitespace`).
-package enum PythonText {
+enum PythonText {
     /// `text.lower().strip()`: what the pipeline of diffusers does to a prompt.
-    package static func normalized(_ text: String) -> String { stripped(lowercased(text)) }
+    static func normalized(_ text: String) -> String { stripped(lowercased(text)) }
 
     /// `str.lower()`.
-    package static func lowercased(_ text: String) -> String {
+    static func lowercased(_ text: String) -> String {
         let scalars = Array(text.unicodeScalars)
         var result = String.UnicodeScalarView()
         for (position, scalar) in scalars.enumerated() {
@@ -25,7 +25,7 @@ package enum PythonText {
     }
 
     /// `str.strip()`.
-    package static func stripped(_ text: String) -> String {
+    static func stripped(_ text: String) -> String {
         let scalars = text.unicodeScalars
         let tail = scalars.drop(while: isSpace)
         guard let last = tail.lastIndex(where: { !isSpace($0) }) else { return "" }

@@ -4,7 +4,7 @@
 package enum SanaSprintInstruction {
     package static let text = lines.joined(separator: "\n")
 
-    package static let lines = [
+    static let lines = [
         "Given a user prompt, generate an 'Enhanced prompt' that provides detailed visual descriptions suitable for image generation. "
             + "Evaluate the level of detail in the user prompt:",
         "- If the prompt is simple, focus on adding specifics about colors, shapes, sizes, textures, and spatial relationships to create "

@@ -9,9 +9,9 @@ package struct SanaSprintPrompt: Sendable, Equatable {
     /// Token ids, `<bos>` first, without padding.
     package let ids: [Int32]
     /// Positions in `ids` whose features the image model gets: `<bos>`, then the prompt's own tokens. Ascending.
-    package let keptPositions: [Int]
+    let keptPositions: [Int]
     /// How many tokens did not fit and were cut off the prompt's end; not zero is a reason for a warning.
-    package let truncatedTokenCount: Int
+    let truncatedTokenCount: Int
 
     /// The length to which the reference pads the ids.
     private let paddedLength: Int
@@ -62,12 +62,12 @@ extension SanaSprintPrompt {
     package var paddedIDs: [Int32] { ids + [Int32](repeating: Self.padding, count: paddedLength - ids.count) }
 
     /// Probe `text.attention_mask`: 1 for tokens, 0 for padding.
-    package var attentionMask: [Int32] {
+    var attentionMask: [Int32] {
         [Int32](repeating: 1, count: ids.count) + [Int32](repeating: 0, count: paddedLength - ids.count)
     }
 
     /// Probe `prompt_mask`, `[maximumLength]`: 1 where the image model sees a token, which are the first `keptPositions.count`.
-    package var promptMask: [Int32] {
+    var promptMask: [Int32] {
         [Int32](repeating: 1, count: keptPositions.count) + [Int32](repeating: 0, count: maximumLength - keptPositions.count)
     }
 }

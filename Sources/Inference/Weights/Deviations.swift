@@ -2,9 +2,9 @@
 /// difference asks for them. Models run without any.
 package struct Deviations: Sendable, Equatable {
     /// In place of the epsilon of every RMS norm.
-    package var normEpsilon: Double?
+    var normEpsilon: Double?
     /// GELU by the error function where the model has the tanh form.
-    package var exactGELU = false
+    var exactGELU = false
 
     package static let none = Deviations()
 

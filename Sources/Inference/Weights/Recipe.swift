@@ -20,7 +20,7 @@ package enum Recipe: Sendable, Equatable {
 
     /// A tensor whose rows a weight is made of, and what becomes of them, one transform after the other.
     package struct Source: Sendable, Equatable {
-        package let input: Input
+        let input: Input
         package let transforms: [RowTransform]
         /// How many rows come out.
         package let rows: Int

@@ -8,8 +8,8 @@ package import Tensors
 /// Winograd's algorithm, which multiplies less than half as much and holds 16/9 of the weights.
 package struct Convolution: Sendable {
     private let cpu: CPU
-    package let outputs: Int
-    package let inputs: Int
+    let outputs: Int
+    let inputs: Int
     /// In the panels of the kernel.
     private let packed: Buffer
     /// Of the output channels; nil in float32.

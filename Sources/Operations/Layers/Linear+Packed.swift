@@ -131,7 +131,7 @@ extension Linear {
 
 extension Linear {
     /// residual [rows, outputs] += gate * (x W^T + b), with a gate `[outputs]` or 1.
-    package func add(_ x: Tensor, to residual: inout Tensor, gate: Tensor? = nil) throws(AllocationError) {
+    func add(_ x: Tensor, to residual: inout Tensor, gate: Tensor? = nil) throws(AllocationError) {
         precondition(residual.count / outputs == x.count / inputs)
         guard let type = rowType else {
             let update = try self(x)

@@ -8,8 +8,8 @@ package import Tensors
 /// integer contract of Formats/schemes.md. With `Compute.bfloat16` the others are rounded to bfloat16 when they are loaded.
 package struct Linear: Sendable {
     let cpu: CPU
-    package let outputs: Int
-    package let inputs: Int
+    let outputs: Int
+    let inputs: Int
     let weight: Storage
     let bias: Tensor?
 
@@ -36,7 +36,7 @@ package struct Linear: Sendable {
     }
 
     /// The linear of some of the outputs of a weight.
-    package init(
+    init(
         _ whole: StoredWeight, _ channels: Range<Int>, bias: Tensor?, compute: Compute = .float32, on cpu: CPU
     ) throws(AllocationError) {
         let (outputs, inputs) = (channels.count, whole.shape.columns)

@@ -29,7 +29,7 @@ package struct PackedKeyValues: Sendable {
 
     /// The same for equally many rows of queries for each of several prompts, one below the other.
     /// - Precondition: at least one prompt; all are of one model.
-    package static func attend(_ queries: Tensor, to prompts: [PackedKeyValues]) throws(AllocationError) -> Tensor {
+    static func attend(_ queries: Tensor, to prompts: [PackedKeyValues]) throws(AllocationError) -> Tensor {
         let (heads, headDimension, isa) = (prompts[0].heads, prompts[0].headDimension, prompts[0].cpu.isa)
         let (rows, width) = (queries.rows / prompts.count, heads * headDimension)
         precondition(queries.columns == width && rows * prompts.count == queries.rows)

@@ -3,7 +3,7 @@ package import Tensors
 
 extension CPU {
     /// x += other, of the same element count.
-    package func add(_ other: Tensor, to x: inout Tensor) {
+    func add(_ other: Tensor, to x: inout Tensor) {
         precondition(other.count == x.count)
         let (target, source) = unsafe (SharedPointer(x.mutablePointer), SharedPointer(reading: other.pointer))
         Parallel.forEach(x.count, grain: 4096) { range in
@@ -13,7 +13,7 @@ extension CPU {
     }
 
     /// x [rows, c] += gate [c] * other [rows, c].
-    package func add(_ other: Tensor, to x: inout Tensor, gate: Tensor) {
+    func add(_ other: Tensor, to x: inout Tensor, gate: Tensor) {
         let channels = gate.count
         precondition(other.count == x.count && x.count % channels == 0)
         let (target, source) = unsafe (SharedPointer(x.mutablePointer), SharedPointer(reading: other.pointer))

@@ -4,7 +4,7 @@ import Tensors
 /// How the frames of a section are stored (Formats/packed.md, "Codecs").
 ///
 /// Whatever the codec, a frame whose stored size equals its content size is stored as it is.
-package enum Codec: String, Sendable, CaseIterable {
+enum Codec: String, Sendable, CaseIterable {
     /// Every frame as it is.
     case raw
     /// A frame is one zstd frame.

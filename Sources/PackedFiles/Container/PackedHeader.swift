@@ -2,7 +2,7 @@ package import Files
 
 /// The first 128 bytes of a packed file (Formats/packed.md, "Header").
 package struct PackedHeader: Sendable, Equatable {
-    package static let byteCount = 128
+    static let byteCount = 128
     /// "\x89SPRINT\n": the first byte is not ASCII, and the line end shows a transfer in text mode.
     package static let magic: [UInt8] = [0x89, 0x53, 0x50, 0x52, 0x49, 0x4E, 0x54, 0x0A]
     package static let majorVersion: UInt16 = 1
@@ -10,38 +10,38 @@ package struct PackedHeader: Sendable, Equatable {
 
     package var major = majorVersion
     package var minor = minorVersion
-    package var mustUnderstand: MustUnderstand = []
-    package var mayIgnore: UInt32 = 0
+    var mustUnderstand: MustUnderstand = []
+    var mayIgnore: UInt32 = 0
     package var totalByteCount: UInt64 = 0
-    package var directory = DirectoryLocation()
-    package var attachments = DirectoryLocation()
+    var directory = DirectoryLocation()
+    var attachments = DirectoryLocation()
     /// SHA-256 of the directory's canonical text.
-    package var contentHash = [UInt8](repeating: 0, count: 32)
+    var contentHash = [UInt8](repeating: 0, count: 32)
 
     /// Flags without whose meaning a file cannot be read.
-    package struct MustUnderstand: OptionSet, Sendable, Hashable {
+    struct MustUnderstand: OptionSet, Sendable, Hashable {
         package let rawValue: UInt32
         package init(rawValue: UInt32) { self.rawValue = rawValue }
 
-        package static let compressedDirectory = MustUnderstand(rawValue: 1)
-        package static let compressedAttachments = MustUnderstand(rawValue: 2)
+        static let compressedDirectory = MustUnderstand(rawValue: 1)
+        static let compressedAttachments = MustUnderstand(rawValue: 2)
         static let known: MustUnderstand = [.compressedDirectory, .compressedAttachments]
     }
 
     /// Where a directory lies; all zero where there is none.
-    package struct DirectoryLocation: Sendable, Equatable {
-        package var offset: UInt64 = 0
-        package var storedByteCount: UInt32 = 0
-        package var contentByteCount: UInt32 = 0
+    struct DirectoryLocation: Sendable, Equatable {
+        var offset: UInt64 = 0
+        var storedByteCount: UInt32 = 0
+        var contentByteCount: UInt32 = 0
         /// XXH3-64 of the stored bytes.
-        package var checksum: UInt64 = 0
+        var checksum: UInt64 = 0
 
         var isAbsent: Bool { self == DirectoryLocation() }
     }
 
-    package init() {}
+    init() {}
 
-    package var contentHashDigits: String { contentHash.map { Hex.digits(UInt64($0), width: 2) }.joined() }
+    var contentHashDigits: String { contentHash.map { Hex.digits(UInt64($0), width: 2) }.joined() }
 }
 
 extension OutputKind {
@@ -51,7 +51,7 @@ extension OutputKind {
 
 extension PackedHeader {
     /// The header as it is stored, with its checksum.
-    package var bytes: [UInt8] {
+    var bytes: [UInt8] {
         var bytes = Self.magic
         bytes.appendLittleEndian(major)
         bytes.appendLittleEndian(minor)

@@ -30,7 +30,7 @@ package struct Directory: Sendable, Equatable {
 package struct ComponentEntry: Sendable, Equatable {
     package let name: String
     /// The blob with its configuration, where it has one.
-    package let configuration: String?
+    let configuration: String?
 
     package init(name: String, configuration: String?) {
         self.name = name
@@ -42,7 +42,7 @@ package struct ComponentEntry: Sendable, Equatable {
 package struct SourceFile: Sendable, Equatable {
     /// Relative to the checkpoint's folder.
     package let path: String
-    package let byteCount: UInt64
+    let byteCount: UInt64
 
     package init(path: String, byteCount: UInt64) {
         self.path = path

@@ -4,7 +4,7 @@ import Tensors
 
 extension Directory {
     /// The directory as JSON; its canonical text is what the content hash covers.
-    package var json: JSONValue {
+    var json: JSONValue {
         [
             "blobs": .array(blobs.map(\.json)),
             "components": .array(components.map(\.json)),

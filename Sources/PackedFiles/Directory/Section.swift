@@ -1,17 +1,17 @@
 /// A run of bytes in a packed file, in frames that can be read and checked each on its own.
 package struct Section: Sendable, Equatable {
-    package let codec: Codec
+    let codec: Codec
     /// Where the first frame starts in the file; the others follow without a gap.
     package let offset: UInt64
-    package let frames: [Frame]
+    let frames: [Frame]
     /// SHA-256 of the content, as 64 hexadecimal digits.
-    package let sha256: String
+    let sha256: String
 
-    package struct Frame: Sendable, Equatable {
-        package let storedByteCount: Int
-        package let contentByteCount: Int
+    struct Frame: Sendable, Equatable {
+        let storedByteCount: Int
+        let contentByteCount: Int
         /// XXH3-64 of the stored bytes.
-        package let checksum: UInt64
+        let checksum: UInt64
     }
 
     /// Both sums cannot overflow: a directory holds less than 2^24 frames of less than 2^21 bytes.

@@ -32,7 +32,7 @@ package struct TensorDescription: Sendable, Equatable {
     package let layout: TensorLayout
     package let scheme: Scheme
     /// What the runtime does with the input of a quantized weight; nil for plain floating-point values.
-    package let activations: ActivationScheme?
+    let activations: ActivationScheme?
 
     package init(
         name: String, component: String, shape: Shape, role: String, layout: TensorLayout = .same, scheme: Scheme, activations: ActivationScheme? = nil
@@ -57,9 +57,9 @@ package enum TensorLayout: String, Sendable, CaseIterable {
 
 /// One plane of a tensor: its values, or the scales that go with them.
 package struct PlaneEntry: Sendable, Equatable {
-    package let name: String
+    let name: String
     package let dtype: DType
-    package let shape: Shape
+    let shape: Shape
     package let section: Section
 }
 

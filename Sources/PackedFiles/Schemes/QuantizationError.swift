@@ -22,11 +22,11 @@ package struct QuantizationError: Sendable, Equatable {
 /// Of one row: what the quantization error of its tensor is made of.
 package struct RowDistance: Sendable, Equatable {
     /// The sum of (decoded - source)^2.
-    package var noise = 0.0
+    var noise = 0.0
     /// The sum of source^2.
-    package var signal = 0.0
+    var signal = 0.0
     /// The largest |decoded - source|.
-    package var maxAbs = 0.0
+    var maxAbs = 0.0
 
     /// The distance of each row of two tensors of one shape. Values whose source is no finite number count for nothing.
     static func rows(decoded: Tensor, source: Tensor) -> [RowDistance] {

@@ -116,7 +116,7 @@ package struct Scheme: Sendable, Hashable, CustomStringConvertible {
     }
 
     /// Encodes values as a checkpoint holds them. What has the scheme's own element type passes through bit by bit, NaN payloads included.
-    package func encode(_ source: EncodedTensor, subject: String, firstElement: Int = 0) throws(PackedFileError) -> [EncodedTensor] {
+    func encode(_ source: EncodedTensor, subject: String, firstElement: Int = 0) throws(PackedFileError) -> [EncodedTensor] {
         if source.dtype == elementType { return [source] }
         let place = EncodingSubject(name: subject, firstElement: firstElement, calibration: nil)
         return try encode(place.widened(source), subject: subject, firstElement: firstElement)

@@ -77,8 +77,8 @@ package struct PlaneSpecification: Sendable, CustomStringConvertible {
     }
 
     package let name: String
-    package let dtype: DType
-    package let shape: Shape
+    let dtype: DType
+    let shape: Shape
     package let extent: Extent
     let rule: ValueRule
 

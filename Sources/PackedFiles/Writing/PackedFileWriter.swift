@@ -104,7 +104,7 @@ package final class PackedFileWriter {
     }
 
     /// Ends the tensor, which has all its rows now.
-    package func endTensor(sources: [SourceRecord] = [], error: QuantizationError? = nil) throws(PackedFileError) {
+    func endTensor(sources: [SourceRecord] = [], error: QuantizationError? = nil) throws(PackedFileError) {
         try endTensor(error: error) { _ in sources }
     }
 

@@ -6,7 +6,7 @@ package struct Cause: Sendable, Equatable {
     /// One sentence for the reader.
     package let text: String
     /// Relative L2 between the values found and the right ones with the mistake made on purpose; nil where the values are not compared.
-    package let residual: Double?
+    let residual: Double?
 
     package init(_ kind: Kind, _ text: String, residual: Double? = nil) {
         self.kind = kind

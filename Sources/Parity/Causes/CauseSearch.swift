@@ -4,8 +4,8 @@ package import Tensors
 package enum CauseSearch {
     /// Another tensor that the one found may be.
     package struct Candidate {
-        package let name: String
-        package let load: () throws -> Tensor?
+        let name: String
+        let load: () throws -> Tensor?
 
         package init(_ name: String, _ load: @escaping () throws -> Tensor?) { (self.name, self.load) = (name, load) }
     }

@@ -2,18 +2,18 @@ package import Tensors
 
 /// Two tensors that should be equal and are not, with what a search for the cause has to know about them.
 package struct TensorPair: Sendable {
-    package let expected: Tensor
+    let expected: Tensor
     package let found: Tensor
     /// Rows of the first axis that belong together: q, k and v of a fused weight. One part where there is nothing to tell apart.
-    package let parts: [Part]
+    let parts: [Part]
     /// Relative L2 that rounding alone can leave: a cause whose repetition comes as close explains the difference.
-    package let tolerance: Double
+    let tolerance: Double
     /// The type in which `found` was stored.
-    package let stored: DType
+    let stored: DType
 
     package struct Part: Sendable, Equatable {
-        package let name: String
-        package let rows: Range<Int>
+        let name: String
+        let rows: Range<Int>
 
         package init(_ name: String, _ rows: Range<Int>) { (self.name, self.rows) = (name, rows) }
     }
@@ -44,9 +44,9 @@ package struct TensorPair: Sendable {
         distance = Self.distance(expected.span, found.span)
     }
 
-    package var shape: Shape { expected.shape }
-    package var rows: Int { expected.rows }
-    package var columns: Int { expected.columns }
+    var shape: Shape { expected.shape }
+    var rows: Int { expected.rows }
+    var columns: Int { expected.columns }
 
     private static func distance(_ expected: Span<Float>, _ found: Span<Float>) -> Double {
         var (difference, square) = (0.0, 0.0)
@@ -59,7 +59,7 @@ package struct TensorPair: Sendable {
     }
 
     /// Whether a residual explains the difference: as small as rounding, and much smaller than before.
-    package func explains(_ residual: Double, room: Double? = nil) -> Bool {
+    func explains(_ residual: Double, room: Double? = nil) -> Bool {
         residual <= room ?? tolerance && (residual == 0 || residual <= distance / 4)
     }
 

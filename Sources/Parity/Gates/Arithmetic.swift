@@ -5,7 +5,7 @@ package enum Arithmetic: String, Sendable, CaseIterable, Comparable {
     case float64, float32, float16, bfloat16
 
     /// The format of stored elements; nil for integers, which are judged exactly.
-    package init?(_ dtype: DType) {
+    init?(_ dtype: DType) {
         switch dtype {
         case .f64: self = .float64
         case .f32: self = .float32

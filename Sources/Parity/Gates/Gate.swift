@@ -23,7 +23,7 @@ package struct Gate: Sendable, Equatable {
     package static func exact(_ reason: String) -> Gate { Gate(.exact, reason: reason) }
 
     /// Whether the metrics pass. Elements that are not finite on one side only never pass.
-    package func accepts(_ metrics: Metrics) -> Bool {
+    func accepts(_ metrics: Metrics) -> Bool {
         guard metrics.mismatches == 0 else { return false }
         return switch criterion {
         case .exact: metrics.maxAbs == 0
@@ -35,7 +35,7 @@ package struct Gate: Sendable, Equatable {
 
     /// How far the metrics are from the gate, as a factor of error: 1 at the gate, 10 where ten times the error would still pass,
     /// below 1 where it fails; nil when there is no error at all, or where the gate is exactness.
-    package func margin(of metrics: Metrics) -> Double? {
+    func margin(of metrics: Metrics) -> Double? {
         guard metrics.mismatches == 0 else { return 0 }
         let (limit, error) = (relativeLimit(of: metrics), relativeError(of: metrics))
         guard let limit, error > 0 else { return nil }
@@ -43,7 +43,7 @@ package struct Gate: Sendable, Equatable {
     }
 
     /// The gate as a relative error, for the chart; nil for exactness.
-    package func relativeLimit(of metrics: Metrics) -> Double? {
+    func relativeLimit(of metrics: Metrics) -> Double? {
         switch criterion {
         case .exact: nil
         case .relativeL2(let limit): limit

@@ -2,14 +2,14 @@ package import ProbePoints
 package import Tensors
 
 /// The gate of every probe of a comparison of two traces: Formats/trace.md, section "Gates".
-package struct ProbeGates: Sendable {
+struct ProbeGates: Sendable {
     /// The coarsest of the two traces' arithmetics and 16-bit weights, as their metadata name them.
-    package let arithmetic: Arithmetic
-    package let weights: TraceWeights
+    let arithmetic: Arithmetic
+    let weights: TraceWeights
     /// Blocks of the transformer that the reference shows; rounding errors add up along them.
-    package let depth: Int
+    let depth: Int
 
-    package init(arithmetic: Arithmetic, weights: TraceWeights, depth: Int) {
+    init(arithmetic: Arithmetic, weights: TraceWeights, depth: Int) {
         // A weight rounded to 16 bits does to the results what one rounding of 16-bit arithmetic does.
         self.arithmetic = max(arithmetic, weights == .float16 ? .float16 : weights == .bfloat16 ? .bfloat16 : .float64)
         self.weights = weights
@@ -20,7 +20,7 @@ package struct ProbeGates: Sendable {
     ///   - probe: nil for one that the format does not know.
     ///   - types: element types of the reference's and the other's tensor.
     ///   - yardstick: relative L2 of PyTorch's float32 trace from the same reference, where one was given.
-    package func gate(_ probe: Probe?, types: (reference: DType, other: DType), yardstick: Double? = nil) -> Gate {
+    func gate(_ probe: Probe?, types: (reference: DType, other: DType), yardstick: Double? = nil) -> Gate {
         if probe?.kind == .bytes && weights == .exact && arithmetic <= .float32 {
             return Gate(.maxAbs(1), reason: "an 8-bit picture may differ by one level where a value lies at the edge of two")
         }

@@ -4,5 +4,5 @@ internal import Glibc
 package enum Decibels {
     package static func amplitude(_ decibels: Double) -> Double { pow(10, decibels / 20) }
     package static func of(power: Double) -> Double { 10 * log10(power) }
-    package static func of(amplitude: Double) -> Double { 20 * log10(amplitude) }
+    static func of(amplitude: Double) -> Double { 20 * log10(amplitude) }
 }

@@ -8,16 +8,16 @@ package import Tensors
 package struct Metrics: Sendable, Equatable {
     /// Elements looked at.
     package private(set) var count = 0
-    package private(set) var referenceNaN = 0
-    package private(set) var referenceInfinite = 0
-    package private(set) var otherNaN = 0
-    package private(set) var otherInfinite = 0
+    private(set) var referenceNaN = 0
+    private(set) var referenceInfinite = 0
+    private(set) var otherNaN = 0
+    private(set) var otherInfinite = 0
     /// Elements of which one is not finite and the other is not the same.
     package private(set) var mismatches = 0
     /// Largest |other - reference|.
     package private(set) var maxAbs = 0.0
     /// Position, in row-major order of the elements looked at, of `maxAbs` or of the first mismatch; nil when all are equal.
-    package private(set) var worstElement: Int?
+    private(set) var worstElement: Int?
     /// Largest distance in units of the last place of the coarser of the two element types; 0 for integers that are equal.
     package private(set) var maxULP: UInt64 = 0
 
@@ -40,7 +40,7 @@ package struct Metrics: Sendable, Equatable {
     }
 
     /// Cosine of the angle between the two; 1 for two zero tensors, 0 when only one is zero.
-    package var cosine: Double {
+    var cosine: Double {
         guard referenceSquares > 0, otherSquares > 0 else { return referenceSquares == otherSquares ? 1 : 0 }
         return products / (referenceSquares.squareRoot() * otherSquares.squareRoot())
     }
@@ -49,7 +49,7 @@ package struct Metrics: Sendable, Equatable {
     package var referenceRMS: Double { count == 0 ? 0 : (referenceSquares / Double(count)).squareRoot() }
 
     /// Whether every element is equal; NaN equals NaN here, and -0 equals 0.
-    package var isExact: Bool { mismatches == 0 && maxAbs == 0 }
+    var isExact: Bool { mismatches == 0 && maxAbs == 0 }
 
     /// Takes one pair of elements into account; `grid` is the format in which distances are counted.
     package mutating func add(reference: Double, other: Double, grid: UnitsInLastPlace) {

@@ -2,14 +2,14 @@ package import Tensors
 
 extension Picture {
     /// |other - self|, times `factor`, at most 255; the pictures have equal sizes.
-    package func amplifiedDifference(to other: Picture, factor: Int) -> Picture {
+    func amplifiedDifference(to other: Picture, factor: Int) -> Picture {
         precondition(width == other.width && height == other.height)
         let difference = zip(rgb, other.rgb).map { UInt8(min(255, factor * abs(Int($0) - Int($1)))) }
         return Picture(width: width, height: height, rgb: difference)
     }
 
     /// The picture with neither side longer than `limit`, each pixel the mean of the block it stands for.
-    package func thumbnail(limit: Int) -> Picture {
+    func thumbnail(limit: Int) -> Picture {
         let step = (max(width, height) + limit - 1) / limit
         guard step > 1 else { return self }
         let columns = (width + step - 1) / step

@@ -4,13 +4,13 @@ package import Tensors
 /// How far an 8-bit picture is from its reference.
 package struct PictureMetrics: Sendable, Equatable {
     /// Peak signal to noise, 10 log10(255² / mean square) in dB; nil when the pictures are equal.
-    package let psnr: Double?
+    let psnr: Double?
     /// Mean structural similarity of the three channels; nil for pictures smaller than the window of 7 pixels.
-    package let ssim: Double?
+    let ssim: Double?
     /// Largest difference of a value, in levels.
-    package let maxLevels: Int
+    let maxLevels: Int
     /// Values that differ.
-    package let differing: Int
+    let differing: Int
 
     /// - Precondition: pictures of equal size.
     package init(reference: Picture, other: Picture) {
@@ -37,7 +37,7 @@ package struct PictureMetrics: Sendable, Equatable {
 /// covariance, K1 = 0.01, K2 = 0.03, range 255, windows that lie wholly inside the picture, mean over the channels.
 ///
 /// Nil for pictures smaller than the window.
-package func structuralSimilarity(_ reference: Picture, _ other: Picture) -> Double? {
+func structuralSimilarity(_ reference: Picture, _ other: Picture) -> Double? {
     let window = 7
     let (width, height) = (reference.width, reference.height)
     guard width >= window, height >= window else { return nil }

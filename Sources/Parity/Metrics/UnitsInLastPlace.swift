@@ -31,7 +31,7 @@ package enum UnitsInLastPlace: Sendable, Equatable {
 
     /// Steps from one number to the other, each first rounded to the format; for integers their difference.
     /// - Precondition: both are finite.
-    package func distance(_ left: Double, _ right: Double) -> UInt64 {
+    func distance(_ left: Double, _ right: Double) -> UInt64 {
         switch self {
         case .integer: UInt64(min(abs(left - right), 0x1p63))
         case .float64: Self.steps(Self.ordered(Int64(bitPattern: left.bitPattern)), Self.ordered(Int64(bitPattern: right.bitPattern)))

@@ -6,7 +6,7 @@ extension EncodedTensor {
 
     /// Writes the elements of `range` to the front of `out` as doubles: exact for every type but 64-bit integers beyond 2^53.
     /// - Precondition: the range lies inside the tensor, `out` is long enough, and `isComparable`.
-    package func widen(_ range: Range<Int>, into out: inout [Double]) {
+    func widen(_ range: Range<Int>, into out: inout [Double]) {
         precondition(range.lowerBound >= 0 && range.upperBound <= shape.elementCount && out.count >= range.count)
         switch dtype {
         case .f32: fill(&out, range) { (element: Float) in Double(element) }

@@ -56,7 +56,7 @@ extension Advice {
 
 extension Advice.Layer {
     /// "+0.123 +- 0.004 dB".
-    package var gainText: String {
+    var gainText: String {
         "\(gain < 0 ? "" : "+")\(Decimal.fixed(gain, digits: 3)) +- \(Decimal.fixed(standardError, digits: 3)) dB"
     }
 }

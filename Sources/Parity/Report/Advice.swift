@@ -2,11 +2,11 @@
 package struct Advice: Sendable {
     package let title: String
     /// How it was measured, in a few sentences.
-    package let method: String
+    let method: String
     /// What errors are measured on: "velocity" or "picture".
     package let judgedBy: String
     /// Mean signal to noise of the file as it is, in dB.
-    package let sqnr: Double
+    let sqnr: Double
     /// The quantized layers of the part that were left out in turn, best to keep first.
     package let layers: [Layer]
     /// All advised layers kept at once: measured, not summed. Nil where none is advised.
@@ -30,7 +30,7 @@ package struct Advice: Sendable {
 
     package struct Keep: Sendable {
         /// The line of a rule file that keeps the layer.
-        package let rule: String
+        let rule: String
         /// By how much the file grows.
         package let addedBytes: Int
 
@@ -48,8 +48,8 @@ package struct Advice: Sendable {
     }
 
     package struct Margin: Sendable {
-        package let lead: Double
-        package let standardError: Double
+        let lead: Double
+        let standardError: Double
         /// Whether the two are told apart: at least three standard errors.
         package let isDistinct: Bool
 

@@ -1,7 +1,7 @@
 package import StrictJSON
 
 extension Advice {
-    package var json: JSONValue {
+    var json: JSONValue {
         [
             "title": .string(title), "method": .string(method), "judged_by": .string(judgedBy), "sqnr_db": .finite(sqnr),
             "rules": .array(rules.map { .string($0) }), "layers": .array(layers.map(\.json)),
@@ -12,7 +12,7 @@ extension Advice {
 }
 
 extension Advice.Layer {
-    package var json: JSONValue {
+    var json: JSONValue {
         [
             "name": .string(name), "gain_db": .finite(gain), "standard_error_db": .finite(standardError), "draws": JSONValue(draws),
             "rule": keep.map { .string($0.rule) } ?? .null, "added_bytes": keep.map { JSONValue($0.addedBytes) } ?? .null,
@@ -21,19 +21,19 @@ extension Advice.Layer {
 }
 
 extension Advice.Together {
-    package var json: JSONValue {
+    var json: JSONValue {
         ["gain_db": .finite(gain), "standard_error_db": .finite(standardError), "added_bytes": JSONValue(addedBytes)]
     }
 }
 
 extension Advice.Margin {
-    package var json: JSONValue {
+    var json: JSONValue {
         ["lead_db": .finite(lead), "standard_error_db": .finite(standardError), "distinct": .bool(isDistinct)]
     }
 }
 
 extension WeightHistogram {
-    package var json: JSONValue {
+    var json: JSONValue {
         [
             "name": .string(name), "scheme": .string(scheme), "choice": .string(choice), "limit": .finite(limit), "sqnr_db": .finite(sqnr),
             "rows": ["counted": JSONValue(rows.counted), "all": JSONValue(rows.all)],
@@ -43,5 +43,5 @@ extension WeightHistogram {
 }
 
 extension ReportPicture {
-    package var json: JSONValue { ["caption": .string(caption), "width": JSONValue(width), "height": JSONValue(height)] }
+    var json: JSONValue { ["caption": .string(caption), "width": JSONValue(width), "height": JSONValue(height)] }
 }

@@ -4,21 +4,21 @@
 package struct ParityReport: Sendable {
     package enum Kind: String, Sendable { case comparison, verification }
 
-    package let kind: Kind
-    package let title: String
+    let kind: Kind
+    let title: String
     package private(set) var passed: Bool
     /// One sentence: what was found.
     package private(set) var headline: String
     /// Tool, processor, libraries, files, in the order in which to show them.
-    package var environment: [(name: String, value: String)]
+    var environment: [(name: String, value: String)]
     /// What to type to get this report again.
-    package var command: String
+    var command: String
     package var findings: [Finding] = []
     package var rungs: [Rung] = []
     package var series: [ProbeSeries] = []
     /// Probes that only one of two traces has.
-    package var onlyInReference: [String] = []
-    package var onlyInOther: [String] = []
+    var onlyInReference: [String] = []
+    var onlyInOther: [String] = []
     package var tables: [ReportTable] = []
     package var advice: [Advice] = []
     package var histograms: [WeightHistogram] = []
@@ -50,7 +50,7 @@ package struct Rung: Sendable, Equatable {
     package let margin: String
     package let passed: Bool
     /// Why the gate is what it is.
-    package let reason: String
+    let reason: String
 
     package init(id: String, claim: String, measure: String, gate: String, margin: String, passed: Bool, reason: String) {
         self.id = id
@@ -67,7 +67,7 @@ package struct Rung: Sendable, Equatable {
 package struct ProbeSeries: Sendable {
     package let title: String
     /// What was fed to what, in one sentence.
-    package let note: String
+    let note: String
     package let results: [ProbeResult]
     /// Whether each probe is of a layer that was fed the reference's inputs, so that its error is its own.
     package let isForced: Bool
@@ -89,11 +89,11 @@ package struct ReportTable: Sendable, Equatable {
     /// A column that is drawn as bars.
     package struct Bars: Sendable, Equatable {
         /// How many columns, from the first, are the label of a bar.
-        package let labels: Int
-        package let column: Int
-        package let unit: String
+        let labels: Int
+        let column: Int
+        let unit: String
         /// The first column of figures; words before it.
-        package let figures: Int
+        let figures: Int
 
         package init(labels: Int, column: Int, unit: String, figures: Int) {
             (self.labels, self.column, self.unit, self.figures) = (labels, column, unit, figures)
@@ -101,10 +101,10 @@ package struct ReportTable: Sendable, Equatable {
     }
 
     package let title: String
-    package let columns: [String]
+    let columns: [String]
     package let rows: [[String]]
-    package let topic: Topic
-    package let bars: Bars?
+    let topic: Topic
+    let bars: Bars?
 
     package init(title: String, columns: [String], rows: [[String]], topic: Topic = .other, bars: Bars? = nil) {
         self.title = title
@@ -117,12 +117,12 @@ package struct ReportTable: Sendable, Equatable {
 
 /// A picture of the report, already encoded.
 package struct ReportPicture: Sendable, Equatable {
-    package let caption: String
-    package let width: Int
-    package let height: Int
-    package let png: [UInt8]
+    let caption: String
+    let width: Int
+    let height: Int
+    let png: [UInt8]
 
-    package init(caption: String, width: Int, height: Int, png: [UInt8]) {
+    init(caption: String, width: Int, height: Int, png: [UInt8]) {
         self.caption = caption
         self.width = width
         self.height = height

@@ -38,7 +38,7 @@ extension JSONObject {
 
 extension JSONValue {
     /// A number, or null where JSON has none: infinite and undefined values.
-    package static func finite(_ value: Double?) -> JSONValue {
+    static func finite(_ value: Double?) -> JSONValue {
         guard let value, value.isFinite else { return .null }
         return .number(value)
     }
@@ -47,7 +47,7 @@ extension JSONValue {
 }
 
 extension Finding {
-    package var json: JSONValue {
+    var json: JSONValue {
         [
             "subject": .string(subject), "what": .string(what), "expected": .string(expected), "found": .string(found), "hint": .text(hint),
             "cause": cause?.json ?? .null,
@@ -56,7 +56,7 @@ extension Finding {
 }
 
 extension Cause {
-    package var json: JSONValue { ["kind": .string(kind.rawValue), "text": .string(text), "residual": .finite(residual)] }
+    var json: JSONValue { ["kind": .string(kind.rawValue), "text": .string(text), "residual": .finite(residual)] }
 }
 
 extension Rung {
@@ -69,7 +69,7 @@ extension Rung {
 }
 
 extension ReportTable {
-    package var json: JSONValue {
+    var json: JSONValue {
         [
             "title": .string(title), "topic": .string(topic.rawValue), "columns": .array(columns.map { .string($0) }),
             "rows": .array(rows.map { .array($0.map { .string($0) }) }),
@@ -78,7 +78,7 @@ extension ReportTable {
 }
 
 extension ProbeSeries {
-    package var json: JSONValue {
+    var json: JSONValue {
         [
             "title": .string(title), "note": .string(note), "first_divergent": .text(firstDivergent), "forced": .bool(isForced),
             "probes": .array(results.map(\.json)),
@@ -87,7 +87,7 @@ extension ProbeSeries {
 }
 
 extension ProbeResult {
-    package var json: JSONValue {
+    var json: JSONValue {
         [
             "name": .string(name), "shape": JSONValue(shape.extents), "types": .string(types),
             "rows": rows.map { ["counted": JSONValue($0.counted), "all": JSONValue($0.all)] } ?? .null,
@@ -97,7 +97,7 @@ extension ProbeResult {
 }
 
 extension Gate {
-    package var json: JSONValue {
+    var json: JSONValue {
         let (kind, limit): (String, Double?) =
             switch criterion {
             case .exact: ("exact", nil)
@@ -110,7 +110,7 @@ extension Gate {
 }
 
 extension Metrics {
-    package var json: JSONValue {
+    var json: JSONValue {
         [
             "count": JSONValue(count), "relative_l2": .finite(relativeL2), "max_abs": .finite(maxAbs), "sqnr_db": .finite(sqnr),
             "cosine": .finite(cosine), "max_ulp": .integer(Int64(clamping: maxULP)), "exact": .bool(isExact),

@@ -1,19 +1,19 @@
 /// How the values of one tensor lie in the checkpoint and in the file: counts over equal bins from `-limit` to `limit`.
 package struct WeightHistogram: Sendable {
-    package let name: String
-    package let scheme: String
+    let name: String
+    let scheme: String
     /// Why this tensor is shown.
-    package let choice: String
+    let choice: String
     /// Rows of the tensor that are counted, evenly spaced, and all of its rows.
-    package let rows: (counted: Int, all: Int)
+    let rows: (counted: Int, all: Int)
     /// Largest magnitude of the counted source values.
-    package let limit: Double
+    let limit: Double
     /// The error of the counted values; nil where nothing differs.
-    package let sqnr: Double?
-    package let reference: [Int]
-    package let other: [Int]
+    let sqnr: Double?
+    let reference: [Int]
+    let other: [Int]
 
-    package static let bins = 96
+    static let bins = 96
 
     /// Counts values, both row by row.
     package init(

@@ -19,7 +19,7 @@ package enum ProbeOrder {
     }
 
     /// Blocks of the transformer that the names speak of: the highest index and one.
-    package static func depth(_ names: [String]) -> Int {
+    static func depth(_ names: [String]) -> Int {
         names.compactMap { Probe($0) }.filter { $0.kind == .block }.compactMap(\.index).max().map { $0 + 1 } ?? 0
     }
 }

@@ -10,29 +10,29 @@ import Tensors
 ///
 /// The transformer's layers are judged by the velocity of single steps, with inputs identical to the checkpoint's; those of the autoencoder's
 /// decoder, which the velocity does not know of, by the picture of the checkpoint's latents.
-package struct Advisor {
+struct Advisor {
     /// How much is measured.
-    package struct Options: Sendable {
+    struct Options: Sendable {
         /// Layers to advise.
-        package var places = 3
-        package var steps = 2
+        var places = 3
+        var steps = 2
         /// Draws before the first look at which layers still have a chance; before each further look there are four times as many.
-        package var firstDraws = 2
+        var firstDraws = 2
         /// After so many draws a close race is left undecided.
-        package var mostDraws = 64
+        var mostDraws = 64
         /// The most products of a number with a weight that a round after the first takes, whatever the size of the model: a minute of two cores.
-        package var roundProducts = 8e12
+        var roundProducts = 8e12
         /// The number of the first draw: others are other inputs.
-        package var firstDraw = 0
+        var firstDraw = 0
         /// The largest side of the latents; the model's own where that is smaller.
-        package var mostSide = 8
+        var mostSide = 8
         /// The same of the decoder's pictures.
-        package var firstPictures = 2
-        package var mostPictures = 64
+        var firstPictures = 2
+        var mostPictures = 64
         /// The largest side of the latents that the decoder is given.
-        package var mostPictureSide = 4
+        var mostPictureSide = 4
 
-        package init() {}
+        init() {}
 
         /// How many draws, all candidates' together, a round may take.
         /// - Parameter products: of one draw of one candidate.
@@ -43,10 +43,10 @@ package struct Advisor {
     }
 
     /// The prompts of the draws: draw i has prompt i modulo their number, and the noise of seed i.
-    package static var prompts: [String] { AblationInputs.prompts }
-    package private(set) var advice: [Advice] = []
+    static var prompts: [String] { AblationInputs.prompts }
+    private(set) var advice: [Advice] = []
 
-    package init(
+    init(
         _ file: PackedFile, _ checkpoint: Checkpoint, on executor: CPU, _ options: Options = Options(), progress: (String) -> Void = { _ in }
     ) throws(ProofError) {
         let fused: CheckpointWeights

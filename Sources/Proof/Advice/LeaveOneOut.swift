@@ -4,17 +4,17 @@ import Parity
 ///
 /// Successive elimination: a layer that is clearly not among the best needs no further draw, what decides is between those about the last place.
 /// All are measured on the same inputs and held against each other draw by draw, since most of what a draw does it does to all of them.
-package struct LeaveOneOut {
+struct LeaveOneOut {
     /// By candidate, by draw: by how many dB the error falls.
-    package private(set) var gains: [[Double]]
+    private(set) var gains: [[Double]]
     /// The candidates that still have a chance, by index.
-    package private(set) var running: [Int]
+    private(set) var running: [Int]
     /// Whether some were given up that were not clearly behind, since the work for all of them was too much.
-    package private(set) var isCut = false
+    private(set) var isCut = false
     /// How many layers are wanted.
-    package let places: Int
+    let places: Int
 
-    package init(candidates: Int, places: Int) {
+    init(candidates: Int, places: Int) {
         gains = [[Double]](repeating: [], count: candidates)
         running = Array(0..<candidates)
         self.places = min(places, candidates)
@@ -30,7 +30,7 @@ package struct LeaveOneOut {
     private static let leastError = 1e-14
 
     /// The error powers of one draw, by step: the file's, and that of each running candidate in their order.
-    package typealias Steps = [(error: Double, kept: [Double])]
+    typealias Steps = [(error: Double, kept: [Double])]
 
     /// Measures until the last place is decided, or `most` draws are taken.
     ///
@@ -38,7 +38,7 @@ package struct LeaveOneOut {
     /// - Parameters:
     ///   - work: the most draws of a round after the first, all candidates' together; the best and the next go on in any case.
     ///   - measure: gives what some draws do, for the candidates that are running.
-    package mutating func run<Failure: Error>(
+    mutating func run<Failure: Error>(
         first: Int, most: Int, work: Int = .max, _ measure: (_ draws: Range<Int>, _ running: [Int]) throws(Failure) -> [Steps]
     ) throws(Failure) {
         var count = 0
@@ -73,7 +73,7 @@ package struct LeaveOneOut {
     static func statistics(_ values: [Double]) -> (mean: Double, standardError: Double) { (mean(values), standardError(values)) }
 
     /// All candidates, best first. Those that were given up follow those that were not.
-    package var ranking: [Int] {
+    var ranking: [Int] {
         let behind = gains.indices.filter { !running.contains($0) }
         func sorted(_ list: [Int]) -> [Int] { list.sorted { (mean($0), $1) > (mean($1), $0) } }
         return sorted(running) + sorted(behind)
@@ -91,13 +91,13 @@ package struct LeaveOneOut {
     }
 
     /// The lead of the last place over the next; nil where there is no next.
-    package var margin: (mean: Double, standardError: Double)? {
+    var margin: (mean: Double, standardError: Double)? {
         let order = ranking
         return places > 0 && order.count > places ? lead(order[places - 1], over: order[places]) : nil
     }
 
     /// Whether the last place is told apart from all that follow.
-    package var isDecided: Bool { behind.allSatisfy { $0.distance >= Self.certain } }
+    var isDecided: Bool { behind.allSatisfy { $0.distance >= Self.certain } }
 
     /// Gives up all but the best, however close the others are.
     private mutating func goOn(with count: Int) {

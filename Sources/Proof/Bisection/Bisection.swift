@@ -12,10 +12,10 @@ import Tensors
 /// values is the cause.
 package struct Bisection {
     /// Every probe that could be computed from the trace's own earlier ones: `reference` is ours, `other` the trace's.
-    package let series: ProbeSeries
-    package let findings: [Finding]
+    let series: ProbeSeries
+    let findings: [Finding]
     /// Probes that are missing in the trace and had to be computed on the way; an error in them shows in the next probe that is there.
-    package let computed: [String]
+    let computed: [String]
 
     /// - Parameters:
     ///   - reference: a trace that is right, for what the other one does not say and to see what the weights alone cost.

@@ -1,5 +1,4 @@
 import Checkpoints
-import Conversion
 import Files
 import Glibc
 import Inference
@@ -10,6 +9,8 @@ import StrictJSON
 import Tensors
 import TestKit
 import Testing
+
+@testable import Conversion
 
 @Suite struct ConversionPlanTests {
     /// The weight files lose their data once they are open: a plan that read any of it would fail, as the conversion then does.

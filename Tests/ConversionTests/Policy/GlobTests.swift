@@ -1,5 +1,6 @@
-import Conversion
 import Testing
+
+@testable import Conversion
 
 @Suite struct GlobTests {
     @Test(arguments: [

@@ -1,8 +1,9 @@
-import Conversion
 import Inference
 import PackedFiles
 import Tensors
 import Testing
+
+@testable import Conversion
 
 @Suite struct QuantizationPolicyTests {
     private func decide(_ preset: Preset, _ role: Role, _ component: Component, _ dtypes: [DType], shape: Shape = [4, 4]) throws -> Storage {

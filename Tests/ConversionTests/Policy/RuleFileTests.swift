@@ -1,10 +1,11 @@
 import Checkpoints
-import Conversion
 import Inference
 import PackedFiles
 import StrictJSON
 import TestKit
 import Testing
+
+@testable import Conversion
 
 @Suite struct RuleFileTests {
     @Test func readsLinesCommentsAndSpaces() throws {

@@ -1,7 +1,8 @@
-import Inference
 import StrictJSON
 import TestKit
 import Testing
+
+@testable import Inference
 
 /// What configurations may say, and what is refused with the list of what is supported.
 @Suite struct ConfigurationTests {

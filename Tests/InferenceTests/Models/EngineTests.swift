@@ -1,11 +1,12 @@
 import Conversion
 import Dispatch
-import Inference
 import Operations
 import Synchronization
 import Tensors
 import TestKit
 import Testing
+
+@testable import Inference
 
 /// Jobs of one engine against pictures of engines of their own.
 @Suite struct EngineTests {

@@ -1,8 +1,9 @@
-import Inference
 import Operations
 import Tensors
 import TestKit
 import Testing
+
+@testable import Inference
 
 /// Models on an executor that keeps its values out of their reach: what a device will be to them.
 @Suite struct ExecutorTests {

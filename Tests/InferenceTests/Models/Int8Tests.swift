@@ -1,10 +1,11 @@
 import Glibc
-import Inference
 import Operations
 import PackedFiles
 import Tensors
 import TestKit
 import Testing
+
+@testable import Inference
 
 /// The preset int8, end to end, against float32 with identical noise and prompt features.
 @Suite struct Int8Tests {

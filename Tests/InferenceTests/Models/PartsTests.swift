@@ -1,8 +1,9 @@
-import Inference
 import Operations
 import Tensors
 import TestKit
 import Testing
+
+@testable import Inference
 
 /// The entry points that run one part of a model from given inputs.
 @Suite struct PartsTests {

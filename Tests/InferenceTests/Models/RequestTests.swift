@@ -1,8 +1,9 @@
-import Inference
 import Operations
 import Tensors
 import TestKit
 import Testing
+
+@testable import Inference
 
 /// Requests that a model cannot serve, and the errors that say why.
 @Suite struct RequestTests {

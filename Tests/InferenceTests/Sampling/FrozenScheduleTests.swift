@@ -1,6 +1,7 @@
-import Inference
 import StrictJSON
 import Testing
+
+@testable import Inference
 
 struct FrozenScheduleTests {
     @Test func hasARowForEachDistinctTimeOfEachGuidance() throws {

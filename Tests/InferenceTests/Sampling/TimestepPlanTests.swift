@@ -1,5 +1,6 @@
-import Inference
 import Testing
+
+@testable import Inference
 
 @Suite struct TimestepPlanTests {
     /// torch.linspace(1.57080, 0, n + 1) in float32, but for two steps, which SCMScheduler fixes.

@@ -1,6 +1,7 @@
-import Inference
 import StrictJSON
 import Testing
+
+@testable import Inference
 
 /// Against CPython 3.11 (Unicode 14), as Tests/Fixtures/oracle/make_lowercase.py wrote it down.
 struct PythonTextTests {

@@ -1,8 +1,9 @@
-import Inference
 import Safetensors
 import StrictJSON
 import Tensors
 import Testing
+
+@testable import Inference
 
 struct SanaSprintPromptTests {
     private static func tokenizer(_ checkpoint: String = "tiny-sprint") throws -> GemmaTokenizer {

@@ -1,7 +1,8 @@
 import Files
-import PackedFiles
 import StrictJSON
 import TestKit
+
+@testable import PackedFiles
 
 /// For each failure that a file can cause, the smallest change of a good file that causes it.
 enum HostileFiles {

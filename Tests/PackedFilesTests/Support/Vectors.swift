@@ -1,8 +1,9 @@
 import Files
-import PackedFiles
 import StrictJSON
 import Tensors
 import TestKit
+
+@testable import PackedFiles
 
 /// The files of Formats/vectors, as the code makes them today.
 enum Vectors {

@@ -6,10 +6,11 @@ import Operations
 import PackedFiles
 import Parity
 import ProbePoints
-import Proof
 import Tensors
 import TestKit
 import Testing
+
+@testable import Proof
 
 /// The advice against leave-one-out by another way: a file for each layer, converted with a rule that keeps it, and whole velocities.
 @Suite struct AdviceTests {

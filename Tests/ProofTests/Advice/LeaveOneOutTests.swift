@@ -1,7 +1,8 @@
 import Parity
-import Proof
 import TestKit
 import Testing
+
+@testable import Proof
 
 /// The race alone, on gains that are known: what a draw does to all layers alike is large, what tells them apart is small.
 @Suite struct LeaveOneOutTests {

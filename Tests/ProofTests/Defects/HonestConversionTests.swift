@@ -5,10 +5,11 @@ import Inference
 import Operations
 import PackedFiles
 import Parity
-import Proof
 import Tensors
 import TestKit
 import Testing
+
+@testable import Proof
 
 /// Forty honest files: whoever accuses one of them cries wolf.
 struct HonestConversion: Sendable, CustomTestStringConvertible {

@@ -2,9 +2,10 @@ import Checkpoints
 import Inference
 import Operations
 import Parity
-import Proof
 import TestKit
 import Testing
+
+@testable import Proof
 
 @Suite struct PackedDefectTests {
     @Test("a planted defect is found, located and explained", arguments: PackedDefects.all)

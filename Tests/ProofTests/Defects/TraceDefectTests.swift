@@ -3,9 +3,10 @@ import Conversion
 import Inference
 import Operations
 import Parity
-import Proof
 import TestKit
 import Testing
+
+@testable import Proof
 
 /// A mistake of another engine: PyTorch with that mistake patched in wrote the trace (Tests/Fixtures/oracle/make_defects.py).
 struct TraceDefect: Sendable, CustomTestStringConvertible {

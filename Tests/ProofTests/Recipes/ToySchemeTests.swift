@@ -5,12 +5,12 @@ import Glibc
 import Inference
 import Operations
 import Parity
-import Proof
 import Tensors
 import TestKit
 import Testing
 
 @testable import PackedFiles
+@testable import Proof
 
 /// A scheme that the program does not know is added by the steps of Formats/README.md, and everything takes it.
 @Suite struct ToySchemeTests {

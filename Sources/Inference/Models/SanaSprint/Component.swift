@@ -15,7 +15,7 @@ package enum Component: String, Sendable, CaseIterable {
     /// What is so about one component and not about all.
     package struct Definition: Sendable {
         /// The folder of a diffusers checkpoint that holds it; nil for what is computed from the file's content, which attachments are not part of.
-        package var folder: String?
+        var folder: String?
         /// Whether a file gets it without being asked.
         package var isStandard = true
         /// For attachments: what has to be packed too, all of it or any one of it.

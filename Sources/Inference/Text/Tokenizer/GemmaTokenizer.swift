@@ -6,7 +6,7 @@ import StrictJSON
 /// when it is loaded, never a difference in ids.
 package struct GemmaTokenizer: Sendable {
     /// The largest id that `encode` can give; an embedding needs one more row than that.
-    package let maximumID: Int32
+    let maximumID: Int32
 
     let normalization: Normalization
     let splitsAfterSpaces: Bool

@@ -8,7 +8,7 @@ extension GemmaTokenizer {
     /// The longest run of tokens that every text beginning with `text` begins with, with those the model wants before it.
     ///
     /// Empty where this cannot be told: normalization that looks at more than one character, or characters that have no piece.
-    package func stablePrefix(of text: String) -> [Int32] {
+    func stablePrefix(of text: String) -> [Int32] {
         let raw = Array(text.utf8)
         guard normalization.isByCharacter, let tail = lastWord(of: raw) else { return [] }
         var common = tail.before + merges.merged(alphabet.ids(of: tail.word[...]))

@@ -1,8 +1,9 @@
 import Files
-import Inference
 import StrictJSON
 import TestKit
 import Testing
+
+@testable import Inference
 
 struct GemmaTokenizerTests {
     private static let tinyPath = "tiny-sprint/tokenizer/tokenizer.json"

@@ -1,7 +1,8 @@
-import Inference
 import StrictJSON
 import TestKit
 import Testing
+
+@testable import Inference
 
 /// What a text's tokens begin with whatever follows, against encoding the text with everything behind it.
 struct StablePrefixTests {

@@ -1,7 +1,8 @@
-import Inference
 import StrictJSON
 import TestKit
 import Testing
+
+@testable import Inference
 
 /// What a `tokenizer.json` may not hold: each case is an error that names the member.
 struct TokenizerFileTests {

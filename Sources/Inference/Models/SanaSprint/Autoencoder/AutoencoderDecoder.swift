@@ -48,7 +48,7 @@ package struct AutoencoderDecoder<E: Executor>: Sendable {
     package func stage(_ index: Int, _ x: Tensor) throws(InferenceError) -> Tensor { try stage(index, [x])[0] }
 
     /// One stage alone, from several maps.
-    package func stage(_ index: Int, _ x: [Tensor]) throws(InferenceError) -> [Tensor] {
+    func stage(_ index: Int, _ x: [Tensor]) throws(InferenceError) -> [Tensor] {
         var x = x
         var maps = try Self.each(&x) { x throws(AllocationError) in PendingMap(try executor.map(x), on: executor) }
         try run(index, &maps)
@@ -85,7 +85,7 @@ package struct AutoencoderDecoder<E: Executor>: Sendable {
     }
 
     /// The first convolution alone, on a map `[c, h, w]` and before its shortcut.
-    package func opened(_ latents: Tensor) throws(InferenceError) -> Tensor {
+    func opened(_ latents: Tensor) throws(InferenceError) -> Tensor {
         let convolution = try InferenceError.loading { () throws(WeightError) in try loader.convolution(rows.first) }
         return try InferenceError.wrap { () throws(AllocationError) in
             var opened = PendingMap(try executor.map(latents), on: executor)
@@ -95,7 +95,7 @@ package struct AutoencoderDecoder<E: Executor>: Sendable {
     }
 
     /// What the deepest stage takes: `opened` and the shortcut around it.
-    package func withShortcut(_ opened: Tensor, latents: Tensor) throws(InferenceError) -> Tensor {
+    func withShortcut(_ opened: Tensor, latents: Tensor) throws(InferenceError) -> Tensor {
         try InferenceError.wrap { () throws(AllocationError) in
             var x = try executor.map(opened)
             if configuration.decoderShortcut { try executor.addShortcut(try executor.map(latents), to: &x) }
@@ -104,7 +104,7 @@ package struct AutoencoderDecoder<E: Executor>: Sendable {
     }
 
     /// The picture of the highest stage's map `[c, h, w]`, as traces have it.
-    package func picture(_ x: Tensor) throws(InferenceError) -> Tensor {
+    func picture(_ x: Tensor) throws(InferenceError) -> Tensor {
         let operations = try InferenceError.loading { () throws(WeightError) in try closing() }
         return try InferenceError.wrap { () throws(AllocationError) in
             var map = PendingMap(try executor.map(x), on: executor)

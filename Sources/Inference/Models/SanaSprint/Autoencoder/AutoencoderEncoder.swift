@@ -6,11 +6,11 @@ package import Tensors
 ///
 /// Blocks of attention are loaded one after the other and let go; residual blocks of a stage pass as one stream of rows. Source: Encoder in diffusers' autoencoder_dc.py.
 package struct AutoencoderEncoder<E: Executor>: Sendable {
-    package let configuration: AutoencoderConfiguration
+    let configuration: AutoencoderConfiguration
     private let loader: WeightLoader<E>
     private let rows: AutoencoderRows
 
-    package init(_ configuration: AutoencoderConfiguration, from source: any WeightSource, on executor: E) {
+    init(_ configuration: AutoencoderConfiguration, from source: any WeightSource, on executor: E) {
         self.configuration = configuration
         loader = WeightLoader(source: source, on: executor)
         rows = AutoencoderRows(encoder: configuration, source.fusions)
@@ -34,7 +34,7 @@ package struct AutoencoderEncoder<E: Executor>: Sendable {
     }
 
     /// One stage alone, from a given map `[channels, h, w]`, as traces have it.
-    package func stage(_ index: Int, _ x: Tensor) throws(InferenceError) -> Tensor {
+    func stage(_ index: Int, _ x: Tensor) throws(InferenceError) -> Tensor {
         var map = try InferenceError.wrap { () throws(AllocationError) in PendingMap(try executor.map(x), on: executor) }
         try run(index, &map)
         return try InferenceError.wrap { () throws(AllocationError) in try executor.image(try map.made()) }

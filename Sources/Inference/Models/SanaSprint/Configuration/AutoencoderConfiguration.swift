@@ -9,12 +9,12 @@ package struct AutoencoderConfiguration: Sendable, Equatable {
     package let encoder: Side
     package let decoder: Side
     /// Encoder: stride-2 convolutions ("Conv"), or convolutions and pixel unshuffle.
-    package let unshuffles: Bool
+    let unshuffles: Bool
     /// Decoder: nearest interpolation and convolution ("interpolate"), or convolution and pixel shuffle.
     package let interpolates: Bool
     /// Activation before the decoder's last convolution.
-    package let outputActivation: Activation
-    package let encoderShortcut: Bool
+    let outputActivation: Activation
+    let encoderShortcut: Bool
     package let decoderShortcut: Bool
     package let scalingFactor: Double
 
@@ -22,7 +22,7 @@ package struct AutoencoderConfiguration: Sendable, Equatable {
     package struct Side: Sendable, Equatable {
         package let stages: [Stage]
         /// Channels at the highest resolution that has a stage: stage 0 may be empty, and its down- or up-sampling is then conv_in or conv_out.
-        package var topChannels: Int { stages[0].blocks > 0 ? stages[0].channels : stages[1].channels }
+        var topChannels: Int { stages[0].blocks > 0 ? stages[0].channels : stages[1].channels }
         package var hasTopStage: Bool { stages[0].blocks > 0 }
     }
 
@@ -43,7 +43,7 @@ package struct AutoencoderConfiguration: Sendable, Equatable {
 
     private static let file = "vae/config.json"
 
-    package init(_ json: JSONValue) throws(ConfigurationError) {
+    init(_ json: JSONValue) throws(ConfigurationError) {
         let reader = try ConfigurationReader(json, subject: Self.file)
         try reader.choice("_class_name", [("AutoencoderDC", ())], default: "AutoencoderDC")
         imageChannels = try reader.int("in_channels", in: 1...64, default: 3)

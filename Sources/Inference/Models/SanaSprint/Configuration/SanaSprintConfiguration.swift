@@ -38,7 +38,7 @@ package struct SchedulerConfiguration: Sendable, Equatable {
     /// The most steps the scheduler takes.
     package let maximumSteps: Int
 
-    package init(_ json: JSONValue) throws(ConfigurationError) {
+    init(_ json: JSONValue) throws(ConfigurationError) {
         let reader = try ConfigurationReader(json, subject: "scheduler/scheduler_config.json")
         try reader.choice("_class_name", [("SCMScheduler", ())], default: "SCMScheduler")
         try reader.choice("prediction_type", [("trigflow", ())], default: "trigflow")

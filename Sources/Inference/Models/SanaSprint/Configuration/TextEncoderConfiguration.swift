@@ -24,7 +24,7 @@ package struct TextEncoderConfiguration: Sendable, Equatable {
 
     private static let file = "text_encoder/config.json"
 
-    package init(_ json: JSONValue) throws(ConfigurationError) {
+    init(_ json: JSONValue) throws(ConfigurationError) {
         let reader = try ConfigurationReader(json, subject: Self.file)
         try reader.choice("model_type", [("gemma2", ())], default: "gemma2")
         layers = try reader.int("num_hidden_layers", in: 1...1024, default: 26)

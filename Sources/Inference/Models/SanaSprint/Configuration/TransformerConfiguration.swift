@@ -16,7 +16,7 @@ package struct TransformerConfiguration: Sendable, Equatable {
     package let channels: Int
     package let captionChannels: Int
     /// Channels of the gated half of the mix-FFN: int(mlp_ratio * width).
-    package let hidden: Int
+    let hidden: Int
     package let patch: Int
     /// Side of the square latents that the model was trained on: the default picture size.
     package let sampleSize: Int
@@ -31,9 +31,9 @@ package struct TransformerConfiguration: Sendable, Equatable {
     /// Channels of a token inside cross-attention.
     package var crossWidth: Int { crossHeads * crossHeadDimension }
     /// Inputs of the patch embedding and outputs of the last projection.
-    package var patchChannels: Int { patch * patch * channels }
+    var patchChannels: Int { patch * patch * channels }
 
-    package init(_ json: JSONValue) throws(ConfigurationError) {
+    init(_ json: JSONValue) throws(ConfigurationError) {
         let reader = try ConfigurationReader(json, subject: "transformer/config.json")
         try reader.choice("_class_name", [("SanaTransformer2DModel", ())], default: "SanaTransformer2DModel")
         layers = try reader.int("num_layers", in: 1...1024, default: 20)

@@ -42,7 +42,7 @@ package final class Engine<E: Executor>: Sendable {
     }
 
     /// The most that is held between jobs.
-    package var residentBytes: Int { residency.byteCount }
+    var residentBytes: Int { residency.byteCount }
 
     /// Makes a picture.
     ///

@@ -15,7 +15,7 @@ package struct GenerationRequest: Sendable {
     package var noise: NoiseSource
     /// Latents at the first of the times, `[c, h, w]` or `[1, c, h, w]`, of standard deviation sigma_data, instead of the first of the noise: a
     /// picture with noise of that time, or a run's own latents to go on from.
-    package var start: Tensor?
+    var start: Tensor?
     /// Features that stand in for the text encoder's; the prompt is then not read.
     package var promptFeatures: PromptFeatures?
     /// The picture for the probes of the autoencoder's encoder; the generated one where nil.
@@ -48,9 +48,9 @@ package enum NoiseSource: Sendable {
 /// What the text encoder says of a prompt: one row per position, and which of them count.
 package struct PromptFeatures: Sendable {
     /// `[positions, channels]`.
-    package let rows: Tensor
+    let rows: Tensor
     /// 1 for the positions that the transformer sees.
-    package let mask: [Int32]
+    let mask: [Int32]
 
     /// - Parameter embeddings: `[positions, channels]` or `[1, positions, channels]`.
     package init(_ embeddings: Tensor, mask: [Int32]) {

@@ -44,9 +44,9 @@ package struct Job {
 package final class Cancellation: Sendable {
     private let isAsked = Atomic(false)
 
-    package init() {}
+    init() {}
 
-    package func cancel() { isAsked.store(true, ordering: .relaxed) }
+    func cancel() { isAsked.store(true, ordering: .relaxed) }
 
     func check() throws(InferenceError) { if isAsked.load(ordering: .relaxed) { throw .cancelled } }
 }

@@ -43,11 +43,11 @@ package struct MemoryStatement: Sendable, Equatable {
 
 /// One weight as a source describes it without reading it.
 package struct WeightSummary: Sendable {
-    package let name: String
-    package let role: Role
-    package let shape: Shape
+    let name: String
+    let role: Role
+    let shape: Shape
     /// Bytes of its planes when they are decoded.
-    package let planeBytes: Int
+    let planeBytes: Int
     let form: KernelForm
 
     /// Whether linears read the planes as they are.

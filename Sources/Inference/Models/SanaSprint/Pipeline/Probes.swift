@@ -25,7 +25,7 @@ package struct Probes {
     private let cancellation: Cancellation?
     private var step: Int?
 
-    package init(sink: (any ProbeSink)? = nil, clock: (any StageClock)? = nil, cancellation: Cancellation? = nil) {
+    init(sink: (any ProbeSink)? = nil, clock: (any StageClock)? = nil, cancellation: Cancellation? = nil) {
         (self.sink, self.clock, self.cancellation) = (sink, clock, cancellation)
     }
 

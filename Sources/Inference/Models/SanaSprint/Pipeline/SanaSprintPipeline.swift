@@ -62,7 +62,7 @@ package final class SanaSprintPipeline<E: Executor>: Sendable {
     // MARK: - Steps of a job
 
     /// The picture of a sampler's latents, `[c, h, w]` of unit variance.
-    package func decode(_ latents: Tensor) throws(InferenceError) -> Picture {
+    func decode(_ latents: Tensor) throws(InferenceError) -> Picture {
         try decode(latents, try decoder(), Probes())
     }
 

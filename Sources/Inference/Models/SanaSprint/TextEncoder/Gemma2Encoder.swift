@@ -11,7 +11,7 @@ package struct Gemma2Encoder<E: Executor>: Sendable {
     private let loader: WeightLoader<E>
     private let rows: TextEncoderRows
 
-    package init(_ configuration: TextEncoderConfiguration, from source: any WeightSource, on executor: E, built: BuiltLayers? = nil) {
+    init(_ configuration: TextEncoderConfiguration, from source: any WeightSource, on executor: E, built: BuiltLayers? = nil) {
         self.configuration = configuration
         loader = WeightLoader(source: source, on: executor, built: built)
         rows = TextEncoderRows(configuration, source.fusions)
@@ -20,7 +20,7 @@ package struct Gemma2Encoder<E: Executor>: Sendable {
     /// Hidden states `[tokens, width]` of token ids.
     ///
     /// - Parameter paddedLength: how many rows the probes have, of which those after the last token are zero.
-    package func encode(_ ids: [Int32], probes: Probes = Probes(), paddedLength: Int = 0) throws(InferenceError) -> Tensor {
+    func encode(_ ids: [Int32], probes: Probes = Probes(), paddedLength: Int = 0) throws(InferenceError) -> Tensor {
         let embedded = try embed(ids)
         try InferenceError.wrap { () throws(AllocationError) in try probes.recordTokens(Probe(.embeddings), embedded, paddedTo: paddedLength) }
         var (x, rotary) = try placed(embedded)
@@ -36,7 +36,7 @@ package struct Gemma2Encoder<E: Executor>: Sendable {
     }
 
     /// Hidden states `[tokens after the prefix, width]` of token ids that begin with a prefix that is known already.
-    package func encode(_ ids: [Int32], after prefix: PromptPrefix, probes: Probes = Probes()) throws(InferenceError) -> Tensor {
+    func encode(_ ids: [Int32], after prefix: PromptPrefix, probes: Probes = Probes()) throws(InferenceError) -> Tensor {
         var (x, rotary) = try placed(try embed(Array(ids.dropFirst(prefix.ids.count))), first: prefix.ids.count)
         for index in 0..<configuration.layers {
             try probes.checkCancelled()

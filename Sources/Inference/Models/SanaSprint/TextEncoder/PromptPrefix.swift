@@ -5,19 +5,19 @@ import Tensors
 ///
 /// Attention is causal, so that no later token changes it. All values are float32, so that features with and without it agree.
 package struct PromptPrefix: Sendable {
-    package let index: Index
+    let index: Index
     /// The normed hidden state of position 0, `[1, width]`: the only one before the prompt that the image model sees.
     let first: Tensor
     /// Keys and values of a layer, `[tokens, 2 * keyValueWidth]`, the keys turned to their positions.
     let keyValues: @Sendable (_ layer: Int) throws(WeightError) -> Tensor
 
-    package var ids: [Int32] { index.ids }
+    var ids: [Int32] { index.ids }
 
     /// What the attachment says about itself.
     package struct Index: Sendable, Equatable {
-        package let ids: [Int32]
+        let ids: [Int32]
         /// The content hash of the file that it was computed from: of its weights, its configuration and its tokenizer.
-        package let contentHash: String
+        let contentHash: String
 
         package init(ids: [Int32], contentHash: String) { (self.ids, self.contentHash) = (ids, contentHash) }
     }
@@ -34,7 +34,7 @@ extension PromptPrefix.Index {
         ["contentHash": .string(contentHash), "dtype": "F32", "ids": .array(ids.map { .integer(Int64($0)) }), "version": 1]
     }
 
-    package init(_ json: JSONValue) throws(JSONError) {
+    init(_ json: JSONValue) throws(JSONError) {
         let fields = try JSONFields(json, subject: PromptPrefix.indexName)
         _ = try fields.int("version", in: 1...1)
         guard try fields.string("dtype") == "F32" else {

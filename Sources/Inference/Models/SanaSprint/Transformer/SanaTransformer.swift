@@ -7,7 +7,7 @@ package import Tensors
 /// Each block is loaded when a step comes to it, unless it is among the layers that stay in memory.
 /// Source: SanaTransformer2DModel in diffusers' sana_transformer.py.
 package final class SanaTransformer<E: Executor>: Sendable {
-    package let configuration: TransformerConfiguration
+    let configuration: TransformerConfiguration
     private let conditioning: TransformerConditioning<E>
     private let patchEmbedding: PatchEmbedding<E>
     private let loader: WeightLoader<E>
@@ -15,7 +15,7 @@ package final class SanaTransformer<E: Executor>: Sendable {
     private let rows: TransformerRows
 
     /// - Parameter built: layers that stay in memory; blocks among them are loaded now.
-    package init(
+    init(
         _ configuration: TransformerConfiguration, from source: any WeightSource, on executor: E, compute: Compute = .float32, built: BuiltLayers? = nil,
         probes: Probes = Probes()
     ) throws(InferenceError) {
