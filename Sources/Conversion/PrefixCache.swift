@@ -18,9 +18,9 @@ package enum PrefixCache {
         let index = PromptPrefix.Index(ids: ids, contentHash: file.contentHash)
         var attachments: [Attachment] = [(PromptPrefix.indexName, index.json.canonicalText)]
         let first = try pipeline.textEncoder().computePrefix(ids) { layer, keyValues in
-            attachments.append((PromptPrefix.name(ofLayer: layer), unsafe Array(UnsafeRawBufferPointer(keyValues.buffer.bytes))))
+            attachments.append((PromptPrefix.name(ofLayer: layer), EncodedTensor(keyValues).contents))
         }
-        attachments.append((PromptPrefix.firstName, unsafe Array(UnsafeRawBufferPointer(first.buffer.bytes))))
+        attachments.append((PromptPrefix.firstName, EncodedTensor(first).contents))
         return attachments
     }
 }

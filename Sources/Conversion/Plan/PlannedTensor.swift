@@ -1,5 +1,5 @@
-package import Checkpoints
-package import Inference
+import Checkpoints
+import Inference
 import PackedFiles
 import Tensors
 

@@ -1,5 +1,5 @@
-package import Inference
-package import PackedFiles
+import Inference
+import PackedFiles
 
 /// The storage a user asks for by one word.
 package enum Preset: String, Sendable, CaseIterable {

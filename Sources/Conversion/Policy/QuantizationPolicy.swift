@@ -1,7 +1,7 @@
-package import Inference
+import Inference
 import PackedFiles
-package import StrictJSON
-package import Tensors
+import StrictJSON
+import Tensors
 
 /// Which scheme stores a tensor: a rule's where one fits its name, else the preset's for its role.
 struct QuantizationPolicy: Sendable, Equatable {

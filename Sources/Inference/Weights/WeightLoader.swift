@@ -1,4 +1,4 @@
-package import Operations
+import Operations
 import PackedFiles
 import Tensors
 

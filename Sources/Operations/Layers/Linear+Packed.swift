@@ -1,5 +1,5 @@
 import CKernels
-package import Tensors
+import Tensors
 
 /// Products through the packed kernels (CKProducts.h): both operands in the order in which the inner loop reads them.
 extension Linear {

@@ -1,5 +1,5 @@
 import Files
-package import StrictJSON
+import StrictJSON
 import Tensors
 
 extension Directory {

@@ -1,4 +1,4 @@
-package import Tensors
+import Tensors
 
 /// All that anybody asks about a scheme: one file with a value of this kind, its place in `SchemeList.builtIn`, its kernel if it has one
 /// of its own, and a section of Formats/schemes.md with vectors are all that a scheme is (Formats/README.md, "To add a scheme").

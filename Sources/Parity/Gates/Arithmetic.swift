@@ -1,4 +1,4 @@
-package import Tensors
+import Tensors
 
 /// The floating-point format that a trace was computed in, coarsest last.
 package enum Arithmetic: String, Sendable, CaseIterable, Comparable {

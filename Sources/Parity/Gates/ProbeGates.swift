@@ -1,5 +1,5 @@
-package import ProbePoints
-package import Tensors
+import ProbePoints
+import Tensors
 
 /// The gate of every probe of a comparison of two traces: Formats/trace.md, section "Gates".
 struct ProbeGates: Sendable {

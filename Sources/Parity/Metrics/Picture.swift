@@ -1,4 +1,4 @@
-package import Tensors
+import Tensors
 
 extension Picture {
     /// |other - self|, times `factor`, at most 255; the pictures have equal sizes.

@@ -1,4 +1,4 @@
-package import StrictJSON
+import StrictJSON
 
 extension Advice {
     var json: JSONValue {

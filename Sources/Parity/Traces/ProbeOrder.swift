@@ -1,4 +1,4 @@
-package import ProbePoints
+import ProbePoints
 internal import StrictJSON
 
 /// The probes of a trace, which may have others than the format knows.

@@ -1,9 +1,9 @@
-package import Checkpoints
+import Checkpoints
 import Conversion
 import Inference
-package import Operations
-package import PackedFiles
-package import Parity
+import Operations
+import PackedFiles
+import Parity
 import Tensors
 
 /// Which layers of a quantized file are best kept in 16 bits, by leaving each in turn out of the quantization.

@@ -66,7 +66,7 @@ struct AccumulatorRung: LadderRung {
         let rows: (codes: EncodedTensor, scales: EncodedTensor, turn: Int)?
         do throws(AllocationError) { rows = try stored.integerRows() } catch { throw .memory(error) }
         guard let rows else { throw .unreadable(name: name, reason: "\(stored.scheme) has no integer arithmetic") }
-        return unsafe Array(rows.codes.bytes.assumingMemoryBound(to: Int8.self)[..<stored.shape.elementCount])
+        return rows.codes.contents.map { Int8(bitPattern: $0) }
     }
 
     /// Codes that repeat, many of them the largest.
@@ -81,8 +81,7 @@ struct AccumulatorRung: LadderRung {
     private mutating func check(_ name: String, _ codes: [Int8], _ outputs: Int, _ inputs: Int) throws {
         linears.all += 1
         let tokens = 5
-        let weight = try EncodedTensor(dtype: .i8, shape: [outputs, inputs])
-        unsafe weight.buffer.mutableBytes.copyBytes(from: codes.map { UInt8(bitPattern: $0) })
+        let weight = try EncodedTensor(dtype: .i8, shape: [outputs, inputs], copying: codes.map { UInt8(bitPattern: $0) })
         let scales = try Tensor([outputs], (0..<outputs).map { 0.5 + Float($0 % 7) })
         let linear = try Linear(
             StoredWeight(.int8PerChannel, weight.shape, planes: [weight, EncodedTensor(scales)], activations: .int8PerToken), on: executor)
@@ -111,8 +110,7 @@ struct AccumulatorRung: LadderRung {
 
     /// One convolution on a small image, against `PlainConvolution`.
     private mutating func check(convolution name: String, _ codes: [Int8], _ outputs: Int, _ inputs: Int) throws {
-        let weight = try EncodedTensor(dtype: .i8, shape: [outputs, 3, 3, inputs])
-        unsafe weight.buffer.mutableBytes.copyBytes(from: codes.map { UInt8(bitPattern: $0) })
+        let weight = try EncodedTensor(dtype: .i8, shape: [outputs, 3, 3, inputs], copying: codes.map { UInt8(bitPattern: $0) })
         let plain = PlainConvolution(codes: codes, scales: (0..<outputs).map { 0.5 + Float($0 % 7) }, inputs: inputs)
         let planes = [weight, EncodedTensor(try Tensor([outputs], plain.scales))]
         let convolution = try Convolution(StoredWeight(.int8PerChannel, weight.shape, planes: planes, activations: .int8PerToken), on: executor)

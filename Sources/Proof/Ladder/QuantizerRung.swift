@@ -59,11 +59,12 @@ struct QuantizerRung: LadderRung {
     private static func gap(_ expected: ReferencePlane, _ plane: EncodedTensor, _ row: Int) -> UInt32 {
         let (count, size) = (plane.shape.columns, plane.dtype.byteCount)
         guard expected.elements.count == count, size <= MemoryLayout<UInt32>.size else { return .max }
+        let bytes = plane.contents
         var most: UInt32 = 0
         for (index, wanted) in expected.elements.enumerated() {
             guard let wanted else { continue }
             var found: UInt32 = 0
-            for byte in 0..<size { found |= unsafe UInt32(plane.bytes[(row * count + index) * size + byte]) << UInt32(8 * byte) }
+            for byte in 0..<size { found |= UInt32(bytes[(row * count + index) * size + byte]) << UInt32(8 * byte) }
             most = max(most, max(found, wanted) - min(found, wanted))
         }
         return most

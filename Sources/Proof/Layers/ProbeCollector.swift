@@ -24,9 +24,7 @@ final class ProbeCollector: ProbeSink {
     /// The first `count` rows of a probe `[1, rows, channels]`, as `[count, channels]`; nil where it has no such rows.
     func rows(_ probe: Probe, _ count: Int) throws(AllocationError) -> Tensor? {
         guard let value = self[probe], value.dtype == .f32, value.shape.rank == 3, value.shape[0] == 1, value.shape[1] >= count else { return nil }
-        let result = try EncodedTensor(dtype: .f32, shape: [count, value.shape[2]])
-        unsafe result.buffer.mutableBytes.copyMemory(from: UnsafeRawBufferPointer(rebasing: value.bytes[..<result.buffer.byteCount]))
-        return try result.widened()
+        return try EncodedTensor(dtype: .f32, shape: Shape(Array(value.shape.extents.dropFirst())), buffer: value.buffer).rows(0..<count).widened()
     }
 
     /// How many positions a mask keeps; they come first, since padding is on the right.

@@ -1,4 +1,4 @@
-package import StrictJSON
+import StrictJSON
 
 /// The architecture of a Gemma-2 text encoder: `text_encoder/config.json` of transformers' Gemma2Model.
 package struct TextEncoderConfiguration: Sendable, Equatable {

@@ -1,5 +1,5 @@
 import Operations
-package import StrictJSON
+import StrictJSON
 
 /// The architecture of a SANA-Sprint transformer: `transformer/config.json` of diffusers' SanaTransformer2DModel.
 ///

@@ -1,12 +1,13 @@
-package import Tensors
-
 extension EncodedTensor {
+    /// The bytes, copied: `bytes` of a value that nothing else holds would be gone before they are looked at.
+    package var contents: [UInt8] { unsafe Array(bytes) }
+
     /// Whether the element type has a value here: all but the 8-bit floats, which no trace of this family uses.
     package var isComparable: Bool { dtype != .f8e4m3 && dtype != .f8e5m2 }
 
     /// Writes the elements of `range` to the front of `out` as doubles: exact for every type but 64-bit integers beyond 2^53.
     /// - Precondition: the range lies inside the tensor, `out` is long enough, and `isComparable`.
-    func widen(_ range: Range<Int>, into out: inout [Double]) {
+    package func widen(_ range: Range<Int>, into out: inout [Double]) {
         precondition(range.lowerBound >= 0 && range.upperBound <= shape.elementCount && out.count >= range.count)
         switch dtype {
         case .f32: fill(&out, range) { (element: Float) in Double(element) }
