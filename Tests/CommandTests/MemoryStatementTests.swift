@@ -41,18 +41,18 @@ import Testing
         init?(limit: Int) {
             for (top, file) in [("/sys/fs/cgroup/memory", "memory.limit_in_bytes"), ("/sys/fs/cgroup", "memory.max")] {
                 let folder = "\(top)/sprintpack-test-\(getpid())-\(UInt32.random(in: 0 ... .max))"
-                guard mkdir(folder, 0o755) == 0 else { continue }
-                if (try? Tool.shell("echo \(limit) > \(folder)/\(file)").status) == 0, access("\(folder)/\(file)", F_OK) == 0 {
+                guard unsafe mkdir(folder, 0o755) == 0 else { continue }
+                if (try? Tool.shell("echo \(limit) > \(folder)/\(file)").status) == 0, unsafe access("\(folder)/\(file)", F_OK) == 0 {
                     (self.folder, limitFile) = (folder, file)
                     return
                 }
-                rmdir(folder)
+                unsafe rmdir(folder)
             }
             return nil
         }
 
         func run(_ line: String) throws -> ChildProcess.Result { try Tool.shell("echo $$ > \(folder)/cgroup.procs && exec \"$TOOL\" \(line)") }
-        func remove() { rmdir(folder) }
+        func remove() { unsafe rmdir(folder) }
     }
 
     static let isAvailable: Bool = {

@@ -12,7 +12,7 @@ struct OutputDescriptorTests {
         let page = OutputDescriptor.uncachedAlignment
         let room = [UInt8](repeating: 5, count: 3 * page)
         try unsafe room.withUnsafeBytes { bytes in
-            let start = unsafe (page - Int(bitPattern: bytes.baseAddress) % page) % page
+            let start = (page - Int(bitPattern: bytes.baseAddress) % page) % page
             file.descriptor.passByCache(true)
             unsafe try file.descriptor.write(UnsafeRawBufferPointer(rebasing: bytes[start..<start + page]), at: 0)
             unsafe try file.descriptor.write(UnsafeRawBufferPointer(rebasing: bytes[start + 1..<start + 8]), at: UInt64(page) + 1)

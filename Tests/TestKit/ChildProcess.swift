@@ -46,7 +46,7 @@ package struct ChildProcess {
     package func waitForStop() -> Bool {
         var state = unsafe siginfo_t()
         while unsafe waitid(P_PID, id_t(identifier), &state, WSTOPPED | WEXITED | WNOWAIT) < 0 && errno == EINTR {}
-        return state.si_code == CLD_STOPPED
+        return unsafe state.si_code == CLD_STOPPED
     }
 
     /// Waits for the end.

@@ -1,5 +1,5 @@
 package import Inference
-package import StrictJSON
+import StrictJSON
 
 /// Everything that a user decides about a conversion.
 package struct ConversionOptions: Sendable {

@@ -13,7 +13,7 @@ package struct PlannedTensor: Sendable {
     let operands: [StoredTensor]
     package internal(set) var storage = Storage(.f32)
     /// The line of the rule that decided about the storage, nil where the preset did.
-    internal(set) var ruleLine: Int?
+    var ruleLine: Int?
 
     package var name: String { row.name }
     var sourceByteCount: UInt64 { (sources + operands).reduce(0) { $0 + $1.byteCount } }

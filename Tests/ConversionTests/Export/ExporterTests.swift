@@ -90,6 +90,27 @@ import Testing
         #expect(try Paths.entries(of: folder.path) == ["export", "model.sprint"])
     }
 
+    /// An export that somebody changes while the next one is written, in a file of the same size, is set aside with the change in it.
+    @Test func whatIsChangedMeanwhileIsKept() throws {
+        let (folder, changed) = (try TemporaryFolder(), "scheduler/scheduler_config.json")
+        let file = try pack(try Checkpoint.open(Fixtures.path("mini")), ConversionOptions(.bf16), in: folder)
+        try Exporter.run(file, to: folder.file("export"), tool: tool)
+        let written = try contents(folder.file("export/" + changed))
+        let edited = written.dropLast() + [written[written.count - 1] ^ 1]
+        let error = conversionError {
+            try Exporter.run(file, to: folder.file("export"), replace: true, tool: tool) { done, total in
+                if done == total { _ = try? folder.put(Array(edited), "export/" + changed) }
+            }
+        }
+        guard case .file(.displaced(let path, let place))? = error else {
+            Issue.record("\(error.map { "\($0)" } ?? "no error")")
+            return
+        }
+        #expect(path == folder.file("export") && place != path)
+        #expect(try contents(Paths.join(place, changed)) == Array(edited))
+        #expect(try contents(folder.file("export/" + changed)) == written)
+    }
+
     @Test func replacesNothingThatIsNotWhollyAnExport() throws {
         let folder = try TemporaryFolder()
         let file = try pack(try Checkpoint.open(Fixtures.path("mini")), ConversionOptions(.bf16), in: folder)

@@ -104,13 +104,3 @@ final class TableWeights: WeightSource {
         return result
     }
 }
-
-extension Component {
-    fileprivate var folder: String {
-        switch self {
-        case .transformer: "transformer"
-        case .vaeDecoder, .vaeEncoder: "vae"
-        case .textEncoder, .tokenizer, .prefixCache, .certificate: "text_encoder"
-        }
-    }
-}

@@ -1,5 +1,5 @@
 package import Operations
-package import StrictJSON
+import StrictJSON
 
 /// The architecture of a DC-AE: `vae/config.json` of diffusers' AutoencoderDC.
 package struct AutoencoderConfiguration: Sendable, Equatable {
