@@ -20,8 +20,9 @@ package enum Component: String, Sendable, CaseIterable {
         package var isStandard = true
         /// For attachments: what has to be packed too, all of it or any one of it.
         package var needs = Needs.nothing
-        /// What the preset int8 keeps in 16 bits here: everything or nothing, and in which type; nil for the sources' own type.
+        /// Whether the preset int8 quantizes anything of it.
         package var quantizes = true
+        /// Whether what that preset leaves in 16 bits is float16 here; else it is of the sources' own type, or bfloat16.
         package var keepsFloat16 = false
         /// A weight that every configuration of it has; nil for what has no weights.
         var marker: String?

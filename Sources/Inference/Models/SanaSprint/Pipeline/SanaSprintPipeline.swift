@@ -62,10 +62,6 @@ package final class SanaSprintPipeline<E: Executor>: Sendable {
     // MARK: - Steps of a job
 
     /// The picture of a sampler's latents, `[c, h, w]` of unit variance.
-    func decode(_ latents: Tensor) throws(InferenceError) -> Picture {
-        try decode(latents, try decoder(), Probes())
-    }
-
     func decode(_ latents: Tensor, _ decoder: AutoencoderDecoder<E>, _ probes: Probes) throws(InferenceError) -> Picture {
         let scaled = try InferenceError.wrap { () throws(AllocationError) in
             var scaled = try latents.copy()
