@@ -35,7 +35,7 @@ package struct Convolution: Sendable {
         let (outputs, inputs) = (stored.shape.rows, stored.shape.columns / 9)
         precondition(stored.shape.columns % 9 == 0 && bias.map { $0.count == outputs } ?? true)
         (self.outputs, self.inputs, self.bias) = (outputs, inputs, bias)
-        if stored.form == .integers(turned: false), let rows = try stored.integerRows() {
+        if stored.form == .integers(turn: 1), let rows = try stored.integerRows() {
             packed = unsafe try Self.packed(isa, rows.codes, outputs, bytes: { ck_conv_i8_packed_bytes(isa, $0, inputs) }) {
                 unsafe ck_conv_i8_pack(isa, $0, $1, inputs, $2)
             }

@@ -23,14 +23,8 @@ package struct GatedConvolution<E: Executor>: Sendable {
 }
 
 extension CPU {
-    /// The norm of the layer, where it has one, comes between it and the gate.
-    package func update(
-        _ x: inout Tensor, by layer: GatedConvolution<CPU>, norm: ModulatedNorm<Tensor>?, gate: Tensor?, grid: Grid?
-    ) throws(AllocationError) {
-        let expanded = try layer.expanded(x, norm, grid ?? Grid(height: x.shape[0], width: x.shape[1]))
-        guard let own = layer.norm else { return try layer.project.add(expanded, to: &x, gate: gate) }
-        let update = try own(try layer.project(expanded))
-        if let gate { add(update, to: &x, gate: gate) } else { add(update, to: &x) }
+    package func gated(_ x: Tensor, by layer: GatedConvolution<CPU>, norm: ModulatedNorm<Tensor>?, grid: Grid?) throws(AllocationError) -> Tensor {
+        try layer.expanded(x, norm, grid ?? Grid(height: x.shape[0], width: x.shape[1]))
     }
 }
 
@@ -40,7 +34,7 @@ extension GatedConvolution<CPU> {
 
     fileprivate func expanded(_ x: Tensor, _ norm: ModulatedNorm<Tensor>?, _ grid: Grid) throws(AllocationError) -> Tensor {
         if let type = value.rowType {
-            return try expanded(try PackedRows(x, columns: value.inputs, norm, as: type, on: value.cpu), grid)
+            return try expanded(try PackedRows(x, columns: value.inputs, norm, as: type, value.inputTurn, on: value.cpu), grid)
         }
         var hidden = try value.cpu.multiply(x.reshaped([x.count / value.inputs, value.inputs]), by: [value, gate], norm: norm, then: nil)
         value.cpu.apply(.silu, to: &hidden)

@@ -138,7 +138,7 @@ extension Linear {
             if let gate { cpu.add(update, to: &residual, gate: gate) } else { cpu.add(update, to: &residual) }
             return
         }
-        let rows = try unsafe PackedRows(x.pointer, rows: x.count / inputs, columns: inputs, as: type, on: cpu)
+        let rows = try unsafe PackedRows(x.pointer, rows: x.count / inputs, columns: inputs, as: type, inputTurn, on: cpu)
         // Products of several blocks of k keep their sums here.
         var sums = try Tensor([rows.count, outputs], zeroed: false)
         let epilogue = unsafe Epilogue(residual: residual.mutablePointer, gate: gate?.pointer)

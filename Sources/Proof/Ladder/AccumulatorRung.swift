@@ -63,7 +63,7 @@ struct AccumulatorRung: LadderRung {
 
     /// The codes that the integer contract multiplies.
     private static func codes(_ stored: StoredWeight, _ name: String) throws(WeightError) -> [Int8] {
-        let rows: (codes: EncodedTensor, scales: EncodedTensor, turn: Int)?
+        let rows: (codes: EncodedTensor, scales: EncodedTensor)?
         do throws(AllocationError) { rows = try stored.integerRows() } catch { throw .memory(error) }
         guard let rows else { throw .unreadable(name: name, reason: "\(stored.scheme) has no integer arithmetic") }
         return rows.codes.contents.map { Int8(bitPattern: $0) }
