@@ -18,9 +18,9 @@ package struct ConversionOptions: Sendable {
 
     package init(
         _ preset: Preset, rules: RuleFile? = nil, fusions: Fusions? = nil, components: ComponentSelection = .standard, allowsNonfinite: Bool = false,
-        frozenSchedule: FrozenSchedule? = nil, memoryBound: Int = defaultMemoryBound
+        frozenSchedule: FrozenSchedule? = nil, memoryBound: Int = defaultMemoryBound, choices: LayerChoices? = nil
     ) {
-        policy = QuantizationPolicy(preset, rules: rules)
+        policy = QuantizationPolicy(preset, rules: rules, choices: choices)
         self.fusions = fusions ?? preset.fusions
         self.components = components
         self.allowsNonfinite = allowsNonfinite

@@ -12,6 +12,8 @@ package struct PlannedTensor: Sendable {
     /// The checkpoint tensors that its transforms read, each once.
     let operands: [StoredTensor]
     package internal(set) var storage = Storage(.f32)
+    /// What was chosen for its inputs; nil where nothing was.
+    var calibration: Calibration?
     /// The line of the rule that decided about the storage, nil where the preset did.
     var ruleLine: Int?
 

@@ -3,20 +3,24 @@ import PackedFiles
 import StrictJSON
 import Tensors
 
-/// Which scheme stores a tensor: a rule's where one fits its name, else the preset's for its role.
-struct QuantizationPolicy: Sendable, Equatable {
+/// Which scheme stores a tensor: a rule's where one fits its name, else what was measured for it, else the preset's for its role.
+struct QuantizationPolicy: Sendable {
     let preset: Preset
     let rules: [RuleFile.Rule]
+    /// What was measured, for tensors that no rule decides about; nil where nothing was.
+    let choices: LayerChoices?
 
-    init(_ preset: Preset, rules: RuleFile? = nil) {
+    init(_ preset: Preset, rules: RuleFile? = nil, choices: LayerChoices? = nil) {
         self.preset = preset
         self.rules = rules?.rules ?? []
+        self.choices = choices
     }
 
     /// What decided, for the plan: the line of a rule, or nil for the preset.
     struct Decision: Sendable, Equatable {
         let storage: Storage
         let line: Int?
+        var calibration: Calibration?
     }
 
     /// The storage of one row.
@@ -26,6 +30,7 @@ struct QuantizationPolicy: Sendable, Equatable {
         // A few vectors, which every step adds to everything.
         if case .computed = row.recipe { return Decision(storage: Storage(.f32), line: nil) }
         guard let rule = rules.first(where: { $0.matches(row.name) }) else {
+            if let choice = choices?[row.name] { return Decision(storage: choice.storage, line: nil, calibration: choice.calibration) }
             return Decision(storage: Self.storage(preset, row, component: component, dtypes: dtypes), line: nil)
         }
         guard rule.scheme.isQuantized else { return Decision(storage: Storage(rule.scheme), line: rule.line) }
@@ -69,12 +74,16 @@ struct QuantizationPolicy: Sendable, Equatable {
     }
 
     /// The 16-bit type of a tensor that is not quantized: the sources' own where they agree on one, else bfloat16, whose range holds float32's.
-    private static func kept(_ dtypes: [DType]) -> Scheme {
+    static func kept(_ dtypes: [DType]) -> Scheme {
         dtypes.allSatisfy { $0 == .f16 } ? .f16 : .bf16
     }
 
     /// The policy in one spelling, for the packed directory.
-    var json: JSONValue { ["preset": .string(preset.rawValue), "rules": .array(rules.map { .string($0.text) })] }
+    var json: JSONValue {
+        var object: JSONObject = ["preset": .string(preset.rawValue), "rules": .array(rules.map { .string($0.text) })]
+        if let choices { object["calibration"] = choices.json }
+        return .object(object)
+    }
 }
 
 extension Role {
