@@ -8,13 +8,12 @@ package import Tensors
 /// Why a checkpoint could not be converted, or a packed file not exported.
 package enum ConversionError: Error, Sendable, Equatable, CustomStringConvertible {
     case checkpoint(CheckpointError)
-    case configuration(ConfigurationError)
     case packedFile(PackedFileError)
     case safetensors(SafetensorsError)
     case file(FileError)
     case memory(AllocationError)
-    /// The schedule that should be frozen, or the tables of it.
-    case schedule(InferenceError)
+    /// The configuration, the schedule that should be frozen, or the tables of it.
+    case inference(InferenceError)
     /// A file whose time and guidance networks were replaced by tables.
     case frozen(tensor: String)
     /// The instruction's keys and values could not be computed.
@@ -44,12 +43,11 @@ package enum ConversionError: Error, Sendable, Equatable, CustomStringConvertibl
     package var description: String {
         switch self {
         case .checkpoint(let error): "\(error)"
-        case .configuration(let error): "\(error)"
         case .packedFile(let error): "\(error)"
         case .safetensors(let error): "\(error)"
         case .file(let error): "\(error)"
         case .memory(let error): "\(error)"
-        case .schedule(let error): "\(error)"
+        case .inference(let error): "\(error)"
         case .frozen(let tensor):
             "\(tensor): expected the weights of the time and guidance networks, found tables of a frozen schedule; export a file that was converted "
                 + "without --freeze-steps"
@@ -102,11 +100,4 @@ package enum TensorProblem: Sendable, Equatable, CustomStringConvertible {
     private static func hint(_ nearest: [String]) -> String {
         nearest.isEmpty ? "" : "; nearest: \(nearest.joined(separator: ", "))"
     }
-}
-
-/// Runs `body` and turns an error of another room into one of this.
-func wrapping<Failure: Error, Result: ~Copyable>(
-    _ wrap: (Failure) -> ConversionError, _ body: () throws(Failure) -> Result
-) throws(ConversionError) -> Result {
-    do throws(Failure) { return try body() } catch { throw wrap(error) }
 }

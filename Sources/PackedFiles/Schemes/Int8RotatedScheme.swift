@@ -27,8 +27,7 @@ struct Int8RotatedScheme: SchemeDefinition {
         let isa = InstructionSet.forConversions.rawValue
         let nonfinite = unsafe ck_find_nonfinite(isa, CK_F32, values.pointer, values.count)
         guard nonfinite == values.count else { throw subject.nonfinite(nonfinite, values.span[nonfinite]) }
-        var turned: Tensor
-        do throws(AllocationError) { turned = try basis(of: values, planes) } catch { throw .memory(error) }
+        var turned = try wrapping(PackedFileError.memory, try basis(of: values, planes))
         let overflow = unsafe ck_find_nonfinite(isa, CK_F32, turned.pointer, turned.count)
         guard overflow == turned.count else {
             throw subject.outOfRange(overflow, values.span[overflow], name, limit: "\(Float.greatestFiniteMagnitude / Float(Self.block))")
