@@ -23,13 +23,13 @@ package struct CheckpointWeights: WeightSource {
         tensors = Dictionary(uniqueKeysWithValues: resolution.tensors.map { (ExactString($0.name), $0) })
     }
 
-    package func configuration(_ name: String) throws(WeightError) -> JSONValue {
-        guard let component = checkpoint.components[name] else { throw .configuration("\(checkpoint.path): there is no \(name)") }
+    package func configuration(_ name: String) throws(InferenceError) -> JSONValue {
+        guard let component = checkpoint.components[name] else { throw .source("\(checkpoint.path): there is no \(name)") }
         return component.configuration
     }
 
-    package func tokenizer() throws(WeightError) -> [UInt8] {
-        guard let file = checkpoint.tokenizerJSON else { throw .configuration("\(checkpoint.path): there is no tokenizer/tokenizer.json") }
+    package func tokenizer() throws(InferenceError) -> [UInt8] {
+        guard let file = checkpoint.tokenizerJSON else { throw .source("\(checkpoint.path): there is no tokenizer/tokenizer.json") }
         return file.bytes
     }
 
@@ -47,7 +47,7 @@ package struct CheckpointWeights: WeightSource {
     package func recipe(_ name: String) -> Recipe? { tensors[ExactString(name)]?.row.recipe }
 
     /// One weight in float32: exact for float16, bfloat16 and float32, rounded to nearest for float64. NaN and infinity are served as they are.
-    package func weight(_ name: String) throws(WeightError) -> StoredWeight {
+    package func weight(_ name: String) throws(InferenceError) -> StoredWeight {
         try read(name) { rows in
             let columns = rows.tensor.row.shape.columns
             var first = 0
@@ -62,7 +62,7 @@ package struct CheckpointWeights: WeightSource {
     private static let pieceElements = 1 << 18
 
     /// Some rows of one weight in float32: of the checkpoint's tensor no others are read.
-    package func rows(_ indices: [Int], of name: String) throws(WeightError) -> StoredWeight {
+    package func rows(_ indices: [Int], of name: String) throws(InferenceError) -> StoredWeight {
         try read(name, count: indices.count) { rows in
             indices.enumerated().map { place, index in
                 let (source, row) = rows.source(ofRow: index)
@@ -74,13 +74,10 @@ package struct CheckpointWeights: WeightSource {
     /// A tensor of pieces, each at its row, that the threads read.
     private func read(
         _ name: String, count: Int? = nil, _ pieces: (TensorRows) -> [(place: Int, index: Int, rows: Range<Int>)]
-    ) throws(WeightError) -> StoredWeight {
+    ) throws(InferenceError) -> StoredWeight {
         guard let tensor = tensors[ExactString(name)] else { throw .missing(name: name, source: checkpoint.path) }
         let shape = tensor.row.shape
-        let result: EncodedTensor
-        do throws(AllocationError) { result = try EncodedTensor(dtype: .f32, shape: Shape([count ?? shape.rows] + shape.extents.dropFirst())) } catch {
-            throw .memory(error)
-        }
+        let result = try allocating(try EncodedTensor(dtype: .f32, shape: Shape([count ?? shape.rows] + shape.extents.dropFirst())))
         do throws(ConversionError) {
             let rows = try TensorRows(tensor, checkpoint)
             let pieces = pieces(rows)

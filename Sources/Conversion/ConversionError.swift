@@ -8,13 +8,12 @@ package import Tensors
 /// Why a checkpoint could not be converted, or a packed file not exported.
 package enum ConversionError: Error, Sendable, Equatable, CustomStringConvertible {
     case checkpoint(CheckpointError)
-    case configuration(ConfigurationError)
     case packedFile(PackedFileError)
     case safetensors(SafetensorsError)
     case file(FileError)
     case memory(AllocationError)
-    /// The schedule that should be frozen, or the tables of it.
-    case schedule(InferenceError)
+    /// The configuration, the schedule that should be frozen, or the tables of it.
+    case inference(InferenceError)
     /// A file whose time and guidance networks were replaced by tables.
     case frozen(tensor: String)
     /// The instruction's keys and values could not be computed.
@@ -28,6 +27,8 @@ package enum ConversionError: Error, Sendable, Equatable, CustomStringConvertibl
     case rulesNotUTF8
     /// Statistics for a calibration that cannot be used; the message says what would do.
     case statistics(String)
+    /// The model could not be run for a calibration.
+    case calibration(InferenceError)
     case rule(line: Int, message: String)
     /// The memory bound is below what one row of the largest tensor takes, or what computing a part does that can be left out: then `tensor` is the
     /// part's name, and all else fits.
@@ -46,12 +47,11 @@ package enum ConversionError: Error, Sendable, Equatable, CustomStringConvertibl
     package var description: String {
         switch self {
         case .checkpoint(let error): "\(error)"
-        case .configuration(let error): "\(error)"
         case .packedFile(let error): "\(error)"
         case .safetensors(let error): "\(error)"
         case .file(let error): "\(error)"
         case .memory(let error): "\(error)"
-        case .schedule(let error): "\(error)"
+        case .inference(let error): "\(error)"
         case .frozen(let tensor):
             "\(tensor): expected the weights of the time and guidance networks, found tables of a frozen schedule; export a file that was converted "
                 + "without --freeze-steps"
@@ -61,6 +61,7 @@ package enum ConversionError: Error, Sendable, Equatable, CustomStringConvertibl
             (["\(path): the tensors are not those that the configuration asks for:"] + problems.map { "  \($0)" }).joined(separator: "\n")
         case .component(let name, let message): "component \(name): \(message)"
         case .rulesNotUTF8: "rules: expected UTF-8 text, found other bytes"
+        case .calibration(let error): "calibration: \(error)"
         case .statistics(let message): "calibration: \(message)"
         case .rule(let line, let message): "rules, line \(line): \(message)"
         case .memoryBound(let needed, let bound, let tensor):
@@ -105,11 +106,4 @@ package enum TensorProblem: Sendable, Equatable, CustomStringConvertible {
     private static func hint(_ nearest: [String]) -> String {
         nearest.isEmpty ? "" : "; nearest: \(nearest.joined(separator: ", "))"
     }
-}
-
-/// Runs `body` and turns an error of another room into one of this.
-func wrapping<Failure: Error, Result: ~Copyable>(
-    _ wrap: (Failure) -> ConversionError, _ body: () throws(Failure) -> Result
-) throws(ConversionError) -> Result {
-    do throws(Failure) { return try body() } catch { throw wrap(error) }
 }

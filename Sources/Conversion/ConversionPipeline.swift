@@ -70,17 +70,17 @@ struct ConversionPipeline {
         switch underWay.removeFirst() {
         case .begin(let work):
             progress(Converter.Progress(done: done, total: total, tensor: work.tensor.name))
-            try wrapping(ConversionError.packedFile) { () throws(PackedFileError) in try writer.beginTensor(work.tensor.description) }
+            try wrapping(ConversionError.packedFile, try writer.beginTensor(work.tensor.description))
         case .rows(let work, let encoded):
             let rows: RowEncoder.Encoded = try encoded.wait().get()
             encoding -= 1
             work.hash(rows.chunk)
             work.distance.add(rows.distances)
-            try wrapping(ConversionError.packedFile) { () throws(PackedFileError) in try writer.appendRows(rows.planes) }
+            try wrapping(ConversionError.packedFile, try writer.appendRows(rows.planes))
             advance(UInt64(rows.chunk.stored.buffer.byteCount), work)
         case .end(let work):
             let sources = try work.sources()
-            try wrapping(ConversionError.packedFile) { () throws(PackedFileError) in try writer.endTensor(error: work.distance.result, sources: sources) }
+            try wrapping(ConversionError.packedFile, try writer.endTensor(error: work.distance.result, sources: sources))
             // Operands have been read too, and rows that a recipe leaves out need not be.
             advance(work.tensor.sourceByteCount - work.taken, work)
         }

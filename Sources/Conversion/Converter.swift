@@ -36,7 +36,7 @@ package enum Converter {
             try OutputFile(path: output, kind: .packedFile, replace: replace, inputs: plan.checkpoint.inputIdentities)
         }
         // What the machine cannot give is better refused now than when all weights have been converted.
-        try wrapping(ConversionError.memory) { () throws(AllocationError) in try Memory.check(available: plan.memoryNeeded) }
+        try wrapping(ConversionError.memory, try Memory.check(available: plan.memoryNeeded))
         let pool = WorkPool()
         let workingSet = WorkingSet(bound: plan.options.memoryBound, threads: pool.threads)
         let writer = try wrapping(ConversionError.packedFile) { () throws(PackedFileError) in
@@ -45,28 +45,28 @@ package enum Converter {
                 unhashed: workingSet.unhashed)
         }
         for blob in plan.blobs {
-            try wrapping(ConversionError.packedFile) { () throws(PackedFileError) in try writer.addBlob(blob.path, blob.bytes) }
+            try wrapping(ConversionError.packedFile, try writer.addBlob(blob.path, blob.bytes))
         }
         try plan.writeSchedule(writer, on: executor)
         var pipeline = ConversionPipeline(plan, writer, pool, workingSet, progress: progress)
         try pipeline.run()
         // A source that was written to in the meantime may be half old and half new, which no check of one tensor can see.
-        try wrapping(ConversionError.checkpoint) { () throws(CheckpointError) in try plan.checkpoint.checkUnchanged() }
+        try wrapping(ConversionError.checkpoint, try plan.checkpoint.checkUnchanged())
         let certify = plan.components.contains(.certificate) ? certify : nil
         guard plan.components.contains(.prefixCache) || certify != nil else {
-            return try wrapping(ConversionError.packedFile) { () throws(PackedFileError) in try writer.finish() }
+            return try wrapping(ConversionError.packedFile, try writer.finish())
         }
-        let sealed = try wrapping(ConversionError.packedFile) { () throws(PackedFileError) in try writer.seal() }
+        let sealed = try wrapping(ConversionError.packedFile, try writer.seal())
         var attachments: [Attachment] = []
         if plan.components.contains(.prefixCache) {
-            attachments = try wrapping(ConversionError.prefixCache) { () throws(InferenceError) in try PrefixCache.attachments(of: sealed, on: executor) }
+            attachments = try wrapping(ConversionError.prefixCache, try PrefixCache.attachments(of: sealed, on: executor))
         }
         if let certify {
             attachments += try certify(sealed)
             // It has read the sources once more.
-            try wrapping(ConversionError.checkpoint) { () throws(CheckpointError) in try plan.checkpoint.checkUnchanged() }
+            try wrapping(ConversionError.checkpoint, try plan.checkpoint.checkUnchanged())
         }
-        return try wrapping(ConversionError.packedFile) { () throws(PackedFileError) in try writer.finish(attachments: attachments) }
+        return try wrapping(ConversionError.packedFile, try writer.finish(attachments: attachments))
     }
 }
 

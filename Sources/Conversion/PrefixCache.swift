@@ -11,7 +11,7 @@ package enum PrefixCache {
 
     /// The attachments of a file; none where its tokenizer lets no token of the instruction stand for every prompt.
     package static func attachments(of file: PackedFile, on executor: CPU) throws(InferenceError) -> [Attachment] {
-        let pipeline = try SanaSprintPipeline(weights: try InferenceError.loading { () throws(WeightError) in try PackedWeights(file) }, on: executor)
+        let pipeline = try SanaSprintPipeline(weights: try PackedWeights(file), on: executor)
         let ids = SanaSprintPrompt.sharedTokens(try pipeline.tokenizer())
         // <bos> alone is computed as fast as it is read.
         guard ids.count > 1 else { return [] }
@@ -39,9 +39,7 @@ extension PrefixCache {
 
         init(_ checkpoint: Checkpoint, _ configuration: SanaSprintConfiguration, _ tensors: [PlannedTensor]) throws(ConversionError) {
             guard let text = configuration.text, let file = checkpoint.tokenizerJSON else { return }
-            let tokenizer: GemmaTokenizer
-            do throws(TextError) { tokenizer = try GemmaTokenizer(file.bytes) } catch { throw .prefixCache(.text(error)) }
-            tokens = SanaSprintPrompt.sharedTokens(tokenizer).count
+            tokens = SanaSprintPrompt.sharedTokens(try wrapping(ConversionError.prefixCache, try GemmaTokenizer(file.bytes))).count
             guard tokens > 1 else { return }
             byteCount = UInt64(MemoryLayout<Float>.stride) * UInt64(text.layers * tokens * 2 * text.keyValueWidth + text.width)
             var layers = [UInt64](repeating: 0, count: text.layers)

@@ -26,7 +26,7 @@ package struct Rederivation: Sendable {
         self.checkpoint = checkpoint
         let fusions = Fusions(names: file.directory.fusions)
         let components = Component.allCases.filter { component in file.directory.components.contains { $0.name == component.rawValue } }
-        frozenSchedule = try wrapping(ConversionError.schedule) { () throws(InferenceError) in try FrozenSchedule(policy: file.directory.policy) }
+        frozenSchedule = try wrapping(ConversionError.inference, try FrozenSchedule(policy: file.directory.policy))
         let resolution = try WeightResolution(checkpoint, components: components, fusions: fusions, frozen: frozenSchedule, edit: edit)
         tensors = Dictionary(uniqueKeysWithValues: resolution.tensors.map { (ExactString($0.name), $0) })
         missing = resolution.tensors.map(\.name).filter { file.entry($0) == nil }

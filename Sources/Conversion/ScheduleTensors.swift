@@ -15,8 +15,7 @@ struct ScheduleTensors {
         self.checkpoint = checkpoint
         let configuration = try WeightResolution.configuration(of: checkpoint).transformer
         let weights = try CheckpointWeights(checkpoint, components: .listed([.transformer]), edit: edit)
-        tables = try wrapping(ConversionError.schedule) { () throws(InferenceError) in try ScheduleTables(schedule, configuration, from: weights, on: executor)
-        }
+        tables = try wrapping(ConversionError.inference, try ScheduleTables(schedule, configuration, from: weights, on: executor))
     }
 
     /// Bytes in use while the tables are computed: the networks in float32, and one tensor more as it is stored.
@@ -75,10 +74,10 @@ extension Rederivation {
         }
         let computed = try ScheduleTensors(frozenSchedule, checkpoint, edit: edit, on: executor)
         let sources = Self.findings(try computed.sources(of: tensor), entry)
-        let stored = try wrapping(ConversionError.packedFile) { () throws(PackedFileError) in try file.planes(of: entry) }
+        let stored = try wrapping(ConversionError.packedFile, try file.planes(of: entry))
         let (found, expected) = (Tensor(sharing: stored[0]), Tensor(sharing: computed.values(computation)))
         let differing = zip(found.elements, expected.elements).enumerated().filter { $0.element.0.bitPattern != $0.element.1.bitPattern }.map(\.offset)
-        let bound = try wrapping(ConversionError.memory) { () throws(AllocationError) in try entry.scheme.checkBound(stored, source: expected) }
+        let bound = try wrapping(ConversionError.memory, try entry.scheme.checkBound(stored, source: expected))
         let difference = differing.first.map { Difference(plane: "values", element: $0, count: differing.count) }
         return Finding(name: entry.name, disagreements: [], sources: sources, difference: difference, bound: bound)
     }

@@ -17,6 +17,8 @@ package enum FileError: Error, Sendable, Equatable, CustomStringConvertible {
     case isLink(path: String, target: String)
     /// Two programs were at one name at once; what the other one wrote is now at `to`.
     case displaced(path: String, to: String)
+    /// What no PNG file can hold.
+    case picture(String)
 
     package var description: String {
         switch self {
@@ -41,6 +43,8 @@ package enum FileError: Error, Sendable, Equatable, CustomStringConvertible {
             return "\(path): expected a file or nothing, found a link to \(target); a link is not replaced: name the file itself, or remove the link"
         case .displaced(let path, let place):
             return "\(path): another program wrote there at the same moment; what it wrote is now \(place)"
+        case .picture(let message):
+            return "PNG: \(message)"
         }
     }
 

@@ -1,10 +1,17 @@
 package import Tensors
 
-/// Why a model could not be loaded or run.
+/// Why a model could not be loaded or run. Subjects name file and member: "tokenizer.json: model: merges".
 package enum InferenceError: Error, Sendable, Equatable, CustomStringConvertible {
-    case weight(WeightError)
-    case configuration(ConfigurationError)
-    case text(TextError)
+    case missing(name: String, source: String)
+    case wrongShape(name: String, expected: Shape, found: Shape)
+    /// What whoever reads it says of a weight or a file: a damaged frame, text that is no JSON.
+    case unreadable(name: String, reason: String)
+    /// The same, where the source's message names the file itself.
+    case source(String)
+    /// A value with a meaning that is not implemented; `supported` lists what is.
+    case unsupported(subject: String, found: String, supported: String)
+    /// Values that contradict each other or this program, within a file or between two.
+    case inconsistent(subject: String, expected: String, found: String)
     case memory(AllocationError)
     /// A library that the runtime needs is missing; the message says how to get it.
     case library(String)
@@ -17,28 +24,26 @@ package enum InferenceError: Error, Sendable, Equatable, CustomStringConvertible
 
     package var description: String {
         switch self {
-        case .weight(let error): "\(error)"
-        case .configuration(let error): "\(error)"
-        case .text(let error): "\(error)"
+        case .missing(let name, let source): "\(source): expected the weight \(name), found none; the file was made for another configuration"
+        case .wrongShape(let name, let expected, let found): "\(name): expected the shape \(expected), found \(found)"
+        case .unreadable(let name, let reason): "\(name): \(reason)"
+        case .source(let message), .library(let message): message
+        case .unsupported(let subject, let found, let supported): "\(subject): \(found) is not supported; supported: \(supported)"
         case .memory(let error): "\(error)"
-        case .library(let message): message
         case .missingComponent(let component, let needed):
             "the file has no \(component.rawValue), which is needed to \(needed); convert again with --components that include it"
-        case .request(let subject, let expected, let found): "\(subject): expected \(expected), found \(found)"
+        case .inconsistent(let subject, let expected, let found), .request(let subject, let expected, let found):
+            "\(subject): expected \(expected), found \(found)"
         case .cancelled: "cancelled"
         }
     }
+}
 
-    /// Runs `body`, turning its error into this type.
-    static func wrap<Value>(_ body: () throws(AllocationError) -> Value) throws(InferenceError) -> Value {
-        do throws(AllocationError) { return try body() } catch { throw .memory(error) }
-    }
+/// The value of an expression, or this room's error of the memory that it lacked.
+package func allocating<Value>(_ value: @autoclosure () throws(AllocationError) -> Value) throws(InferenceError) -> Value {
+    do throws(AllocationError) { return try value() } catch { throw .memory(error) }
+}
 
-    /// Runs `body`, turning its error into this type.
-    package static func loading<Value>(_ body: () throws(WeightError) -> Value) throws(InferenceError) -> Value {
-        do throws(WeightError) { return try body() } catch {
-            if case .memory(let error) = error { throw .memory(error) }
-            throw .weight(error)
-        }
-    }
+package func allocating<Value>(_ body: () throws(AllocationError) -> Value) throws(InferenceError) -> Value {
+    do throws(AllocationError) { return try body() } catch { throw .memory(error) }
 }

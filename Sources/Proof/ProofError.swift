@@ -35,7 +35,7 @@ package enum ProofError: Error, Sendable, Equatable, CustomStringConvertible {
 
     init?(machine error: InferenceError) {
         switch error {
-        case .memory, .library, .weight(.memory): self = .inference(error)
+        case .memory, .library: self = .inference(error)
         default: return nil
         }
     }

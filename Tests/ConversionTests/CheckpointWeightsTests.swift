@@ -124,7 +124,7 @@ import Testing
         let weights = try CheckpointWeights(checkpoint)
         #expect(try weights.configuration("vae") == checkpoint.components["vae"]?.configuration)
         #expect(try weights.tokenizer() == checkpoint.tokenizerJSON?.bytes)
-        #expect(throws: WeightError.self) { try weights.configuration("prior") }
-        #expect(throws: WeightError.missing(name: "dit.nothing", source: checkpoint.path)) { try weights.weight("dit.nothing") }
+        #expect(throws: InferenceError.self) { try weights.configuration("prior") }
+        #expect(throws: InferenceError.missing(name: "dit.nothing", source: checkpoint.path)) { try weights.weight("dit.nothing") }
     }
 }

@@ -1,5 +1,5 @@
 import Files
-import Inference
+package import Inference
 import Operations
 import PackedFiles
 import Tensors
@@ -13,7 +13,7 @@ struct CalibratedWeights {
     private let weights: CheckpointWeights
 
     init(_ plan: ConversionPlan) throws(ConversionError) {
-        let open = plan.tensors.filter { $0.ruleLine == nil && $0.storage.activations == .int8PerToken && $0.row.shape.rank == 2 }
+        let open = plan.tensors.filter(\.isOpen)
         names = open.map(\.name)
         tensors = Dictionary(uniqueKeysWithValues: open.map { ($0.name, $0) })
         let fusions = plan.options.fusions
@@ -36,10 +36,8 @@ struct CalibratedWeights {
 
     /// - Parameter indices: ascending, each once.
     func rows(_ indices: [Int], of name: String) throws(ConversionError) -> SampledWeight {
-        do throws(InferenceError) {
-            let stored = try weights.rows(indices, of: name)
-            return SampledWeight(values: try stored.widened())
-        } catch { throw .statistics("\(error)") }
+        let stored = try wrapping(ConversionError.calibration, try weights.rows(indices, of: name))
+        return SampledWeight(values: try wrapping(ConversionError.memory, try stored.widened()))
     }
 
     /// Statistics of nothing yet.
@@ -113,5 +111,18 @@ struct MeasuredProduct {
             }
             return power > 0 ? error / power : 0
         } catch { throw .memory(error) }
+    }
+}
+
+extension ConversionPlan {
+    /// Whether the plan leaves anything for a calibration to choose.
+    package var leavesChoices: Bool { tensors.contains(where: \.isOpen) }
+
+    /// Statistics of nothing yet, for whoever gathers them.
+    package func emptyStatistics() throws(ConversionError) -> [String: InputStatistics.Layer] { try CalibratedWeights(self).emptyLayers() }
+
+    /// The checkpoint's weights in float32, as the packed file will have them but for their rounding, and what a prompt is read with.
+    package func calibratedWeights() throws(ConversionError) -> CheckpointWeights {
+        try CheckpointWeights(checkpoint, fusions: options.fusions, edit: edit)
     }
 }

@@ -1,3 +1,4 @@
+import Files
 import Synchronization
 package import Tensors
 
@@ -58,6 +59,9 @@ package struct InputStatistics: Sendable, Equatable {
             guard layer.weightDigest == seen.weightDigest, layer.squares.count == seen.squares.count else {
                 throw .statistics("\(name): expected statistics of one model, found those of two; calibrate all parts with one checkpoint")
             }
+            guard Set(layer.samples.map(\.number)).isDisjoint(with: seen.samples.map(\.number)) else {
+                throw .statistics("expected statistics of other prompts in each part, found some twice; join every part once")
+            }
             layer.count += seen.count
             for index in layer.squares.indices { layer.squares[index] += seen.squares[index] }
             layer.samples += seen.samples
@@ -71,25 +75,18 @@ package struct InputStatistics: Sendable, Equatable {
 /// Gathers statistics while models run.
 package final class InputRecorder: Sendable {
     private let state: Mutex<InputStatistics>
-    private let part: UInt64
+    /// Of the prompts: other prompts' rows have other numbers.
+    private let seed: UInt64
 
-    /// - Parameters:
-    ///   - layers: those that are of interest, by packed name.
-    ///   - part: a number that no other part of the work has, so that the rows' numbers differ.
-    package init(_ layers: [String: InputStatistics.Layer], part: UInt64) {
+    /// - Parameter layers: those that are of interest, by packed name.
+    package init(_ layers: [String: InputStatistics.Layer], prompts: [String]) {
         var statistics = InputStatistics()
-        statistics.layers = layers
+        (statistics.layers, statistics.prompts) = (layers, prompts.sorted())
         state = Mutex(statistics)
-        self.part = part
+        seed = XXH3.hash(Array(prompts.joined(separator: "\n").utf8))
     }
 
-    package func statistics(prompts: [String]) -> InputStatistics {
-        state.withLock { state in
-            var statistics = state
-            statistics.prompts = prompts.sorted()
-            return statistics
-        }
-    }
+    package var statistics: InputStatistics { state.withLock { $0 } }
 
     /// Takes the rows `[.., inputs]` that a weight is about to meet.
     package func record(_ name: String, _ x: Tensor) {
@@ -104,7 +101,7 @@ package final class InputRecorder: Sendable {
                     let value = Double(values[first + column])
                     layer.squares[column] += value * value
                 }
-                let number = Self.number(part, UInt64(layer.count + row))
+                let number = Self.number(seed, UInt64(layer.count + row))
                 if layer.samples.count < InputStatistics.mostSamples || number < layer.samples[layer.samples.count - 1].number {
                     layer.samples.append(
                         .init(number: number, values: (0..<inputs).map { Self.bfloat16(values[first + $0]) }))
@@ -116,9 +113,9 @@ package final class InputRecorder: Sendable {
         }
     }
 
-    /// SplitMix64's mixing of a part and a row's place in it.
-    private static func number(_ part: UInt64, _ row: UInt64) -> UInt64 {
-        var z = (part &* 0xD1B5_4A32_D192_ED03) &+ (row &+ 1) &* 0x9E37_79B9_7F4A_7C15
+    /// SplitMix64 of a seed, as far as a row's place.
+    private static func number(_ seed: UInt64, _ row: UInt64) -> UInt64 {
+        var z = seed &+ (row &+ 1) &* 0x9E37_79B9_7F4A_7C15
         z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
         z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
         return z ^ (z >> 31)

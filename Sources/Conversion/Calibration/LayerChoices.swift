@@ -2,7 +2,7 @@ package import Checkpoints
 import Files
 package import Inference
 package import Operations
-import PackedFiles
+package import PackedFiles
 package import StrictJSON
 import Tensors
 
@@ -88,6 +88,27 @@ extension LayerChoices {
         record = ["kind": "data-free"]
     }
 
+    /// What a packed file says was chosen; nil where nothing was. Exponents are not repeated there.
+    package init?(policy: JSONValue, schemes: SchemeList) throws(ConversionError) {
+        guard case .object(var object)? = policy[Self.policyKey] else { return nil }
+        guard case .object(let layers)? = object["layers"] else { throw .statistics("\(Self.policyKey): expected layers, found none") }
+        object["layers"] = nil
+        record = object
+        var choices: [String: Choice] = [:]
+        for (name, value) in layers.members {
+            let words = (value.string ?? "").split(separator: " ").map(String.init)
+            guard let scheme = words.first.flatMap({ schemes[name: $0] }), words.count <= 2, words.count == 1 || ActivationScheme(rawValue: words[1]) != nil else {
+                throw .statistics("\(name): expected a scheme and activations, found \(value.text)")
+            }
+            let storage = Storage(scheme, activations: words.count == 2 ? ActivationScheme(rawValue: words[1]) : nil)
+            choices[name] = Choice(storage: storage, magnitudes: [], error: nil)
+        }
+        self.choices = choices
+    }
+
+    /// Of the packed directory's policy.
+    static let policyKey = "calibration"
+
     static let balanced = Storage(.int8Balanced, activations: .int8PerToken)
 
     private static func choose(
@@ -105,8 +126,10 @@ extension LayerChoices {
             let magnitudes = magnitudes(inputs: layer.squares, columns: weight.columnPowers, share: share)
             candidates.append(Choice(storage: balanced, magnitudes: magnitudes, error: nil))
         }
+        let product = try wrapping(ConversionError.memory) { () throws(AllocationError) in
+            try MeasuredProduct(name, weight, layer.samples, on: executor)
+        }
         return try wrapping(ConversionError.packedFile) { () throws(PackedFileError) in
-            let product = try MeasuredProduct(name, weight, layer.samples, on: executor)
             var best: Choice?
             for candidate in candidates {
                 let error = try product.error(candidate.storage, candidate.magnitudes)

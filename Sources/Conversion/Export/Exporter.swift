@@ -29,7 +29,7 @@ package enum Exporter {
         progress(done, total)
         for folder in plan.folders {
             let path = Paths.join(output.temporary, folder.name)
-            try wrapping(ConversionError.file) { () throws(FileError) in try Paths.makeDirectory(path) }
+            try wrapping(ConversionError.file, try Paths.makeDirectory(path))
             let reader = PackedRows(file: file)
             for shard in folder.shards {
                 try write(shard, to: Paths.join(path, shard.fileName), reader) { bytes in
@@ -38,7 +38,7 @@ package enum Exporter {
                 }
             }
             if let (name, text) = folder.index {
-                try wrapping(ConversionError.file) { () throws(FileError) in try OutputFile.write(text, to: Paths.join(path, name), replace: false) }
+                try wrapping(ConversionError.file, try OutputFile.write(text, to: Paths.join(path, name), replace: false))
             }
         }
         try output.commit(tool: tool)
@@ -54,7 +54,7 @@ package enum Exporter {
     /// The names of blobs are relative paths of plain names: the reader of packed files refuses all others.
     private static func writeBlobs(_ file: PackedFile, to folder: String) throws(ConversionError) {
         for blob in file.directory.blobs {
-            let bytes = try wrapping(ConversionError.packedFile) { () throws(PackedFileError) in try file.blob(blob.name) }
+            let bytes = try wrapping(ConversionError.packedFile, try file.blob(blob.name))
             try wrapping(ConversionError.file) { () throws(FileError) in
                 var path = folder
                 for part in blob.name.split(separator: "/").dropLast() {
@@ -75,11 +75,11 @@ package enum Exporter {
         }
         for tensor in shard.tensors {
             try reader.forEachChunk(of: tensor) { rows throws(ConversionError) in
-                try wrapping(ConversionError.safetensors) { () throws(SafetensorsError) in try writer.append(rows) }
+                try wrapping(ConversionError.safetensors, try writer.append(rows))
                 progress(UInt64(rows.buffer.byteCount))
             }
         }
-        try wrapping(ConversionError.safetensors) { () throws(SafetensorsError) in try writer.finish() }
+        try wrapping(ConversionError.safetensors, try writer.finish())
     }
 }
 
@@ -105,7 +105,7 @@ private struct PackedRows {
             var start = range.lowerBound
             while start < range.upperBound {
                 let rows = start..<min(range.upperBound, start + count)
-                let planes = try wrapping(ConversionError.packedFile) { () throws(PackedFileError) in try file.planes(of: entry, rows: rows) }
+                let planes = try wrapping(ConversionError.packedFile, try file.planes(of: entry, rows: rows))
                 try body(
                     try wrapping(ConversionError.memory) { () throws(AllocationError) in
                         try Self.decode(planes, entry, rows.count, as: tensor.dtype)

@@ -1,6 +1,7 @@
 import Files
 import Glibc
 import StrictJSON
+import Tensors
 
 /// A folder that appears under its name complete, or not at all: what `OutputFile` is for one file.
 ///

@@ -18,15 +18,18 @@ package struct ConversionOptions: Sendable {
 
     package init(
         _ preset: Preset, rules: RuleFile? = nil, fusions: Fusions? = nil, components: ComponentSelection = .standard, allowsNonfinite: Bool = false,
-        frozenSchedule: FrozenSchedule? = nil, memoryBound: Int = defaultMemoryBound, choices: LayerChoices? = nil
+        frozenSchedule: FrozenSchedule? = nil, memoryBound: Int = defaultMemoryBound
     ) {
-        policy = QuantizationPolicy(preset, rules: rules, choices: choices)
+        policy = QuantizationPolicy(preset, rules: rules)
         self.fusions = fusions ?? preset.fusions
         self.components = components
         self.allowsNonfinite = allowsNonfinite
         self.frozenSchedule = frozenSchedule
         self.memoryBound = memoryBound
     }
+
+    /// Stores layers as a calibration chose, where no rule says otherwise.
+    package mutating func choose(_ choices: LayerChoices) { policy.choices = choices }
 
     /// What the packed directory says of the conversion: preset and rules, and the schedule where one is frozen.
     var recordedPolicy: JSONValue {

@@ -18,6 +18,8 @@ package struct PlannedTensor: Sendable {
     var ruleLine: Int?
 
     package var name: String { row.name }
+    /// Whether its storage is for a calibration to choose: a linear of integer products that no rule decides about.
+    var isOpen: Bool { ruleLine == nil && storage.isOpen(row.shape) }
     var sourceByteCount: UInt64 { (sources + operands).reduce(0) { $0 + $1.byteCount } }
     /// Bytes of the planes before compression.
     var packedByteCount: UInt64 { UInt64(storage.scheme.byteCount(row.shape)) }

@@ -49,7 +49,7 @@ struct WeightResolution: Sendable {
             throw .component("transformer", message: "\(checkpoint.path) has no such folder; a SANA-Sprint checkpoint in the layout of diffusers has")
         }
         let files = checkpoint.components.mapValues(\.configuration)
-        return try wrapping(ConversionError.configuration) { () throws(ConfigurationError) in try SanaSprintConfiguration(files) }
+        return try wrapping(ConversionError.inference, try SanaSprintConfiguration(files))
     }
 
     private static func folders(_ components: [Component]) -> [String] {

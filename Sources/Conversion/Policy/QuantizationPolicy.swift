@@ -8,12 +8,11 @@ struct QuantizationPolicy: Sendable {
     let preset: Preset
     let rules: [RuleFile.Rule]
     /// What was measured, for tensors that no rule decides about; nil where nothing was.
-    let choices: LayerChoices?
+    var choices: LayerChoices?
 
-    init(_ preset: Preset, rules: RuleFile? = nil, choices: LayerChoices? = nil) {
+    init(_ preset: Preset, rules: RuleFile? = nil) {
         self.preset = preset
         self.rules = rules?.rules ?? []
-        self.choices = choices
     }
 
     /// What decided, for the plan: the line of a rule, or nil for the preset.
@@ -30,8 +29,9 @@ struct QuantizationPolicy: Sendable {
         // A few vectors, which every step adds to everything.
         if case .computed = row.recipe { return Decision(storage: Storage(.f32), line: nil) }
         guard let rule = rules.first(where: { $0.matches(row.name) }) else {
-            if let choice = choices?[row.name] { return Decision(storage: choice.storage, line: nil, calibration: choice.calibration) }
-            return Decision(storage: Self.storage(preset, row, component: component, dtypes: dtypes), line: nil)
+            let usual = Self.storage(preset, row, component: component, dtypes: dtypes)
+            guard usual.isOpen(row.shape), let choice = choices?[row.name] else { return Decision(storage: usual, line: nil) }
+            return Decision(storage: choice.storage, line: nil, calibration: choice.calibration)
         }
         guard rule.scheme.isQuantized else { return Decision(storage: Storage(rule.scheme), line: rule.line) }
         guard row.role.holdsQuantizedRows else {
@@ -81,7 +81,7 @@ struct QuantizationPolicy: Sendable {
     /// The policy in one spelling, for the packed directory.
     var json: JSONValue {
         var object: JSONObject = ["preset": .string(preset.rawValue), "rules": .array(rules.map { .string($0.text) })]
-        if let choices { object["calibration"] = choices.json }
+        if let choices { object[LayerChoices.policyKey] = choices.json }
         return .object(object)
     }
 }

@@ -21,7 +21,7 @@ struct RowComparison: Sendable {
         let scheme = entry.scheme
         chunk = try source.read(piece.rows, ofSource: piece.index)
         rows = place.count
-        let stored = try wrapping(ConversionError.packedFile) { () throws(PackedFileError) in try file.planes(of: entry, rows: place) }
+        let stored = try wrapping(ConversionError.packedFile, try file.planes(of: entry, rows: place))
         let shape = source.packedShape(place.count)
         // What all rows have in common was chosen when the file was made: rows are encoded again with the same choice.
         let whole = scheme.wholePlanes(of: stored, shape: shape)

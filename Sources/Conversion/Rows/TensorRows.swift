@@ -21,8 +21,8 @@ struct TensorRows: Sendable {
         (self.tensor, self.component) = (tensor, component)
         var operands: [ExactString: (values: Tensor, digest: String)] = [:]
         for source in tensor.operands {
-            let stored = try wrapping(ConversionError.checkpoint) { () throws(CheckpointError) in try component.read(source.name) }
-            let values = try wrapping(ConversionError.memory) { () throws(AllocationError) in try stored.widened() }
+            let stored = try wrapping(ConversionError.checkpoint, try component.read(source.name))
+            let values = try wrapping(ConversionError.memory, try stored.widened())
             operands[ExactString(source.name)] = (values, try component.digest(of: source))
         }
         self.operands = operands
@@ -64,7 +64,7 @@ struct TensorRows: Sendable {
     func read(_ rows: Range<Int>, ofSource index: Int) throws(ConversionError) -> Chunk {
         let (source, recipe) = (tensor.sources[index], tensor.rows[index])
         let shape = source.shape.rank == 0 ? source.shape : Shape([rows.count] + source.shape.extents.dropFirst())
-        let stored = try wrapping(ConversionError.memory) { () throws(AllocationError) in try EncodedTensor(dtype: source.dtype, shape: shape) }
+        let stored = try wrapping(ConversionError.memory, try EncodedTensor(dtype: source.dtype, shape: shape))
         let size = source.shape.columns * source.dtype.byteCount
         try wrapping(ConversionError.checkpoint) { () throws(CheckpointError) in
             var row = 0
@@ -134,7 +134,7 @@ struct TensorRows: Sendable {
     func laidOut(_ rows: EncodedTensor) throws(ConversionError) -> EncodedTensor {
         var moved = rows
         if tensor.row.layout == .channelsLast {
-            moved = try wrapping(ConversionError.memory) { () throws(AllocationError) in try rows.channelsLast() }
+            moved = try wrapping(ConversionError.memory, try rows.channelsLast())
         }
         return moved.reshaped(packedShape(rows.shape.rows))
     }

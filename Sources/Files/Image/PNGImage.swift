@@ -28,21 +28,24 @@ package enum PNGImage {
     /// - Parameters:
     ///   - rgb: `[height, width, 3]`.
     ///   - notes: stored as `iTXt` chunks, in this order.
-    package static func encode(width: Int, height: Int, rgb: [UInt8], notes: [Note] = []) throws(PNGError) -> [UInt8] {
+    package static func encode(width: Int, height: Int, rgb: [UInt8], notes: [Note] = []) throws(FileError) -> [UInt8] {
         let (row, overflow) = width.multipliedReportingOverflow(by: 3)
         guard width > 0, height > 0, !overflow, let pngWidth = UInt32(exactly: width), let pngHeight = UInt32(exactly: height),
             let stride = Int32(exactly: row)
-        else { throw .size(width: width, height: height) }
+        else { throw .picture("expected a width and height that libpng can hold, found \(width) x \(height)") }
         let (byteCount, tooMany) = row.multipliedReportingOverflow(by: height)
-        guard !tooMany, rgb.count == byteCount else { throw .pixels(expected: tooMany ? .max : byteCount, found: rgb.count) }
-        for note in notes where !isStorable(note) { throw .note(keyword: note.keyword) }
+        guard !tooMany, rgb.count == byteCount else { throw .picture("expected \(tooMany ? .max : byteCount) bytes of pixels, found \(rgb.count)") }
+        for note in notes where !isStorable(note) {
+            throw .picture(
+                "the note \"\(note.keyword)\": expected a keyword of 1 to 79 printable ASCII characters and at most 16 MB of text without null characters")
+        }
 
         let picture = try write(pngWidth, pngHeight, stride, rgb)
         return picture.prefix(headByteCount) + notes.flatMap(chunk) + picture.dropFirst(headByteCount)
     }
 
     /// libpng's simplified interface: its errors come back as a value, no `longjmp` leaves it.
-    private static func write(_ width: UInt32, _ height: UInt32, _ stride: Int32, _ rgb: [UInt8]) throws(PNGError) -> [UInt8] {
+    private static func write(_ width: UInt32, _ height: UInt32, _ stride: Int32, _ rgb: [UInt8]) throws(FileError) -> [UInt8] {
         var image = unsafe png_image()
         unsafe image.version = UInt32(PNG_IMAGE_VERSION)
         unsafe image.width = width
@@ -54,7 +57,9 @@ package enum PNGImage {
         let filtered = rgb.count + Int(height)
         var byteCount = filtered + filtered / 8 + filtered / 64 + 4096
         var bytes = [UInt8](repeating: 0, count: byteCount)
-        guard unsafe png_image_write_to_memory(&image, &bytes, &byteCount, 0, rgb, stride, nil) != 0 else { throw .library(unsafe message(&image)) }
+        guard unsafe png_image_write_to_memory(&image, &bytes, &byteCount, 0, rgb, stride, nil) != 0 else {
+            throw .picture("libpng: \(unsafe message(&image))")
+        }
         return Array(bytes.prefix(byteCount))
     }
 
@@ -87,23 +92,5 @@ extension OutputKind {
     /// A picture whose first note names this tool; programs that change a picture put their own chunks first, or leave notes out.
     package static let picture = OutputKind("a picture that sprintpack drew") { file in
         file.has(PNGImage.signature) && file.has(PNGImage.content(.init("Software", "sprintpack ")), at: UInt64(PNGImage.headByteCount + 4))
-    }
-}
-
-/// Why a picture cannot be written.
-package enum PNGError: Error, Sendable, Equatable, CustomStringConvertible {
-    case size(width: Int, height: Int)
-    case pixels(expected: Int, found: Int)
-    case note(keyword: String)
-    case library(String)
-
-    package var description: String {
-        switch self {
-        case .size(let width, let height): "PNG: expected a width and height that libpng can hold, found \(width) x \(height)"
-        case .pixels(let expected, let found): "PNG: expected \(expected) bytes of pixels, found \(found)"
-        case .note(let keyword):
-            "PNG: the note \"\(keyword)\": expected a keyword of 1 to 79 printable ASCII characters and at most 16 MB of text without null characters"
-        case .library(let message): "PNG: libpng: \(message)"
-        }
     }
 }

@@ -24,7 +24,7 @@ package final class BuiltLayers: Sendable {
     func keeps(_ name: String) -> Bool { parts?.contains(SanaSprintWeights.layer(of: name)) ?? true }
 
     /// The layer of a name, built by `make` unless there is one.
-    func layer<Layer: Sendable>(_ name: String, _ make: () throws(WeightError) -> Layer) throws(WeightError) -> Layer {
+    func layer<Layer: Sendable>(_ name: String, _ make: () throws(InferenceError) -> Layer) throws(InferenceError) -> Layer {
         if let base { return excluded.contains(name) ? try make() : try base.layer(name, make) }
         guard keeps(name) else { return try make() }
         if let known = layers.withLock({ $0[name] }) as? Layer { return known }

@@ -19,45 +19,45 @@ struct WeightLoader<E: Executor>: Sendable {
     }
 
     /// A table that stays with the values: of modulations, of a frozen schedule.
-    func rows(_ row: WeightRow) throws(WeightError) -> E.Rows {
-        try once(row.name) { () throws(WeightError) in
+    func rows(_ row: WeightRow) throws(InferenceError) -> E.Rows {
+        try once(row.name) { () throws(InferenceError) in
             let floats = try floats(row)
-            return try allocating { () throws(AllocationError) in try executor.rows(from: floats) }
+            return try allocating(try executor.rows(from: floats))
         }
     }
 
     /// Its values in float32, whatever they are stored as.
-    private func floats(_ row: WeightRow) throws(WeightError) -> Tensor {
+    private func floats(_ row: WeightRow) throws(InferenceError) -> Tensor {
         let stored = try weight(row)
-        return try allocating { () throws(AllocationError) in try stored.widened() }
+        return try allocating(try stored.widened())
     }
 
     /// A layer's stored weight and bias, read when the layer is built.
     private func layer<Layer: Sendable>(
         _ rows: Parameters, _ make: (StoredWeight, Tensor?) throws(AllocationError) -> Layer
-    ) throws(WeightError) -> Layer {
-        try once(rows.name) { () throws(WeightError) in
+    ) throws(InferenceError) -> Layer {
+        try once(rows.name) { () throws(InferenceError) in
             let stored = try weight(rows.weight)
             let bias = try rows.bias.map(floats)
-            return try allocating { () throws(AllocationError) in try make(stored, bias) }
+            return try allocating(try make(stored, bias))
         }
     }
 
-    func linear(_ rows: Parameters) throws(WeightError) -> E.Linear {
+    func linear(_ rows: Parameters) throws(InferenceError) -> E.Linear {
         try layer(rows) { stored, bias throws(AllocationError) in
             try executor.linear(stored, 0..<stored.shape.rows, bias: bias, compute: compute)
         }
     }
 
-    func gatedConvolution(_ rows: GatedConvolutionRows) throws(WeightError) -> GatedConvolution<E> {
+    func gatedConvolution(_ rows: GatedConvolutionRows) throws(InferenceError) -> GatedConvolution<E> {
         let halves = try halves(rows.input)
         return GatedConvolution(
             value: halves[0], gate: halves[1], depthwise: try depthwise(rows.depthwise), project: try linear(rows.output),
-            norm: try rows.norm.map { (norm) throws(WeightError) in try self.norm(norm, epsilon: 1e-5) })
+            norm: try rows.norm.map { (norm) throws(InferenceError) in try self.norm(norm, epsilon: 1e-5) })
     }
 
     /// The two halves of the outputs of one weight, as linears of their own.
-    private func halves(_ rows: Parameters) throws(WeightError) -> [E.Linear] {
+    private func halves(_ rows: Parameters) throws(InferenceError) -> [E.Linear] {
         try layer(rows) { stored, bias throws(AllocationError) in
             func part(_ channels: Range<Int>) throws(AllocationError) -> E.Linear {
                 let bias = try bias.map { (bias) throws(AllocationError) in try bias.rows(channels).reshaped([channels.count]) }
@@ -69,22 +69,22 @@ struct WeightLoader<E: Executor>: Sendable {
     }
 
     /// One fused weight, or one for each part.
-    func group(_ parts: [Parameters]) throws(WeightError) -> [E.Linear] { try parts.map(linear) }
+    func group(_ parts: [Parameters]) throws(InferenceError) -> [E.Linear] { try parts.map(linear) }
 
     /// - Parameter often: whether it is one of the many that take the autoencoder's time, and worth more memory for less work.
-    func convolution(_ rows: Parameters, often: Bool = false) throws(WeightError) -> E.Convolution {
+    func convolution(_ rows: Parameters, often: Bool = false) throws(InferenceError) -> E.Convolution {
         try layer(rows) { stored, bias throws(AllocationError) in try executor.convolution(stored, bias: bias, often: often) }
     }
 
-    func depthwise(_ rows: Parameters) throws(WeightError) -> E.Depthwise {
+    func depthwise(_ rows: Parameters) throws(InferenceError) -> E.Depthwise {
         try layer(rows) { stored, bias throws(AllocationError) in try executor.depthwise(stored, bias: bias) }
     }
 
-    func pointwise(_ rows: Parameters) throws(WeightError) -> E.Pointwise {
+    func pointwise(_ rows: Parameters) throws(InferenceError) -> E.Pointwise {
         try layer(rows) { stored, _ throws(AllocationError) in try executor.pointwise(stored) }
     }
 
-    func norm(_ rows: Parameters, offset: Double = 0, epsilon: Double) throws(WeightError) -> E.Norm {
+    func norm(_ rows: Parameters, offset: Double = 0, epsilon: Double) throws(InferenceError) -> E.Norm {
         let epsilon = source.deviations.normEpsilon ?? epsilon
         return try layer(rows) { stored, bias throws(AllocationError) in
             try executor.norm(weight: try stored.widened(), bias: bias, offset: offset, epsilon: epsilon)
@@ -92,14 +92,14 @@ struct WeightLoader<E: Executor>: Sendable {
     }
 
     /// The stored weight, of the row's shape and of activations that can be computed with.
-    private func weight(_ row: WeightRow) throws(WeightError) -> StoredWeight { try checked(try source.weight(row.name), row.name, row.shape) }
+    private func weight(_ row: WeightRow) throws(InferenceError) -> StoredWeight { try checked(try source.weight(row.name), row.name, row.shape) }
 
     /// Some rows of a stored weight, ascending, each once.
-    func rows(_ indices: [Int], of row: WeightRow) throws(WeightError) -> StoredWeight {
+    func rows(_ indices: [Int], of row: WeightRow) throws(InferenceError) -> StoredWeight {
         try checked(try source.rows(indices, of: row.name), row.name, Shape([indices.count] + row.shape.extents.dropFirst()))
     }
 
-    private func checked(_ stored: StoredWeight, _ name: String, _ shape: Shape) throws(WeightError) -> StoredWeight {
+    private func checked(_ stored: StoredWeight, _ name: String, _ shape: Shape) throws(InferenceError) -> StoredWeight {
         guard stored.shape == shape else { throw .wrongShape(name: name, expected: shape, found: stored.shape) }
         guard stored.scheme.matches(stored.planes, shape) else {
             throw .unreadable(
@@ -117,11 +117,7 @@ struct WeightLoader<E: Executor>: Sendable {
         return named
     }
 
-    private func once<Layer: Sendable>(_ name: String, _ make: () throws(WeightError) -> Layer) throws(WeightError) -> Layer {
+    private func once<Layer: Sendable>(_ name: String, _ make: () throws(InferenceError) -> Layer) throws(InferenceError) -> Layer {
         if let built { try built.layer(name, make) } else { try make() }
-    }
-
-    private func allocating<Layer>(_ make: () throws(AllocationError) -> Layer) throws(WeightError) -> Layer {
-        do throws(AllocationError) { return try make() } catch { throw .memory(error) }
     }
 }

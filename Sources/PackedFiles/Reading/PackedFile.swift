@@ -29,7 +29,7 @@ package final class PackedFile: Sendable {
     }
 
     private init(path: String, schemes: SchemeList) throws(PackedFileError) {
-        do throws(FileError) { file = try InputFile(path: path) } catch { throw .file(error) }
+        file = try wrapping(PackedFileError.file, try InputFile(path: path))
         (self.path, self.schemes) = (path, schemes)
         self.reader = SectionReader(file)
         let first = try Self.bytes(file, at: 0, count: Int(min(file.size, UInt64(PackedHeader.byteCount))))
@@ -73,8 +73,7 @@ package final class PackedFile: Sendable {
     }
 
     private func whole(_ plane: PlaneEntry, of entry: TensorEntry) throws(PackedFileError) -> EncodedTensor {
-        let encoded: EncodedTensor
-        do throws(AllocationError) { encoded = try EncodedTensor(dtype: plane.dtype, shape: plane.shape) } catch { throw .memory(error) }
+        let encoded = try wrapping(PackedFileError.memory, try EncodedTensor(dtype: plane.dtype, shape: plane.shape))
         unsafe try read(plane.section, "tensor \(entry.name), plane \(plane.name)", into: encoded.buffer.mutableBytes)
         return encoded
     }
@@ -104,10 +103,8 @@ package final class PackedFile: Sendable {
                 planes.append(try whole(plane, of: own))
                 continue
             }
-            let encoded: EncodedTensor
-            do throws(AllocationError) {
-                encoded = try EncodedTensor(dtype: plane.dtype, shape: Shape([rows.count] + plane.shape.extents.dropFirst()))
-            } catch { throw .memory(error) }
+            let encoded = try wrapping(
+                PackedFileError.memory, try EncodedTensor(dtype: plane.dtype, shape: Shape([rows.count] + plane.shape.extents.dropFirst())))
             let rowByteCount = plane.shape.columns * plane.dtype.byteCount
             var parts: [(content: Range<Int>, target: Int)] = []
             for (position, row) in rows.enumerated() {
@@ -134,8 +131,7 @@ package final class PackedFile: Sendable {
         guard let entry = entries.first(where: { ExactString($0.name) == ExactString(name) }) else {
             throw .refused(.noSuchBlob, subject: path, expected: "the \(kind) \(name)", found: "none of this name")
         }
-        let buffer: Buffer
-        do throws(AllocationError) { buffer = try Buffer(byteCount: Int(entry.section.contentByteCount), zeroed: false) } catch { throw .memory(error) }
+        let buffer = try wrapping(PackedFileError.memory, try Buffer(byteCount: Int(entry.section.contentByteCount), zeroed: false))
         unsafe try read(entry.section, "\(kind) \(name)", into: buffer.mutableBytes)
         return unsafe Array(buffer.bytes)
     }
@@ -147,7 +143,7 @@ package final class PackedFile: Sendable {
     }
 
     private static func bytes(_ file: InputFile, at offset: UInt64, count: Int) throws(PackedFileError) -> [UInt8] {
-        do throws(FileError) { return try file.bytes(at: offset, count: count) } catch { throw .file(error) }
+        return try wrapping(PackedFileError.file, try file.bytes(at: offset, count: count))
     }
 
     /// The text of a directory whose lengths the header's check has bounded.
@@ -166,8 +162,7 @@ package final class PackedFile: Sendable {
             throw .refused(.directoryChecksum, subject: "\(file.path): \(subject)", expected: Hex.digits(location.checksum), found: Hex.digits(checksum))
         }
         guard isCompressed else { return stored }
-        let result: Result<[UInt8], FrameProblem>
-        do throws(AllocationError) { result = try Zstd.decompressed(stored, count: Int(location.contentByteCount)) } catch { throw .memory(error) }
+        let result = try wrapping(PackedFileError.memory, try Zstd.decompressed(stored, count: Int(location.contentByteCount)))
         switch result {
         case .success(let text): return text
         case .failure(let problem):

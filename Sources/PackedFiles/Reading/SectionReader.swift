@@ -92,7 +92,7 @@ final class SectionReader: Sendable {
     ) throws(PackedFileError) {
         let isStoredAsIs = frame.storedByteCount == frame.contentByteCount
         let stored = isStoredAsIs ? unsafe target : unsafe UnsafeMutableRawBufferPointer(rebasing: decoder.stored.mutableBytes[..<frame.storedByteCount])
-        do throws(FileError) { unsafe try file.read(at: offset, into: stored) } catch { throw .file(error) }
+        try wrapping(PackedFileError.file, unsafe try file.read(at: offset, into: stored))
         let checksum = unsafe XXH3.hash(UnsafeRawBufferPointer(stored))
         guard checksum == frame.checksum else {
             throw .refused(.frameChecksum, subject: "\(file.path): \(subject())", expected: Hex.digits(frame.checksum), found: Hex.digits(checksum))
@@ -109,7 +109,7 @@ final class SectionReader: Sendable {
         if let idle = decoders.withLock({ $0.popLast() }) {
             decoder = idle
         } else {
-            do throws(AllocationError) { decoder = try FrameDecoder() } catch { throw .memory(error) }
+            decoder = try wrapping(PackedFileError.memory, try FrameDecoder())
         }
         defer { decoders.withLock { $0.append(decoder) } }
         try body(decoder)

@@ -33,8 +33,7 @@ struct HalfScheme: SchemeDefinition {
         let isa = InstructionSet.forConversions.rawValue
         let count = values.count
         let codes = unsafe planes[0].buffer.mutableBytes.baseAddress! + row * values.columns * MemoryLayout<UInt16>.stride
-        var back: Tensor
-        do throws(AllocationError) { back = try Tensor(values.shape, zeroed: false) } catch { throw .memory(error) }
+        var back = try wrapping(PackedFileError.memory, try Tensor(values.shape, zeroed: false))
         if type == .f16 {
             unsafe ck_f32_to_f16(isa, values.pointer, codes, count)
             unsafe ck_f16_to_f32(isa, codes, back.mutablePointer, count)

@@ -23,13 +23,11 @@ struct Int8TurnedScheme: SchemeDefinition {
 
     /// What turned rows are stored as.
     private static let turned = Int8PerChannelScheme()
-    /// Blocks are all of one size where columns have no factors of their own, as 0.1 had it.
-    private var takesWholeBlocks: Bool { !isBalanced }
     /// Of columns: more would leave nothing of the range of float32.
     private static let largestExponent = 63
 
     func obstacle(_ shape: Shape) -> String? {
-        takesWholeBlocks && shape.columns % block != 0 ? "whose rows are no blocks of \(block)" : shape.rank < 2 ? "which has no inputs" : nil
+        !isBalanced && shape.columns % block != 0 ? "whose rows are no blocks of \(block)" : nil
     }
 
     func planes(for shape: Shape) -> [PlaneSpecification] {
@@ -52,11 +50,8 @@ struct Int8TurnedScheme: SchemeDefinition {
         let isa = InstructionSet.forConversions.rawValue
         let nonfinite = unsafe ck_find_nonfinite(isa, CK_F32, values.pointer, values.count)
         guard nonfinite == values.count else { throw subject.nonfinite(nonfinite, values.span[nonfinite]) }
-        var turned: Tensor
-        let factors: Tensor?
-        do throws(AllocationError) { (turned, factors) = (try basis(of: values, planes), try self.factors(planes, negated: true)) } catch {
-            throw .memory(error)
-        }
+        var turned = try wrapping(PackedFileError.memory, try basis(of: values, planes))
+        let factors = try wrapping(PackedFileError.memory, try factors(planes, negated: true))
         let overflow = unsafe ck_find_nonfinite(isa, CK_F32, turned.pointer, turned.count)
         let columns = values.columns
         guard overflow == turned.count else {

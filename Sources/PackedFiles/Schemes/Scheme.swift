@@ -58,7 +58,7 @@ package struct Scheme: Sendable, Hashable, CustomStringConvertible {
 
     /// The planes that all rows of a tensor have in common: made once, given to `allocate` for each run of rows.
     package func wholePlanes(for shape: Shape, calibration: Calibration? = nil) throws(PackedFileError) -> [EncodedTensor] {
-        do throws(AllocationError) { return try definition.wholePlanes(for: shape, calibration) } catch { throw .memory(error) }
+        return try wrapping(PackedFileError.memory, try definition.wholePlanes(for: shape, calibration))
     }
 
     /// Those of all planes of a tensor of this shape that all rows have in common.
@@ -180,8 +180,7 @@ package struct Scheme: Sendable, Hashable, CustomStringConvertible {
         _ values: Tensor, whole: [EncodedTensor], draw: @Sendable (_ row: Int) -> StochasticRounding
     ) throws(PackedFileError) -> [EncodedTensor] {
         let planes = try allocate(values.shape, whole: whole)
-        let source: Tensor
-        do throws(AllocationError) { source = try basis(of: values, planes) } catch { throw .memory(error) }
+        let source = try wrapping(PackedFileError.memory, try basis(of: values, planes))
         let columns = source.columns
         let elements = unsafe SharedPointer(reading: source.pointer)
         Parallel.forEach(source.rows) { range in

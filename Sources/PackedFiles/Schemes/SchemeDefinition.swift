@@ -142,8 +142,7 @@ struct EncodingSubject {
 
     /// The values as float32. A finite float64 must not become an infinity on the way.
     func widened(_ source: EncodedTensor) throws(PackedFileError) -> Tensor {
-        let tensor: Tensor
-        do throws(AllocationError) { tensor = try source.widened() } catch { throw .memory(error) }
+        let tensor = try wrapping(PackedFileError.memory, try source.widened())
         guard source.dtype == .f64 else { return tensor }
         let values = tensor.span
         let wide = unsafe source.bytes.assumingMemoryBound(to: Double.self)

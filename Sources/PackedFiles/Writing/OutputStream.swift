@@ -35,7 +35,7 @@ final class OutputStream {
     @unsafe func write(_ bytes: UnsafeRawBufferPointer) throws(PackedFileError) {
         defer { position += UInt64(bytes.count) }
         guard !isFlushed else {
-            do throws(FileError) { unsafe try file.descriptor.write(bytes, at: position) } catch { throw .file(error) }
+            try wrapping(PackedFileError.file, unsafe try file.descriptor.write(bytes, at: position))
             return
         }
         var done = 0
@@ -75,7 +75,7 @@ final class OutputStream {
         guard let block else { return }
         self.block = nil
         let rest = unsafe UnsafeRawBufferPointer(rebasing: block.bytes[..<filled])
-        do throws(FileError) { unsafe try file.descriptor.write(rest, at: position - UInt64(filled)) } catch { throw .file(error) }
+        try wrapping(PackedFileError.file, unsafe try file.descriptor.write(rest, at: position - UInt64(filled)))
     }
 
     private func send(_ full: Buffer, endingAt end: UInt64) {
@@ -93,7 +93,7 @@ final class OutputStream {
     private func nextBlock() throws(PackedFileError) -> Buffer {
         if written.count == Self.blocks - 1 { try takeWritten() }
         if let block = idle.popLast() { return block }
-        do throws(AllocationError) { return try Buffer(byteCount: Self.blockByteCount, zeroed: false) } catch { throw .memory(error) }
+        return try wrapping(PackedFileError.memory, try Buffer(byteCount: Self.blockByteCount, zeroed: false))
     }
 
     /// Waits for the oldest block.

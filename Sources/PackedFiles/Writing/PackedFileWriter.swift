@@ -155,8 +155,7 @@ package final class PackedFileWriter {
             header.attachments = try writeDirectory(text, compressedFlag: .compressedAttachments, &header)
         }
         try write(header)
-        let syncDuration: Duration
-        do throws(FileError) { syncDuration = try output.commit() } catch { throw .file(error) }
+        let syncDuration = try wrapping(PackedFileError.file, try output.commit())
         return Summary(
             contentHash: header.contentHashDigits, totalByteCount: stream.position, directory: directory, syncDuration: syncDuration)
     }
@@ -198,8 +197,7 @@ package final class PackedFileWriter {
             throw .refused(.invalidName, subject: "\(output.path): blob", expected: "a relative path of plain names", found: problem)
         }
         sections.begin(elementByteCount: 1, .text)
-        let buffer: Buffer
-        do throws(AllocationError) { buffer = try Buffer(byteCount: bytes.count, zeroed: false) } catch { throw .memory(error) }
+        let buffer = try wrapping(PackedFileError.memory, try Buffer(byteCount: bytes.count, zeroed: false))
         unsafe buffer.mutableBytes.copyBytes(from: bytes)
         try sections.append(buffer)
         try sections.end { section in body { BlobEntry(name: name, section: section()) } }
@@ -211,8 +209,7 @@ package final class PackedFileWriter {
     ) throws(PackedFileError) -> PackedHeader.DirectoryLocation {
         var stored = text
         if text.count > Limits.plainDirectoryBytes {
-            let compressed: [UInt8]
-            do throws(AllocationError) { compressed = try Zstd.compressed(text) } catch { throw .memory(error) }
+            let compressed = try wrapping(PackedFileError.memory, try Zstd.compressed(text))
             if compressed.count < text.count {
                 stored = compressed
                 header.mustUnderstand.insert(compressedFlag)

@@ -89,7 +89,7 @@ final class SectionWriter {
         if let chosen = self.codec {
             codec = chosen
         } else {
-            do throws(AllocationError) { codec = try slot.chooseCodec(parts, elementByteCount: elementByteCount, kind) } catch { throw .memory(error) }
+            codec = try wrapping(PackedFileError.memory, try slot.chooseCodec(parts, elementByteCount: elementByteCount, kind))
             self.codec = codec
         }
         let kind = kind
@@ -102,7 +102,7 @@ final class SectionWriter {
         while freeSlots.isEmpty {
             if slotCount < mostSlots {
                 slotCount += 1
-                do throws(AllocationError) { return try FrameSlot() } catch { throw .memory(error) }
+                return try wrapping(PackedFileError.memory, try FrameSlot())
             }
             try writeNext()
         }
@@ -116,8 +116,7 @@ final class SectionWriter {
             offset = output.position
             frames = []
         case .frame(let slot, let parts, let encoded):
-            let frame: EncodedFrame
-            do throws(AllocationError) { frame = try encoded.wait().get() } catch { throw .memory(error) }
+            let frame = try wrapping(PackedFileError.memory, try encoded.wait().get())
             var failure: PackedFileError?
             withExtendedLifetime(parts) {
                 do throws(PackedFileError) { unsafe try output.write(frame.stored) } catch { failure = error }

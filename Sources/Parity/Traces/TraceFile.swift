@@ -44,7 +44,7 @@ package struct TraceFile: Sendable {
 
     /// One probe, whole.
     package func read(_ probe: String) throws(ParityError) -> EncodedTensor {
-        do throws(SafetensorsError) { return try file.read(probe) } catch { throw .trace(error) }
+        return try wrapping(ParityError.trace, try file.read(probe))
     }
 
     /// What the run computed in: the metadata's `dtype`, else the coarsest type of the stored floats.

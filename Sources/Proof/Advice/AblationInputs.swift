@@ -59,17 +59,12 @@ struct AblationInputs {
             known[prompt] = features
         } else {
             var numbers = TestNumbers(seed: UInt64(1000 + index))
-            features = try wrap { () throws(AllocationError) in try numbers.tensor([Self.tokens, transformer.captionChannels]) }
+            features = try allocating(try numbers.tensor([Self.tokens, transformer.captionChannels]))
         }
-        return try wrap { () throws(AllocationError) in
+        return try allocating { () throws(AllocationError) in
             var noises: [Tensor] = []
             for _ in 0...flows.count { noises.append(try Tensor(shape, generator.randn(shape.elementCount))) }
             return Draw(features: features, noises: noises)
         }
     }
-}
-
-/// Runs `body`, turning its error into the rooms' above.
-func wrap<Value>(_ body: () throws(AllocationError) -> Value) throws(InferenceError) -> Value {
-    do throws(AllocationError) { return try body() } catch { throw .memory(error) }
 }

@@ -55,7 +55,7 @@ struct Advisor {
             fused = try CheckpointWeights(checkpoint, fusions: Fusions(names: file.directory.fusions), components: components)
         } catch { throw .conversion(error) }
         do throws(InferenceError) {
-            let packed = try InferenceError.loading { () throws(WeightError) in try PackedWeights(file) }
+            let packed = try PackedWeights(file)
             let pipeline = try SanaSprintPipeline(weights: packed, on: executor)
             let models = AblationModels(executor: executor, configuration: pipeline.configuration, packed: packed, fused: fused)
             func candidates(_ component: Component) -> [TensorEntry] {
@@ -101,8 +101,8 @@ extension AblationModels {
 
     /// By how much the planes of the file grow when the tensor is kept.
     private func addedBytes(_ entry: TensorEntry) throws(InferenceError) -> Int {
-        let stored = try InferenceError.loading { () throws(WeightError) in try KeptWeights.stored(entry.name, entry.keptScheme, fused) }
-        let kept = try wrap { () throws(AllocationError) in try PlaneEntry.storedByteCount(of: stored) }
+        let stored = try KeptWeights.stored(entry.name, entry.keptScheme, fused)
+        let kept = try allocating(try PlaneEntry.storedByteCount(of: stored))
         return kept - Int(entry.planes.reduce(0 as UInt64) { $0 + $1.section.storedByteCount })
     }
 }

@@ -25,7 +25,7 @@ struct DecoderAblation {
         try race.run(first: options.firstPictures, most: options.draws(options.mostPictures, work: work), work: work) { draws, running throws(InferenceError) in
             progress("what each of \(running.count) layers of the decoder gains in 16 bits, after \(draws.lowerBound) draws")
             var fresh: [Tensor] = []
-            for latent in try latents(draws) { fresh.append(try wrap { () throws(AllocationError) in try latent.scaled(by: 1 / vae.scalingFactor) }) }
+            for latent in try latents(draws) { fresh.append(try allocating(try latent.scaled(by: 1 / vae.scalingFactor))) }
             let pictures = try models.pictures(vae, models.fused, fresh)
             func errors(_ weights: any WeightSource) throws(InferenceError) -> [Double] {
                 zip(pictures, try models.pictures(vae, weights, fresh)).map(AblationModels.error)

@@ -15,17 +15,17 @@ struct KeptWeights: WeightSource {
 
     var fusions: Fusions { file.fusions }
     var frozenSchedule: FrozenSchedule? { file.frozenSchedule }
-    func configuration(_ name: String) throws(WeightError) -> JSONValue { try file.configuration(name) }
-    func tokenizer() throws(WeightError) -> [UInt8] { try file.tokenizer() }
+    func configuration(_ name: String) throws(InferenceError) -> JSONValue { try file.configuration(name) }
+    func tokenizer() throws(InferenceError) -> [UInt8] { try file.tokenizer() }
     func contains(_ name: String) -> Bool { file.contains(name) }
 
-    func weight(_ name: String) throws(WeightError) -> StoredWeight {
+    func weight(_ name: String) throws(InferenceError) -> StoredWeight {
         guard let scheme = kept[name] else { return try file.weight(name) }
         return .plain(try Self.stored(name, scheme, checkpoint))
     }
 
     /// A tensor of the checkpoint in a 16-bit type.
-    static func stored(_ name: String, _ scheme: Scheme, _ checkpoint: CheckpointWeights) throws(WeightError) -> EncodedTensor {
+    static func stored(_ name: String, _ scheme: Scheme, _ checkpoint: CheckpointWeights) throws(InferenceError) -> EncodedTensor {
         let stored = try checkpoint.weight(name)
         guard let source = stored.float32 else { throw .unreadable(name: name, reason: "expected the checkpoint's values in float32, found \(stored.scheme)") }
         do throws(PackedFileError) { return try scheme.encode(source, subject: name)[0] } catch {

@@ -79,9 +79,7 @@ struct TransformerAblation {
         }
         return try range.map { index throws(InferenceError) in
             let (draw, corner) = (index / (across * across), index % (across * across))
-            return try wrap { () throws(AllocationError) in
-                try ends[draw].part(row: corner / across * size, column: corner % across * size, side: size)
-            }
+            return try allocating(try ends[draw].part(row: corner / across * size, column: corner % across * size, side: size))
         }
     }
 
@@ -109,19 +107,19 @@ struct TransformerAblation {
         _ draws: [AblationInputs.Draw], _ step: (_ time: Double, _ inputs: [Tensor], _ features: [Tensor]) throws(InferenceError) -> [Tensor]
     ) throws(InferenceError) -> [Tensor] {
         var states: [Tensor] = []
-        for draw in draws { states.append(try wrap { () throws(AllocationError) in try draw.noises[0].scaled(by: inputs.sigma) }) }
+        for draw in draws { states.append(try allocating(try draw.noises[0].scaled(by: inputs.sigma))) }
         var clean = states
         for (index, flow) in inputs.flows.enumerated() {
             var seen: [Tensor] = []
-            for state in states { seen.append(try wrap { () throws(AllocationError) in try flow.input(state) }) }
+            for state in states { seen.append(try allocating(try flow.input(state))) }
             let velocities = try step(flow.flowTime, seen, draws.map(\.features))
             for draw in draws.indices {
-                clean[draw] = try wrap { () throws(AllocationError) in try flow.denoised(states[draw], input: seen[draw], velocity: velocities[draw]) }
-                states[draw] = try wrap { () throws(AllocationError) in try flow.renoised(clean[draw], noise: draws[draw].noises[index + 1]) }
+                clean[draw] = try allocating(try flow.denoised(states[draw], input: seen[draw], velocity: velocities[draw]))
+                states[draw] = try allocating(try flow.renoised(clean[draw], noise: draws[draw].noises[index + 1]))
             }
         }
         var latents: [Tensor] = []
-        for state in clean { latents.append(try wrap { () throws(AllocationError) in try state.scaled(by: 1 / inputs.sigma) }) }
+        for state in clean { latents.append(try allocating(try state.scaled(by: 1 / inputs.sigma))) }
         return latents
     }
 

@@ -101,7 +101,7 @@ private struct Search {
 
     /// Nil also where the model lacks a weight that the step needs: a file with a frozen schedule has no embedders.
     private static func computed(_ run: ProbeRun, _ probe: Probe) throws -> Tensor? {
-        do { return try run.compute(probe) } catch InferenceError.weight(.missing) { return nil } catch InferenceError.missingComponent { return nil }
+        do { return try run.compute(probe) } catch InferenceError.missing { return nil } catch InferenceError.missingComponent { return nil }
     }
 
     private static let help = "none of the known mistakes gives these values; store probes inside this step to look closer"

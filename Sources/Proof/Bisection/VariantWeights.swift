@@ -12,10 +12,10 @@ struct VariantWeights: WeightSource {
     var fusions: Fusions { source.fusions }
     var deviations: Deviations { suspicion.deviations }
     var frozenSchedule: FrozenSchedule? { source.frozenSchedule }
-    func tokenizer() throws(WeightError) -> [UInt8] { try source.tokenizer() }
+    func tokenizer() throws(InferenceError) -> [UInt8] { try source.tokenizer() }
     func contains(_ name: String) -> Bool { source.contains(name) }
 
-    func configuration(_ name: String) throws(WeightError) -> JSONValue {
+    func configuration(_ name: String) throws(InferenceError) -> JSONValue {
         var value = try source.configuration(name)
         for edit in suspicion.configuration where edit.folder == name {
             guard var object = value.object else { continue }
@@ -25,11 +25,11 @@ struct VariantWeights: WeightSource {
         return value
     }
 
-    func weight(_ name: String) throws(WeightError) -> StoredWeight {
+    func weight(_ name: String) throws(InferenceError) -> StoredWeight {
         let other = suspicion.replaced(name)
         let stored = try source.weight(source.contains(other) ? other : name)
         guard let edit = suspicion.edits[name] else { return stored }
-        do throws(AllocationError) {
+        return try allocating { () throws(AllocationError) in
             let edited = try edit(stored.widened())
             // Still in integers, so that nothing but the mistake is different.
             let whole = stored.scheme.wholePlanes(of: stored.planes, shape: stored.shape)
@@ -37,6 +37,6 @@ struct VariantWeights: WeightSource {
                 (try? stored.scheme.encode(edited, into: planes, at: 0, subject: name)) != nil
             else { return .plain(EncodedTensor(edited)) }
             return StoredWeight(stored.scheme, edited.shape, planes: planes, activations: stored.activations)
-        } catch { throw .memory(error) }
+        }
     }
 }

@@ -4,6 +4,7 @@ import Inference
 import PackedFiles
 import Parity
 import StrictJSON
+import Tensors
 
 /// Rung P2: every tensor is stored as the preset and the rules that the file records would store it.
 struct PolicyChecks {
@@ -45,11 +46,11 @@ struct PolicyChecks {
         let lines = directory.policy["rules"]?.array?.compactMap(\.string) ?? []
         let rules = try RuleFile(Array(lines.joined(separator: "\n").utf8), schemes: file.schemes)
         let components = directory.components.compactMap { Component(rawValue: $0.name) }
-        let frozen: FrozenSchedule?
-        do throws(InferenceError) { frozen = try FrozenSchedule(policy: directory.policy) } catch { throw .schedule(error) }
-        let options = ConversionOptions(
+        let frozen = try wrapping(ConversionError.inference, try FrozenSchedule(policy: directory.policy))
+        var options = ConversionOptions(
             preset, rules: rules, fusions: Fusions(names: directory.fusions), components: .listed(components), allowsNonfinite: true, frozenSchedule: frozen,
             memoryBound: .max)
+        if let choices = try LayerChoices(policy: directory.policy, schemes: file.schemes) { options.choose(choices) }
         return try ConversionPlan(checkpoint, options)
     }
 }

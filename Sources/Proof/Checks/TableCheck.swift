@@ -56,7 +56,7 @@ struct TableCheck {
             return try JSONValue.parse(file.blob(name))
         }
         guard let transformer = try json("transformer/config.json") else {
-            throw WeightError.configuration("\(file.path): expected the blob transformer/config.json, found none")
+            throw InferenceError.source("\(file.path): expected the blob transformer/config.json, found none")
         }
         var files = ["transformer": transformer]
         for folder in SanaSprintConfiguration.folders(of: Component.allCases) {

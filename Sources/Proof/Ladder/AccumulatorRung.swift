@@ -26,7 +26,7 @@ struct AccumulatorRung: LadderRung {
             guard shapes.insert(entry.shape.extents).inserted else { continue }
             let outputs = min(entry.shape.rows, isConvolution ? Self.mostConvolutionOutputs : Self.mostOutputs)
             let codes: [Int8]
-            do throws(WeightError) {
+            do throws(InferenceError) {
                 codes = try Self.codes(try weights.rows(Array(0..<outputs), of: entry.name), entry.name)
             } catch {
                 let tally = isConvolution ? \Self.convolutions : \Self.linears
@@ -62,10 +62,8 @@ struct AccumulatorRung: LadderRung {
     }
 
     /// The codes that the integer contract multiplies.
-    private static func codes(_ stored: StoredWeight, _ name: String) throws(WeightError) -> [Int8] {
-        let rows: (codes: EncodedTensor, scales: EncodedTensor)?
-        do throws(AllocationError) { rows = try stored.integerRows() } catch { throw .memory(error) }
-        guard let rows else { throw .unreadable(name: name, reason: "\(stored.scheme) has no integer arithmetic") }
+    private static func codes(_ stored: StoredWeight, _ name: String) throws(InferenceError) -> [Int8] {
+        guard let rows = try allocating(try stored.integerRows()) else { throw .unreadable(name: name, reason: "\(stored.scheme) has no integer arithmetic") }
         return rows.codes.contents.map { Int8(bitPattern: $0) }
     }
 

@@ -18,7 +18,7 @@ struct ForcedRun {
         let tokens = reference.kept(Probe(.attentionMask))
         for index in 0..<encoder.configuration.layers {
             let probe = Probe(.textLayer, index)
-            guard let input = try wrap({ () throws(AllocationError) in try reference.rows(probe.previous(.embeddings), tokens) }) else { continue }
+            guard let input = try allocating(try reference.rows(probe.previous(.embeddings), tokens)) else { continue }
             sink.record(probe, EncodedTensor(try encoder.layer(index, input)).batched)
         }
     }
@@ -27,8 +27,8 @@ struct ForcedRun {
     func transformer(into sink: ProbeCollector) throws(InferenceError) {
         let (parts, patch) = (pipeline.parts, pipeline.configuration.transformer.patch)
         let tokens = reference.kept(Probe(.promptMask))
-        let caption = try wrap { () throws(AllocationError) in try reference.rows(Probe(.caption), tokens) }
-        let features = try wrap { () throws(AllocationError) in try reference.rows(Probe(.promptEmbeds), tokens) }
+        let caption = try allocating(try reference.rows(Probe(.caption), tokens))
+        let features = try allocating(try reference.rows(Probe(.promptEmbeds), tokens))
         guard let caption, let features else { return }
         let ownCaption = try parts.caption(features)
         var states: [FreeState] = []
@@ -38,8 +38,8 @@ struct ForcedRun {
             for place in states.indices {
                 let (state, probe) = (states[place], Probe(.block, index, step: states[place].step))
                 let (height, width) = (state.height / patch, state.width / patch)
-                let input = try wrap { () throws(AllocationError) in try reference.rows(probe.previous(.patches), height * width) }
-                let modulation = try wrap { () throws(AllocationError) in try reference.unbatched(Probe(.modulation, step: probe.step)) }
+                let input = try allocating(try reference.rows(probe.previous(.patches), height * width))
+                let modulation = try allocating(try reference.unbatched(Probe(.modulation, step: probe.step)))
                 if let input, let modulation {
                     let output = try block(input, modulation: modulation, caption: caption, height: height, width: width)
                     sink.record(probe, EncodedTensor(output).batched)
@@ -66,7 +66,7 @@ struct ForcedRun {
 
     /// Before the first block, from the reference's latents; nil where they were not recorded.
     private func freeState(_ step: Int, _ parts: ModelParts<CPU>, _ patch: Int) throws(InferenceError) -> FreeState? {
-        let latents = try wrap { () throws(AllocationError) in try reference.unbatched(Probe(.input, step: step)) }
+        let latents = try allocating(try reference.unbatched(Probe(.input, step: step)))
         guard let latents, let time = reference[Probe(.timestep, step: step)]?.doubles.first else { return nil }
         let (embedding, modulation) = try parts.residentConditioning().embed(time: time, guidance: guidance)
         return FreeState(
@@ -76,7 +76,7 @@ struct ForcedRun {
     /// Every stage of the decoder as `vae.dec.stage.K`, and the picture of the reference's latents as `image`.
     func decoder(into sink: ProbeCollector) throws(InferenceError) {
         let decoder = try pipeline.decoder()
-        guard let latents = try wrap({ () throws(AllocationError) in try reference.unbatched(Probe(.decoderInput)) }) else { return }
+        guard let latents = try allocating(try reference.unbatched(Probe(.decoderInput))) else { return }
         for (index, stage) in decoder.configuration.decoder.stages.enumerated().reversed() where stage.blocks > 0 {
             guard let input = try stageInput(index, decoder.configuration, latents) else { continue }
             sink.record(Probe(.decoderStage, index), EncodedTensor(try decoder.stage(index, input)).batched)
@@ -87,7 +87,7 @@ struct ForcedRun {
     /// What entered a stage in the reference's run, `[channels, h, w]`.
     private func stageInput(_ index: Int, _ configuration: AutoencoderConfiguration, _ latents: Tensor) throws(InferenceError) -> Tensor? {
         let isDeepest = index == configuration.decoder.stages.count - 1
-        return try wrap { () throws(AllocationError) in
+        return try allocating { () throws(AllocationError) in
             guard isDeepest else { return try reference.unbatched(Probe(.decoderStage, index + 1)) }
             guard let opened = try reference.unbatched(Probe(.decoderConvolution)) else { return nil }
             guard configuration.decoderShortcut else { return opened }
@@ -97,9 +97,5 @@ struct ForcedRun {
             let sums = opened.elements.enumerated().map { at, value in value + source[at / area / repeats * area + at % area] }
             return try Tensor(opened.shape, sums)
         }
-    }
-
-    private func wrap<Value>(_ body: () throws(AllocationError) -> Value) throws(InferenceError) -> Value {
-        do throws(AllocationError) { return try body() } catch { throw .memory(error) }
     }
 }

@@ -16,18 +16,18 @@ struct PerturbedWeights: WeightSource {
     }
 
     var fusions: Fusions { weights.fusions }
-    func configuration(_ name: String) throws(WeightError) -> JSONValue { try weights.configuration(name) }
-    func tokenizer() throws(WeightError) -> [UInt8] { try weights.tokenizer() }
+    func configuration(_ name: String) throws(InferenceError) -> JSONValue { try weights.configuration(name) }
+    func tokenizer() throws(InferenceError) -> [UInt8] { try weights.tokenizer() }
     func contains(_ name: String) -> Bool { weights.contains(name) }
 
-    func weight(_ name: String) throws(WeightError) -> StoredWeight { try perturbed(try weights.weight(name), of: name) }
+    func weight(_ name: String) throws(InferenceError) -> StoredWeight { try perturbed(try weights.weight(name), of: name) }
 
-    func rows(_ indices: [Int], of name: String) throws(WeightError) -> StoredWeight {
+    func rows(_ indices: [Int], of name: String) throws(InferenceError) -> StoredWeight {
         try perturbed(try weights.rows(indices, of: name), of: name, rows: indices)
     }
 
     /// - Parameter rows: which of the weight's rows `stored` has; nil for all.
-    private func perturbed(_ stored: StoredWeight, of name: String, rows: [Int]? = nil) throws(WeightError) -> StoredWeight {
+    private func perturbed(_ stored: StoredWeight, of name: String, rows: [Int]? = nil) throws(InferenceError) -> StoredWeight {
         // The file may have tables in the place of these networks.
         guard let entry = file.entry(name) else { return stored }
         guard let source = stored.float32 else { throw .unreadable(name: name, reason: "expected the checkpoint's values in float32, found \(stored.scheme)") }
@@ -49,12 +49,12 @@ struct FloatActivations: WeightSource {
 
     var fusions: Fusions { source.fusions }
     var frozenSchedule: FrozenSchedule? { source.frozenSchedule }
-    func configuration(_ name: String) throws(WeightError) -> JSONValue { try source.configuration(name) }
-    func tokenizer() throws(WeightError) -> [UInt8] { try source.tokenizer() }
+    func configuration(_ name: String) throws(InferenceError) -> JSONValue { try source.configuration(name) }
+    func tokenizer() throws(InferenceError) -> [UInt8] { try source.tokenizer() }
     func contains(_ name: String) -> Bool { source.contains(name) }
 
-    func weight(_ name: String) throws(WeightError) -> StoredWeight { Self.withFloats(try source.weight(name)) }
-    func rows(_ indices: [Int], of name: String) throws(WeightError) -> StoredWeight { Self.withFloats(try source.rows(indices, of: name)) }
+    func weight(_ name: String) throws(InferenceError) -> StoredWeight { Self.withFloats(try source.weight(name)) }
+    func rows(_ indices: [Int], of name: String) throws(InferenceError) -> StoredWeight { Self.withFloats(try source.rows(indices, of: name)) }
 
     private static func withFloats(_ stored: StoredWeight) -> StoredWeight {
         var stored = stored

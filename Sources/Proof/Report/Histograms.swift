@@ -22,7 +22,7 @@ enum Histograms {
             weights = try CheckpointWeights(checkpoint, fusions: Fusions(names: file.directory.fusions), components: components)
         } catch { throw .conversion(error) }
         do throws(InferenceError) {
-            let packed = try InferenceError.loading { () throws(WeightError) in try PackedWeights(file) }
+            let packed = try PackedWeights(file)
             var result: [WeightHistogram] = []
             for (entry, choice) in chosen { result.append(try histogram(entry, choice, packed, weights)) }
             return result
@@ -52,17 +52,10 @@ enum Histograms {
         let all = entry.shape.rows
         let counted = max(1, min(all, mostValues / max(1, entry.shape.columns)))
         let rows = (0..<counted).map { $0 * all / counted }
-        let (source, stored) = try InferenceError.loading { () throws(WeightError) in
-            (try values(weights.rows(rows, of: entry.name)), try values(packed.rows(rows, of: entry.name)))
-        }
+        let (source, stored) = (try weights.rows(rows, of: entry.name), try packed.rows(rows, of: entry.name))
+        let (reference, other) = try allocating((try source.widened(), try stored.widened()))
         let scheme = entry.scheme.name + (entry.activations.map { " (\($0.rawValue))" } ?? "")
         return WeightHistogram(
-            name: entry.name, scheme: scheme, choice: choice, rows: (counted, all), reference: source.span, other: stored.span)
-    }
-
-    private static func values(_ stored: StoredWeight) throws(WeightError) -> Tensor {
-        do throws(AllocationError) {
-            return try stored.widened()
-        } catch { throw .memory(error) }
+            name: entry.name, scheme: scheme, choice: choice, rows: (counted, all), reference: reference.span, other: other.span)
     }
 }

@@ -65,7 +65,7 @@ import Testing
         Change("scheduler", "_class_name", "EulerDiscreteScheduler", "\"SCMScheduler\""),
         Change("scheduler", "prediction_type", "epsilon", "\"trigflow\""),
     ]) func aValueOutsideTheFamilyIsRefused(_ change: Change) {
-        let error = #expect(throws: ConfigurationError.self) { try Self.read(change) }
+        let error = #expect(throws: InferenceError.self) { try Self.read(change) }
         let message = error.map { "\($0)" } ?? ""
         for word in change.words { #expect(message.contains(word), "\(message)") }
         #expect(message.contains(change.key) || message.contains("_class_name"), "\(message)")

@@ -43,7 +43,7 @@ import Testing
     @Test func aWeightOfAnotherShapeIsAnErrorThatNamesIt() throws {
         let source = SubstitutedWeights(try TableWeights("tiny-sprint"), name: "dit.caption.out.weight", with: .plain(EncodedTensor(try Tensor([192, 191]))))
         let error = #expect(throws: InferenceError.self) { try SanaSprintPipeline(weights: source, on: .best).transformer() }
-        #expect(error == .weight(.wrongShape(name: "dit.caption.out.weight", expected: [192, 192], found: [192, 191])))
+        #expect(error == .wrongShape(name: "dit.caption.out.weight", expected: [192, 192], found: [192, 191]))
     }
 }
 
@@ -55,9 +55,9 @@ private struct SubstitutedWeights: WeightSource {
 
     init(_ base: TableWeights, name: String, with replacement: StoredWeight) { (self.base, self.name, self.replacement) = (base, name, replacement) }
 
-    func configuration(_ name: String) throws(WeightError) -> JSONValue { try base.configuration(name) }
-    func tokenizer() throws(WeightError) -> [UInt8] { try base.tokenizer() }
+    func configuration(_ name: String) throws(InferenceError) -> JSONValue { try base.configuration(name) }
+    func tokenizer() throws(InferenceError) -> [UInt8] { try base.tokenizer() }
     var fusions: Fusions { base.fusions }
     func contains(_ name: String) -> Bool { base.contains(name) }
-    func weight(_ name: String) throws(WeightError) -> StoredWeight { name == self.name ? replacement : try base.weight(name) }
+    func weight(_ name: String) throws(InferenceError) -> StoredWeight { name == self.name ? replacement : try base.weight(name) }
 }

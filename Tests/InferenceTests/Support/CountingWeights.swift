@@ -29,24 +29,24 @@ final class CountingWeights: WeightSource {
         listener.withLock { $0 }(count)
     }
 
-    func weight(_ name: String) throws(WeightError) -> StoredWeight {
+    func weight(_ name: String) throws(InferenceError) -> StoredWeight {
         count(name)
         return try base.weight(name)
     }
 
-    func rows(_ indices: [Int], of name: String) throws(WeightError) -> StoredWeight {
+    func rows(_ indices: [Int], of name: String) throws(InferenceError) -> StoredWeight {
         count(name)
         return try base.rows(indices, of: name)
     }
 
-    func tokenizer() throws(WeightError) -> [UInt8] {
+    func tokenizer() throws(InferenceError) -> [UInt8] {
         count("tokenizer")
         return try base.tokenizer()
     }
 
-    func configuration(_ name: String) throws(WeightError) -> JSONValue { try base.configuration(name) }
+    func configuration(_ name: String) throws(InferenceError) -> JSONValue { try base.configuration(name) }
     func contains(_ name: String) -> Bool { base.contains(name) }
-    func promptPrefix() throws(WeightError) -> PromptPrefix? { try base.promptPrefix() }
+    func promptPrefix() throws(InferenceError) -> PromptPrefix? { try base.promptPrefix() }
     var fusions: Fusions { base.fusions }
     var deviations: Deviations { base.deviations }
     var summaries: [WeightSummary] { base.summaries }

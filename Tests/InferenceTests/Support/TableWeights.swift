@@ -44,24 +44,24 @@ final class TableWeights: WeightSource {
         self.tensors = tensors
     }
 
-    func configuration(_ name: String) throws(WeightError) -> JSONValue {
-        do { return try FixtureConfiguration.json(folder, name) } catch { throw .configuration("\(error)") }
+    func configuration(_ name: String) throws(InferenceError) -> JSONValue {
+        do { return try FixtureConfiguration.json(folder, name) } catch { throw .source("\(error)") }
     }
 
-    func tokenizer() throws(WeightError) -> [UInt8] {
-        do { return try InputFile(path: Paths.join(folder, "tokenizer/tokenizer.json")).contents(limit: 1 << 26) } catch { throw .configuration("\(error)") }
+    func tokenizer() throws(InferenceError) -> [UInt8] {
+        do { return try InputFile(path: Paths.join(folder, "tokenizer/tokenizer.json")).contents(limit: 1 << 26) } catch { throw .source("\(error)") }
     }
 
     func contains(_ name: String) -> Bool { rows[name] != nil }
 
-    func weight(_ name: String) throws(WeightError) -> StoredWeight {
+    func weight(_ name: String) throws(InferenceError) -> StoredWeight {
         guard let (row, folder) = rows[name] else { throw .missing(name: name, source: self.folder) }
         do { return try stored(row, folder) } catch { throw .unreadable(name: name, reason: "\(error)") }
     }
 
     private func stored(_ row: WeightRow, _ folder: String) throws -> StoredWeight {
         func source(_ name: String) throws -> EncodedTensor { try #require(tensors["\(folder)/\(name)"], "\(name)") }
-        guard case .rows(let sources) = row.recipe else { throw WeightError.unreadable(name: row.name, reason: "is not made of rows") }
+        guard case .rows(let sources) = row.recipe else { throw InferenceError.unreadable(name: row.name, reason: "is not made of rows") }
         let isScaled = sources.contains { $0.rowScale != nil }
         let parts = try sources.map { part in
             let tensor = try source(part.name)

@@ -11,7 +11,7 @@ struct Alphabet: Sendable {
     private let unknown: Int32?
     private let fusesUnknown: Bool
 
-    init(_ vocabulary: PieceTable, _ configuration: TokenizerConfiguration) throws(TextError) {
+    init(_ vocabulary: PieceTable, _ configuration: TokenizerConfiguration) throws(InferenceError) {
         var characters: [UInt32: Int32] = [:]
         var maximum: Int32 = 0
         vocabulary.forEach { piece, id in

@@ -19,7 +19,7 @@ package struct GemmaTokenizer: Sendable {
     let merges: PairMerges
 
     /// Reads the bytes of a `tokenizer.json`.
-    package init(_ json: [UInt8]) throws(TextError) {
+    package init(_ json: [UInt8]) throws(InferenceError) {
         let file = try TokenizerFile(json)
         let configuration = try TokenizerConfiguration(members: file.members, model: file.model)
         normalization = configuration.normalization

@@ -20,7 +20,7 @@ struct TokenizerConfiguration {
     let fusesUnknown: Bool
     let fallsBackToBytes: Bool
 
-    init(members: JSONObject, model: JSONObject) throws(TextError) {
+    init(members: JSONObject, model: JSONObject) throws(InferenceError) {
         let file = TokenizerSection(members, TokenizerFile.subject)
         // Truncation and padding are the pipeline's business, and the decoder works from ids to text.
         try file.allowOnly(
@@ -29,7 +29,7 @@ struct TokenizerConfiguration {
         normalization = try Self.normalization(file)
         splitsAfterSpaces = try Self.splitsAfterSpaces(file)
         prefix = try Self.prefix(file)
-        addedTokens = try file.sections("added_tokens").map { (token) throws(TextError) in try Self.addedToken(token) }
+        addedTokens = try file.sections("added_tokens").map { (token) throws(InferenceError) in try Self.addedToken(token) }
 
         let model = TokenizerSection(model, "\(TokenizerFile.subject): model")
         try model.allowOnly([
@@ -45,7 +45,7 @@ struct TokenizerConfiguration {
         fallsBackToBytes = try model.bool("byte_fallback", default: false)
     }
 
-    private static func normalization(_ file: TokenizerSection) throws(TextError) -> Normalization {
+    private static func normalization(_ file: TokenizerSection) throws(InferenceError) -> Normalization {
         guard let normalizer = try file.section("normalizer") else { return Normalization() }
         var steps = [normalizer]
         if normalizer["type"] == "Sequence" {
@@ -61,7 +61,7 @@ struct TokenizerConfiguration {
         return Normalization(replacements: replacements)
     }
 
-    private static func splitsAfterSpaces(_ file: TokenizerSection) throws(TextError) -> Bool {
+    private static func splitsAfterSpaces(_ file: TokenizerSection) throws(InferenceError) -> Bool {
         guard let split = try file.section("pre_tokenizer") else { return false }
         try split.require("type", among: ["Split"])
         try split.allowOnly(["type", "pattern", "behavior", "invert"])
@@ -72,7 +72,7 @@ struct TokenizerConfiguration {
     }
 
     /// The special tokens that a TemplateProcessing puts before the text; nothing may follow it.
-    private static func prefix(_ file: TokenizerSection) throws(TextError) -> [Int32] {
+    private static func prefix(_ file: TokenizerSection) throws(InferenceError) -> [Int32] {
         guard let template = try file.section("post_processor") else {
             throw .unsupported(subject: "\(file.subject): post_processor", found: "null", supported: "a TemplateProcessing that puts <bos> before the text")
         }
@@ -98,7 +98,7 @@ struct TokenizerConfiguration {
         return prefix
     }
 
-    private static func addedToken(_ token: TokenizerSection) throws(TextError) -> AddedToken {
+    private static func addedToken(_ token: TokenizerSection) throws(InferenceError) -> AddedToken {
         try token.allowOnly(["id", "content", "single_word", "lstrip", "rstrip", "normalized", "special"])
         for flag in ["single_word", "lstrip", "rstrip"] { try token.require(flag, among: [nil, false]) }
         let content = try token.string("content")

@@ -17,15 +17,11 @@ struct TokenizerFile {
     private(set) var vocabulary = PieceTable()
     private(set) var merges = PairMerges()
 
-    init(_ json: [UInt8]) throws(TextError) {
+    init(_ json: [UInt8]) throws(InferenceError) {
         guard json.count <= Self.maximumByteCount else {
-            throw .tooLarge(subject: Self.subject, byteCount: json.count, limit: Self.maximumByteCount)
+            throw .inconsistent(subject: Self.subject, expected: "at most \(Self.maximumByteCount) bytes", found: "\(json.count)")
         }
-        do throws(JSONError) {
-            try read(json)
-        } catch {
-            throw .json(subject: Self.subject, error)
-        }
+        do throws(JSONError) { try read(json) } catch { throw .unreadable(name: Self.subject, reason: "\(error)") }
     }
 
     private mutating func read(_ json: [UInt8]) throws(JSONError) {

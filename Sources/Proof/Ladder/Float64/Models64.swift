@@ -12,7 +12,7 @@ struct Weights64 {
 
     func tensor(_ name: String) throws -> Tensor {
         let stored = try source.weight(prefix + name)
-        guard !stored.scheme.isQuantized else { throw WeightError.unreadable(name: prefix + name, reason: "expected a weight in floating point") }
+        guard !stored.scheme.isQuantized else { throw InferenceError.unreadable(name: prefix + name, reason: "expected a weight in floating point") }
         return try stored.widened()
     }
 

@@ -102,7 +102,7 @@ struct TokenizerFileTests {
 
     @Test("a file that is too large, empty, cut or no tokenizer at all is an error")
     func noFile() throws {
-        #expect(throws: TextError.tooLarge(subject: "tokenizer.json", byteCount: (64 << 20) + 1, limit: 64 << 20)) {
+        #expect(throws: InferenceError.inconsistent(subject: "tokenizer.json", expected: "at most \(64 << 20) bytes", found: "\((64 << 20) + 1)")) {
             try GemmaTokenizer([UInt8](repeating: 0x20, count: (64 << 20) + 1))
         }
         for text in ["", "{}", "[]", "null", #"{"model":{}}"#, #"{"model":{"vocab":{}}}"#, #"{"model":[]}"#] {

@@ -5,7 +5,7 @@ import Tensors
 enum ResidualBlock {
     static func operation<E: Executor>(
         _ loader: WeightLoader<E>, _ rows: AutoencoderRows.ResidualRows, _ activation: Activation
-    ) throws(WeightError) -> RowOperation<E> {
+    ) throws(InferenceError) -> RowOperation<E> {
         .residual(
             first: try loader.convolution(rows.first, often: true), activation: activation, second: try loader.convolution(rows.second, often: true),
             norm: try loader.norm(rows.norm, epsilon: AutoencoderConfiguration.normEpsilon))
@@ -24,11 +24,11 @@ struct EfficientViTBlock<E: Executor>: Sendable {
     private let feedForward: GatedConvolution<E>
     private let layout: LinearAttention.Layout
 
-    init(_ loader: WeightLoader<E>, _ rows: AutoencoderRows.EfficientViTRows, headDimension: Int) throws(WeightError) {
+    init(_ loader: WeightLoader<E>, _ rows: AutoencoderRows.EfficientViTRows, headDimension: Int) throws(InferenceError) {
         executor = loader.executor
         layout = .interleaved(heads: rows.norm.weight.shape.rows / headDimension, headDimension: headDimension)
         projections = try loader.group(rows.projections)
-        scales = try rows.scales.map { (scale) throws(WeightError) in
+        scales = try rows.scales.map { (scale) throws(InferenceError) in
             (try loader.depthwise(scale.depthwise), try loader.pointwise(scale.pointwise))
         }
         output = try loader.linear(rows.output)

@@ -39,7 +39,7 @@ package struct AutoencoderDecoder<E: Executor>: Sendable {
             }
         }
         try probes.checkCancelled()
-        for operation in try InferenceError.loading({ () throws(WeightError) in try closing() }) { Self.append(operation, to: &maps) }
+        for operation in try closing() { Self.append(operation, to: &maps) }
         try probes.checkCancelled()
         return try Self.each(&maps, finished)
     }
@@ -63,7 +63,7 @@ package struct AutoencoderDecoder<E: Executor>: Sendable {
         _ maps: inout [Map], _ body: (inout Map) throws(AllocationError) -> Result
     ) throws(InferenceError) -> [Result] {
         var results: [Result] = []
-        for index in maps.indices { results.append(try InferenceError.wrap { () throws(AllocationError) in try body(&maps[index]) }) }
+        for index in maps.indices { results.append(try allocating(try body(&maps[index]))) }
         return results
     }
 
@@ -72,7 +72,7 @@ package struct AutoencoderDecoder<E: Executor>: Sendable {
     }
 
     private func open(_ latents: [Tensor], _ probes: Probes) throws(InferenceError) -> [PendingMap<E>] {
-        let convolution = try InferenceError.loading { () throws(WeightError) in try loader.convolution(rows.first) }
+        let convolution = try loader.convolution(rows.first)
         var latents = latents
         return try Self.each(&latents) { latents throws(AllocationError) in
             try probes.record(Probe(.decoderInput), latents.batched)
@@ -86,8 +86,8 @@ package struct AutoencoderDecoder<E: Executor>: Sendable {
 
     /// The first convolution alone, on a map `[c, h, w]` and before its shortcut.
     func opened(_ latents: Tensor) throws(InferenceError) -> Tensor {
-        let convolution = try InferenceError.loading { () throws(WeightError) in try loader.convolution(rows.first) }
-        return try InferenceError.wrap { () throws(AllocationError) in
+        let convolution = try loader.convolution(rows.first)
+        return try allocating { () throws(AllocationError) in
             var opened = PendingMap(try executor.map(latents), on: executor)
             opened.append(.convolution(convolution))
             return try finished(&opened)
@@ -96,7 +96,7 @@ package struct AutoencoderDecoder<E: Executor>: Sendable {
 
     /// What the deepest stage takes: `opened` and the shortcut around it.
     func withShortcut(_ opened: Tensor, latents: Tensor) throws(InferenceError) -> Tensor {
-        try InferenceError.wrap { () throws(AllocationError) in
+        try allocating { () throws(AllocationError) in
             var x = try executor.map(opened)
             if configuration.decoderShortcut { try executor.addShortcut(try executor.map(latents), to: &x) }
             return try executor.image(x)
@@ -105,8 +105,8 @@ package struct AutoencoderDecoder<E: Executor>: Sendable {
 
     /// The picture of the highest stage's map `[c, h, w]`, as traces have it.
     func picture(_ x: Tensor) throws(InferenceError) -> Tensor {
-        let operations = try InferenceError.loading { () throws(WeightError) in try closing() }
-        return try InferenceError.wrap { () throws(AllocationError) in
+        let operations = try closing()
+        return try allocating { () throws(AllocationError) in
             var map = PendingMap(try executor.map(x), on: executor)
             for operation in operations { map.append(operation) }
             return try finished(&map)
@@ -118,7 +118,7 @@ package struct AutoencoderDecoder<E: Executor>: Sendable {
         guard let stage = rows.stages[index] else { return }
         try probes.checkCancelled()
         if let up = stage.resampling {
-            let operation = try InferenceError.loading { () throws(WeightError) in try upsampling(up, shortcut: true) }
+            let operation = try upsampling(up, shortcut: true)
             Self.append(operation, to: &maps)
         }
         for block in stage.blocks {
@@ -126,20 +126,18 @@ package struct AutoencoderDecoder<E: Executor>: Sendable {
             switch block {
             case .residual(let rows):
                 let activation = configuration.decoder.stages[index].activation
-                Self.append(try InferenceError.loading { () throws(WeightError) in try ResidualBlock.operation(loader, rows, activation) }, to: &maps)
+                Self.append(try ResidualBlock.operation(loader, rows, activation), to: &maps)
             case .efficientViT(let rows):
                 // Its weights come when those of the operations before are let go.
                 _ = try Self.each(&maps) { map throws(AllocationError) in try map.made() }
-                let layer = try InferenceError.loading { () throws(WeightError) in
-                    try EfficientViTBlock(loader, rows, headDimension: configuration.headDimension)
-                }
+                let layer = try EfficientViTBlock(loader, rows, headDimension: configuration.headDimension)
                 _ = try Self.each(&maps) { map throws(AllocationError) in try map.update(layer.apply) }
             }
         }
     }
 
     /// Norm, activation and the last convolution, which doubles the picture where there is no stage 0.
-    private func closing() throws(WeightError) -> [RowOperation<E>] {
+    private func closing() throws(InferenceError) -> [RowOperation<E>] {
         var operations: [RowOperation<E>] = []
         if let norm = rows.norm {
             operations.append(.norm(try loader.norm(norm, epsilon: AutoencoderConfiguration.normEpsilon), configuration.outputActivation))
@@ -149,7 +147,7 @@ package struct AutoencoderDecoder<E: Executor>: Sendable {
         return operations + [last]
     }
 
-    private func upsampling(_ rows: Parameters, shortcut: Bool) throws(WeightError) -> RowOperation<E> {
+    private func upsampling(_ rows: Parameters, shortcut: Bool) throws(InferenceError) -> RowOperation<E> {
         configuration.interpolates
             ? .doubling(try loader.convolution(rows), shortcut: shortcut) : .shuffling(try loader.convolution(rows, often: true), shortcut: shortcut)
     }

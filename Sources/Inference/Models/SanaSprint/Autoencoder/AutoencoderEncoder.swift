@@ -28,22 +28,22 @@ package struct AutoencoderEncoder<E: Executor>: Sendable {
             try run(index, &map)
             try record(Probe(.encoderStage, index), &map, probes)
         }
-        let latents = try close(try InferenceError.wrap { () throws(AllocationError) in try map.made() })
-        try InferenceError.wrap { () throws(AllocationError) in try probes.record(Probe(.encoderOutput), latents.batched) }
+        let latents = try close(try allocating(try map.made()))
+        try allocating(try probes.record(Probe(.encoderOutput), latents.batched))
         return latents
     }
 
     /// One stage alone, from a given map `[channels, h, w]`, as traces have it.
     func stage(_ index: Int, _ x: Tensor) throws(InferenceError) -> Tensor {
-        var map = try InferenceError.wrap { () throws(AllocationError) in PendingMap(try executor.map(x), on: executor) }
+        var map = try allocating(PendingMap(try executor.map(x), on: executor))
         try run(index, &map)
-        return try InferenceError.wrap { () throws(AllocationError) in try executor.image(try map.made()) }
+        return try allocating(try executor.image(try map.made()))
     }
 
     private var executor: E { loader.executor }
 
     private func record(_ probe: Probe, _ map: inout PendingMap<E>, _ probes: Probes) throws(InferenceError) {
-        try InferenceError.wrap { () throws(AllocationError) in
+        try allocating { () throws(AllocationError) in
             let made = try map.made()
             try probes.recordMap(probe, try executor.tensor(from: made))
         }
@@ -52,8 +52,8 @@ package struct AutoencoderEncoder<E: Executor>: Sendable {
     /// The first convolution, which halves the picture where there is no stage 0.
     private func open(_ image: Tensor) throws(InferenceError) -> E.Rows {
         let halves = !configuration.encoder.hasTopStage
-        let convolution = try InferenceError.loading { () throws(WeightError) in try loader.convolution(rows.first) }
-        return try InferenceError.wrap { () throws(AllocationError) in
+        let convolution = try loader.convolution(rows.first)
+        return try allocating { () throws(AllocationError) in
             let x = try executor.map(image)
             return halves ? try downsample(x, convolution) : try executor.run([.convolution(convolution)], on: x)
         }
@@ -66,17 +66,15 @@ package struct AutoencoderEncoder<E: Executor>: Sendable {
             switch block {
             case .residual(let rows):
                 let activation = configuration.encoder.stages[index].activation
-                map.append(try InferenceError.loading { () throws(WeightError) in try ResidualBlock.operation(loader, rows, activation) })
+                map.append(try ResidualBlock.operation(loader, rows, activation))
             case .efficientViT(let rows):
-                let layer = try InferenceError.loading { () throws(WeightError) in
-                    try EfficientViTBlock(loader, rows, headDimension: configuration.headDimension)
-                }
-                try InferenceError.wrap { () throws(AllocationError) in try map.update(layer.apply) }
+                let layer = try EfficientViTBlock(loader, rows, headDimension: configuration.headDimension)
+                try allocating(try map.update(layer.apply))
             }
         }
         guard let down = stage.resampling else { return }
-        let convolution = try InferenceError.loading { () throws(WeightError) in try loader.convolution(down) }
-        map = try InferenceError.wrap { () throws(AllocationError) in
+        let convolution = try loader.convolution(down)
+        map = try allocating { () throws(AllocationError) in
             let x = try map.made()
             var halved = try downsample(x, convolution)
             try executor.addShortcut(try executor.unshuffled(x), to: &halved)
@@ -85,8 +83,8 @@ package struct AutoencoderEncoder<E: Executor>: Sendable {
     }
 
     private func close(_ x: E.Rows) throws(InferenceError) -> Tensor {
-        let convolution = try InferenceError.loading { () throws(WeightError) in try loader.convolution(rows.last) }
-        return try InferenceError.wrap { () throws(AllocationError) in
+        let convolution = try loader.convolution(rows.last)
+        return try allocating { () throws(AllocationError) in
             var result = try executor.run([.convolution(convolution)], on: x)
             if configuration.encoderShortcut { try executor.addShortcut(x, to: &result) }
             return try executor.image(result)

@@ -43,7 +43,7 @@ package struct AutoencoderConfiguration: Sendable, Equatable {
 
     private static let file = "vae/config.json"
 
-    init(_ json: JSONValue) throws(ConfigurationError) {
+    init(_ json: JSONValue) throws(InferenceError) {
         let reader = try ConfigurationReader(json, subject: Self.file)
         try reader.choice("_class_name", [("AutoencoderDC", ())], default: "AutoencoderDC")
         imageChannels = try reader.int("in_channels", in: 1...64, default: 3)
@@ -63,7 +63,7 @@ package struct AutoencoderConfiguration: Sendable, Equatable {
     }
 
     /// What diffusers asserts while it builds the resampling blocks and shortcuts.
-    private func checkResampling() throws(ConfigurationError) {
+    private func checkResampling() throws(InferenceError) {
         guard encoder.stages.count == decoder.stages.count else {
             throw .inconsistent(
                 subject: "\(Self.file): decoder_block_out_channels", expected: "\(encoder.stages.count) stages as the encoder has",
@@ -97,7 +97,7 @@ package struct AutoencoderConfiguration: Sendable, Equatable {
 }
 
 extension AutoencoderConfiguration.Side {
-    init(_ reader: ConfigurationReader, _ name: String, blocks defaultBlocks: [Int], headDimension: Int) throws(ConfigurationError) {
+    init(_ reader: ConfigurationReader, _ name: String, blocks defaultBlocks: [Int], headDimension: Int) throws(InferenceError) {
         let channels = try reader.ints("\(name)_block_out_channels", in: 1...16_384, default: [128, 256, 512, 512, 1024, 1024])
         let count = channels.count
         guard (2...9).contains(count) else {
@@ -132,10 +132,10 @@ extension AutoencoderConfiguration.Side {
         self.init(stages: stages)
     }
 
-    private static func scales(_ reader: ConfigurationReader, _ key: String) throws(ConfigurationError) -> [[Int]] {
+    private static func scales(_ reader: ConfigurationReader, _ key: String) throws(InferenceError) -> [[Int]] {
         guard let value = reader.fields.value(key) else { return [[], [], [], [5], [5], [5]] }
         let place = "\(reader.subject): \(key)"
-        guard let items = value.array else { throw .field(.field(subject: place, expected: "an array of arrays", found: value.kind)) }
+        guard let items = value.array else { throw .inconsistent(subject: place, expected: "an array of arrays", found: value.kind) }
         var result: [[Int]] = []
         for item in items {
             let sizes = try ConfigurationReader.ints(item, in: 1...63, subject: place)

@@ -13,7 +13,7 @@ package struct SanaSprintConfiguration: Sendable, Equatable {
     }
 
     /// Reads the configuration files by their folders; components that are absent are not checked against the others.
-    package init(_ files: [String: JSONValue]) throws(ConfigurationError) {
+    package init(_ files: [String: JSONValue]) throws(InferenceError) {
         transformer = try TransformerConfiguration(files["transformer"] ?? [:])
         vae = if let vae = files["vae"] { try AutoencoderConfiguration(vae) } else { nil }
         text = if let text = files["text_encoder"] { try TextEncoderConfiguration(text) } else { nil }
@@ -38,7 +38,7 @@ package struct SchedulerConfiguration: Sendable, Equatable {
     /// The most steps the scheduler takes.
     package let maximumSteps: Int
 
-    init(_ json: JSONValue) throws(ConfigurationError) {
+    init(_ json: JSONValue) throws(InferenceError) {
         let reader = try ConfigurationReader(json, subject: "scheduler/scheduler_config.json")
         try reader.choice("_class_name", [("SCMScheduler", ())], default: "SCMScheduler")
         try reader.choice("prediction_type", [("trigflow", ())], default: "trigflow")

@@ -24,7 +24,7 @@ package struct TextEncoderConfiguration: Sendable, Equatable {
 
     private static let file = "text_encoder/config.json"
 
-    init(_ json: JSONValue) throws(ConfigurationError) {
+    init(_ json: JSONValue) throws(InferenceError) {
         let reader = try ConfigurationReader(json, subject: Self.file)
         try reader.choice("model_type", [("gemma2", ())], default: "gemma2")
         layers = try reader.int("num_hidden_layers", in: 1...1024, default: 26)
@@ -51,14 +51,14 @@ package struct TextEncoderConfiguration: Sendable, Equatable {
     }
 
     /// Null switches the cap off; an absent member means Gemma-2's 50.
-    private static func softCap(_ reader: ConfigurationReader) throws(ConfigurationError) -> Double? {
+    private static func softCap(_ reader: ConfigurationReader) throws(InferenceError) -> Double? {
         let key = "attn_logit_softcapping"
         if let value = reader.fields.object[key], value.isNull { return nil }
         return try reader.double(key, in: 1e-6...1e9, default: 50)
     }
 
     /// Without `layer_types` the even layers slide, as in transformers.
-    private static func windows(_ reader: ConfigurationReader, layers: Int) throws(ConfigurationError) -> [Int?] {
+    private static func windows(_ reader: ConfigurationReader, layers: Int) throws(InferenceError) -> [Int?] {
         let sliding =
             reader.has("layer_types")
             ? try reader.choices("layer_types", [("sliding_attention", true), ("full_attention", false)], stages: layers, default: "")
@@ -69,7 +69,7 @@ package struct TextEncoderConfiguration: Sendable, Equatable {
     }
 
     /// Since transformers 5 the base lies in `rope_parameters`, before at the top level.
-    private static func ropeTheta(_ reader: ConfigurationReader) throws(ConfigurationError) -> Double {
+    private static func ropeTheta(_ reader: ConfigurationReader) throws(InferenceError) -> Double {
         try reader.mustBe("rope_scaling", .null, why: "null (the default rotary embedding)")
         var place = reader
         if let parameters = reader.fields.value("rope_parameters") {

@@ -33,7 +33,7 @@ package struct TransformerConfiguration: Sendable, Equatable {
     /// Inputs of the patch embedding and outputs of the last projection.
     var patchChannels: Int { patch * patch * channels }
 
-    init(_ json: JSONValue) throws(ConfigurationError) {
+    init(_ json: JSONValue) throws(InferenceError) {
         let reader = try ConfigurationReader(json, subject: "transformer/config.json")
         try reader.choice("_class_name", [("SanaTransformer2DModel", ())], default: "SanaTransformer2DModel")
         layers = try reader.int("num_layers", in: 1...1024, default: 20)

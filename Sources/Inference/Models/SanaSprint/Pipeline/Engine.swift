@@ -60,7 +60,7 @@ package final class Engine<E: Executor>: Sendable {
         if job.probes.sink != nil, pipeline.has(.vaeEncoder) {
             try job.begin(.encoding)
             let input = job.request.encoderPicture ?? picture
-            let pixels = try InferenceError.wrap { () throws(AllocationError) in try Pixels.tensor(input) }
+            let pixels = try allocating(try Pixels.tensor(input))
             _ = try pipeline.encoder().encode(pixels, probes: job.probes)
         }
         return picture

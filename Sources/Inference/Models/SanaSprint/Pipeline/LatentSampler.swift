@@ -48,14 +48,14 @@ struct LatentSampler {
     }
 
     private static func nothing() throws(InferenceError) -> Tensor {
-        try InferenceError.wrap { () throws(AllocationError) in try Tensor([0]) }
+        try allocating(try Tensor([0]))
     }
 
     private static func noise(_ source: NoiseSource, _ shape: Shape, steps: Int) throws(InferenceError) -> (Tensor, [Tensor]) {
         switch source {
         case .seed(let seed):
             var generator = TorchGenerator(seed: seed)
-            return try InferenceError.wrap { () throws(AllocationError) in
+            return try allocating { () throws(AllocationError) in
                 let start = try Tensor(shape, generator.randn(shape.elementCount))
                 var noises: [Tensor] = []
                 for _ in 0..<steps { noises.append(try Tensor(shape, generator.randn(shape.elementCount))) }
@@ -82,7 +82,7 @@ struct LatentSampler {
     /// The final latents `[c, h, w]`, of unit variance.
     func run<E>(_ transformer: SanaTransformer<E>, _ prompt: SanaTransformer<E>.Prompt, for job: Job) throws(InferenceError) -> Tensor {
         let probes = job.probes
-        var latents = try InferenceError.wrap { () throws(AllocationError) in
+        var latents = try allocating { () throws(AllocationError) in
             let (unit, latents) = if let start { (try start.scaled(by: 1 / sigma), start) } else { (noise, try noise.scaled(by: sigma)) }
             try probes.record(Probe(.start), unit.batched)
             try probes.record(Probe(.guidance), Double(guidance) * guidanceScale)
@@ -94,10 +94,10 @@ struct LatentSampler {
             try job.begin(.step(step + 1, of: times.count - 1))
             let flow = TrigFlow(from: times[step], to: times[step + 1], sigma: sigma)
             let probes = probes.at(step: step)
-            let input = try InferenceError.wrap { () throws(AllocationError) in try flow.input(latents) }
+            let input = try allocating(try flow.input(latents))
             let velocity = try transformer.velocity(
                 input, time: flow.flowTime, guidance: Double(guidance), prompt: prompt, probes: probes)
-            (denoised, latents) = try InferenceError.wrap { () throws(AllocationError) in
+            (denoised, latents) = try allocating { () throws(AllocationError) in
                 try probes.record(Probe(.input), input.batched)
                 try probes.record(Probe(.timestep), flow.flowTime)
                 let clean = try flow.denoised(latents, input: input, velocity: velocity)
@@ -110,7 +110,7 @@ struct LatentSampler {
                 return (clean, next)
             }
         }
-        return try InferenceError.wrap { () throws(AllocationError) in
+        return try allocating { () throws(AllocationError) in
             let result = try denoised.scaled(by: 1 / sigma)
             try probes.record(Probe(.latents), result.batched)
             return result

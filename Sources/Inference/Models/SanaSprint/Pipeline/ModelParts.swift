@@ -51,19 +51,13 @@ package struct ModelParts<E: Executor>: Sendable {
     package func modulation(_ embedding: Tensor) throws(InferenceError) -> Tensor {
         var table = TableBuilder()
         let rows = TimeEmbeddingRows(transformer.width, &table)
-        return try loaded { () throws(WeightError) in
-            try ModulationProjection(loader, rows)
-        } run: { step throws(AllocationError) in
-            try taken(step(try placed(embedding)))
-        }
+        let step = try ModulationProjection(loader, rows)
+        return try allocating(try taken(step(try placed(embedding))))
     }
 
     package func patchEmbedding(_ latents: Tensor) throws(InferenceError) -> Tensor {
-        try loaded { () throws(WeightError) in
-            try PatchEmbedding(loader, rows, transformer)
-        } run: { step throws(AllocationError) in
-            try taken(step(latents))
-        }
+        let step = try PatchEmbedding(loader, rows, transformer)
+        return try allocating(try taken(step(latents)))
     }
 
     /// One block, loaded for this call; see `ResidentBlock` for the parameters.
@@ -73,20 +67,14 @@ package struct ModelParts<E: Executor>: Sendable {
 
     /// The last norm, modulated by the embedding of time and guidance.
     package func outputNorm(_ x: Tensor, embedding: Tensor) throws(InferenceError) -> Tensor {
-        try loaded { () throws(WeightError) in
-            try OutputProjection(loader, rows, transformer)
-        } run: { step throws(AllocationError) in
-            try taken(step.norm(try placed(x), try placed(embedding)))
-        }
+        let step = try OutputProjection(loader, rows, transformer)
+        return try allocating(try taken(step.norm(try placed(x), try placed(embedding))))
     }
 
     /// The velocity `[c, height, width]` of normed tokens.
     package func output(_ x: Tensor, height: Int, width: Int) throws(InferenceError) -> Tensor {
-        try loaded { () throws(WeightError) in
-            try OutputProjection(loader, rows, transformer)
-        } run: { step throws(AllocationError) in
-            try step(try placed(x), height: height, width: width)
-        }
+        let step = try OutputProjection(loader, rows, transformer)
+        return try allocating(try step(try placed(x), height: height, width: width))
     }
 
     // MARK: - Autoencoder
@@ -128,11 +116,4 @@ package struct ModelParts<E: Executor>: Sendable {
 
     private func placed(_ x: Tensor) throws(AllocationError) -> E.Rows { try loader.executor.rows(from: x) }
     private func taken(_ x: E.Rows) throws(AllocationError) -> Tensor { try loader.executor.tensor(from: x) }
-
-    private func loaded<Step, Value>(
-        _ load: () throws(WeightError) -> Step, run: (Step) throws(AllocationError) -> Value
-    ) throws(InferenceError) -> Value {
-        let step = try InferenceError.loading(load)
-        return try InferenceError.wrap { () throws(AllocationError) in try run(step) }
-    }
 }

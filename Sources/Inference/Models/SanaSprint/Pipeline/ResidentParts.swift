@@ -10,7 +10,7 @@ extension ModelParts {
 
         /// Keys and values of a prompt's projected tokens.
         package func keyValues(of caption: Tensor) throws(InferenceError) -> E.KeyValues {
-            try InferenceError.wrap { () throws(AllocationError) in try projection(try executor.rows(from: caption)) }
+            try allocating(try projection(try executor.rows(from: caption)))
         }
 
         /// Rows that products take at once: enough that reading the weights is a small part of their work.
@@ -22,7 +22,7 @@ extension ModelParts {
         ///   - keyValues: of each map's prompt.
         package func apply(_ maps: inout [Tensor], modulation: Tensor, keyValues: [E.KeyValues], height: Int, width: Int) throws(InferenceError) {
             let tokens = height * width
-            do throws(AllocationError) {
+            try allocating { () throws(AllocationError) in
                 let modulation = try executor.rows(from: modulation)
                 var start = 0
                 while start < maps.count {
@@ -35,7 +35,7 @@ extension ModelParts {
                     let moved = try executor.tensor(from: x)
                     for index in range { maps[index] = try moved.rows((index - start) * tokens..<(index - start + 1) * tokens) }
                 }
-            } catch { throw .memory(error) }
+            }
         }
 
         /// The block's output for tokens `x`.
@@ -64,7 +64,7 @@ extension ModelParts {
         /// The embedding `[1, width]` of time and guidance, as the user states them, and its projection `[6, width]`.
         package func embed(time: Double, guidance: Double) throws(InferenceError) -> (embedding: Tensor, modulation: Tensor) {
             let (embedding, modulation) = try network.embed(time: time, guidance: guidance)
-            return try InferenceError.wrap { () throws(AllocationError) in
+            return try allocating { () throws(AllocationError) in
                 let embedding = try executor.tensor(from: embedding)
                 return (embedding.reshaped([1, embedding.count]), try executor.tensor(from: modulation).reshaped([6, embedding.count]))
             }
@@ -72,7 +72,7 @@ extension ModelParts {
 
         /// A prompt's features `[tokens, captionChannels]` at the transformer's width.
         package func caption(_ features: Tensor) throws(InferenceError) -> Tensor {
-            try InferenceError.wrap { () throws(AllocationError) in try executor.tensor(from: try network.caption(features)) }
+            try allocating(try executor.tensor(from: try network.caption(features)))
         }
     }
 
@@ -80,18 +80,16 @@ extension ModelParts {
     /// - Parameter built: the layers that need not be loaded, and where those go that are.
     package func residentBlock(_ index: Int, _ built: BuiltLayers? = nil) throws(InferenceError) -> ResidentBlock {
         let loader = WeightLoader(source: loader.source, on: loader.executor, built: built)
-        return try InferenceError.loading { () throws(WeightError) in
-            ResidentBlock(
-                block: try TransformerBlock(loader, rows.blocks[index], configuration.transformer),
-                projection: try PromptProjection(loader, rows.blocks[index], configuration.transformer),
-                executor: loader.executor)
-        }
+        return try ResidentBlock(
+            block: try TransformerBlock(loader, rows.blocks[index], configuration.transformer),
+            projection: try PromptProjection(loader, rows.blocks[index], configuration.transformer),
+            executor: loader.executor)
     }
 
     /// Loads what the blocks are told of time, guidance and prompt.
     package func residentConditioning() throws(InferenceError) -> ResidentConditioning {
         ResidentConditioning(
-            network: try InferenceError.loading { () throws(WeightError) in try TransformerConditioning(loader, rows, configuration.transformer) },
+            network: try TransformerConditioning(loader, rows, configuration.transformer),
             executor: loader.executor)
     }
 }

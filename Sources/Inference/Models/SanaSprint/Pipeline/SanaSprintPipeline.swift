@@ -21,8 +21,7 @@ package final class SanaSprintPipeline<E: Executor>: Sendable {
         self.executor = executor
         self.compute = compute
         let present = Component.allCases.filter(weights.has)
-        let files = try InferenceError.loading { () throws(WeightError) in try weights.configurations(of: present) }
-        do throws(ConfigurationError) { configuration = try SanaSprintConfiguration(files) } catch { throw .configuration(error) }
+        configuration = try SanaSprintConfiguration(try weights.configurations(of: present))
     }
 
     // MARK: - Parts, for whoever runs them alone
@@ -63,18 +62,16 @@ package final class SanaSprintPipeline<E: Executor>: Sendable {
 
     /// The picture of a sampler's latents, `[c, h, w]` of unit variance.
     func decode(_ latents: Tensor, _ decoder: AutoencoderDecoder<E>, _ probes: Probes) throws(InferenceError) -> Picture {
-        let scaled = try InferenceError.wrap { () throws(AllocationError) in
+        let scaled = try allocating { () throws(AllocationError) in
             var scaled = try latents.copy()
             var elements = scaled.mutableSpan
             for index in elements.indices { elements[index] = Float(Double(elements[index]) / decoder.configuration.scalingFactor) }
             return scaled
         }
         let image = try decoder.decode(scaled, probes: probes)
-        try InferenceError.wrap { () throws(AllocationError) in try probes.record(Probe(.image), image.batched) }
+        try allocating(try probes.record(Probe(.image), image.batched))
         let picture = try Pixels.bytes(image)
-        try InferenceError.wrap { () throws(AllocationError) in
-            try probes.record(Probe(.bytes), picture.rgb, as: [picture.height, picture.width, 3])
-        }
+        try allocating(try probes.record(Probe(.bytes), picture.rgb, as: [picture.height, picture.width, 3]))
         return picture
     }
 
@@ -95,11 +92,11 @@ package final class SanaSprintPipeline<E: Executor>: Sendable {
         if probes.sink == nil, request.usePrefixCache, let prefix = try prefix(for: prompt, job) {
             let hidden = try encoder.encode(prompt.ids, after: prefix, probes: probes)
             let own = prompt.keptPositions.dropFirst().map { $0 - prefix.ids.count }
-            return try InferenceError.wrap { () throws(AllocationError) in try Tensor(stacking: [prefix.first, try hidden.rows(own)]) }
+            return try allocating(try Tensor(stacking: [prefix.first, try hidden.rows(own)]))
         }
         let padded = prompt.paddedIDs.count
         let hidden = try encoder.encode(prompt.ids, probes: probes, paddedLength: padded)
-        return try InferenceError.wrap { () throws(AllocationError) in
+        return try allocating { () throws(AllocationError) in
             try probes.record(Probe(.tokens), prompt.paddedIDs, as: [1, padded])
             try probes.record(Probe(.attentionMask), prompt.attentionMask, as: [1, padded])
             let kept = try hidden.rows(prompt.keptPositions)
@@ -109,21 +106,26 @@ package final class SanaSprintPipeline<E: Executor>: Sendable {
         }
     }
 
-    package func tokenizer() throws(InferenceError) -> GemmaTokenizer {
-        let bytes = try InferenceError.loading { () throws(WeightError) in try weights.tokenizer() }
-        do throws(TextError) { return try GemmaTokenizer(bytes) } catch { throw .text(error) }
+    /// The features of several prompts, of each as many as it has tokens: every layer of the text encoder is loaded once for all of them.
+    package func promptFeatures(of prompts: [String], withInstruction: Bool) throws(InferenceError) -> [Tensor] {
+        let tokenizer = try tokenizer()
+        let read = prompts.map { SanaSprintPrompt($0, tokenizer: tokenizer, withInstruction: withInstruction) }
+        let hidden = try textEncoder().encode(read.map(\.ids))
+        return try zip(read, hidden).map { prompt, hidden throws(InferenceError) in try allocating(try hidden.rows(prompt.keptPositions)) }
     }
+
+    package func tokenizer() throws(InferenceError) -> GemmaTokenizer { try GemmaTokenizer(try weights.tokenizer()) }
 
     /// The file's prefix cache, where it has one that fits the prompt.
     private func prefix(for prompt: SanaSprintPrompt, _ job: Job) throws(InferenceError) -> PromptPrefix? {
         guard job.request.useInstruction else { return nil }
         let reason: String
-        do throws(WeightError) {
+        do throws(InferenceError) {
             guard let prefix = try weights.promptPrefix() else { return nil }
             if prefix.covers(prompt) { return prefix }
             reason = "it is of other tokens than the prompt begins with"
         } catch {
-            if case .memory(let error) = error { throw .memory(error) }
+            if case .memory = error { throw error }
             reason = "\(error)"
         }
         try job.begin(.prefixCacheNotUsed(reason: reason))
@@ -138,7 +140,7 @@ package final class SanaSprintPipeline<E: Executor>: Sendable {
                 subject: "prompt features", expected: "rows of \(channels) channels and a mask that keeps at least one of them",
                 found: "\(given.rows.shape), \(given.mask.count) mask entries, \(kept.count) kept")
         }
-        return try InferenceError.wrap { () throws(AllocationError) in
+        return try allocating { () throws(AllocationError) in
             try probes.record(Probe(.promptEmbeds), given.rows.batched)
             try probes.record(Probe(.promptMask), given.mask, as: [1, given.mask.count])
             return try given.rows.rows(kept)

@@ -22,12 +22,12 @@ package struct Gemma2Encoder<E: Executor>: Sendable {
     /// - Parameter paddedLength: how many rows the probes have, of which those after the last token are zero.
     func encode(_ ids: [Int32], probes: Probes = Probes(), paddedLength: Int = 0) throws(InferenceError) -> Tensor {
         let embedded = try embed(ids)
-        try InferenceError.wrap { () throws(AllocationError) in try probes.recordTokens(Probe(.embeddings), embedded, paddedTo: paddedLength) }
+        try allocating(try probes.recordTokens(Probe(.embeddings), embedded, paddedTo: paddedLength))
         var (x, rotary) = try placed(embedded)
         for index in 0..<configuration.layers {
             try probes.checkCancelled()
             let layer = try load(index)
-            try InferenceError.wrap { () throws(AllocationError) in
+            try allocating { () throws(AllocationError) in
                 _ = try layer.apply(&x, rotary: rotary)
                 try probes.recordTokens(Probe(.textLayer, index), try executor.tensor(from: x), paddedTo: paddedLength)
             }
@@ -35,19 +35,29 @@ package struct Gemma2Encoder<E: Executor>: Sendable {
         return try normed(x)
     }
 
+    /// Hidden states `[tokens, width]` of several prompts' token ids, for which each layer is loaded once.
+    func encode(_ prompts: [[Int32]]) throws(InferenceError) -> [Tensor] {
+        var streams: [(x: E.Rows, rotary: E.Rows)] = []
+        for ids in prompts { streams.append(try placed(try embed(ids))) }
+        for index in 0..<configuration.layers {
+            let layer = try load(index)
+            for place in streams.indices { _ = try allocating(try layer.apply(&streams[place].x, rotary: streams[place].rotary)) }
+        }
+        return try streams.map { stream throws(InferenceError) in try normed(stream.x) }
+    }
+
     /// Hidden states `[tokens after the prefix, width]` of token ids that begin with a prefix that is known already.
     func encode(_ ids: [Int32], after prefix: PromptPrefix, probes: Probes = Probes()) throws(InferenceError) -> Tensor {
         var (x, rotary) = try placed(try embed(Array(ids.dropFirst(prefix.ids.count))), first: prefix.ids.count)
         for index in 0..<configuration.layers {
             try probes.checkCancelled()
-            let known = try InferenceError.loading { () throws(WeightError) in try prefix.keyValues(index) }
+            let known = try prefix.keyValues(index)
             guard known.shape == [prefix.ids.count, 2 * configuration.keyValueWidth] else {
-                throw .weight(
-                    .wrongShape(
-                        name: PromptPrefix.name(ofLayer: index), expected: [prefix.ids.count, 2 * configuration.keyValueWidth], found: known.shape))
+                throw .wrongShape(
+                    name: PromptPrefix.name(ofLayer: index), expected: [prefix.ids.count, 2 * configuration.keyValueWidth], found: known.shape)
             }
             let layer = try load(index)
-            try InferenceError.wrap { () throws(AllocationError) in
+            try allocating { () throws(AllocationError) in
                 _ = try layer.apply(&x, rotary: rotary, prefix: try executor.rows(from: known))
                 try probes.recordTokens(Probe(.textLayer, index), try executor.tensor(from: x))
             }
@@ -63,42 +73,39 @@ package struct Gemma2Encoder<E: Executor>: Sendable {
         var (x, rotary) = try placed(try embed(ids))
         for index in 0..<configuration.layers {
             let layer = try load(index)
-            take(index, try InferenceError.wrap { () throws(AllocationError) in try executor.tensor(from: try layer.apply(&x, rotary: rotary)) })
+            take(index, try allocating(try executor.tensor(from: try layer.apply(&x, rotary: rotary))))
         }
-        return try normed(try InferenceError.wrap { () throws(AllocationError) in try executor.row(0, of: x) }).batched
+        return try normed(try allocating(try executor.row(0, of: x))).batched
     }
 
     func normed(_ x: Tensor) throws(InferenceError) -> Tensor {
-        try normed(try InferenceError.wrap { () throws(AllocationError) in try executor.rows(from: x) })
+        try normed(try allocating(try executor.rows(from: x)))
     }
 
     private func normed(_ x: E.Rows) throws(InferenceError) -> Tensor {
-        let norm = try InferenceError.loading { () throws(WeightError) in
-            try loader.norm(rows.norm, offset: 1, epsilon: configuration.normEpsilon)
-        }
-        return try InferenceError.wrap { () throws(AllocationError) in try executor.tensor(from: try executor.normed(x, by: norm)) }
+        let norm = try loader.norm(rows.norm, offset: 1, epsilon: configuration.normEpsilon)
+        return try allocating(try executor.tensor(from: try executor.normed(x, by: norm)))
     }
 
     /// One layer alone, from a given input `[tokens, width]`.
     package func layer(_ index: Int, _ x: Tensor) throws(InferenceError) -> Tensor {
         let layer = try load(index)
         var (x, rotary) = try placed(x)
-        return try InferenceError.wrap { () throws(AllocationError) in
+        return try allocating { () throws(AllocationError) in
             _ = try layer.apply(&x, rotary: rotary)
             return try executor.tensor(from: x)
         }
     }
 
     private func load(_ index: Int) throws(InferenceError) -> Gemma2Layer<E> {
-        try InferenceError.loading { () throws(WeightError) in try Gemma2Layer(loader, rows.layers[index], window: configuration.windows[index], configuration)
-        }
+        try Gemma2Layer(loader, rows.layers[index], window: configuration.windows[index], configuration)
     }
 
     private var executor: E { loader.executor }
 
     /// Tokens from a position on where they are computed, and the table of `Rotary` for them.
     private func placed(_ x: Tensor, first: Int = 0) throws(InferenceError) -> (E.Rows, rotary: E.Rows) {
-        try InferenceError.wrap { () throws(AllocationError) in
+        try allocating { () throws(AllocationError) in
             let rotary = try Rotary.table(first: first, tokens: x.rows, headDimension: configuration.headDimension, theta: configuration.ropeTheta)
             return (try executor.rows(from: x), try executor.rows(from: rotary))
         }
@@ -112,10 +119,10 @@ package struct Gemma2Encoder<E: Executor>: Sendable {
                 subject: "token ids", expected: "0 to \(vocabulary - 1), the text encoder's vocabulary", found: "\(id); the tokenizer is another model's")
         }
         let wanted = Set(ids.map(Int.init)).sorted()
-        let stored = try InferenceError.loading { () throws(WeightError) in try loader.rows(wanted, of: rows.embedding) }
+        let stored = try loader.rows(wanted, of: rows.embedding)
         let places = Dictionary(uniqueKeysWithValues: wanted.enumerated().map { ($1, $0) })
         let scale = Double(width).squareRoot()
-        return try InferenceError.wrap { () throws(AllocationError) in
+        return try allocating { () throws(AllocationError) in
             let table = try stored.widened()
             var result = try Tensor([ids.count, width], zeroed: false)
             var elements = result.mutableSpan

@@ -16,8 +16,8 @@ struct Gemma2Layer<E: Executor>: Sendable {
     private let down: E.Linear
     private let feedForwardPostNorm: E.Norm
 
-    init(_ loader: WeightLoader<E>, _ rows: TextEncoderRows.Layer, window: Int?, _ c: TextEncoderConfiguration) throws(WeightError) {
-        func norm(_ rows: Parameters) throws(WeightError) -> E.Norm { try loader.norm(rows, offset: 1, epsilon: c.normEpsilon) }
+    init(_ loader: WeightLoader<E>, _ rows: TextEncoderRows.Layer, window: Int?, _ c: TextEncoderConfiguration) throws(InferenceError) {
+        func norm(_ rows: Parameters) throws(InferenceError) -> E.Norm { try loader.norm(rows, offset: 1, epsilon: c.normEpsilon) }
         executor = loader.executor
         attention = SoftmaxAttention(
             heads: c.heads, keyValueHeads: c.keyValueHeads, headDimension: c.headDimension, scale: c.attentionScale, softCap: c.softCap, window: window)

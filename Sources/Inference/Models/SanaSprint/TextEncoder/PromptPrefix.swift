@@ -9,7 +9,7 @@ package struct PromptPrefix: Sendable {
     /// The normed hidden state of position 0, `[1, width]`: the only one before the prompt that the image model sees.
     let first: Tensor
     /// Keys and values of a layer, `[tokens, 2 * keyValueWidth]`, the keys turned to their positions.
-    let keyValues: @Sendable (_ layer: Int) throws(WeightError) -> Tensor
+    let keyValues: @Sendable (_ layer: Int) throws(InferenceError) -> Tensor
 
     var ids: [Int32] { index.ids }
 

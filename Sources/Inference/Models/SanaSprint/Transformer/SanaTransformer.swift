@@ -24,9 +24,9 @@ package final class SanaTransformer<E: Executor>: Sendable {
         self.loader = loader
         let (c, rows) = (configuration, TransformerRows(configuration, source.fusions, source.frozenSchedule))
         self.rows = rows
-        conditioning = try InferenceError.loading { () throws(WeightError) in try TransformerConditioning(loader, rows, c) }
-        patchEmbedding = try InferenceError.loading { () throws(WeightError) in try PatchEmbedding(loader, rows, c) }
-        output = try InferenceError.loading { () throws(WeightError) in try OutputProjection(loader, rows, c) }
+        conditioning = try TransformerConditioning(loader, rows, c)
+        patchEmbedding = try PatchEmbedding(loader, rows, c)
+        output = try OutputProjection(loader, rows, c)
         for index in 0..<c.layers where built?.keeps(SanaSprintWeights.block(index)) ?? false {
             try probes.checkCancelled()
             _ = try block(index)
@@ -42,7 +42,7 @@ package final class SanaTransformer<E: Executor>: Sendable {
 
     /// - Parameter features: of the prompt's tokens, without padding, `[tokens, captionChannels]`.
     package func prompt(_ features: Tensor, probes: Probes = Probes()) throws(InferenceError) -> Prompt {
-        let caption = try InferenceError.wrap { () throws(AllocationError) in try conditioning.caption(features) }
+        let caption = try allocating(try conditioning.caption(features))
         var keyValues: [E.KeyValues] = []
         for index in 0..<configuration.layers {
             try probes.checkCancelled()
@@ -56,12 +56,12 @@ package final class SanaTransformer<E: Executor>: Sendable {
     private func keyValues(_ index: Int, of caption: E.Rows) throws(InferenceError) -> E.KeyValues {
         // Not kept: what they compute of a prompt is.
         let loader = WeightLoader(source: loader.source, on: loader.executor, compute: loader.compute)
-        let projection = try InferenceError.loading { () throws(WeightError) in try PromptProjection(loader, rows.blocks[index], configuration) }
-        return try InferenceError.wrap { () throws(AllocationError) in try projection(caption) }
+        let projection = try PromptProjection(loader, rows.blocks[index], configuration)
+        return try allocating(try projection(caption))
     }
 
     private func block(_ index: Int) throws(InferenceError) -> TransformerBlock<E> {
-        try InferenceError.loading { () throws(WeightError) in try TransformerBlock(loader, rows.blocks[index], configuration) }
+        try TransformerBlock(loader, rows.blocks[index], configuration)
     }
 
     /// The velocity at `latents` [c, h, w] and flow time `time` in [0, 1], as `[c, h, w]`.
@@ -72,7 +72,7 @@ package final class SanaTransformer<E: Executor>: Sendable {
     ) throws(InferenceError) -> Tensor {
         let (embedding, modulation) = try conditioning.embed(time: time, guidance: guidance)
         let (height, width) = (latents.shape[1] / configuration.patch, latents.shape[2] / configuration.patch)
-        var x = try InferenceError.wrap { () throws(AllocationError) in
+        var x = try allocating { () throws(AllocationError) in
             try probes.record(Probe(.timeEmbedding), try executor.tensor(from: embedding), as: [1, configuration.width])
             try probes.record(Probe(.modulation), try executor.tensor(from: modulation), as: [1, 6 * configuration.width])
             let x = try patchEmbedding(latents)
@@ -82,12 +82,12 @@ package final class SanaTransformer<E: Executor>: Sendable {
         for index in 0..<configuration.layers {
             try probes.checkCancelled()
             let block = try block(index)
-            try InferenceError.wrap { () throws(AllocationError) in
+            try allocating { () throws(AllocationError) in
                 try block.apply(&x, modulation: modulation, keyValues: [prompt.keyValues[index]], height: height, width: width)
                 try probes.recordTokens(Probe(.block, index), try executor.tensor(from: x))
             }
         }
-        return try InferenceError.wrap { () throws(AllocationError) in
+        return try allocating { () throws(AllocationError) in
             x = try output.norm(x, embedding)
             try probes.recordTokens(Probe(.outputNorm), try executor.tensor(from: x))
             let result = try output(x, height: latents.shape[1], width: latents.shape[2])
@@ -103,7 +103,7 @@ struct PatchEmbedding<E: Executor>: Sendable {
     private let projection: E.Linear
     private let patch: Int
 
-    init(_ loader: WeightLoader<E>, _ rows: TransformerRows, _ c: TransformerConfiguration) throws(WeightError) {
+    init(_ loader: WeightLoader<E>, _ rows: TransformerRows, _ c: TransformerConfiguration) throws(InferenceError) {
         (executor, projection, patch) = (loader.executor, try loader.linear(rows.patch), c.patch)
     }
 
@@ -123,7 +123,7 @@ struct OutputProjection<E: Executor>: Sendable {
     /// Epsilon of the norm: fixed in SanaModulatedNorm, unlike those of the blocks.
     private static var epsilon: Double { 1e-6 }
 
-    init(_ loader: WeightLoader<E>, _ rows: TransformerRows, _ c: TransformerConfiguration) throws(WeightError) {
+    init(_ loader: WeightLoader<E>, _ rows: TransformerRows, _ c: TransformerConfiguration) throws(InferenceError) {
         (executor, configuration) = (loader.executor, c)
         (table, projection) = (try loader.rows(rows.outputTable), try loader.linear(rows.output))
     }

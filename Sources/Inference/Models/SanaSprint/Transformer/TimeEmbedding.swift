@@ -21,8 +21,8 @@ struct TimeEmbedding<E: Executor>: Sendable {
         }
     }
 
-    init(_ loader: WeightLoader<E>, _ rows: TimeEmbeddingRows) throws(WeightError) {
-        func embedder(_ rows: [Parameters]) throws(WeightError) -> Embedder {
+    init(_ loader: WeightLoader<E>, _ rows: TimeEmbeddingRows) throws(InferenceError) {
+        func embedder(_ rows: [Parameters]) throws(InferenceError) -> Embedder {
             Embedder(executor: loader.executor, first: try loader.linear(rows[0]), second: try loader.linear(rows[1]))
         }
         executor = loader.executor
@@ -43,7 +43,7 @@ struct ModulationProjection<E: Executor>: Sendable {
     private let executor: E
     private let linear: E.Linear
 
-    init(_ loader: WeightLoader<E>, _ rows: TimeEmbeddingRows) throws(WeightError) {
+    init(_ loader: WeightLoader<E>, _ rows: TimeEmbeddingRows) throws(InferenceError) {
         (executor, linear) = (loader.executor, try loader.linear(rows.modulation))
     }
 
@@ -68,8 +68,8 @@ package struct ScheduleTables: Sendable {
     package init(_ schedule: FrozenSchedule, _ c: TransformerConfiguration, from source: any WeightSource, on executor: some Executor) throws(InferenceError) {
         var table = TableBuilder()
         let rows = TimeEmbeddingRows(c.width, &table)
-        let network = try InferenceError.loading { () throws(WeightError) in try TimeEmbedding(WeightLoader(source: source, on: executor), rows) }
-        (embedding, modulation) = try InferenceError.wrap { () throws(AllocationError) in
+        let network = try TimeEmbedding(WeightLoader(source: source, on: executor), rows)
+        (embedding, modulation) = try allocating { () throws(AllocationError) in
             var results: [(embedding: Tensor, modulation: Tensor)] = []
             for row in schedule.rows {
                 let (embedding, modulation) = try network(time: row.flowTime, guidance: row.guidance * c.guidanceScale)

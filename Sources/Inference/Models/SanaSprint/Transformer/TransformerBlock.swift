@@ -18,7 +18,7 @@ struct TransformerBlock<E: Executor>: Sendable {
     private let crossOutput: E.Linear
     private let feedForward: GatedConvolution<E>
 
-    init(_ loader: WeightLoader<E>, _ rows: TransformerRows.Block, _ c: TransformerConfiguration) throws(WeightError) {
+    init(_ loader: WeightLoader<E>, _ rows: TransformerRows.Block, _ c: TransformerConfiguration) throws(InferenceError) {
         executor = loader.executor
         configuration = c
         table = try loader.rows(rows.table)
@@ -70,7 +70,7 @@ struct PromptProjection<E: Executor>: Sendable {
     private let heads: Int
     private let headDimension: Int
 
-    init(_ loader: WeightLoader<E>, _ rows: TransformerRows.Block, _ c: TransformerConfiguration) throws(WeightError) {
+    init(_ loader: WeightLoader<E>, _ rows: TransformerRows.Block, _ c: TransformerConfiguration) throws(InferenceError) {
         projections = try loader.group(rows.crossKeyValues)
         keyNorm = try loader.queryKeyNorm(rows.crossKeyNorm)
         executor = loader.executor
@@ -86,7 +86,7 @@ struct PromptProjection<E: Executor>: Sendable {
 
 extension WeightLoader {
     /// A norm over q or k, with the epsilon that is the default of diffusers' `Attention` and that no configuration sets.
-    fileprivate func queryKeyNorm(_ rows: Parameters?) throws(WeightError) -> E.Norm? {
-        try rows.map { (rows) throws(WeightError) in try norm(rows, epsilon: 1e-5) }
+    fileprivate func queryKeyNorm(_ rows: Parameters?) throws(InferenceError) -> E.Norm? {
+        try rows.map { (rows) throws(InferenceError) in try norm(rows, epsilon: 1e-5) }
     }
 }

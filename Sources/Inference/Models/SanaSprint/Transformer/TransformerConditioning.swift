@@ -19,7 +19,7 @@ struct TransformerConditioning<E: Executor>: Sendable {
         case tables(embedding: E.Rows, modulation: E.Rows, FrozenSchedule)
     }
 
-    init(_ loader: WeightLoader<E>, _ rows: TransformerRows, _ c: TransformerConfiguration) throws(WeightError) {
+    init(_ loader: WeightLoader<E>, _ rows: TransformerRows, _ c: TransformerConfiguration) throws(InferenceError) {
         executor = loader.executor
         guidanceScale = c.guidanceScale
         switch rows.timing {
@@ -41,14 +41,14 @@ struct TransformerConditioning<E: Executor>: Sendable {
     func embed(time: Double, guidance: Double) throws(InferenceError) -> (embedding: E.Rows, modulation: E.Rows) {
         switch timing {
         case .networks(let network):
-            return try InferenceError.wrap { () throws(AllocationError) in try network(time: time, guidance: guidance * guidanceScale) }
+            return try allocating(try network(time: time, guidance: guidance * guidanceScale))
         case .tables(let embedding, let modulation, let schedule):
             guard let row = schedule.row(flowTime: time, guidance: guidance) else {
                 throw .request(
                     subject: "flow time and guidance", expected: "those of \(schedule.description), which the file was frozen for",
                     found: "\(time) with \(guidance)")
             }
-            return try InferenceError.wrap { () throws(AllocationError) in (try executor.row(row, of: embedding), try executor.row(row, of: modulation)) }
+            return try allocating((try executor.row(row, of: embedding), try executor.row(row, of: modulation)))
         }
     }
 
