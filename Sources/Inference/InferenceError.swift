@@ -30,7 +30,7 @@ package enum InferenceError: Error, Sendable, Equatable, CustomStringConvertible
     }
 
     /// Runs `body`, turning its error into this type.
-    static func wrap<Value>(_ body: () throws(AllocationError) -> Value) throws(InferenceError) -> Value {
+    package static func wrap<Value>(_ body: () throws(AllocationError) -> Value) throws(InferenceError) -> Value {
         do throws(AllocationError) { return try body() } catch { throw .memory(error) }
     }
 
