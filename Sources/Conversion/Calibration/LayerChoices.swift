@@ -78,16 +78,15 @@ extension LayerChoices {
     /// The choices without statistics: every linear turned, and of each linear pair the channels made equally large on both sides.
     package init(dataFree plan: ConversionPlan) throws(ConversionError) {
         let weights = try CalibratedWeights(plan)
-        let pairs = Dictionary(weights.linearPairs.map { ($0.consumer, $0) }) { first, _ in first }
+        let pairs = Dictionary(grouping: weights.linearPairs, by: \.consumer)
         var choices: [String: Choice] = [:]
         for name in weights.names {
-            var magnitudes: [Float] = []
-            if let pair = pairs[name] {
-                let produced = try weights.rows(Array(pair.rows), of: pair.producer)
-                magnitudes = Self.magnitudes(
-                    inputs: produced.rowPowers, columns: try weights.sampled(name).columnPowers, share: 4)
-            }
-            choices[name] = Choice(storage: Self.balanced, magnitudes: magnitudes)
+            choices[name] = Choice(storage: Self.balanced)
+            guard let pairs = pairs[name] else { continue }
+            let columns = try weights.sampled(name).columnPowers
+            var inputs = [Double](repeating: 0, count: columns.count)
+            for pair in pairs { inputs.replaceSubrange(pair.inputs, with: try weights.rows(pair.rows, of: pair.producer).rowPowers) }
+            choices[name]?.magnitudes = Self.magnitudes(inputs: inputs, columns: columns, share: 4)
         }
         self.choices = choices
         record = ["kind": "data-free"]
