@@ -37,6 +37,32 @@ extension CPU {
 extension GatedConvolution<CPU> {
     /// Rows of a panel that both halves multiply while the rows are in the second-level cache.
     private static var band: Int { 8 * PackedRows.tile }
+    /// Floats of a row of a panel and its gates: an odd number of cache lines, so that neighbours do not fall into the same few sets of the first-level
+    /// cache.
+    private static var stride: Int { 2 * PackedRows.panel + 16 }
+
+    private static func mapBytes(_ rows: Int) -> Int { rows * stride * MemoryLayout<Float>.stride }
+
+    /// What `update` takes beside x: the packed rows and a map for each thread, or the wide maps before and behind the depthwise convolution, with the
+    /// gated map; then that and the projection, which a norm follows.
+    static func footprint(
+        _ rows: Int, _ input: WeightSize, _ output: WeightSize, _ compute: Compute, normed: Bool, hasNorm: Bool, on cpu: CPU
+    ) -> Footprint {
+        let hidden = output.shape.columns
+        let gated = Tensor.byteCount(rows * hidden)
+        let expanding: Int
+        if let type = Linear.rowType(input.form, compute, cpu) {
+            let packed = PackedRows.footprint(type, rows, input.shape.columns)
+            let scratch = mapBytes(rows) + 2 * Linear.scratchBytes(type, PackedRows.panel, input.shape.columns)
+            expanding = max(packed.peak, packed.kept + gated + Memory.byteCount(of: Parallel.scratchBytes(hidden, each: scratch)))
+        } else {
+            let wide = cpu.productFootprint(rows, [input], compute, normed: normed, gated: false)
+            expanding = max(wide.peak, 2 * wide.kept + gated)
+        }
+        guard hasNorm else { return Footprint(passing: max(expanding, gated + Linear.addedFootprint(rows, output, compute, on: cpu).peak)) }
+        let projected = cpu.productFootprint(rows, [output], compute, normed: false, gated: false)
+        return Footprint(passing: max(expanding, gated + max(projected.peak, 2 * projected.kept)))
+    }
 
     fileprivate func expanded(_ x: Tensor, _ norm: ModulatedNorm<Tensor>?, _ grid: Grid) throws(AllocationError) -> Tensor {
         if let type = value.rowType {
@@ -50,12 +76,11 @@ extension GatedConvolution<CPU> {
     private func expanded(_ rows: PackedRows, _ grid: Grid) throws(AllocationError) -> Tensor {
         let (maps, height, width) = (grid.maps, grid.height, grid.width)
         let (hidden, panel) = (value.outputs, PackedRows.panel)
-        // An odd number of cache lines, so that neighbours do not fall into the same few sets of the first-level cache.
-        let stride = 2 * panel + 16
+        let stride = Self.stride
         precondition(rows.count == maps * height * width)
         var result = try Tensor([rows.count, hidden], zeroed: false)
         let target = unsafe SharedPointer(result.mutablePointer)
-        let mapBytes = rows.count * stride * MemoryLayout<Float>.stride
+        let mapBytes = Self.mapBytes(rows.count)
         let scratchBytes = mapBytes + 2 * value.scratchBytes(channels: panel)
         try unsafe Parallel.forEach(hidden, grain: panel, scratchBytes: scratchBytes) { range, scratch in
             let map = unsafe scratch.assumingMemoryBound(to: Float.self)
