@@ -51,14 +51,18 @@ let package = Package(
         room("Inference", ["StrictJSON", "Files", "ProbePoints", "Tensors", "PackedFiles", "Operations"]),
         room("Conversion", ["StrictJSON", "Files", "Tensors", "Safetensors", "Checkpoints", "PackedFiles", "Operations", "Inference"]),
         room("Parity", ["StrictJSON", "Files", "ProbePoints", "Tensors", "Safetensors"]),
+        room("Quality", ["StrictJSON", "Tensors", "Checkpoints", "PackedFiles", "Operations", "Inference", "Conversion", "Parity"]),
         room(
             "Proof",
-            ["StrictJSON", "Files", "ProbePoints", "Tensors", "Safetensors", "Checkpoints", "PackedFiles", "Operations", "Inference", "Conversion", "Parity"]),
+            [
+                "StrictJSON", "Files", "ProbePoints", "Tensors", "Safetensors", "Checkpoints", "PackedFiles", "Operations", "Inference", "Conversion", "Parity",
+                "Quality",
+            ]),
         .executableTarget(
             name: "sprintpack",
             dependencies: [
                 "StrictJSON", "Files", "ProbePoints", "Tensors", "Safetensors", "Checkpoints", "PackedFiles", "Operations", "Inference", "Conversion", "Parity",
-                "Proof",
+                "Quality", "Proof",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: swift),
@@ -81,7 +85,8 @@ let package = Package(
         tests(
             "ProofTests",
             [
-                "Proof", "Parity", "Conversion", "Inference", "ProbePoints", "Operations", "PackedFiles", "Checkpoints", "Safetensors", "Tensors", "Files",
+                "Proof", "Quality", "Parity", "Conversion", "Inference", "ProbePoints", "Operations", "PackedFiles", "Checkpoints", "Safetensors", "Tensors",
+                "Files",
                 "StrictJSON",
             ]),
         tests("CommandTests", ["sprintpack", "Parity", "Safetensors", "Tensors", "Files", "StrictJSON"], exclude: ["Figures", "Shims"]),

@@ -45,14 +45,35 @@ class Int8Rows:
         row = len(values) // len(scales)
         return array("f", [scales[i // row] * q for i, q in enumerate(values)])  # rounded once: the product is exact in a double
 class TurnedInt8Rows(Int8Rows):
+    most = 32
     def holds(self, shape): return math.prod(shape[1:]) % 32 == 0
     def decode(self, shape, planes):
-        """Blocks of 32 times the Hadamard matrix. Sums and products of two float32 are exact, or rounded alike, in a double."""
-        values = super().decode(shape, planes)
-        for step in (1, 2, 4, 8, 16):
-            values = array("f", [values[i ^ step] - v if i & step else v + values[i ^ step] for i, v in enumerate(values)])
-        return array("f", [v * 11863283 / 2**26 for v in values])
-SCHEMES = {"f32": Floats("F32"), "f16": Floats("F16"), "bf16": Floats("BF16"), "int8-per-channel": Int8Rows(), "int8-rotated": TurnedInt8Rows()}
+        """Blocks times Hadamard matrices. Sums and products of two float32 are exact, or rounded alike, in a double."""
+        values, width = super().decode(shape, planes[:2]), math.prod(shape[1:])
+        for start, size in [(row + at, size) for row in range(0, len(values), width) for at, size in blocks(width, self.most)]:
+            block, step = values[start:start + size], 1
+            while step < size:
+                block = array("f", [block[i ^ step] - v if i & step else v + block[i ^ step] for i, v in enumerate(block)])
+                step *= 2
+            root = array("f", [1 / math.sqrt(size)])[0]
+            values[start:start + size] = array("f", [v * root for v in block])
+        return values
+class BalancedInt8Rows(TurnedInt8Rows):
+    most = 1 << 30
+    def holds(self, shape): return True
+    def planes(self, shape): return super().planes(shape) + [("exponents", "I8", [math.prod(shape[1:])])]
+    def bad_values(self, index, data): return sum(abs(e) > 63 for e in array("b", data)) if index == 2 else super().bad_values(index, data)
+    def decode(self, shape, planes):
+        exponents = array("b", planes[2])
+        return array("f", [v / 2.0 ** exponents[i % len(exponents)] for i, v in enumerate(super().decode(shape, planes))])
+def blocks(width, most):
+    """Where the blocks of a row begin, and their sizes: the largest powers of two that are left."""
+    at = 0
+    while at < width:
+        size = min(1 << (width - at).bit_length() - 1, most)
+        yield at, size
+        at += size
+SCHEMES = {"f32": Floats("F32"), "f16": Floats("F16"), "bf16": Floats("BF16"), "int8-per-channel": Int8Rows(), "int8-rotated": TurnedInt8Rows(), "int8-balanced": BalancedInt8Rows()}
 def decode(tensor, planes):
     """The values as little-endian float32."""
     return SCHEMES[tensor["scheme"]].decode(tensor["shape"], planes).tobytes()

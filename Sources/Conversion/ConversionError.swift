@@ -25,6 +25,10 @@ package enum ConversionError: Error, Sendable, Equatable, CustomStringConvertibl
     /// A component that was asked for and that the checkpoint lacks, or that cannot be asked for.
     case component(String, message: String)
     case rulesNotUTF8
+    /// Statistics for a calibration that cannot be used; the message says what would do.
+    case statistics(String)
+    /// The model could not be run for a calibration.
+    case calibration(InferenceError)
     case rule(line: Int, message: String)
     /// The memory bound is below what one row of the largest tensor takes, or what computing a part does that can be left out: then `tensor` is the
     /// part's name, and all else fits.
@@ -57,6 +61,8 @@ package enum ConversionError: Error, Sendable, Equatable, CustomStringConvertibl
             (["\(path): the tensors are not those that the configuration asks for:"] + problems.map { "  \($0)" }).joined(separator: "\n")
         case .component(let name, let message): "component \(name): \(message)"
         case .rulesNotUTF8: "rules: expected UTF-8 text, found other bytes"
+        case .calibration(let error): "calibration: \(error)"
+        case .statistics(let message): "calibration: \(message)"
         case .rule(let line, let message): "rules, line \(line): \(message)"
         case .memoryBound(let needed, let bound, let tensor):
             "\(tensor): expected a memory bound of at least \(needed) bytes, found \(bound); raise --max-memory"

@@ -45,7 +45,7 @@ struct ConversionPipeline {
             let work = TensorWork(try TensorRows(tensor, plan.checkpoint), writer.hashing)
             underWay.append(.begin(work))
             let whole = try wrapping(ConversionError.packedFile) { () throws(PackedFileError) in
-                try tensor.storage.scheme.wholePlanes(for: tensor.row.shape)
+                try tensor.storage.scheme.wholePlanes(for: tensor.row.shape, calibration: tensor.calibration)
             }
             let encoder = RowEncoder(rows: work.rows, allowsNonfinite: plan.options.allowsNonfinite, whole: whole)
             for piece in work.rows.pieces(rows: share.rows) {

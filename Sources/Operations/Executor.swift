@@ -53,11 +53,9 @@ package protocol Executor: Sendable {
     func multiply(_ x: Rows, by parts: [Linear], norm: ModulatedNorm<Rows>?, then: Nonlinearity?) throws(AllocationError) -> Rows
     /// Updates residual += gate * linear(x), with a gate `[outputs]` or 1.
     func add(_ x: Rows, by linear: Linear, to residual: inout Rows, gate: Rows?) throws(AllocationError)
-    /// Updates x += gate * layer(x), with a gate `[channels]` or 1, and x normed or as it is.
+    /// What the last product of a gated convolution takes, `[.., hidden]`, of x normed or as it is.
     /// - Parameter grid: of token matrices, which are maps one below the other; nil for a map.
-    func update(
-        _ x: inout Rows, by layer: GatedConvolution<Self>, norm: ModulatedNorm<Rows>?, gate: Rows?, grid: Grid?
-    ) throws(AllocationError)
+    func gated(_ x: Rows, by layer: GatedConvolution<Self>, norm: ModulatedNorm<Rows>?, grid: Grid?) throws(AllocationError) -> Rows
 
     // MARK: Norms and sums
 
@@ -112,5 +110,16 @@ extension Executor {
     /// The outputs of one linear.
     package func multiply(_ x: Rows, by linear: Linear, then: Nonlinearity? = nil) throws(AllocationError) -> Rows {
         try multiply(x, by: [linear], norm: nil, then: then)
+    }
+
+    /// Updates x += gate * layer(x), with a gate `[channels]` or 1, and x normed or as it is. A layer with a norm of its own takes no gate.
+    /// - Parameter grid: of token matrices, which are maps one below the other; nil for a map.
+    package func update(
+        _ x: inout Rows, by layer: GatedConvolution<Self>, norm: ModulatedNorm<Rows>?, gate: Rows?, grid: Grid?
+    ) throws(AllocationError) {
+        let gated = try gated(x, by: layer, norm: norm, grid: grid)
+        guard let own = layer.norm else { return try add(gated, by: layer.project, to: &x, gate: gate) }
+        precondition(gate == nil)
+        try add(try multiply(gated, by: layer.project), normedBy: own, to: &x)
     }
 }

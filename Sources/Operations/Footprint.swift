@@ -48,8 +48,8 @@ package enum Work: Sendable {
     case product(rows: Int, by: [WeightSize], Compute, normed: Bool = false, gated: Bool = false)
     /// `add` of a product.
     case addedProduct(rows: Int, by: WeightSize, Compute)
-    /// `update` by a gated convolution of the two weights.
-    case gatedConvolution(rows: Int, input: WeightSize, output: WeightSize, Compute, normed: Bool, hasNorm: Bool)
+    /// `gated` by both halves of a weight.
+    case gated(rows: Int, by: WeightSize, Compute, normed: Bool)
     /// Of so many channels of queries, with so many scales beside.
     case linearAttention(rows: Int, width: Int, scales: Int = 0)
     case keyValues(tokens: Int, heads: Int, headDimension: Int)
@@ -95,8 +95,7 @@ extension CPU {
         case .product(let rows, let weights, let compute, let normed, let gated):
             productFootprint(rows, weights, compute, normed: normed, gated: gated)
         case .addedProduct(let rows, let weight, let compute): Linear.addedFootprint(rows, weight, compute, on: self)
-        case .gatedConvolution(let rows, let input, let output, let compute, let normed, let hasNorm):
-            GatedConvolution.footprint(rows, input, output, compute, normed: normed, hasNorm: hasNorm, on: self)
+        case .gated(let rows, let weight, let compute, let normed): GatedConvolution.footprint(rows, weight, compute, normed: normed, on: self)
         case .linearAttention(let rows, let width, let scales): LinearAttention.footprint(rows, width, scales)
         case .keyValues(let tokens, let heads, let dimension): Footprint(kept: PackedKeyValues.byteCount(tokens, heads, dimension))
         case .crossAttention(let rows, let tokens, let heads, let dimension): PackedKeyValues.footprint(rows, tokens, heads, dimension)

@@ -9,17 +9,13 @@ package enum KernelForm: Sendable, Equatable {
     case half
     /// int8 rows with a scale each, decoded so too.
     case scaledRows
-    /// int8 rows that the integer contract multiplies, perhaps with turned inputs.
-    case integers(turned: Bool)
-
-    /// Elements that `ck_rotate_rows` turns at a time.
-    private static let turn = 32
+    /// int8 rows that the integer contract multiplies, with inputs turned in blocks of at most so many; 1 for inputs as they are.
+    case integers(turn: Int)
 
     package init(_ scheme: Scheme, _ activations: ActivationScheme) {
         self =
             switch (scheme.integerTurn, activations) {
-            case (1, .int8PerToken): .integers(turned: false)
-            case (Self.turn, .int8PerToken): .integers(turned: true)
+            case (let turn?, .int8PerToken): .integers(turn: turn)
             case (1, .float): .scaledRows
             default: scheme.elementType == .f16 || scheme.elementType == .bf16 ? .half : .float32
             }
@@ -28,6 +24,8 @@ package enum KernelForm: Sendable, Equatable {
     package var multipliesIntegers: Bool {
         if case .integers = self { true } else { false }
     }
+
+    var turnsInputs: Bool { multipliesIntegers && self != .integers(turn: 1) }
 }
 
 extension StoredWeight {

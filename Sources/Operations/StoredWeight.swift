@@ -8,6 +8,8 @@ package struct StoredWeight: Sendable {
     /// Those that the scheme prescribes for the shape.
     package let planes: [EncodedTensor]
     package var activations: ActivationScheme
+    /// Its packed name, once it has been loaded: for those who tell about it.
+    package var name = ""
 
     package init(_ scheme: Scheme, _ shape: Shape, planes: [EncodedTensor], activations: ActivationScheme = .float) {
         (self.scheme, self.shape, self.planes, self.activations) = (scheme, shape, planes, activations)
@@ -34,10 +36,15 @@ package struct StoredWeight: Sendable {
     /// The elements in float32.
     package func widened() throws(AllocationError) -> Tensor { try scheme.decode(planes, shape: shape) }
 
-    /// What the integer contract multiplies, with what it turns inputs by; nil for schemes that it does not cover.
-    package func integerRows() throws(AllocationError) -> (codes: EncodedTensor, scales: EncodedTensor, turn: Int)? {
-        guard let turn = scheme.integerTurn, let rows = try scheme.integerRows(planes, shape: shape) else { return nil }
-        return (rows.codes, rows.scales, turn)
+    /// What the integer contract multiplies; nil for schemes that it does not cover.
+    package func integerRows() throws(AllocationError) -> (codes: EncodedTensor, scales: EncodedTensor)? {
+        try scheme.integerRows(planes, shape: shape)
+    }
+
+    /// What the integer contract does with inputs before it quantizes them; nil where nothing.
+    func inputTurn() throws(AllocationError) -> InputTurn? {
+        guard let block = scheme.integerTurn, block > 1 else { return nil }
+        return InputTurn(block: block, factors: try scheme.inputFactors(planes))
     }
 
     /// Some rows: a copy, where they are not all.

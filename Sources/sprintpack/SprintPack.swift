@@ -19,7 +19,7 @@ struct SprintPack: ParsableCommand {
               130  interrupted; nothing is left behind
             """,
         version: Version.text,
-        subcommands: [Convert.self, Inspect.self, Verify.self, Generate.self, Compare.self, Export.self, Bench.self])
+        subcommands: [Convert.self, Calibrate.self, Inspect.self, Verify.self, Generate.self, Compare.self, Export.self, Bench.self])
 }
 
 /// Options that every verb has.

@@ -29,7 +29,7 @@ import Testing
         }
         for (m, k) in [(0, 5), (3, 0), (0, 0)] {
             unsafe ck_dequantize_rows_s8(isa, raw, raw, raw, k, m, k)
-            unsafe ck_rotate_rows(isa, raw, 32, raw, 32, m, k / 32 * 32)
+            unsafe ck_turn_rows(isa, raw, k, raw, raw, k, raw, m, k, 1 << 20)
             unsafe ck_layernorm_modulate(isa, raw, raw, raw, 1e-6, raw, m, k)
             unsafe ck_rmsnorm(isa, raw, raw, raw, 1, 1e-6, raw, m, k)
             unsafe ck_glu_silu(isa, raw, raw, m, k)

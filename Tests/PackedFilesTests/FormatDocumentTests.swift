@@ -42,7 +42,11 @@ import Testing
             let example = try #require(examples.first { $0.title.hasPrefix("\(scheme.name) ") })
             let extents = example.title.dropFirst(scheme.name.utf8.count + 2).dropLast().split(separator: ", ").compactMap { Int($0) }
             let source = try Self.tensor(#require(example.lines["source"]), Shape(extents))
-            let planes = try scheme.encode(source, subject: "example")
+            // What a calibration chose is no function of the source: it is given.
+            let calibration = example.lines["exponents"].map { codes in
+                Calibration(inputMagnitudes: codes.map { Float(sign: .plus, exponent: Int(Int8(bitPattern: $0)), significand: 1) })
+            }
+            let planes = try scheme.encode(source, subject: "example", calibration: calibration)
             for (plane, specification) in zip(planes, scheme.planes(for: source.shape)) {
                 #expect(plane.array == example.lines[specification.name], "\(example.title), \(specification.name)")
             }

@@ -19,13 +19,15 @@ void ck_quantize_rows_s8(int isa, const void *x, size_t ldx, void *q, void *s, s
 /// y f32 [m, k] (ldy) = q s8 [m, k] * s f32 [m]; one rounding.
 void ck_dequantize_rows_s8(int isa, const void *q, const void *s, void *y, size_t ldy, size_t m, size_t k);
 
-// ---- Rows turned by a Hadamard matrix (numbers/rotate.c)
+// ---- Rows turned by Hadamard matrices (numbers/turn.c)
 
-/// y f32 [m, k] (ldy) = x f32 [m, k] (ldx) times the normalized Hadamard matrix of 32, block by block; in place where both are one.
+/// y f32 [m, k] (ldy) = turn(x f32 [m, k] (ldx) * before f32 [k]) * after f32 [k]; in place where both are one. No factors: NULL.
 ///
-/// k is a multiple of 32. Five steps of sums and differences of float32, of elements 1, 2, 4, 8 and 16 apart, then the factor
-/// fl(1 / sqrt(32)): the same bits on every instruction set.
-void ck_rotate_rows(int isa, const void *x, size_t ldx, void *y, size_t ldy, size_t m, size_t k);
+/// A row is turned block by block: the first has as many elements as the largest power of two that is neither above k nor above `most`, and
+/// so on with what is left. A block takes sums and differences of float32, of elements 1, 2, 4 ... apart, then the factor fl(1 / sqrt(n)) of
+/// its n elements: the same bits on every instruction set.
+void ck_turn_rows(
+    int isa, const void *x, size_t ldx, const void *before, void *y, size_t ldy, const void *after, size_t m, size_t k, size_t most);
 
 // ---- Weights to int8, and the distance of stored values from their source (numbers/distance.c)
 

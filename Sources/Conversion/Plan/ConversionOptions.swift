@@ -28,6 +28,9 @@ package struct ConversionOptions: Sendable {
         self.memoryBound = memoryBound
     }
 
+    /// Stores layers as a calibration chose, where no rule says otherwise.
+    package mutating func choose(_ choices: LayerChoices) { policy.choices = choices }
+
     /// What the packed directory says of the conversion: preset and rules, and the schedule where one is frozen.
     var recordedPolicy: JSONValue {
         guard let frozenSchedule, case .object(var object) = policy.json else { return policy.json }

@@ -28,7 +28,7 @@ package struct ConversionPlan: Sendable {
         for index in tensors.indices {
             let tensor = tensors[index]
             let decision = try options.policy.decide(tensor.row, component: tensor.component, dtypes: tensor.sources.map(\.dtype))
-            (tensors[index].storage, tensors[index].ruleLine) = (decision.storage, decision.line)
+            (tensors[index].storage, tensors[index].ruleLine, tensors[index].calibration) = (decision.storage, decision.line, decision.calibration)
         }
         try options.policy.checkRulesUsed(by: tensors)
         self.tensors = tensors

@@ -12,10 +12,14 @@ package struct PlannedTensor: Sendable {
     /// The checkpoint tensors that its transforms read, each once.
     let operands: [StoredTensor]
     package internal(set) var storage = Storage(.f32)
+    /// What was chosen for its inputs; nil where nothing was.
+    var calibration: Calibration?
     /// The line of the rule that decided about the storage, nil where the preset did.
     var ruleLine: Int?
 
     package var name: String { row.name }
+    /// Whether its storage is for a calibration to choose: a linear of integer products that no rule decides about.
+    var isOpen: Bool { ruleLine == nil && storage.isOpen(row.shape) }
     var sourceByteCount: UInt64 { (sources + operands).reduce(0) { $0 + $1.byteCount } }
     /// Bytes of the planes before compression.
     var packedByteCount: UInt64 { UInt64(storage.scheme.byteCount(row.shape)) }

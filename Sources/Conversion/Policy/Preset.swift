@@ -1,5 +1,6 @@
 import Inference
 import PackedFiles
+import Tensors
 
 /// The storage a user asks for by one word.
 package enum Preset: String, Sendable, CaseIterable {
@@ -31,6 +32,9 @@ package struct Storage: Sendable, Equatable, CustomStringConvertible {
         self.scheme = scheme
         self.activations = activations
     }
+
+    /// Whether a preset's storage of a tensor of this shape is for a calibration to better.
+    func isOpen(_ shape: Shape) -> Bool { activations == .int8PerToken && shape.rank == 2 }
 
     package var description: String { activations.map { "\(scheme) \($0.rawValue)" } ?? scheme.name }
 }

@@ -3,10 +3,12 @@ import PackedFiles
 import StrictJSON
 import Tensors
 
-/// Which scheme stores a tensor: a rule's where one fits its name, else the preset's for its role.
-struct QuantizationPolicy: Sendable, Equatable {
+/// Which scheme stores a tensor: a rule's where one fits its name, else what was measured for it, else the preset's for its role.
+struct QuantizationPolicy: Sendable {
     let preset: Preset
     let rules: [RuleFile.Rule]
+    /// What was measured, for tensors that no rule decides about; nil where nothing was.
+    var choices: LayerChoices?
 
     init(_ preset: Preset, rules: RuleFile? = nil) {
         self.preset = preset
@@ -17,6 +19,7 @@ struct QuantizationPolicy: Sendable, Equatable {
     struct Decision: Sendable, Equatable {
         let storage: Storage
         let line: Int?
+        var calibration: Calibration?
     }
 
     /// The storage of one row.
@@ -26,7 +29,9 @@ struct QuantizationPolicy: Sendable, Equatable {
         // A few vectors, which every step adds to everything.
         if case .computed = row.recipe { return Decision(storage: Storage(.f32), line: nil) }
         guard let rule = rules.first(where: { $0.matches(row.name) }) else {
-            return Decision(storage: Self.storage(preset, row, component: component, dtypes: dtypes), line: nil)
+            let usual = Self.storage(preset, row, component: component, dtypes: dtypes)
+            guard usual.isOpen(row.shape), let choice = choices?[row.name] else { return Decision(storage: usual, line: nil) }
+            return Decision(storage: choice.storage, line: nil, calibration: choice.calibration)
         }
         guard rule.scheme.isQuantized else { return Decision(storage: Storage(rule.scheme), line: rule.line) }
         guard row.role.holdsQuantizedRows else {
@@ -69,12 +74,16 @@ struct QuantizationPolicy: Sendable, Equatable {
     }
 
     /// The 16-bit type of a tensor that is not quantized: the sources' own where they agree on one, else bfloat16, whose range holds float32's.
-    private static func kept(_ dtypes: [DType]) -> Scheme {
+    static func kept(_ dtypes: [DType]) -> Scheme {
         dtypes.allSatisfy { $0 == .f16 } ? .f16 : .bf16
     }
 
     /// The policy in one spelling, for the packed directory.
-    var json: JSONValue { ["preset": .string(preset.rawValue), "rules": .array(rules.map { .string($0.text) })] }
+    var json: JSONValue {
+        var object: JSONObject = ["preset": .string(preset.rawValue), "rules": .array(rules.map { .string($0.text) })]
+        if let choices { object[LayerChoices.policyKey] = choices.json }
+        return .object(object)
+    }
 }
 
 extension Role {

@@ -112,7 +112,9 @@ struct WeightLoader<E: Executor>: Sendable {
                     name: name, reason: "expected the activations float, found int8-per-token: \(stored.scheme) \(shape) has no integer arithmetic")
             }
         }
-        return stored
+        var named = stored
+        named.name = name
+        return named
     }
 
     private func once<Layer: Sendable>(_ name: String, _ make: () throws(InferenceError) -> Layer) throws(InferenceError) -> Layer {

@@ -75,9 +75,10 @@ struct WeightSizes<E: Executor> {
 
     func added(_ rows: Int, _ part: Parameters) -> Footprint { executor.footprint(of: .addedProduct(rows: rows, by: size(part), compute)) }
 
-    func gated(_ rows: Int, _ layer: GatedConvolutionRows, normed: Bool) -> Footprint {
-        executor.footprint(
-            of: .gatedConvolution(
-                rows: rows, input: size(layer.input), output: size(layer.output), compute, normed: normed, hasNorm: layer.norm != nil))
+    /// What `update` by a gated convolution takes beside x: the gated map, and that with the projection that is added, or normed first.
+    func updatingBytes(_ rows: Int, _ layer: GatedConvolutionRows, normed: Bool) -> Int {
+        let gated = executor.footprint(of: .gated(rows: rows, by: size(layer.input), compute, normed: normed))
+        let projected = product(rows, [layer.output])
+        return max(gated.peak, gated.kept + (layer.norm == nil ? added(rows, layer.output).peak : max(projected.peak, 2 * projected.kept)))
     }
 }

@@ -47,7 +47,7 @@ package struct Convolution: Sendable {
     }
 
     /// Whether weights of a form are multiplied in integers.
-    static func multipliesIntegers(_ form: KernelForm) -> Bool { form == .integers(turned: false) }
+    static func multipliesIntegers(_ form: KernelForm) -> Bool { form == .integers(turn: 1) }
 
     /// What the convolution of a weight takes: in float32 it is packed from values that are made for that.
     static func footprint(of weight: WeightSize, winograd: Bool, on cpu: CPU) -> Footprint {

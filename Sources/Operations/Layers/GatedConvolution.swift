@@ -23,14 +23,8 @@ package struct GatedConvolution<E: Executor>: Sendable {
 }
 
 extension CPU {
-    /// The norm of the layer, where it has one, comes between it and the gate.
-    package func update(
-        _ x: inout Tensor, by layer: GatedConvolution<CPU>, norm: ModulatedNorm<Tensor>?, gate: Tensor?, grid: Grid?
-    ) throws(AllocationError) {
-        let expanded = try layer.expanded(x, norm, grid ?? Grid(height: x.shape[0], width: x.shape[1]))
-        guard let own = layer.norm else { return try layer.project.add(expanded, to: &x, gate: gate) }
-        let update = try own(try layer.project(expanded))
-        if let gate { add(update, to: &x, gate: gate) } else { add(update, to: &x) }
+    package func gated(_ x: Tensor, by layer: GatedConvolution<CPU>, norm: ModulatedNorm<Tensor>?, grid: Grid?) throws(AllocationError) -> Tensor {
+        try layer.expanded(x, norm, grid ?? Grid(height: x.shape[0], width: x.shape[1]))
     }
 }
 
@@ -43,30 +37,23 @@ extension GatedConvolution<CPU> {
 
     private static func mapBytes(_ rows: Int) -> Int { rows * stride * MemoryLayout<Float>.stride }
 
-    /// What `update` takes beside x: the packed rows and a map for each thread, or the wide maps before and behind the depthwise convolution, with the
-    /// gated map; then that and the projection, which a norm follows.
-    static func footprint(
-        _ rows: Int, _ input: WeightSize, _ output: WeightSize, _ compute: Compute, normed: Bool, hasNorm: Bool, on cpu: CPU
-    ) -> Footprint {
-        let hidden = output.shape.columns
+    /// What `gated` takes: the packed rows and a map for each thread, or the wide maps before and behind the depthwise convolution.
+    static func footprint(_ rows: Int, _ input: WeightSize, _ compute: Compute, normed: Bool, on cpu: CPU) -> Footprint {
+        let hidden = input.shape.rows / 2
         let gated = Tensor.byteCount(rows * hidden)
-        let expanding: Int
         if let type = Linear.rowType(input.form, compute, cpu) {
             let packed = PackedRows.footprint(type, rows, input.shape.columns)
             let scratch = mapBytes(rows) + 2 * Linear.scratchBytes(type, PackedRows.panel, input.shape.columns)
-            expanding = max(packed.peak, packed.kept + gated + Memory.byteCount(of: Parallel.scratchBytes(hidden, each: scratch)))
-        } else {
-            let wide = cpu.productFootprint(rows, [input], compute, normed: normed, gated: false)
-            expanding = max(wide.peak, 2 * wide.kept + gated)
+            return Footprint(
+                kept: gated, passing: max(packed.peak - gated, packed.kept + Memory.byteCount(of: Parallel.scratchBytes(hidden, each: scratch))))
         }
-        guard hasNorm else { return Footprint(passing: max(expanding, gated + Linear.addedFootprint(rows, output, compute, on: cpu).peak)) }
-        let projected = cpu.productFootprint(rows, [output], compute, normed: false, gated: false)
-        return Footprint(passing: max(expanding, gated + max(projected.peak, 2 * projected.kept)))
+        let wide = cpu.productFootprint(rows, [input], compute, normed: normed, gated: false)
+        return Footprint(kept: gated, passing: max(wide.peak - gated, 2 * wide.kept))
     }
 
     fileprivate func expanded(_ x: Tensor, _ norm: ModulatedNorm<Tensor>?, _ grid: Grid) throws(AllocationError) -> Tensor {
         if let type = value.rowType {
-            return try expanded(try PackedRows(x, columns: value.inputs, norm, as: type, on: value.cpu), grid)
+            return try expanded(try PackedRows(x, columns: value.inputs, norm, as: type, value.inputTurn, on: value.cpu), grid)
         }
         var hidden = try value.cpu.multiply(x.reshaped([x.count / value.inputs, value.inputs]), by: [value, gate], norm: norm, then: nil)
         value.cpu.apply(.silu, to: &hidden)

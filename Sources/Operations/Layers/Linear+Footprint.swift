@@ -6,7 +6,8 @@ extension Linear {
     /// - Parameter cut: whether it is of some of the outputs alone, which are copied.
     static func footprint(of weight: WeightSize, _ compute: Compute, cut: Bool, on cpu: CPU) -> Footprint {
         let (outputs, inputs) = (weight.shape.rows, weight.shape.columns)
-        let scales = weight.form.multipliesIntegers ? Tensor.byteCount(outputs) : 0
+        // Of the outputs, and of the inputs where these are turned.
+        let scales = weight.form.multipliesIntegers ? Tensor.byteCount(outputs) + (weight.form.turnsInputs ? Tensor.byteCount(inputs) : 0) : 0
         if let type = panelType(weight.form, compute, cpu) {
             // Rounding goes through float32: a panel of each thread, or all of a weight that no kernel knows.
             let decoded = weight.form.multipliesIntegers ? 0 : Parallel.scratchBytes(outputs, each: panelScratchBytes(inputs))
@@ -47,8 +48,8 @@ extension Linear {
         if takesDenseRows(weight, compute, rows) { return 0 }
         if let type = rowType(weight.form, compute, cpu), rows > 1 || type != .float32 { return packedBytes(type, [weight], rows) }
         switch weight.form {
-        case .integers(let turned):
-            return (turned ? Tensor.byteCount(rows * inputs) : 0) + Memory.byteCount(of: rows * inputs) + Tensor.byteCount(rows)
+        case .integers(let turn):
+            return (turn > 1 ? Tensor.byteCount(rows * inputs) : 0) + Memory.byteCount(of: rows * inputs) + Tensor.byteCount(rows)
         case _ where rows == 1: return Parallel.scratchBytes(outputs, each: cachedChannels(inputs) * inputs * MemoryLayout<Float>.stride)
         case .float32: return 0
         case .half, .scaledRows: return Tensor.byteCount(decodedChannels(outputs, inputs) * inputs)
@@ -61,8 +62,10 @@ extension CPU {
     func productFootprint(_ rows: Int, _ weights: [WeightSize], _ compute: Compute, normed: Bool, gated: Bool) -> Footprint {
         let outputs = weights.reduce(0) { $0 + $1.shape.rows }
         let types = weights.map { Linear.rowType($0.form, compute, self) }
+        // Weights that turn their inputs may each do it in a way of its own.
+        let agree = types.allSatisfy { $0 == types[0] } && !(weights.count > 1 && weights.contains { $0.form.turnsInputs })
         let passing: Int
-        if let type = types[0], types.allSatisfy({ $0 == type }), normed || !weights.contains(where: { Linear.takesDenseRows($0, compute, rows) }) {
+        if agree, let type = types[0], normed || !weights.contains(where: { Linear.takesDenseRows($0, compute, rows) }) {
             passing = Linear.packedBytes(type, weights, rows)
         } else {
             passing =

@@ -5,8 +5,7 @@ import Tensors
 extension Linear {
     /// The panels that a weight of a form is kept in; nil where it is kept otherwise.
     static func panelType(_ form: KernelForm, _ compute: Compute, _ cpu: CPU) -> PackedType? {
-        guard case .integers(let turned) = form else { return compute == .bfloat16 ? .bfloat16 : nil }
-        return cpu.prefersPackedProducts ? turned ? .rotatedInt8 : .int8 : nil
+        form.multipliesIntegers ? cpu.prefersPackedProducts ? .int8 : nil : compute == .bfloat16 ? .bfloat16 : nil
     }
 
     /// How rows are packed for a weight of a form.
@@ -151,7 +150,7 @@ extension Linear {
             if let gate { cpu.add(update, to: &residual, gate: gate) } else { cpu.add(update, to: &residual) }
             return
         }
-        let rows = try unsafe PackedRows(x.pointer, rows: x.count / inputs, columns: inputs, as: type, on: cpu)
+        let rows = try unsafe PackedRows(x.pointer, rows: x.count / inputs, columns: inputs, as: type, inputTurn, on: cpu)
         // Products of several blocks of k keep their sums here.
         var sums = try Tensor([rows.count, outputs], zeroed: false)
         let epilogue = unsafe Epilogue(residual: residual.mutablePointer, gate: gate?.pointer)

@@ -11,6 +11,8 @@ package struct Linear: Sendable {
     let outputs: Int
     let inputs: Int
     let weight: Storage
+    /// Of int8 products, what is done with the inputs first.
+    let inputTurn: InputTurn?
     let bias: Tensor?
     /// How rows are to be packed for this weight; nil where another kernel multiplies it.
     let rowType: PackedType?
@@ -20,8 +22,8 @@ package struct Linear: Sendable {
         case half(EncodedTensor)
         /// int8 values and their scales, decoded for float arithmetic.
         case decoded(EncodedTensor, Tensor)
-        /// int8 values in the panels of the integer kernel for CPUs without AVX-512, their scales, and whether inputs are to be turned.
-        case integer(Buffer, Tensor, rotated: Bool)
+        /// int8 values in the panels of the integer kernel for CPUs without AVX-512, and their scales.
+        case integer(Buffer, Tensor)
         /// Panels of the packed products: int8 with its scales, or bfloat16.
         case packed(PackedType, Buffer, Tensor?)
     }
@@ -49,7 +51,8 @@ package struct Linear: Sendable {
         self.bias = bias
         let panels = Self.panelType(whole.form, compute, cpu)
         rowType = Self.rowType(whole.form, compute, cpu)
-        guard case .integers(let turned) = whole.form, let rows = try whole.integerRows() else {
+        guard whole.form.multipliesIntegers, let rows = try whole.integerRows() else {
+            inputTurn = nil
             weight =
                 if let panels { .packed(panels, try Self.panels(of: Storage(whole), channels, inputs, cpu.isa), nil) } else {
                     try Storage(try whole.rows(channels))
@@ -57,9 +60,10 @@ package struct Linear: Sendable {
             return
         }
         let scales = Tensor(sharing: try rows.scales.rows(channels))
+        inputTurn = try whole.inputTurn()
         weight =
             if let panels { .packed(panels, try Self.panels(ofCodes: rows.codes, channels, cpu.isa), scales) } else {
-                .integer(try Self.packed(cpu.isa, rows.codes.rows(channels), outputs: outputs, inputs: inputs), scales, rotated: turned)
+                .integer(try Self.packed(cpu.isa, rows.codes.rows(channels), outputs: outputs, inputs: inputs), scales)
             }
     }
 
@@ -85,9 +89,9 @@ package struct Linear: Sendable {
     @unsafe func apply(_ x: UnsafePointer<Float>, rows: Int, to y: UnsafeMutablePointer<Float>, stride: Int) throws(AllocationError) {
         if case .decoded(let values, let scales) = weight, rows <= Self.fewRows { return unsafe multiplyFew(x, rows, values, scales, y, stride) }
         if let type = rowType, rows > 1 || type != .float32 {
-            return try unsafe multiply(try PackedRows(x, rows: rows, columns: inputs, as: type, on: cpu), to: y, stride: stride)
+            return try unsafe multiply(try PackedRows(x, rows: rows, columns: inputs, as: type, inputTurn, on: cpu), to: y, stride: stride)
         }
-        if case .integer(let packed, let scales, let rotated) = weight { return try unsafe multiplyIntegers(x, rows, packed, scales, rotated, y, stride) }
+        if case .integer(let packed, let scales) = weight { return try unsafe multiplyIntegers(x, rows, packed, scales, y, stride) }
         if rows == 1 { return unsafe try multiplyOne(x, y) }
         if let bias {
             let (source, target) = unsafe (SharedPointer(reading: bias.pointer), SharedPointer(y))
@@ -172,10 +176,10 @@ package struct Linear: Sendable {
 
     /// Quantizes each row of x to int8 and multiplies with int32 accumulators: y = fma(s_x * s_w, accumulator, b).
     private func multiplyIntegers(
-        _ x: UnsafePointer<Float>, _ rows: Int, _ packed: Buffer, _ scales: Tensor, _ rotated: Bool, _ y: UnsafeMutablePointer<Float>, _ stride: Int
+        _ x: UnsafePointer<Float>, _ rows: Int, _ packed: Buffer, _ scales: Tensor, _ y: UnsafeMutablePointer<Float>, _ stride: Int
     ) throws(AllocationError) {
         // Rows turned for a weight that is.
-        var turned = try Tensor([rotated ? rows : 0, inputs], zeroed: false)
+        var turned = try Tensor([inputTurn == nil ? 0 : rows, inputs], zeroed: false)
         let quantized = try Buffer(byteCount: rows * inputs, zeroed: false)
         var rowScales = try Tensor([rows], zeroed: false)
         // The kernels know them by their addresses alone, which does not keep them.
@@ -187,9 +191,9 @@ package struct Linear: Sendable {
             let row = range.lowerBound
             let (q, s) = unsafe (values.pointer + row * inputs, factors.pointer + row)
             var from = unsafe source.pointer + row * inputs
-            if rotated {
+            if let inputTurn {
                 let place = unsafe turnedRows.pointer + row * inputs
-                unsafe ck_rotate_rows(isa, from, inputs, place, inputs, range.count, inputs)
+                unsafe inputTurn.apply(from, to: place, rows: range.count, columns: inputs, isa)
                 unsafe from = place
             }
             unsafe ck_quantize_rows_s8(isa, from, inputs, q, s, range.count, inputs)

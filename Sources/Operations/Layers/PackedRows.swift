@@ -4,12 +4,10 @@ import Tensors
 /// What the packed products multiply (CKProducts.h).
 enum PackedType: Sendable, Equatable {
     case int8, bfloat16, float32
-    /// int8 of rows that have been turned for a weight that is (Formats/schemes.md, "int8-rotated").
-    case rotatedInt8
 
     var code: CInt {
         switch self {
-        case .int8, .rotatedInt8: CK_PACKED_S8
+        case .int8: CK_PACKED_S8
         case .bfloat16: CK_PACKED_BF16
         case .float32: CK_PACKED_F32
         }
@@ -54,13 +52,16 @@ struct PackedRows: Sendable {
     }
 
     /// Quantizes, narrows or copies dense rows.
-    @unsafe init(_ x: UnsafePointer<Float>, rows: Int, columns: Int, as type: PackedType, on cpu: CPU) throws(AllocationError) {
+    /// - Parameter turn: of int8, what the weight's rows have had done to them too.
+    @unsafe init(
+        _ x: UnsafePointer<Float>, rows: Int, columns: Int, as type: PackedType, _ turn: InputTurn?, on cpu: CPU
+    ) throws(AllocationError) {
         let (source, isa) = unsafe (SharedPointer(reading: x), cpu.isa)
         try unsafe self.init(type, rows, columns) { range, target, scales, scratch in
             let first = unsafe source.pointer + range.lowerBound * columns
-            if type == .rotatedInt8 {
+            if let turn {
                 unsafe packTurned(isa, range.count, columns, target, scales, scratch) { row, count, turned in
-                    unsafe ck_rotate_rows(isa, first + row * columns, columns, turned, columns, count, columns)
+                    unsafe turn.apply(first + row * columns, to: turned, rows: count, columns: columns, isa)
                 }
             } else {
                 unsafe ck_pack_rows(isa, type.code, first, columns, target, scales, range.count, columns)
@@ -69,10 +70,10 @@ struct PackedRows: Sendable {
     }
 
     /// Packs the rows of `x` [.., columns]; where there is a norm, as it makes them, but they are never written as floats.
-    init(_ x: Tensor, columns: Int, _ norm: ModulatedNorm<Tensor>?, as type: PackedType, on cpu: CPU) throws(AllocationError) {
+    init(_ x: Tensor, columns: Int, _ norm: ModulatedNorm<Tensor>?, as type: PackedType, _ turn: InputTurn?, on cpu: CPU) throws(AllocationError) {
         defer { withExtendedLifetime((x, norm)) {} }
         guard let norm else {
-            try unsafe self.init(x.pointer, rows: x.count / columns, columns: columns, as: type, on: cpu)
+            try unsafe self.init(x.pointer, rows: x.count / columns, columns: columns, as: type, turn, on: cpu)
             return
         }
         precondition(norm.scale.count == columns)
@@ -82,10 +83,10 @@ struct PackedRows: Sendable {
         )
         try unsafe self.init(type, x.count / columns, columns) { range, target, scales, scratch in
             let first = unsafe source.pointer + range.lowerBound * columns
-            if type == .rotatedInt8 {
+            if let turn {
                 unsafe packTurned(isa, range.count, columns, target, scales, scratch) { row, count, turned in
                     unsafe ck_layernorm_modulate(isa, first + row * columns, factor.pointer, offset.pointer, epsilon, turned, count, columns)
-                    unsafe ck_rotate_rows(isa, turned, columns, turned, columns, count, columns)
+                    unsafe turn.apply(turned.assumingMemoryBound(to: Float.self), to: turned, rows: count, columns: columns, isa)
                 }
             } else {
                 unsafe ck_pack_layernorm(isa, type.code, first, factor.pointer, offset.pointer, epsilon, target, scales, scratch, range.count, columns)

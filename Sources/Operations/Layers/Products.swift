@@ -14,12 +14,13 @@ extension CPU {
         if parts.count == 1, norm == nil { return try parts[0](x) }
         let (rows, outputs) = (x.count / x.channels, parts.reduce(0) { $0 + $1.outputs })
         // How rows are to be packed for all parts; nil where they do not agree or another kernel multiplies them.
-        let type = parts.allSatisfy { $0.rowType == parts[0].rowType } ? parts[0].rowType : nil
+        let agree = parts.allSatisfy { $0.rowType == parts[0].rowType && InputTurn.agree($0.inputTurn, parts[0].inputTurn) }
+        let type = agree ? parts[0].rowType : nil
         var result = try Tensor(Shape(x.shape.extents.dropLast() + [outputs]), zeroed: false)
         var column = 0
         // A norm is part of packing the rows, so that even few of them are better packed.
         if let type, norm != nil || !parts.contains(where: { $0.takesDenseRows(rows) }) {
-            let packed = try PackedRows(x, columns: x.channels, norm, as: type, on: self)
+            let packed = try PackedRows(x, columns: x.channels, norm, as: type, parts[0].inputTurn, on: self)
             for part in parts {
                 unsafe try part.multiply(packed, to: result.mutablePointer + column, stride: outputs)
                 column += part.outputs

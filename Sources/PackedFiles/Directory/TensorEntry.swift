@@ -10,6 +10,8 @@ package struct TensorEntry: Sendable, Equatable {
     package var layout: TensorLayout { description.layout }
     package var scheme: Scheme { description.scheme }
     package var activations: ActivationScheme? { description.activations }
+    /// Whether the tensor is stored in fewer than 16 bits.
+    package var isQuantized: Bool { scheme.isQuantized }
 
     package let description: TensorDescription
     /// The planes of the scheme, in its order.

@@ -21,7 +21,7 @@ package struct Scheme: Sendable, Hashable, CustomStringConvertible {
     /// Magnitudes from here on are rounded to infinity.
     package var overflowLimit: Float { definition.overflowLimit }
     package var traceWord: String { definition.traceWord }
-    /// Elements of a row that the integer contract turns inputs by, 1 where it takes them as they are; nil where it does not cover the scheme.
+    /// The largest block by which the integer contract turns inputs, 1 where it takes them as they are; nil where it does not cover the scheme.
     package var integerTurn: Int? { definition.integerTurn }
 
     /// Whether every value of a source of this type comes back as it was.
@@ -156,6 +156,9 @@ package struct Scheme: Sendable, Hashable, CustomStringConvertible {
     package func integerRows(_ planes: [EncodedTensor], shape: Shape) throws(AllocationError) -> (codes: EncodedTensor, scales: EncodedTensor)? {
         integerTurn == nil ? nil : try definition.integerRows(planes, shape: shape)
     }
+
+    /// What the integer contract multiplies each input by before it is turned, `[inputs]`; nil where by nothing.
+    package func inputFactors(_ planes: [EncodedTensor]) throws(AllocationError) -> Tensor? { try definition.inputFactors(planes) }
 
     // MARK: - Proof
 

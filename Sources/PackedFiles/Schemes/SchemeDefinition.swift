@@ -46,8 +46,10 @@ protocol SchemeDefinition: Sendable {
 
     // Arithmetic.
 
-    /// Elements of a row that the integer contract turns inputs by, 1 where it takes them as they are; nil where it does not cover the scheme.
+    /// The largest block by which the integer contract turns inputs, 1 where it takes them as they are; nil where it does not cover the scheme.
     var integerTurn: Int? { get }
+    /// What the integer contract multiplies each input by before it is turned; nil where by nothing.
+    func inputFactors(_ planes: [EncodedTensor]) throws(AllocationError) -> Tensor?
     /// The int8 codes `[rows, ...]` and scales `[rows]` that the integer contract multiplies; asked where it covers the scheme.
     func integerRows(_ planes: [EncodedTensor], shape: Shape) throws(AllocationError) -> (codes: EncodedTensor, scales: EncodedTensor)
 }
@@ -56,6 +58,7 @@ extension SchemeDefinition {
     var elementType: DType? { nil }
     var overflowLimit: Float { .infinity }
     var integerTurn: Int? { nil }
+    func inputFactors(_ planes: [EncodedTensor]) throws(AllocationError) -> Tensor? { nil }
     func isExact(for source: DType) -> Bool { source == elementType }
     func obstacle(_ shape: Shape) -> String? { nil }
     func wholePlanes(for shape: Shape, _ calibration: Calibration?) throws(AllocationError) -> [EncodedTensor] { [] }

@@ -40,6 +40,11 @@ import Tensors
         return unsafe violations(bytes) { (element: Int8) in element == -128 }
     }
 
+    /// Powers of two that float32 products survive, I8.
+    static func exponents(_ most: Int) -> ValueRule {
+        elements("within -\(most) ... \(most)", of: Int8.self) { $0 < -most || $0 > most }
+    }
+
     /// Finite, but for as many NaNs and infinities as the directory states: F16, BF16 or F32.
     static func finite(_ dtype: DType) -> ValueRule {
         func rule<Element: BitwiseCopyable>(_ kernelType: CInt, _ breaks: @escaping @Sendable (Element) -> Bool) -> ValueRule {

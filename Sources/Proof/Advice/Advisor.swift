@@ -4,6 +4,7 @@ import Inference
 import Operations
 import PackedFiles
 import Parity
+import Quality
 import Tensors
 
 /// Which layers of a quantized file are best kept in 16 bits, by leaving each in turn out of the quantization.
@@ -43,7 +44,11 @@ struct Advisor {
     }
 
     /// The prompts of the draws: draw i has prompt i modulo their number, and the noise of seed i.
-    static var prompts: [String] { AblationInputs.prompts }
+    static let prompts = [
+        "a large red circle on a blue background", "a lighthouse on a cliff at dusk, oil painting", "portrait of an old fisherman, soft light",
+        "a small yellow star on the left on a black background", "two cats asleep on a wooden chair", "a city street in the rain at night",
+        "a green heart, white background", "a bowl of fruit on a table",
+    ]
     private(set) var advice: [Advice] = []
 
     init(
@@ -57,7 +62,7 @@ struct Advisor {
         do throws(InferenceError) {
             let packed = try PackedWeights(file)
             let pipeline = try SanaSprintPipeline(weights: packed, on: executor)
-            let models = AblationModels(executor: executor, configuration: pipeline.configuration, packed: packed, fused: fused)
+            let models = MeasuredModels(executor: executor, configuration: pipeline.configuration, packed: packed, fused: fused)
             func candidates(_ component: Component) -> [TensorEntry] {
                 file.directory.tensors.filter { $0.component == component.rawValue && $0.isQuantized }
             }
@@ -75,7 +80,7 @@ struct Advisor {
     }
 }
 
-extension AblationModels {
+extension MeasuredModels {
     /// The advice of a race over candidates.
     /// - Parameters:
     ///   - sqnr: of the file as it is, by draw.

@@ -1,11 +1,12 @@
 import Inference
 import PackedFiles
 import Parity
+import Quality
 import Tensors
 
 /// Leave-one-out over the layers of the autoencoder's decoder, judged by the picture.
 struct DecoderAblation {
-    let models: AblationModels
+    let models: MeasuredModels
     let vae: AutoencoderConfiguration
     let options: Advisor.Options
 
@@ -28,7 +29,7 @@ struct DecoderAblation {
             for latent in try latents(draws) { fresh.append(try allocating(try latent.scaled(by: 1 / vae.scalingFactor))) }
             let pictures = try models.pictures(vae, models.fused, fresh)
             func errors(_ weights: any WeightSource) throws(InferenceError) -> [Double] {
-                zip(pictures, try models.pictures(vae, weights, fresh)).map(AblationModels.error)
+                zip(pictures, try models.pictures(vae, weights, fresh)).map(MeasuredModels.error)
             }
             let base = try errors(models.packed)
             var kept = [[Double]](repeating: [], count: fresh.count)
@@ -39,7 +40,7 @@ struct DecoderAblation {
             return zip(base, kept).map { [($0, $1)] }
         }
         let best = models.keeping(race.ranking.prefix(race.places).map { candidates[$0] })
-        let together = zip(expected, try models.pictures(vae, best, inputs)).map(AblationModels.error)
+        let together = zip(expected, try models.pictures(vae, best, inputs)).map(MeasuredModels.error)
         let method =
             "Each layer in turn was taken from the checkpoint in 16 bits and everything else left as in the file: by so much the error of the decoded picture "
             + "falls. Both decoders were given the checkpoint's final latents, \(inputs[0].shape[1]) x \(inputs[0].shape[2]) of a draw. \(LeaveOneOut.method)"

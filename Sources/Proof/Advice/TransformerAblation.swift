@@ -2,32 +2,31 @@ import Inference
 import Operations
 import PackedFiles
 import Parity
+import Quality
 import Tensors
 
 /// Leave-one-out over the layers of the transformer, judged by the velocity.
 struct TransformerAblation {
-    private let models: AblationModels
+    private let models: MeasuredModels
     private let options: Advisor.Options
-    private var inputs: AblationInputs
+    private var inputs: Draws
     /// The checkpoint's final latents of the draws so far, `[channels, side, side]` of unit variance.
     private var ends: [Tensor] = []
 
     /// Streams of tokens that are held at once, in bytes.
     private static let streamBytes = 384 << 20
 
-    init(_ models: AblationModels, _ options: Advisor.Options, _ pipeline: SanaSprintPipeline<CPU>) throws(InferenceError) {
+    init(_ models: MeasuredModels, _ options: Advisor.Options, _ pipeline: SanaSprintPipeline<CPU>) throws(InferenceError) {
         self.models = models
         self.options = options
-        let transformer = models.configuration.transformer
-        let side = min(options.mostSide, transformer.sampleSize) / transformer.patch * transformer.patch
-        inputs = try AblationInputs(pipeline, steps: options.steps, side: max(transformer.patch, side))
+        inputs = try Draws(pipeline, prompts: Advisor.prompts, steps: options.steps, mostSide: options.mostSide)
     }
 
     /// - Precondition: at least one candidate.
     mutating func advise(_ layers: [TensorEntry], _ progress: (String) -> Void) throws(InferenceError) -> Advice {
         let wave = VelocityWave(models: models, packed: models.packed, guidance: inputs.guidance)
         var race = LeaveOneOut(candidates: layers.count, places: options.places)
-        var (draws, baseline): ([AblationInputs.Draw], [Double]) = ([], [])
+        var (draws, baseline): ([Draws.Draw], [Double]) = ([], [])
         // By step, by draw.
         var velocities = inputs.flows.map { _ in [Tensor]() }
         let tokens = inputs.side * inputs.side / (models.configuration.transformer.patch * models.configuration.transformer.patch)
@@ -73,7 +72,7 @@ struct TransformerAblation {
         let across = inputs.side / size
         let missing = ends.count..<max(ends.count, (range.upperBound - 1) / (across * across) + 1)
         if !missing.isEmpty {
-            var draws: [AblationInputs.Draw] = []
+            var draws: [Draws.Draw] = []
             for index in missing { draws.append(try inputs.draw(options.firstDraw + index)) }
             ends += try walk(VelocityWave(models: models, packed: models.packed, guidance: inputs.guidance), draws, []).latents
         }
@@ -88,12 +87,12 @@ struct TransformerAblation {
     /// Takes draws through all steps on the checkpoint's own way.
     /// - Returns: by draw, the error powers of its steps, and the checkpoint's final latents.
     private func walk(
-        _ wave: VelocityWave, _ draws: [AblationInputs.Draw], _ candidates: [TensorEntry], known: [[Tensor]]? = nil
+        _ wave: VelocityWave, _ draws: [Draws.Draw], _ candidates: [TensorEntry], known: [[Tensor]]? = nil
     ) throws(InferenceError) -> (steps: [LeaveOneOut.Steps], latents: [Tensor], velocities: [[Tensor]]) {
         var steps = draws.map { _ in LeaveOneOut.Steps() }
         // By step, by draw.
         var velocities: [[Tensor]] = []
-        let latents = try walk(draws) { time, seen, features throws(InferenceError) in
+        let latents = try inputs.walk(draws) { time, seen, features throws(InferenceError) in
             let results = try wave.run(time: time, inputs: seen, features: features, candidates: candidates, known: known?[velocities.count])
             velocities.append(results.map(\.velocity))
             for (draw, result) in results.enumerated() { steps[draw].append((result.error, result.kept)) }
@@ -102,29 +101,8 @@ struct TransformerAblation {
         return (steps, latents, velocities)
     }
 
-    /// - Parameter step: gives the checkpoint's velocities at a flow time.
-    private func walk(
-        _ draws: [AblationInputs.Draw], _ step: (_ time: Double, _ inputs: [Tensor], _ features: [Tensor]) throws(InferenceError) -> [Tensor]
-    ) throws(InferenceError) -> [Tensor] {
-        var states: [Tensor] = []
-        for draw in draws { states.append(try allocating(try draw.noises[0].scaled(by: inputs.sigma))) }
-        var clean = states
-        for (index, flow) in inputs.flows.enumerated() {
-            var seen: [Tensor] = []
-            for state in states { seen.append(try allocating(try flow.input(state))) }
-            let velocities = try step(flow.flowTime, seen, draws.map(\.features))
-            for draw in draws.indices {
-                clean[draw] = try allocating(try flow.denoised(states[draw], input: seen[draw], velocity: velocities[draw]))
-                states[draw] = try allocating(try flow.renoised(clean[draw], noise: draws[draw].noises[index + 1]))
-            }
-        }
-        var latents: [Tensor] = []
-        for state in clean { latents.append(try allocating(try state.scaled(by: 1 / inputs.sigma))) }
-        return latents
-    }
-
     /// As many draws at once as the memory for their streams lets.
-    private func groups(of draws: [AblationInputs.Draw], _ candidates: Int) -> [[AblationInputs.Draw]] {
+    private func groups(of draws: [Draws.Draw], _ candidates: Int) -> [[Draws.Draw]] {
         let side = inputs.side / models.configuration.transformer.patch
         let bytes = (candidates + 2) * side * side * models.configuration.transformer.width * MemoryLayout<Float>.stride
         let size = max(1, min(draws.count, Self.streamBytes / bytes))
@@ -135,14 +113,6 @@ struct TransformerAblation {
 }
 
 extension Tensor {
-    /// factor * self, computed in double.
-    func scaled(by factor: Double) throws(AllocationError) -> Tensor {
-        var result = try copy()
-        var elements = result.mutableSpan
-        for index in elements.indices { elements[index] = Float(Double(elements[index]) * factor) }
-        return result
-    }
-
     /// A square of a map `[channels, h, w]`.
     fileprivate func part(row: Int, column: Int, side: Int) throws(AllocationError) -> Tensor {
         let (channels, height, width) = (shape[0], shape[1], shape[2])

@@ -47,9 +47,10 @@ struct PolicyChecks {
         let rules = try RuleFile(Array(lines.joined(separator: "\n").utf8), schemes: file.schemes)
         let components = directory.components.compactMap { Component(rawValue: $0.name) }
         let frozen = try wrapping(ConversionError.inference, try FrozenSchedule(policy: directory.policy))
-        let options = ConversionOptions(
+        var options = ConversionOptions(
             preset, rules: rules, fusions: Fusions(names: directory.fusions), components: .listed(components), allowsNonfinite: true, frozenSchedule: frozen,
             memoryBound: .max)
+        if let choices = try LayerChoices(policy: directory.policy, schemes: file.schemes) { options.choose(choices) }
         return try ConversionPlan(checkpoint, options)
     }
 }

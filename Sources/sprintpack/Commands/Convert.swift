@@ -7,6 +7,7 @@ import Operations
 import PackedFiles
 import Parity
 import Proof
+import Quality
 import StrictJSON
 import Tensors
 
@@ -52,6 +53,12 @@ struct Convert: Verb {
     @Option(help: ArgumentHelp("With --freeze-steps: the guidance scales, separated by commas; 4.5 by default.", valueName: "list"))
     var freezeGuidance: String?
 
+    @Option(
+        help: ArgumentHelp(
+            "What int8 layers are chosen by: auto, which draws a few pictures with the checkpoint; none, the weights alone; or statistics of `calibrate`.",
+            valueName: "file"))
+    var calibration = "auto"
+
     @Option(help: ArgumentHelp("Which variant of the weight files to read, for instance fp16.", valueName: "name"))
     var variant: String?
 
@@ -93,6 +100,20 @@ extension Convert {
         } catch { throw ValidationError("--freeze-steps: \(error)") }
     }
 
+    /// What the calibration chooses; nil where a plan leaves no choice, and for a dry run that would have to draw.
+    private func choices(for plan: ConversionPlan) throws -> LayerChoices? {
+        guard plan.leavesChoices else { return nil }
+        if calibration == "none" { return try LayerChoices(dataFree: plan) }
+        guard calibration == "auto" else {
+            return try LayerChoices(plan, try InputStatistics(reading: calibration), on: .best)
+        }
+        guard !dryRun else { return nil }
+        let bar = common.progress("calibrate", unit: .steps)
+        let statistics = try Calibrator.run(plan, on: .best) { bar.update(UInt64($0), of: UInt64($1)) }
+        bar.finish()
+        return try LayerChoices(plan, statistics, on: .best)
+    }
+
     func execute() throws -> Outcome {
         threadOptions.apply()
         let bound = try maxMemory.map { text in
@@ -108,6 +129,10 @@ extension Convert {
             preset, rules: ruleFile, components: selection ?? .standard, allowsNonfinite: allowNonFinite, frozenSchedule: try frozenSchedule(),
             memoryBound: bound ?? ConversionOptions.defaultMemoryBound)
         var plan = try ConversionPlan(source, options)
+        if let choices = try choices(for: plan) {
+            options.choose(choices)
+            plan = try ConversionPlan(source, options)
+        }
         // Less memory than usual is used where the machine or the container has less.
         if !dryRun, bound == nil, let memory = AvailableMemory.now(), plan.memoryNeeded > memory.byteCount {
             options.memoryBound = memory.byteCount

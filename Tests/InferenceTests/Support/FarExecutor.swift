@@ -71,9 +71,9 @@ struct FarExecutor: Executor {
     func add(_ x: Rows, by linear: CPU.Linear, to residual: inout Rows, gate: Rows?) throws(AllocationError) {
         try operate().add(x.tensor, by: linear, to: &residual.tensor, gate: gate?.tensor)
     }
-    func update(_ x: inout Rows, by layer: GatedConvolution<Self>, norm: ModulatedNorm<Rows>?, gate: Rows?, grid: Grid?) throws(AllocationError) {
+    func gated(_ x: Rows, by layer: GatedConvolution<Self>, norm: ModulatedNorm<Rows>?, grid: Grid?) throws(AllocationError) -> Rows {
         let layer = GatedConvolution<CPU>(value: layer.value, gate: layer.gate, depthwise: layer.depthwise, project: layer.project, norm: layer.norm)
-        try operate().update(&x.tensor, by: layer, norm: norm.map(near), gate: gate?.tensor, grid: grid)
+        return Rows(tensor: try operate().gated(x.tensor, by: layer, norm: norm.map(near), grid: grid))
     }
 
     func normed(_ x: Rows, by norm: CPU.Norm) throws(AllocationError) -> Rows { Rows(tensor: try operate().normed(x.tensor, by: norm)) }

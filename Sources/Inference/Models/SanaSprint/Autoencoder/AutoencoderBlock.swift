@@ -50,7 +50,7 @@ struct EfficientViTBlock<E: Executor>: Sendable {
         let output = sizes.product(pixels, [rows.output])
         return max(
             projected.peak, projected.kept + attended.peak, attended.kept + max(output.peak, 2 * output.kept),
-            sizes.gated(pixels, rows.feedForward, normed: false).peak)
+            sizes.updatingBytes(pixels, rows.feedForward, normed: false))
     }
 
     private func attended(_ x: E.Rows) throws(AllocationError) -> E.Rows {

@@ -60,7 +60,7 @@ struct TransformerBlock<E: Executor>: Sendable {
             + max(
                 projected.peak, projected.kept + attended.peak, attended.kept + sizes.added(count, rows.selfOutput).peak,
                 queries.peak, queries.kept + crossed.peak, crossed.kept + sizes.added(count, rows.crossOutput).peak,
-                sizes.gated(count, rows.feedForward, normed: true).peak)
+                sizes.updatingBytes(count, rows.feedForward, normed: true))
     }
 
     /// Attention over the tokens of each map of the normed `x`, before the output projection.

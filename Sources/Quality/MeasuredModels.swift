@@ -1,24 +1,28 @@
-import Conversion
-import Inference
-import Operations
-import PackedFiles
+package import Conversion
+package import Inference
+package import Operations
+package import PackedFiles
 import Parity
-import Tensors
+package import Tensors
 
-/// The models that an ablation runs: the checkpoint's, the file's, and all between them.
-struct AblationModels {
+/// The models that are measured on identical inputs: the checkpoint's, the file's, and all between them.
+package struct MeasuredModels {
     let executor: CPU
-    let configuration: SanaSprintConfiguration
-    let packed: PackedWeights
+    package let configuration: SanaSprintConfiguration
+    package let packed: PackedWeights
     /// The checkpoint's weights in float32, with the file's fusions, so that layers can be exchanged.
-    let fused: CheckpointWeights
+    package let fused: CheckpointWeights
+
+    package init(executor: CPU, configuration: SanaSprintConfiguration, packed: PackedWeights, fused: CheckpointWeights) {
+        (self.executor, self.configuration, self.packed, self.fused) = (executor, configuration, packed, fused)
+    }
 
     var exact: ModelParts<CPU> { parts(fused) }
     var layers: Int { configuration.transformer.layers }
     func parts(_ weights: any WeightSource) -> ModelParts<CPU> { ModelParts(configuration, from: weights, on: executor) }
 
     /// The file's weights with some layers as a rule for 16 bits would keep them.
-    func keeping(_ entries: [TensorEntry]) -> KeptWeights {
+    package func keeping(_ entries: [TensorEntry]) -> KeptWeights {
         KeptWeights(file: packed, checkpoint: fused, kept: Dictionary(uniqueKeysWithValues: entries.map { ($0.name, $0.keptScheme) }))
     }
 
@@ -80,12 +84,12 @@ struct AblationModels {
     }
 
     /// The pictures of latents, `[imageChannels, height, width]`.
-    func pictures(_ vae: AutoencoderConfiguration, _ weights: any WeightSource, _ latents: [Tensor]) throws(InferenceError) -> [Tensor] {
+    package func pictures(_ vae: AutoencoderConfiguration, _ weights: any WeightSource, _ latents: [Tensor]) throws(InferenceError) -> [Tensor] {
         try AutoencoderDecoder(vae, from: weights, on: executor).decode(latents)
     }
 
     /// ||other - reference||² / ||reference||².
-    static func error(_ reference: Tensor, _ other: Tensor) -> Double {
+    package static func error(_ reference: Tensor, _ other: Tensor) -> Double {
         let distance = Metrics(reference: reference, other: other).relativeL2
         return distance * distance
     }

@@ -1,28 +1,29 @@
-import Inference
+package import Inference
 import Operations
-import PackedFiles
-import Parity
-import Tensors
+package import PackedFiles
+package import Tensors
 
 /// One step of the transformer for many models at once: the checkpoint's, the file's, and the file's with one layer of the checkpoint's for
 /// each candidate.
 ///
 /// All of the file's go through a block before the next is loaded, many in one product, so that every weight is read once and one block is in
 /// memory. A model with a kept layer is the file's up to that layer: it sets out from the file's tokens there.
-struct VelocityWave {
-    let models: AblationModels
+package struct VelocityWave {
+    let models: MeasuredModels
     /// The file's weights, or those with some layers kept.
     let packed: any WeightSource
     let guidance: Double
 
+    package init(models: MeasuredModels, packed: any WeightSource, guidance: Double) { (self.models, self.packed, self.guidance) = (models, packed, guidance) }
+
     /// What came out for one draw.
-    struct Result {
+    package struct Result {
         /// The checkpoint's velocity, `[channels, side, side]`.
-        var velocity: Tensor
+        package var velocity: Tensor
         /// ||other - velocity||² / ||velocity||² of the file's.
-        var error: Double
+        package var error: Double
         /// The same with each candidate kept.
-        var kept: [Double]
+        package var kept: [Double]
     }
 
     /// Tokens on their way through the file's model, each for one draw with one layer kept, which lies behind them.
@@ -47,23 +48,23 @@ struct VelocityWave {
     ///   - inputs: by draw, what the network sees at flow time `time`, `[channels, side, side]`.
     ///   - features: by draw.
     ///   - known: by draw, the checkpoint's velocities where they have been computed before.
-    func run(
+    package func run(
         time: Double, inputs: [Tensor], features: [Tensor], candidates: [TensorEntry], known: [Tensor]? = nil
     ) throws(InferenceError) -> [Result] {
         let file = models.parts(packed)
         let grid = models.grid(inputs[0])
-        let told = try AblationModels.Conditions(file, time, guidance, features)
+        let told = try MeasuredModels.Conditions(file, time, guidance, features)
         let velocities = if let known { known } else { try expected(time, inputs, features) }
         var own = try models.tokens(file, inputs)
         var streams = Streams()
         // Those that are told something else on their way, since the kept layer computes what all blocks are told.
-        var others: [(streams: Streams, told: AblationModels.Conditions)] = []
+        var others: [(streams: Streams, told: MeasuredModels.Conditions)] = []
         for (index, entry) in candidates.enumerated() {
             let kept = models.parts(models.keeping([entry]))
             switch entry.place {
             case .patch: streams.add(index, try models.tokens(kept, inputs))
             case .conditioning:
-                others.append((Streams(), try AblationModels.Conditions(kept, time, guidance, features)))
+                others.append((Streams(), try MeasuredModels.Conditions(kept, time, guidance, features)))
                 others[others.count - 1].streams.add(index, own)
             case .block, .end: break
             }
@@ -82,14 +83,14 @@ struct VelocityWave {
         var results: [Result] = []
         for draw in inputs.indices {
             let velocity = velocities[draw]
-            let error = AblationModels.error(velocity, try models.finish(file, own[draw], told, inputs[draw]))
+            let error = MeasuredModels.error(velocity, try models.finish(file, own[draw], told, inputs[draw]))
             results.append(Result(velocity: velocity, error: error, kept: [Double](repeating: error, count: candidates.count)))
         }
-        func finish(_ streams: Streams, _ parts: ModelParts<CPU>, _ told: AblationModels.Conditions) throws(InferenceError) {
+        func finish(_ streams: Streams, _ parts: ModelParts<CPU>, _ told: MeasuredModels.Conditions) throws(InferenceError) {
             for (index, x) in streams.tokens.enumerated() {
                 let draw = streams.draws[index]
                 let velocity = try models.finish(parts, x, told, inputs[draw])
-                results[draw].kept[streams.candidates[index]] = AblationModels.error(results[draw].velocity, velocity)
+                results[draw].kept[streams.candidates[index]] = MeasuredModels.error(results[draw].velocity, velocity)
             }
         }
         try finish(streams, file, told)
@@ -105,7 +106,7 @@ struct VelocityWave {
     /// The checkpoint's velocities.
     private func expected(_ time: Double, _ inputs: [Tensor], _ features: [Tensor]) throws(InferenceError) -> [Tensor] {
         let (exact, grid) = (models.exact, models.grid(inputs[0]))
-        let told = try AblationModels.Conditions(exact, time, guidance, features)
+        let told = try MeasuredModels.Conditions(exact, time, guidance, features)
         var tokens = try models.tokens(exact, inputs)
         for layer in 0..<models.layers { tokens = try grid.advanced(tokens, exact.residentBlock(layer), told) }
         var result: [Tensor] = []

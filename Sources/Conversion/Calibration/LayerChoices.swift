@@ -1,0 +1,165 @@
+package import Checkpoints
+import Files
+package import Inference
+package import Operations
+package import PackedFiles
+package import StrictJSON
+import Tensors
+
+/// How each linear of the preset int8 is stored: what costs its own product least, measured on inputs that it met while the model drew.
+///
+/// Of each weight some rows are read, and multiplied with the rows of the statistics in integers and in double. Integers are the same on every
+/// instruction set and sums of doubles are in one order, so that equal statistics give equal choices everywhere.
+package struct LayerChoices: Sendable {
+    package struct Choice: Sendable {
+        let storage: Storage
+        /// What its inputs are divided by before they are turned: powers of two. Empty where by nothing.
+        let magnitudes: [Float]
+        /// ||integers - doubles||^2 / ||doubles||^2 of the products; nil without statistics.
+        package let error: Double?
+
+        var calibration: Calibration? { magnitudes.isEmpty ? nil : Calibration(inputMagnitudes: magnitudes) }
+    }
+
+    /// By packed name.
+    package let choices: [String: Choice]
+    /// What the file says of where they come from.
+    private let record: JSONObject
+
+    /// Rows of a weight that are read.
+    static let mostRows = 256
+    /// A layer that no choice keeps within this, 20 dB below its product, stays in 16 bits.
+    private static let budget = 0.01
+    /// Eighths that the inputs' size has in what a column is multiplied by, the rest being the column's own.
+    private static let shares = [2, 3, 4]
+    /// By how much a choice has to be better than one that is simpler.
+    private static let advantage = 0.98
+
+    subscript(name: String) -> Choice? { choices[name] }
+
+    /// For the packed directory: where the choices come from, and what each layer is stored as. Exponents are planes of their tensors.
+    var json: JSONValue {
+        var object = record
+        object["layers"] = .object(JSONObject(choices.sorted { $0.key < $1.key }.map { ($0.key, .string($0.value.storage.description)) }))
+        return .object(object)
+    }
+}
+
+extension LayerChoices {
+    /// The choices by statistics.
+    /// - Throws: `.statistics` where they are of another model.
+    package init(
+        _ plan: ConversionPlan, _ statistics: InputStatistics, on executor: CPU, progress: (_ done: Int, _ of: Int) -> Void = { _, _ in }
+    ) throws(ConversionError) {
+        let weights = try CalibratedWeights(plan)
+        guard weights.names.allSatisfy({ statistics.layers[$0] != nil }) else {
+            let missing = weights.names.first { statistics.layers[$0] == nil } ?? ""
+            throw .statistics("\(missing): expected statistics of its inputs, found none; they are of another configuration: calibrate this checkpoint")
+        }
+        var choices: [String: Choice] = [:]
+        for (index, name) in weights.names.enumerated() {
+            progress(index, weights.names.count)
+            guard let layer = statistics.layers[name] else { continue }
+            choices[name] = try Self.choose(name, weights, layer, on: executor)
+        }
+        progress(weights.names.count, weights.names.count)
+        self.choices = choices
+        record = [
+            "kind": "measured", "prompts": JSONValue(statistics.prompts.count),
+            "rows": JSONValue(statistics.layers.values.map(\.count).max() ?? 0),
+        ]
+    }
+
+    /// The choices without statistics: every linear turned, and of each linear pair the channels made equally large on both sides.
+    package init(dataFree plan: ConversionPlan) throws(ConversionError) {
+        let weights = try CalibratedWeights(plan)
+        let pairs = Dictionary(weights.linearPairs.map { ($0.consumer, $0) }) { first, _ in first }
+        var choices: [String: Choice] = [:]
+        for name in weights.names {
+            var magnitudes: [Float] = []
+            if let pair = pairs[name] {
+                let produced = try weights.rows(Array(pair.rows), of: pair.producer)
+                magnitudes = Self.magnitudes(
+                    inputs: produced.rowPowers, columns: try weights.sampled(name).columnPowers, share: 4)
+            }
+            choices[name] = Choice(storage: Self.balanced, magnitudes: magnitudes, error: nil)
+        }
+        self.choices = choices
+        record = ["kind": "data-free"]
+    }
+
+    /// What a packed file says was chosen; nil where nothing was. Exponents are not repeated there.
+    package init?(policy: JSONValue, schemes: SchemeList) throws(ConversionError) {
+        guard case .object(var object)? = policy[Self.policyKey] else { return nil }
+        guard case .object(let layers)? = object["layers"] else { throw .statistics("\(Self.policyKey): expected layers, found none") }
+        object["layers"] = nil
+        record = object
+        var choices: [String: Choice] = [:]
+        for (name, value) in layers.members {
+            let words = (value.string ?? "").split(separator: " ").map(String.init)
+            guard let scheme = words.first.flatMap({ schemes[name: $0] }), words.count <= 2, words.count == 1 || ActivationScheme(rawValue: words[1]) != nil else {
+                throw .statistics("\(name): expected a scheme and activations, found \(value.text)")
+            }
+            let storage = Storage(scheme, activations: words.count == 2 ? ActivationScheme(rawValue: words[1]) : nil)
+            choices[name] = Choice(storage: storage, magnitudes: [], error: nil)
+        }
+        self.choices = choices
+    }
+
+    /// Of the packed directory's policy.
+    static let policyKey = "calibration"
+
+    static let balanced = Storage(.int8Balanced, activations: .int8PerToken)
+
+    private static func choose(
+        _ name: String, _ weights: CalibratedWeights, _ layer: InputStatistics.Layer, on executor: CPU
+    ) throws(ConversionError) -> Choice {
+        let weight = try weights.sampled(name)
+        guard weight.columns == layer.squares.count, weight.digest == layer.weightDigest else {
+            throw .statistics("\(name): expected statistics of this checkpoint's weight, found those of another model: calibrate this checkpoint")
+        }
+        let usual = weights.usualStorage(name)
+        guard !layer.samples.isEmpty else { return Choice(storage: usual, magnitudes: [], error: nil) }
+        var candidates = [Choice(storage: Storage(.int8PerChannel, activations: .int8PerToken), magnitudes: [], error: nil)]
+        candidates.append(Choice(storage: balanced, magnitudes: [], error: nil))
+        for share in shares {
+            let magnitudes = magnitudes(inputs: layer.squares, columns: weight.columnPowers, share: share)
+            candidates.append(Choice(storage: balanced, magnitudes: magnitudes, error: nil))
+        }
+        let product = try wrapping(ConversionError.memory) { () throws(AllocationError) in
+            try MeasuredProduct(name, weight, layer.samples, on: executor)
+        }
+        return try wrapping(ConversionError.packedFile) { () throws(PackedFileError) in
+            var best: Choice?
+            for candidate in candidates {
+                let error = try product.error(candidate.storage, candidate.magnitudes)
+                if error < (best?.error ?? .infinity) * advantage {
+                    best = Choice(storage: candidate.storage, magnitudes: candidate.magnitudes, error: error)
+                }
+            }
+            guard let best, let error = best.error, error <= budget else {
+                return Choice(storage: weights.keptStorage(name), magnitudes: [], error: best?.error)
+            }
+            return best
+        }
+    }
+
+    /// What inputs are divided by, and columns multiplied by: 2^k, such that k grows with an input's size and falls with its column's. Where a
+    /// channel is made larger and taken smaller by a power of two, its k moves by that power, and what is stored stays as it is.
+    /// - Parameters:
+    ///   - inputs, columns: mean powers, up to a factor that is the same for all channels.
+    ///   - share: eighths.
+    static func magnitudes(inputs: [Double], columns: [Double], share: Int) -> [Float] {
+        zip(inputs, columns).map { input, column in
+            guard input > 0, column > 0, input.isFinite, column.isFinite else { return 1 }
+            // k is the nearest number to log2(input^share / column^(8 - share)) / 16, powers being squares: by products and quotients alone, which
+            // every machine rounds alike.
+            var ratio = 1.0
+            for _ in 0..<share { ratio *= input.significand }
+            for _ in share..<8 { ratio /= column.significand }
+            let logarithm = share * Int(input.exponent) - (8 - share) * Int(column.exponent) + Int(ratio.exponent)
+            let exponent = Int((Double(logarithm + 8) / 16).rounded(.down))
+            return Float(sign: .plus, exponent: min(63, max(-63, exponent)), significand: 1)
+        }
+    }
+}

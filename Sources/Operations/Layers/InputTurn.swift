@@ -1,0 +1,23 @@
+import CKernels
+import Tensors
+
+/// What is done with the inputs of a weight whose rows have been turned, and whose columns may have factors (Formats/schemes.md, "turn").
+struct InputTurn: Sendable {
+    /// The largest block.
+    let block: Int
+    /// Powers of two, one for each input; nil where all are 1.
+    let factors: Tensor?
+
+    /// Writes turned rows, dense, over themselves or elsewhere.
+    @unsafe func apply(
+        _ x: UnsafePointer<Float>, to y: UnsafeMutableRawPointer, rows: Int, columns: Int, _ isa: CInt
+    ) {
+        unsafe ck_turn_rows(isa, x, columns, factors?.pointer, y, columns, nil, rows, columns, block)
+    }
+
+    /// Whether rows that are turned for one weight are so for the other.
+    static func agree(_ a: InputTurn?, _ b: InputTurn?) -> Bool {
+        guard let a, let b else { return a == nil && b == nil }
+        return a.block == b.block && a.factors?.elements == b.factors?.elements
+    }
+}

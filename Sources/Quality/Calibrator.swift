@@ -1,0 +1,97 @@
+package import Conversion
+package import Inference
+package import Operations
+import Tensors
+
+/// Gathers statistics of what the linears of a checkpoint are given while it draws, in the checkpoint's own precision.
+///
+/// Blocks are loaded one after the other and serve all draws before the next, so that memory is bounded by one block; a model of any size is read
+/// once for each step of a schedule.
+package enum Calibrator {
+    /// Captions of the kinds that people write, none of which a verdict is measured on.
+    package static let prompts = [
+        "a red fox in the snow, photograph", "a small orange circle on the right on a white background", "watercolor of a harbor with fishing boats",
+        "a yellow square", "close-up of a watch mechanism, macro", "two blue triangles on a gray background",
+        "an astronaut riding a horse through a desert at noon", "a girl with a violin on a stage, dramatic light",
+    ]
+
+    /// Which of so many parts of the work is done: all of it, unless others do the rest.
+    package struct Part: Sendable, Equatable {
+        package let index: Int
+        package let count: Int
+
+        /// - Parameter index: from 1.
+        /// - Precondition: within 1 ... count.
+        package init(_ index: Int = 1, of count: Int = 1) {
+            precondition((1...count).contains(index))
+            (self.index, self.count) = (index, count)
+        }
+    }
+
+    /// Schedules that prompts are drawn with, one after the other; what one step sees is the first step of both.
+    private static let steps = [2, 4]
+    /// The largest side of the latents, and how many of them the decoder is given.
+    private static let (mostSide, mostPictures) = (8, 4)
+
+    /// - Parameter plan: of a conversion: its open choices are what statistics are gathered for.
+    package static func run(
+        _ plan: ConversionPlan, prompts: [String] = prompts, part: Part = Part(), on executor: CPU, progress: (_ done: Int, _ of: Int) -> Void = { _, _ in }
+    ) throws(ConversionError) -> InputStatistics {
+        let own = prompts.indices.filter { $0 % part.count == part.index - 1 }
+        guard !own.isEmpty else {
+            throw .statistics("part \(part.index)/\(part.count): expected at least one of \(prompts.count) prompts; make fewer parts")
+        }
+        let recorder = InputRecorder(try plan.emptyStatistics(), prompts: own.map { prompts[$0] })
+        let weights = try plan.calibratedWeights()
+        do throws(InferenceError) {
+            let pipeline = try SanaSprintPipeline(weights: weights, on: executor)
+            let observing = Observing(executor) { name, rows in recorder.record(name, rows) }
+            let parts = ModelParts(pipeline.configuration, from: weights, on: observing)
+            let layers = pipeline.configuration.transformer.layers
+            let schedules = steps.enumerated().map { place, steps in (steps, own.filter { $0 % Self.steps.count == place }) }.filter { !$0.1.isEmpty }
+            var (done, total) = (0, schedules.reduce(0) { $0 + $1.0 } * layers)
+            var latents: [Tensor] = []
+            for (steps, indices) in schedules {
+                var draws = try Draws(pipeline, prompts: prompts, steps: steps, mostSide: mostSide, withInstruction: false)
+                let batch = try draws.draws(indices)
+                latents += try draws.walk(batch) { time, inputs, features throws(InferenceError) in
+                    try velocities(parts, time: time, guidance: draws.guidance, inputs, features) {
+                        done += 1
+                        progress(done, total)
+                    }
+                }
+            }
+            total = done
+            if pipeline.has(.vaeDecoder), let vae = pipeline.configuration.vae {
+                let scaled = try latents.prefix(mostPictures).map { latents throws(InferenceError) in
+                    try allocating(try latents.scaled(by: 1 / vae.scalingFactor))
+                }
+                _ = try parts.decode(scaled)
+            }
+        } catch { throw .calibration(error) }
+        return recorder.statistics
+    }
+
+    /// One step of all draws, block by block.
+    private static func velocities(
+        _ parts: ModelParts<Observing<CPU>>, time: Double, guidance: Double, _ inputs: [Tensor], _ features: [Tensor], _ step: () -> Void
+    ) throws(InferenceError) -> [Tensor] {
+        let conditioning = try parts.residentConditioning()
+        let (embedding, modulation) = try conditioning.embed(time: time, guidance: guidance)
+        let patch = parts.configuration.transformer.patch
+        let (height, width) = (inputs[0].shape[1], inputs[0].shape[2])
+        var (captions, tokens): ([Tensor], [Tensor]) = ([], [])
+        for rows in features { captions.append(try conditioning.caption(rows)) }
+        for latents in inputs { tokens.append(try parts.patchEmbedding(latents)) }
+        for layer in 0..<parts.configuration.transformer.layers {
+            let block = try parts.residentBlock(layer)
+            var keyValues: [PackedKeyValues] = []
+            for caption in captions { keyValues.append(try block.keyValues(of: caption)) }
+            try block.apply(&tokens, modulation: modulation, keyValues: keyValues, height: height / patch, width: width / patch)
+            step()
+        }
+        var result: [Tensor] = []
+        for x in tokens { result.append(try parts.output(try parts.outputNorm(x, embedding: embedding), height: height, width: width)) }
+        return result
+    }
+}

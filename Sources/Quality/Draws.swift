@@ -1,0 +1,110 @@
+package import Inference
+package import Operations
+package import Tensors
+
+/// Inputs at which errors are measured: prompts with noise of their own, on the way that the checkpoint's model takes from noise to picture.
+package struct Draws {
+    /// One picture to be.
+    package struct Draw {
+        /// What the text encoder says of the prompt, `[tokens, captionChannels]`.
+        package let features: Tensor
+        /// Unit noise `[channels, side, side]`: the start, and what is added after each step.
+        let noises: [Tensor]
+    }
+
+    package private(set) var flows: [TrigFlow]
+    package let guidance: Double
+    /// Side of the latents.
+    package let side: Int
+    let sigma: Double
+    private let prompts: [String]
+    private let pipeline: SanaSprintPipeline<CPU>
+    private var known: [String: Tensor] = [:]
+
+    /// Tokens of a prompt where there is no text encoder to say.
+    private static let tokens = 32
+
+    /// - Parameters:
+    ///   - pipeline: the packed file's; its text encoder serves both models, since inputs have to be likely and identical, not exact.
+    ///   - prompts: captions as the model is asked for them; further draws take them again with other noise.
+    ///   - steps: of the schedule; a frozen file's own takes its place.
+    ///   - mostSide: the largest side of the latents; the model's own where that is smaller.
+    package init(_ pipeline: SanaSprintPipeline<CPU>, prompts: [String], steps: Int, mostSide: Int) throws(InferenceError) {
+        self.pipeline = pipeline
+        self.prompts = prompts
+        let transformer = pipeline.configuration.transformer
+        side = max(transformer.patch, min(mostSide, transformer.sampleSize) / transformer.patch * transformer.patch)
+        sigma = pipeline.configuration.scheduler.sigmaData
+        var request = GenerationRequest(prompt: "")
+        request.timesteps = .steps(steps)
+        if let frozen = pipeline.frozenSchedule { request.follow(frozen, keepsSteps: false, keepsGuidance: false) }
+        guidance = Double(request.guidance)
+        flows = []
+        try follow(request.timesteps)
+    }
+
+    /// The same prompts and noise on the way of another schedule.
+    package mutating func follow(_ plan: TimestepPlan) throws(InferenceError) {
+        let times = try plan.times(maximumSteps: pipeline.configuration.scheduler.maximumSteps)
+        flows = zip(times, times.dropFirst()).map { TrigFlow(from: $0, to: $1, sigma: sigma) }
+    }
+
+    /// The draw of an index: always the same. It has prompt index modulo their number, and the noise of seed index.
+    package mutating func draw(_ index: Int) throws(InferenceError) -> Draw {
+        let prompt = prompts[index % prompts.count]
+        let transformer = pipeline.configuration.transformer
+        let shape: Shape = [transformer.channels, side, side]
+        var generator = TorchGenerator(seed: UInt64(index))
+        let features: Tensor
+        if let encoded = known[prompt] {
+            features = encoded
+        } else if pipeline.has(.textEncoder) {
+            features = try pipeline.promptFeatures(Job(GenerationRequest(prompt: prompt)))
+            known[prompt] = features
+        } else {
+            var numbers = TorchGenerator(seed: UInt64(1000 + index))
+            let extent: Shape = [Self.tokens, transformer.captionChannels]
+            features = try allocating(try Tensor(extent, numbers.randn(extent.elementCount)))
+        }
+        return try allocating { () throws(AllocationError) in
+            var noises: [Tensor] = []
+            for _ in 0...flows.count { noises.append(try Tensor(shape, generator.randn(shape.elementCount))) }
+            return Draw(features: features, noises: noises)
+        }
+    }
+
+    /// Takes draws through all steps, all of them through one before the next.
+    /// - Parameter step: gives the velocities, by draw, of what the network sees at a flow time.
+    /// - Returns: the final latents, `[channels, side, side]` of unit variance.
+    package func walk(
+        _ draws: [Draw], _ step: (_ time: Double, _ inputs: [Tensor], _ features: [Tensor]) throws(InferenceError) -> [Tensor]
+    ) throws(InferenceError) -> [Tensor] {
+        var states: [Tensor] = []
+        for draw in draws { states.append(try allocating(try draw.noises[0].scaled(by: sigma))) }
+        var clean = states
+        for (index, flow) in flows.enumerated() {
+            var seen: [Tensor] = []
+            for state in states { seen.append(try allocating(try flow.input(state))) }
+            let velocities = try step(flow.flowTime, seen, draws.map(\.features))
+            for draw in draws.indices {
+                (clean[draw], states[draw]) = try allocating { () throws(AllocationError) in
+                    let denoised = try flow.denoised(states[draw], input: seen[draw], velocity: velocities[draw])
+                    return (denoised, try flow.renoised(denoised, noise: draws[draw].noises[index + 1]))
+                }
+            }
+        }
+        var latents: [Tensor] = []
+        for state in clean { latents.append(try allocating(try state.scaled(by: 1 / sigma))) }
+        return latents
+    }
+}
+
+extension Tensor {
+    /// factor * self, computed in double.
+    package func scaled(by factor: Double) throws(AllocationError) -> Tensor {
+        var result = try copy()
+        var elements = result.mutableSpan
+        for index in elements.indices { elements[index] = Float(Double(elements[index]) * factor) }
+        return result
+    }
+}
