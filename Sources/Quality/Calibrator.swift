@@ -41,6 +41,8 @@ package enum Calibrator {
         guard !own.isEmpty else {
             throw .statistics("part \(part.index)/\(part.count): expected at least one of \(prompts.count) prompts; make fewer parts")
         }
+        // Their sums do not depend on the number of threads, as OpenBLAS's do.
+        let executor = CPU(executor.instructionSet, prefersPackedProducts: true)
         let recorder = InputRecorder(try plan.emptyStatistics(), prompts: own.map { prompts[$0] })
         let weights = try plan.calibratedWeights()
         do throws(InferenceError) {

@@ -18,6 +18,7 @@ package struct Draws {
     package let side: Int
     let sigma: Double
     private let prompts: [String]
+    private let withInstruction: Bool
     private let pipeline: SanaSprintPipeline<CPU>
     private var known: [String: Tensor] = [:]
 
@@ -29,9 +30,13 @@ package struct Draws {
     ///   - prompts: captions as the model is asked for them; further draws take them again with other noise.
     ///   - steps: of the schedule; a frozen file's own takes its place.
     ///   - mostSide: the largest side of the latents; the model's own where that is smaller.
-    package init(_ pipeline: SanaSprintPipeline<CPU>, prompts: [String], steps: Int, mostSide: Int) throws(InferenceError) {
+    ///   - withInstruction: whether the text encoder reads the instruction before each prompt, as a picture's does.
+    package init(
+        _ pipeline: SanaSprintPipeline<CPU>, prompts: [String], steps: Int, mostSide: Int, withInstruction: Bool = true
+    ) throws(InferenceError) {
         self.pipeline = pipeline
         self.prompts = prompts
+        self.withInstruction = withInstruction
         let transformer = pipeline.configuration.transformer
         side = max(transformer.patch, min(mostSide, transformer.sampleSize) / transformer.patch * transformer.patch)
         sigma = pipeline.configuration.scheduler.sigmaData
@@ -59,7 +64,9 @@ package struct Draws {
         if let encoded = known[prompt] {
             features = encoded
         } else if pipeline.has(.textEncoder) {
-            features = try pipeline.promptFeatures(Job(GenerationRequest(prompt: prompt)))
+            var request = GenerationRequest(prompt: prompt)
+            request.useInstruction = withInstruction
+            features = try pipeline.promptFeatures(Job(request))
             known[prompt] = features
         } else {
             var numbers = TorchGenerator(seed: UInt64(1000 + index))
@@ -71,6 +78,16 @@ package struct Draws {
             for _ in 0...flows.count { noises.append(try Tensor(shape, generator.randn(shape.elementCount))) }
             return Draw(features: features, noises: noises)
         }
+    }
+
+    /// The draws of some indices, for whose prompts the text encoder's layers are loaded once.
+    package mutating func draws(_ indices: some Collection<Int>) throws(InferenceError) -> [Draw] {
+        let fresh = Array(Set(indices.map { prompts[$0 % prompts.count] }).subtracting(known.keys)).sorted()
+        if pipeline.has(.textEncoder), !fresh.isEmpty {
+            let features = try pipeline.promptFeatures(of: fresh, withInstruction: withInstruction)
+            for (prompt, rows) in zip(fresh, features) { known[prompt] = rows }
+        }
+        return try indices.map { index throws(InferenceError) in try draw(index) }
     }
 
     /// Takes draws through all steps, all of them through one before the next.

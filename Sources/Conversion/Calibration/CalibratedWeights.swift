@@ -37,7 +37,8 @@ struct CalibratedWeights {
     /// - Parameter indices: ascending, each once.
     func rows(_ indices: [Int], of name: String) throws(ConversionError) -> SampledWeight {
         let stored = try wrapping(ConversionError.calibration, try weights.rows(indices, of: name))
-        return SampledWeight(values: try wrapping(ConversionError.memory, try stored.widened()))
+        return SampledWeight(
+            values: try wrapping(ConversionError.memory, try stored.widened()), rowsAreRelative: linearPairs.contains { $0.producer == name })
     }
 
     /// Statistics of nothing yet.
@@ -54,6 +55,8 @@ struct CalibratedWeights {
 /// Rows of a weight in float32, `[rows, inputs]`.
 struct SampledWeight {
     let values: Tensor
+    /// Whether the size of a row says nothing, because the weight behind it can undo it: a row then counts by what it is in units of itself.
+    let rowsAreRelative: Bool
 
     var columns: Int { values.columns }
     var digest: String { SHA256Stream.digest(EncodedTensor(values).contents) }
@@ -61,8 +64,11 @@ struct SampledWeight {
     /// Of each column, the sum of squares.
     var columnPowers: [Double] {
         var powers = [Double](repeating: 0, count: columns)
-        let elements = values.span
-        for index in elements.indices { powers[index % columns] += Double(elements[index]) * Double(elements[index]) }
+        let (elements, rows) = (values.span, rowPowers)
+        for index in elements.indices {
+            let power = Double(elements[index]) * Double(elements[index])
+            powers[index % columns] += rowsAreRelative ? rows[index / columns] > 0 ? power / rows[index / columns] : 0 : power
+        }
         return powers
     }
 
@@ -102,14 +108,17 @@ struct MeasuredProduct {
         do throws(AllocationError) {
             let stored = StoredWeight(storage.scheme, shape, planes: planes, activations: .int8PerToken)
             let found = try Linear(stored, on: executor)(inputs)
-            var (error, power) = (0.0, 0.0)
+            var errors = [Double](repeating: 0, count: shape.rows)
+            var powers = errors
             let (left, right) = (found.span, products.span)
             for index in right.indices {
                 let (exact, difference) = (Double(right[index]), Double(left[index]) - Double(right[index]))
-                error += difference * difference
-                power += exact * exact
+                errors[index % shape.rows] += difference * difference
+                powers[index % shape.rows] += exact * exact
             }
-            return power > 0 ? error / power : 0
+            func share(_ error: Double, _ power: Double) -> Double { power > 0 ? error / power : 0 }
+            guard weight.rowsAreRelative else { return share(errors.reduce(0, +), powers.reduce(0, +)) }
+            return zip(errors, powers).reduce(0) { $0 + share($1.0, $1.1) } / Double(shape.rows)
         } catch { throw .memory(error) }
     }
 }

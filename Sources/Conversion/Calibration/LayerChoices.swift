@@ -14,9 +14,14 @@ package struct LayerChoices: Sendable {
     package struct Choice: Sendable {
         let storage: Storage
         /// What its inputs are divided by before they are turned: powers of two. Empty where by nothing.
-        let magnitudes: [Float]
-        /// ||integers - doubles||^2 / ||doubles||^2 of the products; nil without statistics.
-        package let error: Double?
+        var magnitudes: [Float] = []
+        /// The power of what the integers are off the products by, as a share of theirs; nil without statistics.
+        var error: Double?
+
+        fileprivate var json: JSONValue {
+            guard let error else { return ["storage": .string(storage.description)] }
+            return ["storage": .string(storage.description), "error": .number(error)]
+        }
 
         var calibration: Calibration? { magnitudes.isEmpty ? nil : Calibration(inputMagnitudes: magnitudes) }
     }
@@ -40,7 +45,7 @@ package struct LayerChoices: Sendable {
     /// For the packed directory: where the choices come from, and what each layer is stored as. Exponents are planes of their tensors.
     var json: JSONValue {
         var object = record
-        object["layers"] = .object(JSONObject(choices.sorted { $0.key < $1.key }.map { ($0.key, .string($0.value.storage.description)) }))
+        object["layers"] = .object(JSONObject(choices.sorted { $0.key < $1.key }.map { ($0.key, $0.value.json) }))
         return .object(object)
     }
 }
@@ -82,7 +87,7 @@ extension LayerChoices {
                 magnitudes = Self.magnitudes(
                     inputs: produced.rowPowers, columns: try weights.sampled(name).columnPowers, share: 4)
             }
-            choices[name] = Choice(storage: Self.balanced, magnitudes: magnitudes, error: nil)
+            choices[name] = Choice(storage: Self.balanced, magnitudes: magnitudes)
         }
         self.choices = choices
         record = ["kind": "data-free"]
@@ -96,12 +101,12 @@ extension LayerChoices {
         record = object
         var choices: [String: Choice] = [:]
         for (name, value) in layers.members {
-            let words = (value.string ?? "").split(separator: " ").map(String.init)
+            let words = (value["storage"]?.string ?? "").split(separator: " ").map(String.init)
             guard let scheme = words.first.flatMap({ schemes[name: $0] }), words.count <= 2, words.count == 1 || ActivationScheme(rawValue: words[1]) != nil else {
                 throw .statistics("\(name): expected a scheme and activations, found \(value.text)")
             }
             let storage = Storage(scheme, activations: words.count == 2 ? ActivationScheme(rawValue: words[1]) : nil)
-            choices[name] = Choice(storage: storage, magnitudes: [], error: nil)
+            choices[name] = Choice(storage: storage)
         }
         self.choices = choices
     }
@@ -119,12 +124,12 @@ extension LayerChoices {
             throw .statistics("\(name): expected statistics of this checkpoint's weight, found those of another model: calibrate this checkpoint")
         }
         let usual = weights.usualStorage(name)
-        guard !layer.samples.isEmpty else { return Choice(storage: usual, magnitudes: [], error: nil) }
-        var candidates = [Choice(storage: Storage(.int8PerChannel, activations: .int8PerToken), magnitudes: [], error: nil)]
-        candidates.append(Choice(storage: balanced, magnitudes: [], error: nil))
+        guard !layer.samples.isEmpty else { return Choice(storage: usual) }
+        var candidates = [Choice(storage: Storage(.int8PerChannel, activations: .int8PerToken))]
+        candidates.append(Choice(storage: balanced))
         for share in shares {
             let magnitudes = magnitudes(inputs: layer.squares, columns: weight.columnPowers, share: share)
-            candidates.append(Choice(storage: balanced, magnitudes: magnitudes, error: nil))
+            candidates.append(Choice(storage: balanced, magnitudes: magnitudes))
         }
         let product = try wrapping(ConversionError.memory) { () throws(AllocationError) in
             try MeasuredProduct(name, weight, layer.samples, on: executor)
@@ -138,7 +143,7 @@ extension LayerChoices {
                 }
             }
             guard let best, let error = best.error, error <= budget else {
-                return Choice(storage: weights.keptStorage(name), magnitudes: [], error: best?.error)
+                return Choice(storage: weights.keptStorage(name), error: best?.error)
             }
             return best
         }

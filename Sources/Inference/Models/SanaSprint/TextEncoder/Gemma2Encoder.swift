@@ -37,13 +37,17 @@ package struct Gemma2Encoder<E: Executor>: Sendable {
 
     /// Hidden states `[tokens, width]` of several prompts' token ids, for which each layer is loaded once.
     func encode(_ prompts: [[Int32]]) throws(InferenceError) -> [Tensor] {
-        var streams: [(x: E.Rows, rotary: E.Rows)] = []
-        for ids in prompts { streams.append(try placed(try embed(ids))) }
+        var (streams, tables): ([E.Rows], [E.Rows]) = ([], [])
+        for ids in prompts {
+            let (x, rotary) = try placed(try embed(ids))
+            streams.append(x)
+            tables.append(rotary)
+        }
         for index in 0..<configuration.layers {
             let layer = try load(index)
-            for place in streams.indices { _ = try allocating(try layer.apply(&streams[place].x, rotary: streams[place].rotary)) }
+            for place in streams.indices { _ = try allocating(try layer.apply(&streams[place], rotary: tables[place])) }
         }
-        return try streams.map { stream throws(InferenceError) in try normed(stream.x) }
+        return try streams.map { x throws(InferenceError) in try normed(x) }
     }
 
     /// Hidden states `[tokens after the prefix, width]` of token ids that begin with a prefix that is known already.
