@@ -41,6 +41,9 @@ package struct CheckpointWeights: WeightSource {
         }
     }
 
+    /// Each thread's piece as it is stored and in float32.
+    package var readingBytes: Int { Parallel.threads * Self.pieceElements * (MemoryLayout<Double>.stride + MemoryLayout<Float>.stride) }
+
     package func contains(_ name: String) -> Bool { tensors[ExactString(name)] != nil }
 
     /// How a weight comes from the checkpoint; nil for a name that there is none of.

@@ -6,9 +6,6 @@ extension CPU: Executor {
     package typealias Convolution = Operations.Convolution
     package typealias Depthwise = Operations.Depthwise
 
-    /// With panels both halves' packed product, else both before and behind the depthwise convolution, and the gated one.
-    package var wideMaps: Int { prefersPackedProducts ? 2 : 5 }
-
     package func linear(_ stored: StoredWeight, _ outputs: Range<Int>, bias: Tensor?, compute: Compute) throws(AllocationError) -> Linear {
         try Linear(stored, outputs, bias: bias, compute: compute, on: self)
     }

@@ -18,8 +18,13 @@ package protocol Executor: Sendable {
 
     /// Why nothing can be computed on any of them here, which says how to help it; nil where it can.
     static var failure: String? { get }
-    /// Wide maps of a gated convolution that are there at once.
-    var wideMaps: Int { get }
+
+    // MARK: Memory
+
+    /// What a layer takes that is made of a weight, and what it takes to make it.
+    func footprint(of weight: WeightSize, as kind: LayerKind) -> Footprint
+    /// What an operation's result takes, and what there is beside it and its arguments.
+    func footprint(of work: Work) -> Footprint
 
     // MARK: Loading
 

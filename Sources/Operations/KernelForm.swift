@@ -24,6 +24,8 @@ package enum KernelForm: Sendable, Equatable {
     package var multipliesIntegers: Bool {
         if case .integers = self { true } else { false }
     }
+
+    var turnsInputs: Bool { multipliesIntegers && self != .integers(turn: 1) }
 }
 
 extension StoredWeight {

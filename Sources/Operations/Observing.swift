@@ -24,7 +24,8 @@ package struct Observing<Base: Executor>: Executor {
     package init(_ base: Base, observe: @escaping @Sendable (_ weight: String, _ input: Tensor) -> Void) { (self.base, self.observe) = (base, observe) }
 
     package static var failure: String? { Base.failure }
-    package var wideMaps: Int { base.wideMaps }
+    package func footprint(of weight: WeightSize, as kind: LayerKind) -> Footprint { base.footprint(of: weight, as: kind) }
+    package func footprint(of work: Work) -> Footprint { base.footprint(of: work) }
 
     private func tell(_ linear: Linear, _ x: Rows) throws(AllocationError) { observe(linear.name, try base.tensor(from: x)) }
 

@@ -10,7 +10,7 @@ extension Verification {
     /// says what is wrong with it.
     package static func memoryNeeded(_ file: PackedFile, against checkpoint: Checkpoint? = nil, on executor: CPU) -> Int {
         guard let packed = try? PackedWeights(file) else { return 0 }
-        let alone = MemoryStatement.layers(of: packed)
+        let alone = MemoryStatement.layers(of: packed, on: executor)
         let components = ComponentSelection.listed(file.directory.components.compactMap { Component(rawValue: $0.name) })
         guard let checkpoint, let weights = try? CheckpointWeights(checkpoint, fusions: Fusions(names: file.directory.fusions), components: components),
             let pipeline = try? SanaSprintPipeline(weights: weights, on: executor),
@@ -18,7 +18,8 @@ extension Verification {
             let whole = try? Engine(pipeline, residentBytes: 0).memoryStatement(request)
         else { return alone }
         // The checkpoint's model in float32 from prompt to picture, or its layers beside the file's; and what three runs leave behind.
-        return max(alone, whole.byteCount, MemoryStatement.layers(of: weights, copies: 2)) + 3 * probeBytes(pipeline.configuration, request) + reportBytes
+        return max(alone, whole.byteCount, MemoryStatement.layers(of: weights, copies: 2, on: executor)) + 3 * probeBytes(pipeline.configuration, request)
+            + reportBytes
     }
 
     /// Records of every tensor, histograms, and the report as text.

@@ -78,6 +78,13 @@ package enum Memory {
         _ = unsafe unsafeBitCast(mallopt, to: Option.self)(arenaMax, 1)
     }
 
+    /// Bytes of a buffer of at least so many, as they are counted.
+    package static func byteCount(of bytes: Int) -> Int { MemoryBlock.size(for: bytes) ?? bytes }
+
+    /// What buffers that are there together may have been given beyond that: blocks that are used again, with rests too small to divide. Measured, in
+    /// stages of models; the most was three rests.
+    package static let restBytes = 4 * MemoryBlock.leastMapped
+
     /// A block of at least so many bytes, aligned to cache lines.
     static func allocate(_ byteCount: Int) throws(AllocationError) -> MemoryBlock {
         guard reserve(byteCount) else { throw .refused(byteCount: byteCount, inUse: inUse) }

@@ -9,7 +9,7 @@ import Glibc
     var isMapped: Bool { byteCount >= Self.leastMapped }
 
     /// Smaller ones are the C library's, which keeps them itself.
-    fileprivate static let leastMapped = 64 << 10
+    static let leastMapped = 64 << 10
     /// Cache lines and the widest vectors are 64 bytes.
     private static let alignment = 64
     private static let page = 4 << 10

@@ -28,10 +28,15 @@ package enum Parallel {
     package static func forEach(
         _ count: Int, grain: Int = 1, scratchBytes: Int, _ body: @Sendable (Range<Int>, UnsafeMutableRawPointer) -> Void
     ) throws(AllocationError) {
-        let bytes = (scratchBytes + 63) / 64 * 64
-        let scratch = try Buffer(byteCount: min(threads, max(1, count)) * bytes, zeroed: false)
+        let bytes = scratchStride(scratchBytes)
+        let scratch = try Buffer(byteCount: Self.scratchBytes(count, each: scratchBytes), zeroed: false)
         forEachWorker(count, grain: grain) { worker, range in unsafe body(range, scratch.mutableBytes.baseAddress! + worker * bytes) }
     }
+
+    /// What of that is allocated for a loop over `count`.
+    package static func scratchBytes(_ count: Int, each: Int) -> Int { min(threads, max(1, count)) * scratchStride(each) }
+
+    private static func scratchStride(_ bytes: Int) -> Int { (bytes + 63) / 64 * 64 }
 
     /// The same for a body that is told which of `threads` workers it is, so that each can have memory to itself.
     package static func forEachWorker(_ count: Int, grain: Int = 1, _ body: @Sendable (_ worker: Int, Range<Int>) -> Void) {

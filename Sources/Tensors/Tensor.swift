@@ -27,6 +27,9 @@ package struct Tensor: Sendable {
         buffer = encoded.buffer
     }
 
+    /// Bytes of the buffer of so many elements.
+    package static func byteCount(_ count: Int) -> Int { Memory.byteCount(of: count * MemoryLayout<Float>.stride) }
+
     package var count: Int { shape.elementCount }
     /// First extent and product of the others: tokens and channels, in most places.
     package var rows: Int { shape.rows }

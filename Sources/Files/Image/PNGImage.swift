@@ -44,6 +44,9 @@ package enum PNGImage {
         return picture.prefix(headByteCount) + notes.flatMap(chunk) + picture.dropFirst(headByteCount)
     }
 
+    /// What a picture takes on its way into a file: in bytes, its rows as PNG filters them, and what is compressed with its copies.
+    package static func workingBytes(pixels: Int) -> Int { 10 * pixels }
+
     /// libpng's simplified interface: its errors come back as a value, no `longjmp` leaves it.
     private static func write(_ width: UInt32, _ height: UInt32, _ stride: Int32, _ rgb: [UInt8]) throws(FileError) -> [UInt8] {
         var image = unsafe png_image()

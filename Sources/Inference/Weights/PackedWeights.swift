@@ -68,11 +68,14 @@ package struct PackedWeights: WeightSource {
         file.directory.tensors.compactMap { tensor in
             guard let role = Role(rawValue: tensor.role) else { return nil }
             return WeightSummary(
-                name: tensor.name, role: role, shape: tensor.shape,
-                planeBytes: tensor.planes.reduce(0) { $0 + Int($1.section.contentByteCount) },
-                form: KernelForm(tensor.scheme, tensor.activations ?? .float))
+                name: tensor.name, role: role,
+                size: WeightSize(
+                    tensor.shape, planeBytes: tensor.planes.reduce(0) { $0 + Int($1.section.contentByteCount) },
+                    form: KernelForm(tensor.scheme, tensor.activations ?? .float)))
         }
     }
+
+    package var readingBytes: Int { PackedFile.readingBytes }
 
     package func contains(_ name: String) -> Bool { file.entry(name) != nil }
 

@@ -57,7 +57,7 @@ struct WeightLoader<E: Executor>: Sendable {
     }
 
     /// The two halves of the outputs of one weight, as linears of their own.
-    private func halves(_ rows: Parameters) throws(InferenceError) -> [E.Linear] {
+    func halves(_ rows: Parameters) throws(InferenceError) -> [E.Linear] {
         try layer(rows) { stored, bias throws(AllocationError) in
             func part(_ channels: Range<Int>) throws(AllocationError) -> E.Linear {
                 let bias = try bias.map { (bias) throws(AllocationError) in try bias.rows(channels).reshaped([channels.count]) }

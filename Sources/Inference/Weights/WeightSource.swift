@@ -24,6 +24,8 @@ package protocol WeightSource: Sendable {
     var summaries: [WeightSummary] { get }
     /// Bytes of `tokenizer.json`.
     var tokenizerByteCount: Int { get }
+    /// Bytes that reading weights takes beside them, and keeps.
+    var readingBytes: Int { get }
     /// What the text encoder computes of every prompt's first tokens; nil where the source does not have it.
     /// - Throws: where it has one that is not of these weights.
     func promptPrefix() throws(InferenceError) -> PromptPrefix?
@@ -34,6 +36,7 @@ package protocol WeightSource: Sendable {
 extension WeightSource {
     package var summaries: [WeightSummary] { [] }
     package var tokenizerByteCount: Int { 0 }
+    package var readingBytes: Int { 0 }
     package func promptPrefix() throws(InferenceError) -> PromptPrefix? { nil }
     package var frozenSchedule: FrozenSchedule? { nil }
 

@@ -35,7 +35,7 @@ package struct Convolution: Sendable {
         let (outputs, inputs) = (stored.shape.rows, stored.shape.columns / 9)
         precondition(stored.shape.columns % 9 == 0 && bias.map { $0.count == outputs } ?? true)
         (self.outputs, self.inputs, self.bias) = (outputs, inputs, bias)
-        if stored.form == .integers(turn: 1), let rows = try stored.integerRows() {
+        if Self.multipliesIntegers(stored.form), let rows = try stored.integerRows() {
             packed = unsafe try Self.packed(isa, rows.codes, outputs, bytes: { ck_conv_i8_packed_bytes(isa, $0, inputs) }) {
                 unsafe ck_conv_i8_pack(isa, $0, $1, inputs, $2)
             }
@@ -44,6 +44,20 @@ package struct Convolution: Sendable {
             packed = try Self.packed(isa, floats: stored.floats(), outputs, inputs, winograd)
             (scales, isWinograd) = (nil, winograd)
         }
+    }
+
+    /// Whether weights of a form are multiplied in integers.
+    static func multipliesIntegers(_ form: KernelForm) -> Bool { form == .integers(turn: 1) }
+
+    /// What the convolution of a weight takes: in float32 it is packed from values that are made for that.
+    static func footprint(of weight: WeightSize, winograd: Bool, on cpu: CPU) -> Footprint {
+        let (outputs, inputs) = (weight.shape.rows, weight.shape.columns / 9)
+        if multipliesIntegers(weight.form) {
+            return Footprint(
+                kept: Memory.byteCount(of: ck_conv_i8_packed_bytes(cpu.isa, outputs, inputs)) + Tensor.byteCount(outputs), passing: weight.planeBytes)
+        }
+        let bytes = winograd ? ck_winograd_packed_bytes(cpu.isa, outputs, inputs) : ck_conv_f32_packed_bytes(cpu.isa, outputs, inputs)
+        return Footprint(kept: Memory.byteCount(of: bytes), passing: weight.widenedBytes)
     }
 
     private var isa: CInt { cpu.isa }
@@ -96,7 +110,7 @@ package struct Convolution: Sendable {
     }
 
     /// Bytes of scratch that a thread needs for `applyWinograd`.
-    var scratchBytes: Int { ck_winograd_scratch_bytes(inputs) }
+    static func scratchBytes(_ inputs: Int) -> Int { ck_winograd_scratch_bytes(inputs) }
 
     /// Pixels of one or two output rows, of which the first has an even number.
     @unsafe func applyWinograd(_ input: RowRing, rows: Range<Int>, columns: Range<Int>, to output: RowRing, scratch: UnsafeMutableRawPointer) {

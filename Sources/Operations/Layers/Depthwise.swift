@@ -17,6 +17,9 @@ package struct Depthwise: Sendable {
         self.bias = bias
     }
 
+    /// What it takes of a weight: the taps, and the values that they are turned from.
+    static func footprint(of weight: WeightSize) -> Footprint { Footprint(kept: weight.floatBytes, passing: weight.widenedBytes) }
+
     /// x [h, w, channels] to the same shape.
     package func callAsFunction(_ x: Tensor) throws(AllocationError) -> Tensor {
         try self(x, maps: 1, height: x.shape[0], width: x.shape[1])

@@ -31,6 +31,25 @@ extension CPU {
 extension GatedConvolution<CPU> {
     /// Rows of a panel that both halves multiply while the rows are in the second-level cache.
     private static var band: Int { 8 * PackedRows.tile }
+    /// Floats of a row of a panel and its gates: an odd number of cache lines, so that neighbours do not fall into the same few sets of the first-level
+    /// cache.
+    private static var stride: Int { 2 * PackedRows.panel + 16 }
+
+    private static func mapBytes(_ rows: Int) -> Int { rows * stride * MemoryLayout<Float>.stride }
+
+    /// What `gated` takes: the packed rows and a map for each thread, or the wide maps before and behind the depthwise convolution.
+    static func footprint(_ rows: Int, _ input: WeightSize, _ compute: Compute, normed: Bool, on cpu: CPU) -> Footprint {
+        let hidden = input.shape.rows / 2
+        let gated = Tensor.byteCount(rows * hidden)
+        if let type = Linear.rowType(input.form, compute, cpu) {
+            let packed = PackedRows.footprint(type, rows, input.shape.columns)
+            let scratch = mapBytes(rows) + 2 * Linear.scratchBytes(type, PackedRows.panel, input.shape.columns)
+            return Footprint(
+                kept: gated, passing: max(packed.peak - gated, packed.kept + Memory.byteCount(of: Parallel.scratchBytes(hidden, each: scratch))))
+        }
+        let wide = cpu.productFootprint(rows, [input], compute, normed: normed, gated: false)
+        return Footprint(kept: gated, passing: max(wide.peak - gated, 2 * wide.kept))
+    }
 
     fileprivate func expanded(_ x: Tensor, _ norm: ModulatedNorm<Tensor>?, _ grid: Grid) throws(AllocationError) -> Tensor {
         if let type = value.rowType {
@@ -44,12 +63,11 @@ extension GatedConvolution<CPU> {
     private func expanded(_ rows: PackedRows, _ grid: Grid) throws(AllocationError) -> Tensor {
         let (maps, height, width) = (grid.maps, grid.height, grid.width)
         let (hidden, panel) = (value.outputs, PackedRows.panel)
-        // An odd number of cache lines, so that neighbours do not fall into the same few sets of the first-level cache.
-        let stride = 2 * panel + 16
+        let stride = Self.stride
         precondition(rows.count == maps * height * width)
         var result = try Tensor([rows.count, hidden], zeroed: false)
         let target = unsafe SharedPointer(result.mutablePointer)
-        let mapBytes = rows.count * stride * MemoryLayout<Float>.stride
+        let mapBytes = Self.mapBytes(rows.count)
         let scratchBytes = mapBytes + 2 * value.scratchBytes(channels: panel)
         try unsafe Parallel.forEach(hidden, grain: panel, scratchBytes: scratchBytes) { range, scratch in
             let map = unsafe scratch.assumingMemoryBound(to: Float.self)

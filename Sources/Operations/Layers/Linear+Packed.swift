@@ -3,13 +3,14 @@ import Tensors
 
 /// Products through the packed kernels (CKProducts.h): both operands in the order in which the inner loop reads them.
 extension Linear {
-    /// How rows are to be packed for this weight; nil where another kernel multiplies it.
-    var rowType: PackedType? {
-        switch weight {
-        case .packed(let type, _, _): type
-        case .float32, .half, .decoded: cpu.prefersPackedProducts ? .float32 : nil
-        case .integer: nil
-        }
+    /// The panels that a weight of a form is kept in; nil where it is kept otherwise.
+    static func panelType(_ form: KernelForm, _ compute: Compute, _ cpu: CPU) -> PackedType? {
+        form.multipliesIntegers ? cpu.prefersPackedProducts ? .int8 : nil : compute == .bfloat16 ? .bfloat16 : nil
+    }
+
+    /// How rows are packed for a weight of a form.
+    static func rowType(_ form: KernelForm, _ compute: Compute, _ cpu: CPU) -> PackedType? {
+        panelType(form, compute, cpu) ?? (cpu.prefersPackedProducts ? .float32 : nil)
     }
 
     /// What follows a product, done while its outputs are in the cache.
@@ -74,9 +75,17 @@ extension Linear {
     }
 
     /// Scratch that `panels` needs for so many channels.
-    func scratchBytes(channels: Int) -> Int {
+    func scratchBytes(channels: Int) -> Int { Self.scratchBytes(rowType, channels, inputs) }
+
+    static func scratchBytes(_ rowType: PackedType?, _ channels: Int, _ inputs: Int) -> Int {
         guard rowType == .float32 else { return 0 }
-        return (PackedRows.panel * inputs * MemoryLayout<Float>.stride) + ck_packed_weight_bytes(CK_PACKED_F32, channels, inputs)
+        return panelScratchBytes(inputs) + ck_packed_weight_bytes(CK_PACKED_F32, channels, inputs)
+    }
+
+    /// All scratch of a product.
+    static func productBytes(_ rowType: PackedType?, _ outputs: Int, _ inputs: Int) -> Int {
+        outputs > fewChannels
+            ? Parallel.scratchBytes(outputs, each: scratchBytes(rowType, group, inputs)) : scratchBytes(rowType, outputs, inputs)
     }
 
     /// The panels of some channels, the first at a multiple of the panel: those that are kept, or float32 ones made in `scratch`.
@@ -111,12 +120,15 @@ extension Linear {
         return buffer
     }
 
+    /// A panel of a weight in float32.
+    static func panelScratchBytes(_ inputs: Int) -> Int { PackedRows.panel * inputs * MemoryLayout<Float>.stride }
+
     /// The panels of some outputs of a weight, rounded to bfloat16.
     static func panels(of source: Storage, _ channels: Range<Int>, _ inputs: Int, _ isa: CInt) throws(AllocationError) -> Buffer {
         let (outputs, first, type) = (channels.count, channels.lowerBound, PackedType.bfloat16)
         let buffer = try Buffer(byteCount: ck_packed_weight_bytes(type.code, outputs, inputs), zeroed: false)
         let step = PackedRows.panel
-        try unsafe Parallel.forEach(outputs, grain: step, scratchBytes: step * inputs * MemoryLayout<Float>.stride) { range, scratch in
+        try unsafe Parallel.forEach(outputs, grain: step, scratchBytes: panelScratchBytes(inputs)) { range, scratch in
             let dense = unsafe scratch.assumingMemoryBound(to: Float.self)
             for start in stride(from: range.lowerBound, to: range.upperBound, by: step) {
                 let end = min(start + step, range.upperBound)

@@ -14,6 +14,8 @@ package struct Linear: Sendable {
     /// Of int8 products, what is done with the inputs first.
     let inputTurn: InputTurn?
     let bias: Tensor?
+    /// How rows are to be packed for this weight; nil where another kernel multiplies it.
+    let rowType: PackedType?
 
     enum Storage: Sendable {
         case float32(Tensor)
@@ -27,7 +29,7 @@ package struct Linear: Sendable {
     }
 
     /// Bytes of decoded weights that are held at once.
-    private static let panelBytes = 4 << 20
+    static let panelBytes = 4 << 20
 
     var isa: CInt { cpu.isa }
 
@@ -47,20 +49,22 @@ package struct Linear: Sendable {
         self.outputs = outputs
         self.inputs = inputs
         self.bias = bias
+        let panels = Self.panelType(whole.form, compute, cpu)
+        rowType = Self.rowType(whole.form, compute, cpu)
         guard whole.form.multipliesIntegers, let rows = try whole.integerRows() else {
             inputTurn = nil
             weight =
-                compute == .bfloat16
-                ? .packed(.bfloat16, try Self.panels(of: Storage(whole), channels, inputs, cpu.isa), nil) : try Storage(try whole.rows(channels))
+                if let panels { .packed(panels, try Self.panels(of: Storage(whole), channels, inputs, cpu.isa), nil) } else {
+                    try Storage(try whole.rows(channels))
+                }
             return
         }
         let scales = Tensor(sharing: try rows.scales.rows(channels))
         inputTurn = try whole.inputTurn()
-        if cpu.prefersPackedProducts {
-            weight = .packed(.int8, try Self.panels(ofCodes: rows.codes, channels, cpu.isa), scales)
-        } else {
-            weight = .integer(try Self.packed(cpu.isa, rows.codes.rows(channels), outputs: outputs, inputs: inputs), scales)
-        }
+        weight =
+            if let panels { .packed(panels, try Self.panels(ofCodes: rows.codes, channels, cpu.isa), scales) } else {
+                .integer(try Self.packed(cpu.isa, rows.codes.rows(channels), outputs: outputs, inputs: inputs), scales)
+            }
     }
 
     private static func packed(_ isa: CInt, _ values: EncodedTensor, outputs: Int, inputs: Int) throws(AllocationError) -> Buffer {
@@ -97,7 +101,7 @@ package struct Linear: Sendable {
         }
         let beta: Float = bias == nil ? 0 : 1
         if case .float32(let tensor) = weight { return unsafe Self.multiply(x, rows, tensor.pointer, outputs, inputs, y, stride, beta) }
-        let panel = min(outputs, max(1, Self.panelBytes / (inputs * MemoryLayout<Float>.stride)))
+        let panel = Self.decodedChannels(outputs, inputs)
         var scratch = try Tensor([panel, inputs], zeroed: false)
         defer { withExtendedLifetime(scratch) {} }
         for start in Swift.stride(from: 0, to: outputs, by: panel) {
@@ -123,7 +127,7 @@ package struct Linear: Sendable {
     /// cosines cancel so much that float32 sums would show in everything they modulate. Each thread decodes what it is about to multiply.
     @unsafe private func multiplyOne(_ x: UnsafePointer<Float>, _ y: UnsafeMutablePointer<Float>) throws(AllocationError) {
         if let bias { unsafe y.update(from: bias.pointer, count: outputs) }
-        let step = max(1, 4096 / inputs)  // decoded channels that stay in the first-level cache
+        let step = Self.cachedChannels(inputs)
         let (source, target) = unsafe (SharedPointer(reading: x), SharedPointer(y))
         try unsafe Parallel.forEach(outputs, grain: 16, scratchBytes: step * inputs * MemoryLayout<Float>.stride) { range, scratch in
             let decoded = unsafe scratch.assumingMemoryBound(to: Float.self)
@@ -141,13 +145,21 @@ package struct Linear: Sendable {
     }
 
     /// Up to so many rows int8 weights are multiplied as they are, read once; beyond, decoding them for packed products or BLAS pays.
-    private static let fewRows = Int(CK_W8A32_ROWS)
+    static let fewRows = Int(CK_W8A32_ROWS)
 
     /// Whether so many rows are multiplied as they are, whatever `rowType` says.
     func takesDenseRows(_ rows: Int) -> Bool {
         if case .decoded = weight { return rows <= Self.fewRows }
         return false
     }
+
+    /// Channels that a product by BLAS decodes at a time.
+    static func decodedChannels(_ outputs: Int, _ inputs: Int) -> Int {
+        min(outputs, max(1, panelBytes / (inputs * MemoryLayout<Float>.stride)))
+    }
+
+    /// Decoded channels that stay in the first-level cache.
+    static func cachedChannels(_ inputs: Int) -> Int { max(1, 4096 / inputs) }
 
     @unsafe private func multiplyFew(
         _ x: UnsafePointer<Float>, _ rows: Int, _ values: EncodedTensor, _ scales: Tensor, _ y: UnsafeMutablePointer<Float>, _ stride: Int

@@ -35,11 +35,20 @@ struct PackedRows: Sendable {
         let values = try Buffer(byteCount: ck_packed_row_bytes(type.code, count, columns), zeroed: false)
         var scales = try Tensor([count], zeroed: false)
         let steps = unsafe SharedPointer(scales.mutablePointer)
-        try unsafe Parallel.forEach(count, grain: Self.tile, scratchBytes: Self.tile * columns * MemoryLayout<Float>.stride) { range, scratch in
+        try unsafe Parallel.forEach(count, grain: Self.tile, scratchBytes: Self.tileBytes(columns)) { range, scratch in
             let start = ck_packed_row_bytes(type.code, range.lowerBound, columns)
             unsafe kernel(range, values.mutableBytes.baseAddress! + start, steps.pointer + range.lowerBound, scratch)
         }
         (self.type, self.count, self.columns, self.values, self.scales) = (type, count, columns, values, scales)
+    }
+
+    private static func tileBytes(_ columns: Int) -> Int { tile * columns * MemoryLayout<Float>.stride }
+
+    /// What rows take, and what it takes to make them.
+    static func footprint(_ type: PackedType, _ count: Int, _ columns: Int) -> Footprint {
+        Footprint(
+            kept: Memory.byteCount(of: ck_packed_row_bytes(type.code, count, columns)) + Tensor.byteCount(count),
+            passing: Memory.byteCount(of: Parallel.scratchBytes(count, each: tileBytes(columns))))
     }
 
     /// Quantizes, narrows or copies dense rows.

@@ -14,12 +14,24 @@ package struct PackedKeyValues: Sendable {
         self.cpu = cpu
         let width = heads * headDimension
         precondition(keyValues.rows > 0 && keyValues.columns == 2 * width)
-        let packed = try Buffer(byteCount: ck_cross_attention_bytes(keyValues.rows, headDimension, heads), zeroed: false)
+        let packed = try Buffer(byteCount: Self.byteCount(keyValues.rows, heads, headDimension), zeroed: false)
         unsafe ck_pack_cross_attention(
             keyValues.pointer, 2 * width, keyValues.pointer + width, 2 * width, packed.mutableBytes.baseAddress!, keyValues.rows, headDimension, heads)
         withExtendedLifetime(keyValues) {}
         (tokens, self.heads, self.headDimension, self.packed) = (keyValues.rows, heads, headDimension, packed)
     }
+
+    /// Bytes of so many tokens.
+    static func byteCount(_ tokens: Int, _ heads: Int, _ headDimension: Int) -> Int { ck_cross_attention_bytes(tokens, headDimension, heads) }
+
+    /// What `attend` takes for so many rows of queries.
+    static func footprint(_ rows: Int, _ tokens: Int, _ heads: Int, _ headDimension: Int) -> Footprint {
+        Footprint(
+            kept: Tensor.byteCount(rows * heads * headDimension),
+            passing: Memory.byteCount(of: Parallel.scratchBytes(heads * parts(rows), each: ck_cross_attention_scratch(tokens, headDimension))))
+    }
+
+    private static func parts(_ rows: Int) -> Int { (rows + rowsPerItem - 1) / rowsPerItem }
 
     /// Rows of queries that one thread works on at a time; their scores are held for 32 at once.
     private static let rowsPerItem = 256
@@ -35,7 +47,7 @@ package struct PackedKeyValues: Sendable {
         precondition(queries.columns == width && rows * prompts.count == queries.rows)
         var output = try Tensor([queries.rows, width], zeroed: false)
         let (source, target) = unsafe (SharedPointer(reading: queries.pointer), SharedPointer(output.mutablePointer))
-        let parts = (rows + rowsPerItem - 1) / rowsPerItem
+        let parts = parts(rows)
         let scratchBytes = prompts.reduce(0) { max($0, ck_cross_attention_scratch($1.tokens, headDimension)) }
         let scale = 1 / Double(headDimension).squareRoot()
         // A head's keys and values stay in the cache while its queries pass.

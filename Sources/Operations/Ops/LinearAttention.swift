@@ -30,6 +30,11 @@ package enum LinearAttention {
             Layout(heads: heads, headDimension: headDimension, headStride: 3 * headDimension, keyColumn: headDimension, valueColumn: 2 * headDimension)
         }
     }
+
+    /// Of so many rows of q, k and v of `width` each: its result with that of each scale, and a scale's q, k and v through both convolutions.
+    static func footprint(_ rows: Int, _ width: Int, _ scales: Int) -> Footprint {
+        Footprint(kept: Tensor.byteCount(rows * width * (1 + scales)), passing: scales > 0 ? 2 * Tensor.byteCount(rows * 3 * width) : 0)
+    }
 }
 
 extension CPU {

@@ -31,7 +31,17 @@ package struct SoftmaxAttention: Sendable {
     }
 
     /// Scores of so many query rows are held at once, for each thread.
-    private static let rowsPerBlock = 1024
+    private static func block(_ rows: Int) -> Int { min(rows, 1024) }
+    private static func scoreBytes(_ rows: Int, _ columns: Int) -> Int { block(rows) * columns * MemoryLayout<Float>.stride }
+
+    /// Of so many rows behind a prefix: their attention with the keys and values of all, and scores with the keys and values of these rows.
+    func footprint(_ rows: Int, _ prefix: Int) -> Footprint {
+        let (columns, keys) = (prefix + rows, 2 * keyValueHeads * headDimension)
+        return Footprint(
+            kept: Tensor.byteCount(rows * heads * headDimension) + Tensor.byteCount(columns * keys),
+            passing: (prefix > 0 ? Tensor.byteCount(rows * keys) : 0)
+                + Memory.byteCount(of: Parallel.scratchBytes(heads, each: Self.scoreBytes(rows, columns))))
+    }
 
     /// Returns `[query rows, heads * headDimension]`.
     ///
@@ -40,13 +50,13 @@ package struct SoftmaxAttention: Sendable {
         let (rows, columns) = (queries.matrix.rows, keys.matrix.rows)
         precondition(values.matrix.rows == columns)
         let width = heads * headDimension
-        let rowsPerBlock = min(rows, Self.rowsPerBlock)
+        let rowsPerBlock = Self.block(rows)
         var output = try Tensor([rows, width], zeroed: false)
         // The loops below know the buffers by their addresses alone, which does not keep them.
         defer { withExtendedLifetime((queries, keys, values, output)) {} }
         let out = unsafe SharedPointer(output.mutablePointer)
         // Heads are shared out, and a product stays on its thread: those of OpenBLAS would wait for the next one by taking turns with these.
-        try unsafe Parallel.forEach(heads, scratchBytes: rowsPerBlock * columns * MemoryLayout<Float>.stride) { range, scratch in
+        try unsafe Parallel.forEach(heads, scratchBytes: Self.scoreBytes(rows, columns)) { range, scratch in
             let scores = unsafe scratch.assumingMemoryBound(to: Float.self)
             for head in range {
                 let (shared, own) = (head / (heads / keyValueHeads) * headDimension, head * headDimension)

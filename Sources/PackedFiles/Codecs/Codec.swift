@@ -62,6 +62,9 @@ struct FrameDecoder: Sendable {
     /// Where the content of a frame goes that is not wanted whole.
     let content: Buffer
 
+    /// Of the three buffers.
+    static let byteCount = 2 * Limits.frameBytes + Limits.frameBytes / 2
+
     init() throws(AllocationError) {
         decompressor = try ZstdDecompressor()
         content = try Buffer(byteCount: Limits.frameBytes, zeroed: false)

@@ -122,6 +122,9 @@ package final class PackedFile: Sendable {
         return planes
     }
 
+    /// What each thread takes for the frames it reads, and keeps.
+    package static var readingBytes: Int { Parallel.threads * FrameDecoder.byteCount }
+
     /// The content of a small file of the checkpoint: "transformer/config.json".
     package func blob(_ name: String) throws(PackedFileError) -> [UInt8] { try bytes(of: name, in: directory.blobs, "blob") }
 

@@ -53,7 +53,8 @@ extension Compare {
         let (right, judged) = (try TraceFile.open(reference), try TraceFile.open(other))
         let weights = try with.map { try Self.weights($0, variant: variant) }
         let page = try ReportPage(html, inputs: [right.identity, judged.identity] + (weights?.1 ?? []))
-        try Memory.check(available: MemoryStatement.comparison(largestProbe: max(right.largestProbe, judged.largestProbe), weights: weights?.0))
+        try Memory.check(
+            available: MemoryStatement.comparison(largestProbe: max(right.largestProbe, judged.largestProbe), weights: weights?.0, on: .best))
         let comparison = try TraceComparison.compare(reference: right, other: judged, yardstick: yardstick.map { try TraceFile.open($0) })
         let command = Shell.command(
             ["sprintpack", "compare", reference, other] + Shell.option("--yardstick", yardstick) + Shell.option("--with", with)

@@ -50,6 +50,7 @@ final class CountingWeights: WeightSource {
     var fusions: Fusions { base.fusions }
     var deviations: Deviations { base.deviations }
     var summaries: [WeightSummary] { base.summaries }
+    var readingBytes: Int { base.readingBytes }
     var tokenizerByteCount: Int { base.tokenizerByteCount }
     var frozenSchedule: FrozenSchedule? { base.frozenSchedule }
 }

@@ -41,7 +41,8 @@ struct FarExecutor: Executor {
     }
 
     static var failure: String? { CPU.failure }
-    var wideMaps: Int { cpu.wideMaps }
+    func footprint(of weight: WeightSize, as kind: LayerKind) -> Footprint { cpu.footprint(of: weight, as: kind) }
+    func footprint(of work: Work) -> Footprint { cpu.footprint(of: work) }
 
     func linear(_ stored: StoredWeight, _ outputs: Range<Int>, bias: Tensor?, compute: Compute) throws(AllocationError) -> CPU.Linear {
         try load().linear(stored, outputs, bias: bias, compute: compute)

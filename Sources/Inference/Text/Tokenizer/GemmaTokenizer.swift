@@ -55,6 +55,9 @@ package struct GemmaTokenizer: Sendable {
         maximumID = maximum
     }
 
+    /// Bytes that one takes of a text of so many: the text, read and copied, and the tables of pieces and merges that are made of it.
+    static func byteCount(ofText bytes: Int) -> Int { 4 * bytes }
+
     /// The ids of a text, with those that the model wants before it (`<bos>`).
     ///
     /// Complexity: O(n log n) in the length of the text.

@@ -104,7 +104,7 @@ struct RowChain {
     private mutating func convolvePairs(
         _ convolution: Convolution, quantizes: Bool, then finish: (@Sendable (RowRing, Int, Range<Int>) -> Void)?
     ) throws(AllocationError) {
-        let (source, batch, scratchBytes) = (last, rows(last.width), convolution.scratchBytes)
+        let (source, batch, scratchBytes) = (last, rows(last.width), Convolution.scratchBytes(convolution.inputs))
         let ring = try RowRing(height: source.height, width: source.width, channels: convolution.outputs, batch: batch, quantizes: quantizes, on: cpu)
         let scratch = try Buffer(byteCount: Parallel.threads * scratchBytes, zeroed: false)
         steps.append(

@@ -26,7 +26,7 @@ struct RowRing: Sendable {
     init(height: Int, width: Int, channels: Int, batch: Int, quantizes: Bool, on cpu: CPU) throws(AllocationError) {
         self.cpu = cpu
         (self.height, self.width, self.channels) = (height, width, channels)
-        capacity = min(height, batch + Self.history)
+        capacity = Self.capacity(height, batch)
         floats = try Buffer(byteCount: capacity * (width + 2) * channels * MemoryLayout<Float>.stride, zeroed: false)
         pixelBytes = ck_conv_i8_pixel_bytes(cpu.isa, channels)
         quantized =
@@ -41,6 +41,14 @@ struct RowRing: Sendable {
                 seal(row, column..<column + 1)
             }
         }
+    }
+
+    private static func capacity(_ height: Int, _ batch: Int) -> Int { min(height, batch + history) }
+
+    static func byteCount(height: Int, width: Int, channels: Int, batch: Int, quantizes: Bool, on cpu: CPU) -> Int {
+        let pixels = capacity(height, batch) * (width + 2)
+        let values = quantizes ? Memory.byteCount(of: pixels * ck_conv_i8_pixel_bytes(cpu.isa, channels)) + Tensor.byteCount(pixels) : 0
+        return Tensor.byteCount(pixels * channels) + values
     }
 
     /// Index of a pixel; columns -1 and `width` are the padding.

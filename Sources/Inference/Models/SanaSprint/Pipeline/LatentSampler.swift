@@ -20,6 +20,10 @@ struct LatentSampler {
     /// How often the transformer is evaluated.
     var steps: Int { times.count - 1 }
 
+    /// Bytes of latents in a run: noise of the start and of each step; before and after a step, clean, the network's input and output and patches of
+    /// both.
+    static func byteCount(_ shape: Shape, _ steps: Int) -> Int { (steps + 8) * Tensor.byteCount(shape.elementCount) }
+
     /// Checks the request against the model before anything is computed.
     /// - Parameter drawsNoise: false where the loop is not going to be run.
     init(

@@ -56,7 +56,9 @@ package final class SanaSprintPipeline<E: Executor>: Sendable {
     package func has(_ component: Component) -> Bool { weights.has(component) }
 
     /// What an engine holds that may hold so many bytes.
-    func residency(_ bytes: Int?) -> Residency { bytes.map { Residency(weights, configuration.transformer, compute, within: $0) } ?? Residency() }
+    func residency(_ bytes: Int?) -> Residency {
+        bytes.map { Residency(weights, configuration.transformer, compute, on: executor, within: $0) } ?? Residency()
+    }
 
     // MARK: - Steps of a job
 

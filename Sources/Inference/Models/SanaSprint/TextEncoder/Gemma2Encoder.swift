@@ -82,6 +82,20 @@ package struct Gemma2Encoder<E: Executor>: Sendable {
         return try normed(try allocating(try executor.row(0, of: x))).batched
     }
 
+    /// Reading so many tokens behind a prefix: the largest layer loaded, and at work beside the embedded tokens, the stream, its rotary table and the
+    /// prefix's keys and values as they are read and moved.
+    static func footprint(
+        _ c: TextEncoderConfiguration, _ fusions: Fusions, _ sizes: WeightSizes<E>, tokens: Int, prefix: Int, _ held: (WeightSummary) -> Bool
+    ) -> Footprint {
+        let layers = TextEncoderRows(c, fusions).layers
+        let loaded = layers.indices.map { sizes.loading(SanaSprintWeights.textLayer($0), held: held).peak }.max() ?? 0
+        let working = layers.map { Gemma2Layer.workingBytes($0, sizes, tokens: tokens, prefix: prefix, c) }.max() ?? 0
+        return Footprint(
+            kept: loaded,
+            passing: working + 2 * Tensor.byteCount(tokens * c.width) + 2 * Tensor.byteCount(tokens * c.headDimension)
+                + 2 * Tensor.byteCount(prefix * 2 * c.keyValueWidth))
+    }
+
     func normed(_ x: Tensor) throws(InferenceError) -> Tensor {
         try normed(try allocating(try executor.rows(from: x)))
     }

@@ -46,6 +46,22 @@ struct Gemma2Layer<E: Executor>: Sendable {
         return keyValues
     }
 
+    /// What `apply` takes beside x for so many tokens behind a prefix: what is normed and multiplied, attention, and the two halves of the layer, with
+    /// keys, values and attention until the end.
+    static func workingBytes(_ rows: TextEncoderRows.Layer, _ sizes: WeightSizes<E>, tokens: Int, prefix: Int, _ c: TextEncoderConfiguration) -> Int {
+        let stream = Tensor.byteCount(tokens * c.width)
+        let projected = sizes.product(tokens, rows.projections)
+        let attended = sizes.executor.footprint(
+            of: .causalAttention(
+                rows: tokens, prefix: prefix, SoftmaxAttention(heads: c.heads, keyValueHeads: c.keyValueHeads, headDimension: c.headDimension, scale: 1)))
+        let (output, gated, down) = (
+            sizes.product(tokens, [rows.attentionOutput]), sizes.product(tokens, rows.gateUp, gated: true), sizes.product(tokens, [rows.down])
+        )
+        return max(
+            stream + projected.peak, projected.kept + attended.peak,
+            attended.kept + max(output.peak, output.kept + stream, stream + gated.peak, gated.kept + max(down.peak, down.kept + stream)))
+    }
+
     private func attended(_ x: E.Rows, _ rotary: E.Rows, _ prefix: E.Rows?) throws(AllocationError) -> (E.Rows, keyValues: E.Rows) {
         var projected = try executor.multiply(try executor.normed(x, by: attentionNorm), by: projections, norm: nil, then: nil)
         return try executor.causalAttention(&projected, after: prefix, attention, rotary: rotary)

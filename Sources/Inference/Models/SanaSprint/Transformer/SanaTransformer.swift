@@ -38,6 +38,38 @@ package final class SanaTransformer<E: Executor>: Sendable {
         /// Projected features of the kept tokens, `[tokens, width]`.
         let caption: E.Rows
         let keyValues: [E.KeyValues]
+
+        /// Bytes of a prompt of so many tokens.
+        static func byteCount(_ c: TransformerConfiguration, tokens: Int, on executor: E) -> Int {
+            let block = executor.footprint(of: .keyValues(tokens: tokens, heads: c.crossHeads, headDimension: c.crossHeadDimension))
+            return c.layers * block.kept + Tensor.byteCount(tokens * c.width)
+        }
+    }
+
+    /// Sampling latents `[c, h, w]` with a prompt of so many tokens: the networks around the blocks with all of these or the largest one loaded; the
+    /// prompt with its features, while it is made or the tokens pass through the blocks and the last norm and projection.
+    static func footprint(
+        _ rows: TransformerRows, _ c: TransformerConfiguration, _ sizes: WeightSizes<E>, latents: Shape, tokens: Int, keepsBlocks: Bool,
+        _ held: (WeightSummary) -> Bool
+    ) -> Footprint {
+        let around = sizes.loading("dit.", { !$0.name.hasPrefix("dit.blocks.") }, held: held)
+        func block(_ index: Int, ofPrompt: Bool) -> Footprint {
+            sizes.loading(SanaSprintWeights.block(index) + ".", { $0.isOfPrompt == ofPrompt }, held: held)
+        }
+        let blocks = rows.blocks.indices.map { block($0, ofPrompt: false) }
+        let passing = max(around.passing, rows.blocks.indices.map { block($0, ofPrompt: true).peak }.max() ?? 0)
+        let kept =
+            keepsBlocks ? blocks.reduce(0) { $0 + $1.kept } + max(passing, blocks.map(\.passing).max() ?? 0) : max(passing, blocks.map(\.peak).max() ?? 0)
+
+        let count = latents[1] * latents[2] / (c.patch * c.patch)
+        let stream = Tensor.byteCount(count * c.width)
+        let working = rows.blocks.map { TransformerBlock.workingBytes($0, sizes, count: count, tokens: tokens, c) }.max() ?? 0
+        let output = stream + sizes.product(count, [rows.output]).peak
+        let made = rows.blocks.map { PromptProjection.footprint($0, sizes, tokens: tokens, c).passing }.max() ?? 0
+        let caption = Tensor.byteCount(tokens * (c.captionChannels + 2 * c.width))
+        return Footprint(
+            kept: around.kept + kept,
+            passing: Prompt.byteCount(c, tokens: tokens, on: sizes.executor) + caption + max(made, stream + max(working, output)))
     }
 
     /// - Parameter features: of the prompt's tokens, without padding, `[tokens, captionChannels]`.

@@ -48,6 +48,21 @@ struct TransformerBlock<E: Executor>: Sendable {
             &x, by: feedForward, norm: try norm(3), gate: try executor.row(5, of: rows), grid: Grid(maps: keyValues.count, height: height, width: width))
     }
 
+    /// What `apply` takes beside x for so many rows that attend to so many tokens: q, k and v, and the attention that is made of them; that and the
+    /// output that is added; the same of the prompt; the feed-forward. Beside each the sums of table and modulation, and rows of them.
+    static func workingBytes(_ rows: TransformerRows.Block, _ sizes: WeightSizes<E>, count: Int, tokens: Int, _ c: TransformerConfiguration) -> Int {
+        let projected = sizes.product(count, rows.selfProjections, normed: true)
+        let attended = sizes.executor.footprint(of: .linearAttention(rows: count, width: c.width))
+        let queries = sizes.product(count, [rows.crossQuery])
+        let crossed = sizes.executor.footprint(
+            of: .crossAttention(rows: count, tokens: tokens, heads: c.crossHeads, headDimension: c.crossHeadDimension))
+        return 10 * Tensor.byteCount(c.width)
+            + max(
+                projected.peak, projected.kept + attended.peak, attended.kept + sizes.added(count, rows.selfOutput).peak,
+                queries.peak, queries.kept + crossed.peak, crossed.kept + sizes.added(count, rows.crossOutput).peak,
+                sizes.updatingBytes(count, rows.feedForward, normed: true))
+    }
+
     /// Attention over the tokens of each map of the normed `x`, before the output projection.
     private func selfAttention(_ x: E.Rows, _ norm: ModulatedNorm<E.Rows>, maps: Int) throws(AllocationError) -> E.Rows {
         var projected = try executor.multiply(x, by: selfProjections, norm: norm, then: nil)
@@ -75,6 +90,13 @@ struct PromptProjection<E: Executor>: Sendable {
         keyNorm = try loader.queryKeyNorm(rows.crossKeyNorm)
         executor = loader.executor
         (heads, headDimension) = (c.crossHeads, c.crossHeadDimension)
+    }
+
+    /// Keys and values of so many tokens.
+    static func footprint(_ rows: TransformerRows.Block, _ sizes: WeightSizes<E>, tokens: Int, _ c: TransformerConfiguration) -> Footprint {
+        let made = sizes.executor.footprint(of: .keyValues(tokens: tokens, heads: c.crossHeads, headDimension: c.crossHeadDimension))
+        let projected = sizes.product(tokens, rows.crossKeyValues)
+        return Footprint(kept: made.kept, passing: max(projected.peak - made.kept, projected.kept + made.passing))
     }
 
     /// - Parameter caption: `[tokens, width]`.
