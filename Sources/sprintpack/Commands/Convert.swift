@@ -104,14 +104,18 @@ extension Convert {
     private func choices(for plan: ConversionPlan) throws -> LayerChoices? {
         guard plan.leavesChoices else { return nil }
         if calibration == "none" { return try LayerChoices(dataFree: plan) }
-        guard calibration == "auto" else {
-            return try LayerChoices(plan, try InputStatistics(reading: calibration), on: .best)
+        let statistics: InputStatistics
+        if calibration == "auto" {
+            guard !dryRun else { return nil }
+            let bar = common.progress("calibrate", unit: .steps)
+            statistics = try Calibrator.run(plan, on: .best) { bar.update(UInt64($0), of: UInt64($1)) }
+            bar.finish()
+        } else {
+            statistics = try InputStatistics(reading: calibration)
         }
-        guard !dryRun else { return nil }
-        let bar = common.progress("calibrate", unit: .steps)
-        let statistics = try Calibrator.run(plan, on: .best) { bar.update(UInt64($0), of: UInt64($1)) }
-        bar.finish()
-        return try LayerChoices(plan, statistics, on: .best)
+        let bar = common.progress("choose", unit: .steps)
+        defer { bar.finish() }
+        return try LayerChoices(plan, statistics, on: .best) { bar.update(UInt64($0), of: UInt64($1)) }
     }
 
     func execute() throws -> Outcome {

@@ -127,7 +127,7 @@ import Testing
             do throws(ConversionError) { _ = try LayerChoices(mini, statistics, on: .best) } catch { return "\(error)" }
             return "none"
         }
-        #expect(refusal(try Self.statistics(tiny)).contains("another model"))
+        #expect(refusal(try Self.statistics(tiny)).contains("calibrate this checkpoint"))
         #expect(refusal(InputStatistics()).contains("another configuration"))
         var edited = try EditableCheckpoint("mini")
         try edited.change("transformer", "transformer_blocks.0.attn1.to_q.weight") { $0[0] += 1 }

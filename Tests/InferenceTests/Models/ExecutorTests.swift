@@ -41,7 +41,7 @@ import Testing
         #expect(three.out - one.out == 2 * latents, "a step gives its velocity")
         #expect(one.into == latents + 2 * 256 + latents && one.out == latents + 3 * 48 * 32, "the decoder takes latents and gives a picture")
         #expect((one.layers, three.layers) == (0, 0))
-        #expect((three.operations - one.operations) / 2 == 14 * (c.layers + 1), "each block is fourteen operations, of which six name a row")
+        #expect((three.operations - one.operations) / 2 == 15 * c.layers + 14, "each block is fifteen operations, of which six name a row")
         let prompt = try counts("b", steps: 1)
         let text = try #require(pipeline.configuration.text)
         let read = SanaSprintPrompt("b", tokenizer: try pipeline.tokenizer())

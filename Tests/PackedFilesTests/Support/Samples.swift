@@ -19,12 +19,12 @@ struct SampleTensor {
     /// Encodes float32 values with the scheme and records the error, as a conversion does.
     init(
         _ name: String, _ scheme: Scheme, _ shape: Shape, _ values: [Float], component: String = "transformer", role: String = "table",
-        layout: TensorLayout = .same, activations: ActivationScheme? = nil
+        layout: TensorLayout = .same, activations: ActivationScheme? = nil, calibration: Calibration? = nil
     ) throws {
         let source = try Tensor(shape, values)
         let description = TensorDescription(
             name: name, component: component, shape: shape, role: role, layout: layout, scheme: scheme, activations: activations)
-        try self.init(description, planes: scheme.encode(source, subject: name))
+        try self.init(description, planes: scheme.encode(source, subject: name, calibration: calibration))
         var sum = QuantizationErrorSum()
         sum.add(decoded: try scheme.decode(planes, shape: shape), source: source)
         error = sum.result

@@ -11,7 +11,7 @@ enum Vectors {
     /// The library that compressed the committed files; another one may compress otherwise.
     static let zstdVersion = "1.5.4"
     static let valid = [
-        "f32", "f16", "bf16", "int8-per-channel", "int8-rotated", "channels-last", "codec-zstd", "codec-zstd-split16", "frames", "compressed-directory",
+        "f32", "f16", "bf16", "int8-per-channel", "int8-rotated", "int8-balanced", "channels-last", "codec-zstd", "codec-zstd-split16", "frames", "compressed-directory",
         "attachments", "nonfinite", "newer-minor-version",
     ]
 
@@ -38,6 +38,12 @@ enum Vectors {
             // Row 0: one outlier. Row 1: zeros. Row 2: no pattern.
             let values = (0..<64).map { $0 == 5 ? 90 : Float($0 % 7) / 4 - 0.75 } + [Float](repeating: 0, count: 64) + Samples.weights(64, seed: 21)
             try Samples.write([SampleTensor("linear.weight", .int8Rotated, [3, 64], values, role: "gated-linear", activations: .int8PerToken)], to: path)
+        case "int8-balanced":
+            // Blocks of 32, 8, 2 and 1, and columns of two sizes.
+            let values = (0..<86).map { Float($0 % 9) / 4 - 1 + ($0 % 43 == 40 ? 60 : 0) }
+            let calibration = Calibration(inputMagnitudes: (0..<43).map { Float(sign: .plus, exponent: $0 == 40 ? -5 : $0 % 3 - 1, significand: 1) })
+            try Samples.write(
+                [SampleTensor("linear.weight", .int8Balanced, [2, 43], values, role: "linear", activations: .int8PerToken, calibration: calibration)], to: path)
         case "channels-last":
             let values = (0..<36).map { Float($0) - 20 }
             try Samples.write([SampleTensor("conv.weight", .int8PerChannel, [2, 3, 3, 2], values, role: "convolution", layout: .channelsLast)], to: path)
