@@ -40,8 +40,9 @@ enum Vectors {
             try Samples.write([SampleTensor("linear.weight", .int8Rotated, [3, 64], values, role: "gated-linear", activations: .int8PerToken)], to: path)
         case "int8-balanced":
             // Blocks of 32, 8, 2 and 1, and columns of two sizes.
-            let values = (0..<86).map { Float($0 % 9) / 4 - 1 + ($0 % 43 == 40 ? 60 : 0) }
-            let calibration = Calibration(inputMagnitudes: (0..<43).map { Float(sign: .plus, exponent: $0 == 40 ? -5 : $0 % 3 - 1, significand: 1) })
+            let values = (0..<86).map { index -> Float in index % 43 == 40 ? 60 : Float(index % 9) / 4 - 1 }
+            let exponents = (0..<43).map { column -> Int in column == 40 ? -5 : column % 3 - 1 }
+            let calibration = Calibration(inputMagnitudes: exponents.map { Float(sign: .plus, exponent: $0, significand: 1) })
             try Samples.write(
                 [SampleTensor("linear.weight", .int8Balanced, [2, 43], values, role: "linear", activations: .int8PerToken, calibration: calibration)], to: path)
         case "channels-last":
