@@ -5,7 +5,7 @@ import Testing
 
 /// Words and exit codes that no file could change.
 @Suite struct UsageTests {
-    static let verbs = ["convert", "inspect", "verify", "generate", "compare", "export", "bench"]
+    static let verbs = ["convert", "calibrate", "inspect", "verify", "generate", "compare", "export", "bench"]
 
     @Test(arguments: verbs) func helpStartsWithTwoExamples(verb: String) throws {
         let result = try Tool.run([verb, "--help"])

@@ -101,7 +101,8 @@ extension LayerChoices {
         var choices: [String: Choice] = [:]
         for (name, value) in layers.members {
             let words = (value["storage"]?.string ?? "").split(separator: " ").map(String.init)
-            guard let scheme = words.first.flatMap({ schemes[name: $0] }), words.count <= 2, words.count == 1 || ActivationScheme(rawValue: words[1]) != nil else {
+            guard let scheme = words.first.flatMap({ schemes[name: $0] }), words.count <= 2, words.count == 1 || ActivationScheme(rawValue: words[1]) != nil
+            else {
                 throw .statistics("\(name): expected a scheme and activations, found \(value.text)")
             }
             let storage = Storage(scheme, activations: words.count == 2 ? ActivationScheme(rawValue: words[1]) : nil)

@@ -13,7 +13,6 @@ struct Calibrate: Verb {
         abstract: "Gather statistics that int8 conversions choose by, or join those of several runs.",
         discussion: """
             EXAMPLES:
-              sprintpack calibrate sana-1.6b-diffusers -o sana.cal
               sprintpack calibrate sana-1.6b-diffusers -o part3.cal --prompts captions.txt --shard 3/16
               sprintpack calibrate --merge part*.cal -o sana.cal
               sprintpack convert sana-1.6b-diffusers -o sana.sprint --calibration sana.cal
