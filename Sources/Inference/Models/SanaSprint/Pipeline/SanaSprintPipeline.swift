@@ -109,6 +109,17 @@ package final class SanaSprintPipeline<E: Executor>: Sendable {
         }
     }
 
+    /// The features of several prompts behind the instruction, computed with weights that are read once.
+    /// - Parameter progress: is told before each layer.
+    package func promptFeatures(of prompts: [String], _ progress: () -> Void = {}) throws(InferenceError) -> [Tensor] {
+        let (encoder, tokenizer) = (try textEncoder(), try tokenizer())
+        let prompts = prompts.map { SanaSprintPrompt($0, tokenizer: tokenizer) }
+        let hidden = try encoder.encode(prompts.map(\.ids), progress)
+        return try InferenceError.wrap { () throws(AllocationError) in
+            try zip(hidden, prompts).map { rows, prompt throws(AllocationError) in try rows.rows(prompt.keptPositions) }
+        }
+    }
+
     package func tokenizer() throws(InferenceError) -> GemmaTokenizer {
         let bytes = try InferenceError.loading { () throws(WeightError) in try weights.tokenizer() }
         do throws(TextError) { return try GemmaTokenizer(bytes) } catch { throw .text(error) }

@@ -55,6 +55,22 @@ package struct Gemma2Encoder<E: Executor>: Sendable {
         return try normed(x)
     }
 
+    /// The same of several prompts, each on its own, with weights that are loaded once.
+    /// - Parameter progress: is told before each layer.
+    func encode(_ prompts: [[Int32]], _ progress: () -> Void) throws(InferenceError) -> [Tensor] {
+        var streams: [(x: E.Rows, rotary: E.Rows)] = []
+        for ids in prompts { streams.append(try placed(try embed(ids))) }
+        for index in 0..<configuration.layers {
+            progress()
+            let layer = try load(index)
+            for place in streams.indices {
+                let rotary = streams[place].rotary
+                try InferenceError.wrap { () throws(AllocationError) in _ = try layer.apply(&streams[place].x, rotary: rotary) }
+            }
+        }
+        return try streams.map { stream throws(InferenceError) in try normed(stream.x) }
+    }
+
     /// Computes what a `PromptPrefix` of token ids holds.
     ///
     /// - Parameter take: is given the keys and values of each layer.
