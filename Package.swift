@@ -82,6 +82,7 @@ let package = Package(
             ["Conversion", "Inference", "ProbePoints", "Operations", "PackedFiles", "Checkpoints", "Safetensors", "Tensors", "Files", "StrictJSON"]),
         tests("ConversionTests", ["Conversion", "Inference", "Operations", "PackedFiles", "Checkpoints", "Safetensors", "Tensors", "Files", "StrictJSON"]),
         tests("ParityTests", ["Parity", "ProbePoints", "Safetensors", "Tensors", "Files", "StrictJSON"]),
+        tests("QualityTests", ["Quality", "Parity", "StrictJSON"]),
         tests(
             "ProofTests",
             [

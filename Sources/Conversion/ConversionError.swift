@@ -20,6 +20,8 @@ package enum ConversionError: Error, Sendable, Equatable, CustomStringConvertibl
     case prefixCache(InferenceError)
     /// What the certificate says could not be computed.
     case certificate(String)
+    /// How good the file is could not be measured, or is not what was asked for.
+    case quality(String)
     /// Everything in which a checkpoint's tensors differ from what its configuration asks for.
     case tensors(path: String, problems: [TensorProblem])
     /// A component that was asked for and that the checkpoint lacks, or that cannot be asked for.
@@ -57,6 +59,7 @@ package enum ConversionError: Error, Sendable, Equatable, CustomStringConvertibl
                 + "without --freeze-steps"
         case .prefixCache(let error): "prefix-cache: \(error)"
         case .certificate(let message): "certificate: \(message)"
+        case .quality(let message): "quality: \(message)"
         case .tensors(let path, let problems):
             (["\(path): the tensors are not those that the configuration asks for:"] + problems.map { "  \($0)" }).joined(separator: "\n")
         case .component(let name, let message): "component \(name): \(message)"

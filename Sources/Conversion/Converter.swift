@@ -28,9 +28,10 @@ package enum Converter {
     ///   - replace: whether an existing file may be replaced.
     ///   - tool: name and version of the program, for the file's directory.
     ///   - certify: computes the attachments of the certificate from the content, where the plan has one; it belongs to a room behind this one.
+    ///   - measure: the same of how good the file is. What it throws leaves no file behind.
     package static func run(
         _ plan: ConversionPlan, on executor: CPU, output: String, replace: Bool = false, tool: String, progress: @escaping (Progress) -> Void = { _ in },
-        certify: ((PackedFile) throws(ConversionError) -> [Attachment])? = nil
+        certify: ((PackedFile) throws(ConversionError) -> [Attachment])? = nil, measure: ((PackedFile) throws(ConversionError) -> [Attachment])? = nil
     ) throws(ConversionError) -> PackedFileWriter.Summary {
         let file = try wrapping(ConversionError.file) { () throws(FileError) in
             try OutputFile(path: output, kind: .packedFile, replace: replace, inputs: plan.checkpoint.inputIdentities)
@@ -53,7 +54,8 @@ package enum Converter {
         // A source that was written to in the meantime may be half old and half new, which no check of one tensor can see.
         try wrapping(ConversionError.checkpoint, try plan.checkpoint.checkUnchanged())
         let certify = plan.components.contains(.certificate) ? certify : nil
-        guard plan.components.contains(.prefixCache) || certify != nil else {
+        let measure = plan.components.contains(.quality) ? measure : nil
+        guard plan.components.contains(.prefixCache) || certify != nil || measure != nil else {
             return try wrapping(ConversionError.packedFile, try writer.finish())
         }
         let sealed = try wrapping(ConversionError.packedFile, try writer.seal())
@@ -61,8 +63,9 @@ package enum Converter {
         if plan.components.contains(.prefixCache) {
             attachments = try wrapping(ConversionError.prefixCache, try PrefixCache.attachments(of: sealed, on: executor))
         }
-        if let certify {
-            attachments += try certify(sealed)
+        for compute in [certify, measure] {
+            guard let compute else { continue }
+            attachments += try compute(sealed)
             // It has read the sources once more.
             try wrapping(ConversionError.checkpoint, try plan.checkpoint.checkUnchanged())
         }

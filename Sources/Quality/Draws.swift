@@ -37,8 +37,7 @@ package struct Draws {
         self.pipeline = pipeline
         self.prompts = prompts
         self.withInstruction = withInstruction
-        let transformer = pipeline.configuration.transformer
-        side = max(transformer.patch, min(mostSide, transformer.sampleSize) / transformer.patch * transformer.patch)
+        side = Self.side(atMost: mostSide, pipeline.configuration.transformer)
         sigma = pipeline.configuration.scheduler.sigmaData
         var request = GenerationRequest(prompt: "")
         request.timesteps = .steps(steps)
@@ -57,9 +56,6 @@ package struct Draws {
     /// The draw of an index: always the same. It has prompt index modulo their number, and the noise of seed index.
     package mutating func draw(_ index: Int) throws(InferenceError) -> Draw {
         let prompt = prompts[index % prompts.count]
-        let transformer = pipeline.configuration.transformer
-        let shape: Shape = [transformer.channels, side, side]
-        var generator = TorchGenerator(seed: UInt64(index))
         let features: Tensor
         if let encoded = known[prompt] {
             features = encoded
@@ -69,15 +65,9 @@ package struct Draws {
             features = try pipeline.promptFeatures(Job(request))
             known[prompt] = features
         } else {
-            var numbers = TorchGenerator(seed: UInt64(1000 + index))
-            let extent: Shape = [Self.tokens, transformer.captionChannels]
-            features = try allocating(try Tensor(extent, numbers.randn(extent.elementCount)))
+            features = try Self.seededFeatures(index, pipeline.configuration.transformer)
         }
-        return try allocating { () throws(AllocationError) in
-            var noises: [Tensor] = []
-            for _ in 0...flows.count { noises.append(try Tensor(shape, generator.randn(shape.elementCount))) }
-            return Draw(features: features, noises: noises)
-        }
+        return Draw(features: features, noises: try Self.noises(index, flows.count + 1, pipeline.configuration.transformer, side: side))
     }
 
     /// The draws of some indices, for whose prompts the text encoder's layers are loaded once.
@@ -89,6 +79,25 @@ package struct Draws {
         }
         return try indices.map { index throws(InferenceError) in try draw(index) }
     }
+
+    /// Unit noise of a seed, `[channels, side, side]` each: the start of a picture, and what is added after each step.
+    static func noises(_ seed: Int, _ count: Int, _ c: TransformerConfiguration, side: Int) throws(InferenceError) -> [Tensor] {
+        var generator = TorchGenerator(seed: UInt64(seed))
+        let shape: Shape = [c.channels, side, side]
+        return try allocating { () throws(AllocationError) in
+            try (0..<count).map { _ throws(AllocationError) in try Tensor(shape, generator.randn(shape.elementCount)) }
+        }
+    }
+
+    /// What stands for a prompt's features where there is no text encoder.
+    static func seededFeatures(_ index: Int, _ c: TransformerConfiguration) throws(InferenceError) -> Tensor {
+        var generator = TorchGenerator(seed: UInt64(1000 + index))
+        let shape: Shape = [tokens, c.captionChannels]
+        return try allocating(try Tensor(shape, generator.randn(shape.elementCount)))
+    }
+
+    /// The side of latents that may have so many pixels on a side: the model's own where that is smaller.
+    static func side(atMost most: Int, _ c: TransformerConfiguration) -> Int { max(c.patch, min(most, c.sampleSize) / c.patch * c.patch) }
 
     /// Takes draws through all steps, all of them through one before the next.
     /// - Parameter step: gives the velocities, by draw, of what the network sees at a flow time.
@@ -122,6 +131,18 @@ extension Tensor {
         var result = try copy()
         var elements = result.mutableSpan
         for index in elements.indices { elements[index] = Float(Double(elements[index]) * factor) }
+        return result
+    }
+
+    /// A square of a map `[channels, h, w]`.
+    package func part(row: Int, column: Int, side: Int) throws(AllocationError) -> Tensor {
+        let (channels, height, width) = (shape[0], shape[1], shape[2])
+        var result = try Tensor([channels, side, side], zeroed: false)
+        var elements = result.mutableSpan
+        for index in elements.indices {
+            let (channel, y, x) = (index / (side * side), index / side % side, index % side)
+            elements[index] = span[(channel * height + row + y) * width + column + x]
+        }
         return result
     }
 }

@@ -19,7 +19,9 @@ package struct MeasuredModels {
 
     var exact: ModelParts<CPU> { parts(fused) }
     var layers: Int { configuration.transformer.layers }
-    func parts(_ weights: any WeightSource) -> ModelParts<CPU> { ModelParts(configuration, from: weights, on: executor) }
+    func parts(_ weights: any WeightSource, compute: Compute = .float32) -> ModelParts<CPU> {
+        ModelParts(configuration, from: weights, on: executor, compute: compute)
+    }
 
     /// The file's weights with some layers as a rule for 16 bits would keep them.
     package func keeping(_ entries: [TensorEntry]) -> KeptWeights {
@@ -34,11 +36,19 @@ package struct MeasuredModels {
         let captions: [Tensor]
 
         init(_ parts: ModelParts<CPU>, _ time: Double, _ guidance: Double, _ features: [Tensor]) throws(InferenceError) {
-            let loaded = try parts.residentConditioning()
-            (embedding, modulation) = try loaded.embed(time: time, guidance: guidance)
-            var captions: [Tensor] = []
-            for rows in features { captions.append(try loaded.caption(rows)) }
+            self = try Self.at([time], parts, guidance, features)[0]
+        }
+
+        private init(_ told: (embedding: Tensor, modulation: Tensor), _ captions: [Tensor]) {
+            (embedding, modulation) = told
             self.captions = captions
+        }
+
+        /// Those of several times, with weights that are loaded once.
+        static func at(_ times: [Double], _ parts: ModelParts<CPU>, _ guidance: Double, _ features: [Tensor]) throws(InferenceError) -> [Conditions] {
+            let loaded = try parts.residentConditioning()
+            let captions = try features.map { rows throws(InferenceError) in try loaded.caption(rows) }
+            return try times.map { time throws(InferenceError) in Conditions(try loaded.embed(time: time, guidance: guidance), captions) }
         }
     }
 

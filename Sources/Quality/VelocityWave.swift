@@ -54,7 +54,8 @@ package struct VelocityWave {
         let file = models.parts(packed)
         let grid = models.grid(inputs[0])
         let told = try MeasuredModels.Conditions(file, time, guidance, features)
-        let velocities = if let known { known } else { try expected(time, inputs, features) }
+        let moment = Moment(time: time, inputs: inputs, draws: Array(inputs.indices))
+        let velocities = if let known { known } else { try models.velocities(models.exact, guidance, [moment], features)[0] }
         var own = try models.tokens(file, inputs)
         var streams = Streams()
         // Those that are told something else on their way, since the kept layer computes what all blocks are told.
@@ -101,16 +102,5 @@ package struct VelocityWave {
             try finish(last, models.parts(models.keeping([entry])), told)
         }
         return results
-    }
-
-    /// The checkpoint's velocities.
-    private func expected(_ time: Double, _ inputs: [Tensor], _ features: [Tensor]) throws(InferenceError) -> [Tensor] {
-        let (exact, grid) = (models.exact, models.grid(inputs[0]))
-        let told = try MeasuredModels.Conditions(exact, time, guidance, features)
-        var tokens = try models.tokens(exact, inputs)
-        for layer in 0..<models.layers { tokens = try grid.advanced(tokens, exact.residentBlock(layer), told) }
-        var result: [Tensor] = []
-        for draw in inputs.indices { result.append(try models.finish(exact, tokens[draw], told, inputs[draw])) }
-        return result
     }
 }

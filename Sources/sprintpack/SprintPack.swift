@@ -13,7 +13,8 @@ struct SprintPack: ParsableCommand {
 
             EXIT CODES:
               0    ok
-              1    it ran, but parity or verification failed
+              1    it ran, but parity or verification failed, or the file is
+                   not as good as --min-sqnr asks
               2    it could not: a file cannot be read, parsed or written
               64   usage
               130  interrupted; nothing is left behind

@@ -10,7 +10,7 @@ import Testing
         let shop = try Workshop()
         let free = try shop.packed("int8")
         let limited = shop.path("limited.sprint")
-        let result = try Tool.shell("ulimit -v \(limit); exec \"$TOOL\" convert \(Workshop.tiny) -o \(limited) --preset int8 --quiet")
+        let result = try Tool.shell("ulimit -v \(limit); exec \"$TOOL\" convert \(Workshop.tiny) -o \(limited) --preset int8 --quiet --no-quality")
         #expect(result.status == 0, "\(result.errors)")
         #expect(try Data(contentsOf: URL(fileURLWithPath: limited)) == Data(contentsOf: URL(fileURLWithPath: free)))
         #expect(try Tool.shell("ulimit -v \(limit); exec \"$TOOL\" verify \(limited) --quiet").status == 0)

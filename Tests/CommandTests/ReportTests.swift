@@ -91,7 +91,7 @@ import Testing
         if let array = value.array { for item in array { collect(item, into: &known) } }
         if let text = value.string { known.formUnion(figures(in: text)) }
         guard let number = value.double else { return }
-        for form in [Decimal.short(number)] + [0, 1, 2, 3, 9].map({ Decimal.fixed(number, digits: $0) }) { known.formUnion(figures(in: form)) }
+        for form in [Decimal.short(number)] + [0, 1, 2, 3, 4, 9].map({ Decimal.fixed(number, digits: $0) }) { known.formUnion(figures(in: form)) }
     }
 
     /// Numbers with a point, an exponent or at least three digits; lower counts are in sentences.

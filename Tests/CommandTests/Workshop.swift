@@ -21,10 +21,10 @@ struct Workshop {
         return target
     }
 
-    /// A packed file of tiny-sprint.
+    /// A packed file of tiny-sprint, unmeasured.
     func packed(_ preset: String, _ more: [String] = []) throws -> String {
         let file = path("\(preset).sprint")
-        let result = try Tool.run(["convert", Self.tiny, "-o", file, "--preset", preset, "--quiet"] + more)
+        let result = try Tool.run(["convert", Self.tiny, "-o", file, "--preset", preset, "--quiet", "--no-quality"] + more)
         guard result.status == 0 else { throw Failure(description: result.errors) }
         return file
     }

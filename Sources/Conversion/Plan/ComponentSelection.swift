@@ -3,7 +3,7 @@ package import Inference
 /// The parts of a checkpoint that go into a file.
 package enum ComponentSelection: Sendable, Equatable {
     /// What making pictures from prompts takes, as far as the checkpoint has it: transformer, vae-decoder, text-encoder, tokenizer, prefix-cache,
-    /// certificate.
+    /// certificate, quality.
     case standard
     /// Everything that the checkpoint has: the autoencoder's encoder too.
     case all

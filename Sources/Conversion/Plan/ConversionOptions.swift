@@ -11,6 +11,8 @@ package struct ConversionOptions: Sendable {
     var allowsNonfinite: Bool
     /// The schedule whose tables replace the networks of time and guidance; nil keeps the networks.
     package var frozenSchedule: FrozenSchedule?
+    /// Whether how good the file is stays unmeasured, whatever `components` says.
+    package var leavesOutQuality = false
     /// The most bytes that the converting process may take, all in all.
     package var memoryBound: Int
 

@@ -22,7 +22,7 @@ package struct ConversionPlan: Sendable {
         self.checkpoint = checkpoint
         self.edit = edit
         self.options = options
-        components = try options.components.resolved(folders: Set(checkpoint.components.keys))
+        components = try options.components.resolved(folders: Set(checkpoint.components.keys)).filter { $0 != .quality || !options.leavesOutQuality }
         let resolution = try WeightResolution(checkpoint, components: components, fusions: options.fusions, frozen: options.frozenSchedule, edit: edit)
         var tensors = resolution.tensors
         for index in tensors.indices {
@@ -57,7 +57,12 @@ package struct ConversionPlan: Sendable {
         guard certificateMemory <= options.memoryBound else {
             throw .memoryBound(needed: certificateMemory, bound: options.memoryBound, tensor: Component.certificate.rawValue)
         }
-        memoryNeeded = max(streamMemory, cacheMemory, scheduleMemory, certificateMemory)
+        let qualityMemory =
+            components.contains(.quality) ? workingSet.fixedByteCount + Self.layerMemory(tensors) + Self.pictureMemory(resolution.configuration) : 0
+        guard qualityMemory <= options.memoryBound else {
+            throw .memoryBound(needed: qualityMemory, bound: options.memoryBound, tensor: Component.quality.rawValue)
+        }
+        memoryNeeded = max(streamMemory, cacheMemory, scheduleMemory, certificateMemory, qualityMemory)
     }
 
     /// Bytes in use while the layers of the checkpoint run, one at a time: the largest one's weights in float32, and of one weight what it is read
@@ -72,6 +77,18 @@ package struct ConversionPlan: Sendable {
             largest = max(largest, bytes)
         }
         return (layers.values.max() ?? 0) + 2 * largest
+    }
+
+    /// Bytes of what flows through the layers while a few small pictures are made side by side: at most 32 token maps, of which a layer takes 16 at
+    /// once, one prompt of 300 tokens and the instruction, and the maps of 12 pictures.
+    private static func pictureMemory(_ c: SanaSprintConfiguration) -> Int {
+        let side = min(8, c.transformer.sampleSize)
+        let tokens = side * side / (c.transformer.patch * c.transformer.patch)
+        let maps = tokens * (32 * c.transformer.width + 16 * (8 * c.transformer.width + 4 * c.transformer.hidden))
+        let text = c.text.map { 600 * 3 * ($0.width + $0.hidden) } ?? 0
+        let stages = c.vae?.decoder.stages ?? []
+        let whole = stages.indices.filter { stages[$0].kind == .efficientViT }.map { (side * side << (2 * (stages.count - 1 - $0))) * stages[$0].channels }
+        return MemoryLayout<Float>.stride * max(maps, text, 24 * (whole.max() ?? 0))
     }
 
     /// Nil where the file gets none.

@@ -51,6 +51,9 @@ package struct FrozenSchedule: Sendable, Equatable {
         return TimestepPlan.named.first { $0.name == name }?.plan
     }
 
+    /// The plans, in their order.
+    package var plans: [TimestepPlan] { steps.compactMap(Self.plan) }
+
     /// The row of a flow time and a guidance scale, compared as float32; nil where there is none.
     func row(flowTime: Double, guidance: Double) -> Int? {
         rows.firstIndex { Float($0.flowTime) == Float(flowTime) && Float($0.guidance) == Float(guidance) }

@@ -31,6 +31,7 @@ package struct Cause: Sendable, Equatable {
         case roundedTwice = "rounded-twice"
         case fewElements = "few-elements"
         case wrongTensor = "wrong-tensor"
+        case coarse = "coarse-quantization"
         // Of small files.
         case configuration, tokenizer
         // Of an operation.

@@ -4,9 +4,9 @@ package import Tensors
 /// How far an 8-bit picture is from its reference.
 package struct PictureMetrics: Sendable, Equatable {
     /// Peak signal to noise, 10 log10(255² / mean square) in dB; nil when the pictures are equal.
-    let psnr: Double?
-    /// Mean structural similarity of the three channels; nil for pictures smaller than the window of 7 pixels.
-    let ssim: Double?
+    package let psnr: Double?
+    /// Mean structural similarity of the three channels; nil for pictures smaller than the window of 11 pixels.
+    package let ssim: Double?
     /// Largest difference of a value, in levels.
     let maxLevels: Int
     /// Values that differ.
@@ -33,69 +33,65 @@ package struct PictureMetrics: Sendable, Equatable {
     }
 }
 
-/// Mean structural similarity (Wang et al. 2004) with the choices of scikit-image's default: a flat window of 7 x 7 pixels, sample
-/// covariance, K1 = 0.01, K2 = 0.03, range 255, windows that lie wholly inside the picture, mean over the channels.
+/// Mean structural similarity (Wang, Bovik, Sheikh and Simoncelli 2004, IEEE Transactions on Image Processing 13(4)) as its authors choose: a Gaussian
+/// window of 11 x 11 pixels and standard deviation 1.5 whose weights sum to 1, K1 = 0.01, K2 = 0.03, range 255, windows that lie wholly inside the
+/// picture; the mean over the three channels. scikit-image computes the same with `gaussian_weights`, without sample covariance.
 ///
 /// Nil for pictures smaller than the window.
 func structuralSimilarity(_ reference: Picture, _ other: Picture) -> Double? {
-    let window = 7
     let (width, height) = (reference.width, reference.height)
+    let radius = 5
+    let window = 2 * radius + 1
     guard width >= window, height >= window else { return nil }
-    let samples = Double(window * window)
+    let bell = (-radius...radius).map { exp(-Double($0 * $0) / (2 * 1.5 * 1.5)) }
+    let weights = bell.map { $0 / bell.reduce(0, +) }
     let (c1, c2) = ((0.01 * 255) * (0.01 * 255), (0.03 * 255) * (0.03 * 255))
+    let columns = width - window + 1
     var total = 0.0
     for channel in 0..<3 {
-        // Sums of a window's columns slide down the picture, sums of columns slide along the row; integers, so nothing drifts.
-        var columns = [WindowSums](repeating: WindowSums(), count: width)
+        // Filtered along the rows, then down the columns: the window is a product of the two.
+        var rows = [Moments](repeating: Moments(), count: columns * height)
         for y in 0..<height {
-            for x in 0..<width {
-                let at = 3 * (y * width + x) + channel
-                columns[x].add(Int(reference.rgb[at]), Int(other.rgb[at]), sign: 1)
-                if y >= window {
-                    let above = at - 3 * window * width
-                    columns[x].add(Int(reference.rgb[above]), Int(other.rgb[above]), sign: -1)
+            for x in 0..<columns {
+                var sums = Moments()
+                for tap in 0..<window {
+                    let at = 3 * (y * width + x + tap) + channel
+                    sums.add(Double(reference.rgb[at]), Double(other.rgb[at]), weight: weights[tap])
                 }
+                rows[y * columns + x] = sums
             }
-            guard y >= window - 1 else { continue }
-            var sums = WindowSums()
-            for x in 0..<width {
-                sums.add(columns[x], sign: 1)
-                if x >= window { sums.add(columns[x - window], sign: -1) }
-                guard x >= window - 1 else { continue }
-                let (meanX, meanY) = (Double(sums.x) / samples, Double(sums.y) / samples)
-                let sampled = samples / (samples - 1)
-                let varianceX = sampled * (Double(sums.xx) / samples - meanX * meanX)
-                let varianceY = sampled * (Double(sums.yy) / samples - meanY * meanY)
-                let covariance = sampled * (Double(sums.xy) / samples - meanX * meanY)
+        }
+        for y in 0...height - window {
+            for x in 0..<columns {
+                var sums = Moments()
+                for tap in 0..<window { sums.add(rows[(y + tap) * columns + x], weight: weights[tap]) }
+                let (varianceX, varianceY) = (sums.xx - sums.x * sums.x, sums.yy - sums.y * sums.y)
                 total +=
-                    (2 * meanX * meanY + c1) * (2 * covariance + c2)
-                    / ((meanX * meanX + meanY * meanY + c1) * (varianceX + varianceY + c2))
+                    (2 * sums.x * sums.y + c1) * (2 * (sums.xy - sums.x * sums.y) + c2)
+                    / ((sums.x * sums.x + sums.y * sums.y + c1) * (varianceX + varianceY + c2))
             }
         }
     }
-    return total / Double(3 * (width - window + 1) * (height - window + 1))
+    return total / Double(3 * columns * (height - window + 1))
 }
 
-private struct WindowSums {
-    var x = 0
-    var y = 0
-    var xx = 0
-    var yy = 0
-    var xy = 0
+/// Weighted sums of two pictures' values and their products.
+private struct Moments {
+    var (x, y, xx, yy, xy) = (0.0, 0.0, 0.0, 0.0, 0.0)
 
-    mutating func add(_ left: Int, _ right: Int, sign: Int) {
-        x += sign * left
-        y += sign * right
-        xx += sign * left * left
-        yy += sign * right * right
-        xy += sign * left * right
+    mutating func add(_ left: Double, _ right: Double, weight: Double) {
+        x += weight * left
+        y += weight * right
+        xx += weight * left * left
+        yy += weight * right * right
+        xy += weight * left * right
     }
 
-    mutating func add(_ other: WindowSums, sign: Int) {
-        x += sign * other.x
-        y += sign * other.y
-        xx += sign * other.xx
-        yy += sign * other.yy
-        xy += sign * other.xy
+    mutating func add(_ other: Moments, weight: Double) {
+        x += weight * other.x
+        y += weight * other.y
+        xx += weight * other.xx
+        yy += weight * other.yy
+        xy += weight * other.xy
     }
 }

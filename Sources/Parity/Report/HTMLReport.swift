@@ -4,8 +4,9 @@ extension ParityReport {
     /// The report as one page that needs nothing else: no script, no font, no network.
     package var html: [UInt8] {
         var page: [String] = []
-        page.append("<header><p class=\"verdict \(passed ? "ok" : "bad")\">\(passed ? "PASS" : "FAIL")</p><h1>\(HTML.escaped(title))</h1>")
+        page.append("<header><p class=\"verdict \(passed ? "ok" : "bad")\">\(passed ? "PASS" : "FAIL")</p>\(badge)<h1>\(HTML.escaped(title))</h1>")
         page.append("<p class=\"headline\">\(HTML.escaped(headline))</p></header>")
+        if let verdict { page.append(section("Quality", verdict.html)) }
         page.append(HTML.definitions(environment))
         if !findings.isEmpty { page.append(section("Findings", findingsTable)) }
         if !rungs.isEmpty { page.append(section("The ladder", rungsTable)) }
@@ -21,6 +22,10 @@ extension ParityReport {
         if !onlyInOther.isEmpty { page.append(section("Only in the compared trace", HTML.list(onlyInOther))) }
         if !command.isEmpty { page.append(section("To get this report again", "<pre>\(HTML.escaped(command))</pre>")) }
         return Array(HTML.page(title: title, body: page.joined(separator: "\n")).utf8)
+    }
+
+    private var badge: String {
+        verdict.map { "<p class=\"verdict \($0.isGood ? "ok" : "bad")\">\(HTML.escaped($0.word))</p>" } ?? ""
     }
 
     private func section(_ title: String, _ body: String) -> String { "<section><h2>\(HTML.escaped(title))</h2>\(body)</section>" }
@@ -69,7 +74,7 @@ extension ProbeSeries {
 }
 
 extension ReportTable {
-    fileprivate var html: String {
+    var html: String {
         let chart = bars.map { bars in
             BarChart(
                 title: title,

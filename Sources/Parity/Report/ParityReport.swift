@@ -13,6 +13,8 @@ package struct ParityReport: Sendable {
     var environment: [(name: String, value: String)]
     /// What to type to get this report again.
     var command: String
+    /// How good the file is, where that is known.
+    package var verdict: ReportVerdict?
     package var findings: [Finding] = []
     package var rungs: [Rung] = []
     package var series: [ProbeSeries] = []
@@ -101,7 +103,7 @@ package struct ReportTable: Sendable, Equatable {
     }
 
     package let title: String
-    let columns: [String]
+    package let columns: [String]
     package let rows: [[String]]
     let topic: Topic
     let bars: Bars?

@@ -20,6 +20,7 @@ extension ParityReport {
             ("pictures", .array(pictures.map(\.json))),
             ("advice", .array(advice.map(\.json))),
         ])
+        if kind == .verification { object["quality"] = verdict?.json ?? .null }
         if kind == .comparison {
             object["only_in_reference"] = .array(onlyInReference.map { .string($0) })
             object["only_in_other"] = .array(onlyInOther.map { .string($0) })

@@ -111,17 +111,3 @@ struct TransformerAblation {
 
     private static func sqnr(_ steps: LeaveOneOut.Steps) -> Double { LeaveOneOut.statistics(steps.map { LeaveOneOut.sqnr($0.error) }).mean }
 }
-
-extension Tensor {
-    /// A square of a map `[channels, h, w]`.
-    fileprivate func part(row: Int, column: Int, side: Int) throws(AllocationError) -> Tensor {
-        let (channels, height, width) = (shape[0], shape[1], shape[2])
-        var result = try Tensor([channels, side, side], zeroed: false)
-        var elements = result.mutableSpan
-        for index in elements.indices {
-            let (channel, y, x) = (index / (side * side), index / side % side, index % side)
-            elements[index] = span[(channel * height + row + y) * width + column + x]
-        }
-        return result
-    }
-}

@@ -70,7 +70,12 @@ struct CertificateJudgement {
         var findings: [Finding] = []
         for (result, again) in zip(results, repeats) where !result.passed || !(again.distance <= again.limit) {
             let place = Self.place(of: result.name)
-            let hint = "something of \(place) is not what was converted; verify --against the checkpoint names the tensor"
+            // Rounding at random cost more than half of the widest gate when the file was made, and the layer computes what it did then.
+            let isCoarse = HonestGate.isWidest(result.gate) && again.distance <= again.limit
+            let hint =
+                isCoarse
+                ? "\(place) is as it was converted, but rounded too coarsely: keep some of it in 16 bits (convert --rules)"
+                : "something of \(place) is not what was converted; verify --against the checkpoint names the tensor"
             if result.passed {
                 findings.append(
                     Finding(

@@ -14,6 +14,11 @@ enum HonestGate {
     /// No prediction excuses more than this: rows in another order, another tensor or a doubled scale cost 0.7 to 1.4 of what they act on.
     static let ceiling = 0.3
 
+    /// Whether a gate is as wide as any: then rounding alone may go beyond it where the file's grids are too coarse, and nothing is wrong.
+    static func isWidest(_ gate: Gate) -> Bool { gate.criterion == .relativeL2(ceiling) }
+    /// Whether it is such a gate that a finding tells of.
+    static func isWidest(_ finding: Finding) -> Bool { finding.expected == Gate(.relativeL2(ceiling), reason: "").text }
+
     static func gate(predicted: Metrics) -> Gate {
         let limit = limit(predicted: predicted)
         return Gate(.relativeL2(limit), reason: reason(limit: limit))

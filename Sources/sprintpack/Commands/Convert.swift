@@ -25,6 +25,10 @@ struct Convert: Verb {
                      weights, the rest 16 bit
               fp16   everything in float16     bf16   everything in bfloat16
               fp32   exact
+
+            At the end it measures how good the file is (Formats/quality.md): how far
+            velocities and pictures of a few prompts are from the checkpoint's, and what
+            16-bit arithmetic costs there. It measures only where anything is rounded.
             """)
 
     @Argument(help: ArgumentHelp("The checkpoint: a folder in the diffusers layout.", valueName: "checkpoint"))
@@ -71,6 +75,14 @@ struct Convert: Verb {
     @Flag(name: .customLong("allow-nonfinite"), help: "Convert weights that hold NaN or infinity; they are counted in the file.")
     var allowNonFinite = false
 
+    @Flag(name: .customLong("no-quality"), help: "Do not measure how good the file is.")
+    var noQuality = false
+
+    @Option(
+        name: .customLong("min-sqnr"),
+        help: ArgumentHelp("Write the file only if the median signal to noise of its velocities is at least this; else exit with 1.", valueName: "dB"))
+    var minSQNR: Double?
+
     @Flag(help: "Replace the output if it exists.")
     var force = false
 
@@ -80,6 +92,10 @@ struct Convert: Verb {
     func validate() throws {
         if output == nil && !dryRun { throw ValidationError("-o: expected the file to write (or --dry-run), found nothing") }
         _ = try frozenSchedule()
+        try QualityTarget.validate(minSQNR)
+        if minSQNR != nil, noQuality || dryRun {
+            throw ValidationError("--min-sqnr: expected a conversion that is measured, found \(noQuality ? "--no-quality" : "--dry-run")")
+        }
     }
 }
 
@@ -132,6 +148,7 @@ extension Convert {
         var options = ConversionOptions(
             preset, rules: ruleFile, components: selection ?? .standard, allowsNonfinite: allowNonFinite, frozenSchedule: try frozenSchedule(),
             memoryBound: bound ?? ConversionOptions.defaultMemoryBound)
+        options.leavesOutQuality = noQuality
         var plan = try ConversionPlan(source, options)
         if let choices = try choices(for: plan) {
             options.choose(choices)
@@ -148,12 +165,32 @@ extension Convert {
         guard !dryRun, let output else {
             return Outcome(text: plan.text, json: ["plan": plan.json])
         }
+        if minSQNR != nil, !plan.components.contains(.quality) {
+            throw CommandFailure.usage("--min-sqnr: expected quality among --components, found a file that is not measured")
+        }
         let bar = common.progress("convert")
         let start = ProgressBar.now()
         var certified: (probes: Int, bytes: Int, seconds: Double, passed: Bool)?
-        let summary = try Converter.run(plan, on: .best, output: output, replace: force, tool: Version.tool) { progress in
-            bar.update(progress.done, of: progress.total)
-        } certify: { file throws(ConversionError) in
+        var quality: (verdict: ReportVerdict, seconds: Double)?
+        var shortfall: String?
+        func measured(_ file: PackedFile) throws(ConversionError) -> [Converter.Attachment] {
+            bar.finish()
+            guard !QualityMeasurement.isExact(file.directory) else {
+                quality = (Quality.exact, 0)
+                return []
+            }
+            let (began, steps) = (ProgressBar.now(), common.progress("measure", unit: .steps))
+            defer { steps.finish() }
+            let found: Quality
+            do throws(QualityMeasurement.Failure) {
+                found = try QualityMeasurement.run(file, source, on: .best, tool: Version.tool) { steps.update(UInt64($0), of: UInt64($1)) }
+            } catch { throw .quality("\(error)") }
+            quality = (found.verdict(isMeasured: true), ProgressBar.now() - began)
+            shortfall = minSQNR.flatMap(found.shortfall)
+            if let shortfall { throw .quality(shortfall) }
+            return [found.attachment]
+        }
+        func certify(_ file: PackedFile) throws(ConversionError) -> [Converter.Attachment] {
             bar.finish()
             let (began, steps) = (ProgressBar.now(), common.progress("certify", unit: .steps))
             let certificate: Certificate
@@ -164,6 +201,15 @@ extension Convert {
             let attachments = certificate.attachments
             certified = (certificate.probeCount, attachments.reduce(0) { $0 + $1.bytes.count }, ProgressBar.now() - began, certificate.passed)
             return attachments
+        }
+        let summary: PackedFileWriter.Summary
+        do throws(ConversionError) {
+            summary = try Converter.run(
+                plan, on: .best, output: output, replace: force, tool: Version.tool, progress: { bar.update($0.done, of: $0.total) }, certify: certify,
+                measure: measured)
+        } catch {
+            if let shortfall { throw CommandFailure.failed("\(output): \(shortfall); nothing was written") }
+            throw error
         }
         bar.finish()
         let seconds = ProgressBar.now() - start
@@ -181,6 +227,7 @@ extension Convert {
                 "certificate: \(certified.probes) probes, \(ByteCount.text(UInt64(certified.bytes))), in \(Decimal.fixed(certified.seconds, digits: 2)) s"
                     + (certified.passed ? "" : "; not all of its claims hold: see verify"))
         }
+        if let quality { lines += quality.verdict.lines + (quality.seconds > 0 ? ["  in \(Decimal.fixed(quality.seconds, digits: 2)) s"] : []) }
         let json: JSONObject = [
             "output": .string(output), "bytes": .integer(Int64(summary.totalByteCount)), "sourceBytes": .integer(Int64(read)),
             "seconds": .number(seconds), "syncSeconds": .number(summary.syncDuration / .seconds(1)), "preset": .string(preset.rawValue),
@@ -190,6 +237,7 @@ extension Convert {
             "certificate": certified.map {
                 ["probes": JSONValue($0.probes), "bytes": JSONValue($0.bytes), "seconds": .number($0.seconds), "passed": .bool($0.passed)]
             } ?? .null,
+            "quality": quality?.verdict.json ?? .null,
             "worstRelativeL2": worst?.error.map { .number($0.relativeL2) } ?? .null, "peakBytes": JSONValue(Memory.peak),
         ]
         return Outcome(text: lines.joined(separator: "\n"), json: json, outputs: [output])
@@ -212,7 +260,9 @@ extension ConversionPlan {
         let fusions = options.fusions.isEmpty ? "none" : options.fusions.names.joined(separator: ", ")
         let cache = prefixCache.map { "\nprefix cache: \($0.tokens) tokens of the instruction, \(ByteCount.text($0.byteCount)), computed at the end" } ?? ""
         let certificate = components.contains(.certificate) ? "\ncertificate: what proves the layers again without the checkpoint, computed at the end" : ""
-        return Table.text(rows, right: [2, 3, 4]) + cache + certificate + frozen
+        let quality =
+            components.contains(.quality) ? "\nquality: how far the model is from the checkpoint's, measured at the end where anything is rounded" : ""
+        return Table.text(rows, right: [2, 3, 4]) + cache + certificate + quality + frozen
             + "\n\(blobs.count) small files, \(files); fusions: \(fusions); memory needed: \(ByteCount.text(UInt64(memoryNeeded)))\nsizes are before compression"
     }
 }

@@ -4,6 +4,7 @@ import Files
 import Inference
 import PackedFiles
 import Parity
+import Quality
 import Safetensors
 import StrictJSON
 import Tensors
@@ -62,7 +63,9 @@ private struct Inventory {
         let file = try InputFile(path: path)
         let prefix = try file.bytes(at: 0, count: Int(min(file.size, UInt64(FileKind.prefixByteCount))))
         if prefix.starts(with: PackedHeader.magic) {
-            try read(PackedFile.open(path))
+            let file = try PackedFile.open(path)
+            read(file)
+            if let quality = try Quality(file)?.verdict(isMeasured: false) { facts.append(("quality", quality.line)) }
         } else if FileKind(prefix: prefix) == .json {
             try read(ShardIndex(path: path))
         } else {

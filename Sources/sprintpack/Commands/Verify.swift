@@ -23,6 +23,9 @@ struct Verify: Verb {
             With --against: the SHA-256 of every source tensor, every packed tensor derived again, the ladder from the
             quantizer to single operations in float64, and both models run layer by layer. What differs is told with its cause where one fits.
             Where nothing does, and layers are quantized, it advises which of them to keep in 16 bits.
+
+            It begins with two verdicts: whether the file is right, and how good it is
+            (Formats/quality.md): measured with --against, else as recorded in the file.
             """)
 
     @Argument(help: ArgumentHelp("The packed file.", valueName: "file.sprint"))
@@ -37,11 +40,18 @@ struct Verify: Verb {
     @Option(help: ArgumentHelp("Write the report as a page.", valueName: "report.html"))
     var html: String?
 
+    @Option(
+        name: .customLong("min-sqnr"),
+        help: ArgumentHelp("Exit with 1 where the median signal to noise of the velocities is below this.", valueName: "dB"))
+    var minSQNR: Double?
+
     @OptionGroup var threadOptions: ThreadOptions
     @OptionGroup var common: CommonOptions
 }
 
 extension Verify {
+    func validate() throws { try QualityTarget.validate(minSQNR) }
+
     func execute() throws -> Outcome {
         threadOptions.apply()
         let packed: PackedFile
@@ -60,6 +70,7 @@ extension Verify {
         let (reading, deriving) = (common.progress("read"), common.progress("derive", unit: .steps))
         var options = Verification.Options()
         options.advises = true
+        options.measuresQuality = true
         let verification = try Verification(packed, against: checkpoint, on: .best, options: options) { progress in
             switch progress {
             case .reading(let done, let total): reading.update(done, of: total)
@@ -69,8 +80,15 @@ extension Verify {
         }
         ProgressBar.erase()
         let command = Shell.command(
-            ["sprintpack", "verify", file] + Shell.option("--against", against) + Shell.option("--variant", variant) + Shell.option("--html", html))
-        let report = verification.report(environment: Version.environment, command: command, encodePNG: ParityReport.png)
+            ["sprintpack", "verify", file] + Shell.option("--against", against) + Shell.option("--variant", variant) + Shell.option("--html", html)
+                + Shell.option("--min-sqnr", minSQNR.map { "\($0)" }))
+        var report = verification.report(environment: Version.environment, command: command, encodePNG: ParityReport.png)
+        if let minSQNR, !verification.isExact {
+            guard let quality = verification.quality else {
+                throw CommandFailure.couldNot("\(file): --min-sqnr: expected a record of the file's quality, found none; verify it --against its checkpoint")
+            }
+            if let shortfall = quality.shortfall(minSQNR), verification.passed { report.fail(shortfall) }
+        }
         var outcome = try report.outcome(page)
         outcome.json["memory"] = ["bytes": JSONValue(memoryNeeded), "peakResidentBytes": Memory.peakResident.map { JSONValue($0) } ?? .null]
         return outcome

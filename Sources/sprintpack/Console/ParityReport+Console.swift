@@ -22,7 +22,7 @@ extension ParityReport {
 
     /// What a person at a terminal wants first: the verdict, what is wrong, and the worst of what is right.
     private var text: String {
-        var lines = ["\(passed ? "PASS" : "FAIL")  \(headline)"]
+        var lines = ["\(passed ? "PASS" : "FAIL")  \(headline)"] + (verdict?.lines ?? [])
         for finding in findings {
             lines.append("  \(finding.subject): \(finding.what): expected \(finding.expected), found \(finding.found)")
             if let cause = finding.cause { lines.append("    cause: \(cause.text)") }

@@ -46,8 +46,8 @@ import Testing
         func components(_ selection: ComponentSelection) throws -> [Component] {
             try ConversionPlan(checkpoint, ConversionOptions(.bf16, components: selection)).components
         }
-        #expect(try components(.standard) == [.transformer, .vaeDecoder, .textEncoder, .tokenizer, .prefixCache, .certificate])
-        #expect(try components(.all) == [.transformer, .vaeDecoder, .vaeEncoder, .textEncoder, .tokenizer, .prefixCache, .certificate])
+        #expect(try components(.standard) == [.transformer, .vaeDecoder, .textEncoder, .tokenizer, .prefixCache, .certificate, .quality])
+        #expect(try components(.all) == [.transformer, .vaeDecoder, .vaeEncoder, .textEncoder, .tokenizer, .prefixCache, .certificate, .quality])
         #expect(try components(ComponentSelection("text-encoder,transformer,text-encoder")) == [.transformer, .textEncoder])
         #expect(try ComponentSelection("all") == .all)
         for text in ["", "vae", "prefix cache", "transformer,"] {

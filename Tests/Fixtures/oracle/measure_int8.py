@@ -39,7 +39,7 @@ class Program:
     def __init__(self, binary, folder):
         self.binary, self.folder = binary, folder
         for preset in ("fp32", "int8"):
-            self.call("convert", FIXTURES / "tiny-sprint", "-o", self.file(preset), "--preset", preset, "--quiet")
+            self.call("convert", FIXTURES / "tiny-sprint", "-o", self.file(preset), "--preset", preset, "--no-quality", "--quiet")
 
     def file(self, preset):
         return self.folder / f"{preset}.sprint"

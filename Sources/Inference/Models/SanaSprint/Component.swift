@@ -11,6 +11,7 @@ package enum Component: String, Sendable, CaseIterable {
     case tokenizer
     case prefixCache = "prefix-cache"
     case certificate
+    case quality
 
     /// What is so about one component and not about all.
     package struct Definition: Sendable {
@@ -54,6 +55,7 @@ package enum Component: String, Sendable, CaseIterable {
         case .tokenizer: Definition(folder: "tokenizer")
         case .prefixCache: Definition(needs: .all([.textEncoder, .tokenizer]))
         case .certificate: Definition(needs: .any([.transformer, .vaeDecoder, .vaeEncoder, .textEncoder]))
+        case .quality: Definition(needs: .all([.transformer]))
         }
     }
 

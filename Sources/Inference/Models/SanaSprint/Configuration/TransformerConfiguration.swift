@@ -16,7 +16,7 @@ package struct TransformerConfiguration: Sendable, Equatable {
     package let channels: Int
     package let captionChannels: Int
     /// Channels of the gated half of the mix-FFN: int(mlp_ratio * width).
-    let hidden: Int
+    package let hidden: Int
     package let patch: Int
     /// Side of the square latents that the model was trained on: the default picture size.
     package let sampleSize: Int

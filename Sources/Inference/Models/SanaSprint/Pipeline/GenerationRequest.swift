@@ -30,7 +30,7 @@ package struct GenerationRequest: Sendable {
 extension GenerationRequest {
     /// Takes steps and guidance from a frozen schedule, but for what is to be kept, where the request's own are not in it.
     package mutating func follow(_ schedule: FrozenSchedule, keepsSteps: Bool, keepsGuidance: Bool) {
-        let plans = schedule.steps.compactMap(FrozenSchedule.plan)
+        let plans = schedule.plans
         if !keepsSteps, !plans.contains(timesteps), let first = plans.first { timesteps = first }
         let own = guidance
         if !keepsGuidance, !schedule.guidance.contains(where: { Float($0) == own }) { guidance = Float(schedule.guidance[0]) }

@@ -10,9 +10,10 @@ package struct ModelParts<E: Executor>: Sendable {
     let loader: WeightLoader<E>
     let rows: TransformerRows
 
-    package init(_ configuration: SanaSprintConfiguration, from source: any WeightSource, on executor: E) {
+    /// - Parameter compute: the arithmetic of the transformer's matrix products with weights of 16 or 32 bits.
+    package init(_ configuration: SanaSprintConfiguration, from source: any WeightSource, on executor: E, compute: Compute = .float32) {
         self.configuration = configuration
-        loader = WeightLoader(source: source, on: executor)
+        loader = WeightLoader(source: source, on: executor, compute: compute)
         rows = TransformerRows(configuration.transformer, source.fusions, source.frozenSchedule)
     }
 

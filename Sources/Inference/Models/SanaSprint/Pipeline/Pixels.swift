@@ -1,9 +1,9 @@
-import Tensors
+package import Tensors
 
 /// Between eight-bit pictures and the autoencoder's `[3, h, w]` in -1 ... 1.
-enum Pixels {
+package enum Pixels {
     /// (x / 2 + 0.5) * 255, clamped and rounded half to even in float32, as diffusers' image processor.
-    static func bytes(_ image: Tensor) throws(InferenceError) -> Picture {
+    package static func bytes(_ image: Tensor) throws(InferenceError) -> Picture {
         let (height, width) = (image.shape[1], image.shape[2])
         guard image.shape[0] == 3 else { throw .request(subject: "vae/config.json: in_channels", expected: "3 for a picture", found: "\(image.shape[0])") }
         if let element = EncodedTensor(image).firstNonfinite {

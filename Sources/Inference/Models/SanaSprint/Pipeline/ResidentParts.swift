@@ -79,7 +79,7 @@ extension ModelParts {
     /// Loads a block.
     /// - Parameter built: the layers that need not be loaded, and where those go that are.
     package func residentBlock(_ index: Int, _ built: BuiltLayers? = nil) throws(InferenceError) -> ResidentBlock {
-        let loader = WeightLoader(source: loader.source, on: loader.executor, built: built)
+        let loader = WeightLoader(source: loader.source, on: loader.executor, compute: loader.compute, built: built)
         return try ResidentBlock(
             block: try TransformerBlock(loader, rows.blocks[index], configuration.transformer),
             projection: try PromptProjection(loader, rows.blocks[index], configuration.transformer),

@@ -108,11 +108,14 @@ package final class SanaSprintPipeline<E: Executor>: Sendable {
         }
     }
 
-    /// The features of several prompts, of each as many as it has tokens: every layer of the text encoder is loaded once for all of them.
-    package func promptFeatures(of prompts: [String], withInstruction: Bool) throws(InferenceError) -> [Tensor] {
+    /// The features of several prompts, computed with weights that are read once.
+    /// - Parameter progress: is told before each layer.
+    package func promptFeatures(
+        of prompts: [String], withInstruction: Bool = true, _ progress: () -> Void = {}
+    ) throws(InferenceError) -> [Tensor] {
         let tokenizer = try tokenizer()
         let read = prompts.map { SanaSprintPrompt($0, tokenizer: tokenizer, withInstruction: withInstruction) }
-        let hidden = try textEncoder().encode(read.map(\.ids))
+        let hidden = try textEncoder().encode(read.map(\.ids), progress)
         return try zip(read, hidden).map { prompt, hidden throws(InferenceError) in try allocating(try hidden.rows(prompt.keptPositions)) }
     }
 

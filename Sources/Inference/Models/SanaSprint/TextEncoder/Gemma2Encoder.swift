@@ -35,21 +35,6 @@ package struct Gemma2Encoder<E: Executor>: Sendable {
         return try normed(x)
     }
 
-    /// Hidden states `[tokens, width]` of several prompts' token ids, for which each layer is loaded once.
-    func encode(_ prompts: [[Int32]]) throws(InferenceError) -> [Tensor] {
-        var (streams, tables): ([E.Rows], [E.Rows]) = ([], [])
-        for ids in prompts {
-            let (x, rotary) = try placed(try embed(ids))
-            streams.append(x)
-            tables.append(rotary)
-        }
-        for index in 0..<configuration.layers {
-            let layer = try load(index)
-            for place in streams.indices { _ = try allocating(try layer.apply(&streams[place], rotary: tables[place])) }
-        }
-        return try streams.map { x throws(InferenceError) in try normed(x) }
-    }
-
     /// Hidden states `[tokens after the prefix, width]` of token ids that begin with a prefix that is known already.
     func encode(_ ids: [Int32], after prefix: PromptPrefix, probes: Probes = Probes()) throws(InferenceError) -> Tensor {
         var (x, rotary) = try placed(try embed(Array(ids.dropFirst(prefix.ids.count))), first: prefix.ids.count)
@@ -67,6 +52,22 @@ package struct Gemma2Encoder<E: Executor>: Sendable {
             }
         }
         return try normed(x)
+    }
+
+    /// The same of several prompts, each on its own, with weights that are loaded once.
+    /// - Parameter progress: is told before each layer.
+    func encode(_ prompts: [[Int32]], _ progress: () -> Void) throws(InferenceError) -> [Tensor] {
+        var streams: [(x: E.Rows, rotary: E.Rows)] = []
+        for ids in prompts { streams.append(try placed(try embed(ids))) }
+        for index in 0..<configuration.layers {
+            progress()
+            let layer = try load(index)
+            for place in streams.indices {
+                let rotary = streams[place].rotary
+                _ = try allocating(try layer.apply(&streams[place].x, rotary: rotary))
+            }
+        }
+        return try streams.map { stream throws(InferenceError) in try normed(stream.x) }
     }
 
     /// Computes what a `PromptPrefix` of token ids holds.
