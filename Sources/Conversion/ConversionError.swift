@@ -64,7 +64,7 @@ package enum ConversionError: Error, Sendable, Equatable, CustomStringConvertibl
             (["\(path): the tensors are not those that the configuration asks for:"] + problems.map { "  \($0)" }).joined(separator: "\n")
         case .component(let name, let message): "component \(name): \(message)"
         case .rulesNotUTF8: "rules: expected UTF-8 text, found other bytes"
-        case .calibration(let error): "calibration: \(error)"
+        case .calibration(let error): "calibration: \(error); --calibration none chooses by the weights alone"
         case .statistics(let message): "calibration: \(message)"
         case .rule(let line, let message): "rules, line \(line): \(message)"
         case .memoryBound(let needed, let bound, let tensor):

@@ -19,6 +19,18 @@ package enum Converter {
         let tensor: String
     }
 
+    /// What keeps a file from being written here, found before any work.
+    package static func check(_ plan: ConversionPlan, output: String, replace: Bool) throws(ConversionError) { _ = try open(plan, output, replace: replace) }
+
+    private static func open(_ plan: ConversionPlan, _ output: String, replace: Bool) throws(ConversionError) -> OutputFile {
+        let file = try wrapping(ConversionError.file) { () throws(FileError) in
+            try OutputFile(path: output, kind: .packedFile, replace: replace, inputs: plan.checkpoint.inputIdentities)
+        }
+        // What the machine cannot give is better refused now than when all weights have been converted.
+        try wrapping(ConversionError.memory, try Memory.check(available: plan.memoryNeeded))
+        return file
+    }
+
     /// Writes the packed file. It appears complete under its name, or not at all.
     ///
     /// Equal plans give equal bytes but for attachments, whatever the number of threads and the memory bound.
@@ -33,11 +45,7 @@ package enum Converter {
         _ plan: ConversionPlan, on executor: CPU, output: String, replace: Bool = false, tool: String, progress: @escaping (Progress) -> Void = { _ in },
         certify: ((PackedFile) throws(ConversionError) -> [Attachment])? = nil, measure: ((PackedFile) throws(ConversionError) -> [Attachment])? = nil
     ) throws(ConversionError) -> PackedFileWriter.Summary {
-        let file = try wrapping(ConversionError.file) { () throws(FileError) in
-            try OutputFile(path: output, kind: .packedFile, replace: replace, inputs: plan.checkpoint.inputIdentities)
-        }
-        // What the machine cannot give is better refused now than when all weights have been converted.
-        try wrapping(ConversionError.memory, try Memory.check(available: plan.memoryNeeded))
+        let file = try open(plan, output, replace: replace)
         let pool = WorkPool()
         let workingSet = WorkingSet(bound: plan.options.memoryBound, threads: pool.threads)
         let writer = try wrapping(ConversionError.packedFile) { () throws(PackedFileError) in

@@ -1,5 +1,5 @@
 package import Conversion
-package import Inference
+import Inference
 package import Operations
 import Tensors
 

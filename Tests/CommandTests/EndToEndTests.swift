@@ -154,6 +154,8 @@ import Testing
         let plain = [
             "convert", Workshop.tiny, "-o", shop.path("z.sprint"), "--components", "transformer,vae-decoder", "--freeze-steps", "1", "--freeze-guidance", "4.5",
         ]
-        #expect(try shim.run(plain).status == 0)
+        let calibrated = try shim.run(plain)
+        #expect(calibrated.status == 2 && calibrated.errors.contains("--calibration none"), "\(calibrated.errors)")
+        #expect(try shim.run(plain + ["--calibration", "none"]).status == 0)
     }
 }

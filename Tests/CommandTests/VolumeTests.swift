@@ -30,7 +30,7 @@ import Testing
         let (shop, volume) = (try Workshop(), try ExFATVolume())
         let file = try shop.packed("int8")
         for command in [
-            ["convert", Workshop.tiny, "-o", "\(volume.path)/a.sprint", "-q"],
+            ["convert", Workshop.tiny, "-o", "\(volume.path)/a.sprint", "-q", "--no-quality"],
             ["generate", file, "--prompt", "a circle", "-o", "\(volume.path)/a.png", "--trace", "\(volume.path)/a.safetensors", "-q"],
             ["export", file, "-o", "\(volume.path)/export", "-q"],
         ] {

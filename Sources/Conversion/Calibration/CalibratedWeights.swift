@@ -1,5 +1,5 @@
 import Files
-package import Inference
+import Inference
 import Operations
 import PackedFiles
 import Tensors
@@ -124,8 +124,8 @@ struct MeasuredProduct {
 }
 
 extension ConversionPlan {
-    /// Whether the plan leaves anything for a calibration to choose.
-    package var leavesChoices: Bool { tensors.contains(where: \.isOpen) }
+    /// How many tensors the plan leaves for a calibration to choose about.
+    package var openCount: Int { options.policy.choices == nil ? tensors.count(where: \.isOpen) : 0 }
 
     /// Statistics of nothing yet, for whoever gathers them.
     package func emptyStatistics() throws(ConversionError) -> [String: InputStatistics.Layer] { try CalibratedWeights(self).emptyLayers() }

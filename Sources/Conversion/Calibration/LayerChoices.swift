@@ -1,6 +1,6 @@
-package import Checkpoints
+import Checkpoints
 import Files
-package import Inference
+import Inference
 package import Operations
 package import PackedFiles
 package import StrictJSON
@@ -124,7 +124,8 @@ extension LayerChoices {
             throw .statistics("\(name): expected statistics of this checkpoint's weight, found those of another model: calibrate this checkpoint")
         }
         let usual = weights.usualStorage(name)
-        guard !layer.samples.isEmpty else { return Choice(storage: usual) }
+        // What is not finite is the conversion's to refuse.
+        guard !layer.samples.isEmpty, layer.squares.allSatisfy(\.isFinite), weight.columnPowers.allSatisfy(\.isFinite) else { return Choice(storage: usual) }
         var candidates = [Choice(storage: Storage(.int8PerChannel, activations: .int8PerToken))]
         candidates.append(Choice(storage: balanced))
         for share in shares {

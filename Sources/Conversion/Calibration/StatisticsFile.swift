@@ -14,6 +14,11 @@ extension InputStatistics {
         (try? SafetensorsFile.open(file.path))?.header.metadata.contains { $0.key == "format" && $0.value == format } ?? false
     }
 
+    /// What keeps statistics from being written here, found before any work.
+    package static func check(_ path: String, replace: Bool, inputs: [FileIdentity]) throws(ConversionError) {
+        _ = try wrapping(ConversionError.file, try OutputFile(path: path, kind: kind, replace: replace, inputs: inputs))
+    }
+
     /// - Parameter replace: whether earlier statistics at `path` may be replaced.
     package func write(to path: String, replace: Bool, inputs: [FileIdentity] = []) throws(ConversionError) {
         let names = layers.keys.sorted()

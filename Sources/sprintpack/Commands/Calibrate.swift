@@ -79,6 +79,7 @@ extension Calibrate {
         } else {
             let source = try Checkpoint.open(inputs[0], variant: variant)
             identities = source.inputIdentities
+            try InputStatistics.check(output, replace: force, inputs: identities)
             let plan = try ConversionPlan(source, ConversionOptions(.int8))
             let list = try prompts.map { try PromptList.read($0) } ?? Calibrator.prompts
             let bar = common.progress("calibrate", unit: .steps)
