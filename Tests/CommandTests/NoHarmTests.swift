@@ -116,7 +116,7 @@ import Testing
         try write("{}", "\(checkpoint)/transformer/config (1).json")
         try FileManager.default.createDirectory(atPath: "\(checkpoint)/vae/x.json", withIntermediateDirectories: false)
         let file = shop.path("a.sprint")
-        let converted = try Tool.run(["convert", checkpoint, "-o", file, "-q"])
+        let converted = try Tool.run(["convert", checkpoint, "-o", file, "-q", "--no-quality"])
         #expect(converted.status == 0, "\(converted.errors)")
         #expect(FileManager.default.contents(atPath: file) == FileManager.default.contents(atPath: clean))
         #expect(try Tool.run(["verify", clean, "--against", checkpoint, "-q"]).status == 0)
