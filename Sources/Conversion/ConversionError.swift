@@ -69,7 +69,9 @@ package enum ConversionError: Error, Sendable, Equatable, CustomStringConvertibl
         case .rule(let line, let message): "rules, line \(line): \(message)"
         case .memoryBound(let needed, let bound, let tensor):
             "\(tensor): expected a memory bound of at least \(needed) bytes, found \(bound); raise --max-memory"
-                + (Component(rawValue: tensor)?.isAttachment == true ? ", or list components without it (--components)" : "")
+                + (tensor == ConversionPlan.calibrationPart
+                    ? ", or choose by the weights alone (--calibration none)"
+                    : Component(rawValue: tensor)?.isAttachment == true ? ", or list components without it (--components)" : "")
         case .nonfinite(let tensor, let value, let index):
             "\(tensor): expected finite values, found \(value) at element \(index); repair the checkpoint, or pass --allow-nonfinite to keep it"
         case .unquantizable(let tensor, let value, let index, let scheme):

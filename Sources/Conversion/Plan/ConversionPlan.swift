@@ -91,6 +91,15 @@ package struct ConversionPlan: Sendable {
         return MemoryLayout<Float>.stride * max(maps, text, 24 * (whole.max() ?? 0))
     }
 
+    /// Of memory bounds, the part that a calibration before the conversion is.
+    static let calibrationPart = "calibration"
+
+    /// Refuses a calibration that would take more than the bound: it holds one layer of the checkpoint in float32 after the other.
+    package func checkCalibration(within bound: Int) throws(ConversionError) {
+        let needed = Self.layerMemory(tensors)
+        guard needed <= bound else { throw .memoryBound(needed: needed, bound: bound, tensor: Self.calibrationPart) }
+    }
+
     /// Nil where the file gets none.
     package let prefixCache: PrefixCache.Estimate?
 

@@ -124,6 +124,7 @@ extension Convert {
         let statistics: InputStatistics
         if calibration == "auto" {
             guard !dryRun else { return nil }
+            try plan.checkCalibration(within: plan.options.memoryBound)
             let bar = common.progress("calibrate", unit: .steps)
             statistics = try Calibrator.run(plan, on: .best) { bar.update(UInt64($0), of: UInt64($1)) }
             bar.finish()
