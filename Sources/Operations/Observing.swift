@@ -50,9 +50,7 @@ package struct Observing<Base: Executor>: Executor {
     package func gated(_ x: Rows, by layer: GatedConvolution<Self>, norm: ModulatedNorm<Rows>?, grid: Grid?) throws(AllocationError) -> Rows {
         let x = if let norm { try base.normed(x, by: norm) } else { x }
         try tell(layer.value, x)
-        let layer = GatedConvolution<Base>(
-            value: layer.value.base, gate: layer.gate.base, depthwise: layer.depthwise, project: layer.project.base, norm: layer.norm)
-        return try base.gated(x, by: layer, norm: nil, grid: grid)
+        return try base.gated(x, by: layer.on(Base.self, \.base), norm: nil, grid: grid)
     }
 
     // MARK: - What is not
@@ -89,17 +87,7 @@ package struct Observing<Base: Executor>: Executor {
     ) throws(AllocationError) -> (attended: Rows, keyValues: Rows) {
         try base.causalAttention(&qkv, after: prefix, attention, rotary: rotary)
     }
-    package func run(_ operations: [RowOperation<Self>], on map: Rows) throws(AllocationError) -> Rows { try base.run(operations.map(plain), on: map) }
+    package func run(_ operations: [RowOperation<Self>], on map: Rows) throws(AllocationError) -> Rows { try base.run(operations.map { $0.on(Base.self) }, on: map) }
     package func unshuffled(_ map: Rows) throws(AllocationError) -> Rows { try base.unshuffled(map) }
     package func addShortcut(_ x: Rows, to y: inout Rows) throws(AllocationError) { try base.addShortcut(x, to: &y) }
-
-    private func plain(_ operation: RowOperation<Self>) -> RowOperation<Base> {
-        switch operation {
-        case .convolution(let convolution, let step): .convolution(convolution, step: step)
-        case .doubling(let convolution, let shortcut): .doubling(convolution, shortcut: shortcut)
-        case .shuffling(let convolution, let shortcut): .shuffling(convolution, shortcut: shortcut)
-        case .residual(let first, let activation, let second, let norm): .residual(first: first, activation: activation, second: second, norm: norm)
-        case .norm(let norm, let activation): .norm(norm, activation)
-        }
-    }
 }

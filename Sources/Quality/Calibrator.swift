@@ -51,49 +51,24 @@ package enum Calibrator {
             let parts = ModelParts(pipeline.configuration, from: weights, on: observing)
             let layers = pipeline.configuration.transformer.layers
             let schedules = steps.enumerated().map { place, steps in (steps, own.filter { $0 % Self.steps.count == place }) }.filter { !$0.1.isEmpty }
-            var (done, total) = (0, schedules.reduce(0) { $0 + $1.0 } * layers)
+            let total = schedules.reduce(0) { $0 + $1.0 } * layers
+            var done = 0
             var latents: [Tensor] = []
+            var draws = try Draws(pipeline, prompts: prompts, steps: steps[0], mostSide: mostSide, withInstruction: false)
+            try draws.read(own)
             for (steps, indices) in schedules {
-                var draws = try Draws(pipeline, prompts: prompts, steps: steps, mostSide: mostSide, withInstruction: false)
+                try draws.follow(.steps(steps))
                 let batch = try draws.draws(indices)
                 latents += try draws.walk(batch) { time, inputs, features throws(InferenceError) in
-                    try velocities(parts, time: time, guidance: draws.guidance, inputs, features) {
+                    let moment = Moment(time: time, inputs: inputs, draws: Array(inputs.indices))
+                    return try parts.velocities(draws.guidance, [moment], features) {
                         done += 1
                         progress(done, total)
-                    }
+                    }[0]
                 }
             }
-            total = done
-            if pipeline.has(.vaeDecoder), let vae = pipeline.configuration.vae {
-                let scaled = try latents.prefix(mostPictures).map { latents throws(InferenceError) in
-                    try allocating(try latents.scaled(by: 1 / vae.scalingFactor))
-                }
-                _ = try parts.decode(scaled)
-            }
+            if pipeline.has(.vaeDecoder) { _ = try parts.pictures(Array(latents.prefix(mostPictures))) }
         } catch { throw .calibration(error) }
         return recorder.statistics
-    }
-
-    /// One step of all draws, block by block.
-    private static func velocities(
-        _ parts: ModelParts<Observing<CPU>>, time: Double, guidance: Double, _ inputs: [Tensor], _ features: [Tensor], _ step: () -> Void
-    ) throws(InferenceError) -> [Tensor] {
-        let conditioning = try parts.residentConditioning()
-        let (embedding, modulation) = try conditioning.embed(time: time, guidance: guidance)
-        let patch = parts.configuration.transformer.patch
-        let (height, width) = (inputs[0].shape[1], inputs[0].shape[2])
-        var (captions, tokens): ([Tensor], [Tensor]) = ([], [])
-        for rows in features { captions.append(try conditioning.caption(rows)) }
-        for latents in inputs { tokens.append(try parts.patchEmbedding(latents)) }
-        for layer in 0..<parts.configuration.transformer.layers {
-            let block = try parts.residentBlock(layer)
-            var keyValues: [PackedKeyValues] = []
-            for caption in captions { keyValues.append(try block.keyValues(of: caption)) }
-            try block.apply(&tokens, modulation: modulation, keyValues: keyValues, height: height / patch, width: width / patch)
-            step()
-        }
-        var result: [Tensor] = []
-        for x in tokens { result.append(try parts.output(try parts.outputNorm(x, embedding: embedding), height: height, width: width)) }
-        return result
     }
 }

@@ -20,11 +20,11 @@ struct Culprits {
 
     /// The layers that gain most where they are kept in 16 bits, of the parts that are not good.
     func layers(
-        _ quality: Quality, _ reference: PictureWalk.Result, _ features: [Tensor], vae: AutoencoderConfiguration?, pictures: PictureWalk.Pictures?
+        _ quality: Quality, _ reference: PictureWalk.Result, _ features: [Tensor], _ pictures: PictureWalk.Pictures?
     ) throws(InferenceError) -> [Quality.Layer] {
         var layers: [Quality.Layer] = []
         if !quality.velocity.reaches(Quality.Word.goodLimits) { layers += try transformer(quality, reference, features) }
-        if let vae, let pictures { layers += try decoder(vae, pictures) }
+        if let pictures { layers += try decoder(pictures) }
         return Array(layers.filter { $0.gain >= Self.leastGain }.sorted { $0.gain > $1.gain }.prefix(Self.places))
     }
 
@@ -54,9 +54,9 @@ struct Culprits {
 
     /// By block: the mean error of the file's on what the checkpoint's was given, relative to what that made of it.
     private func blockErrors(_ moment: Moment, _ features: [Tensor]) throws(InferenceError) -> [Double] {
-        let (exact, file, grid) = (models.exact, models.parts(models.packed), models.grid(moment.inputs[0]))
+        let (exact, file, grid) = (models.exact, models.parts(models.packed), models.exact.grid(moment.inputs[0]))
         let told = try MeasuredModels.Conditions(exact, moment.time, guidance, features)
-        var x = try models.tokens(exact, moment.inputs)
+        var x = try exact.tokens(moment.inputs)
         return try (0..<models.layers).map { layer throws(InferenceError) in
             let found = try grid.advanced(x, file.residentBlock(layer), told)
             let expected = try grid.advanced(x, exact.residentBlock(layer), told)
@@ -77,25 +77,20 @@ struct Culprits {
     // MARK: - Decoder
 
     /// Both decoders are given the checkpoint's latents.
-    private func decoder(_ vae: AutoencoderConfiguration, _ known: PictureWalk.Pictures) throws(InferenceError) -> [Quality.Layer] {
+    private func decoder(_ known: PictureWalk.Pictures) throws(InferenceError) -> [Quality.Layer] {
         let candidates = quantized(.vaeDecoder)
         guard !candidates.isEmpty else { return [] }
-        func scaled(_ latents: Tensor) throws(InferenceError) -> Tensor {
-            try allocating { () throws(AllocationError) in try latents.scaled(by: 1 / vae.scalingFactor) }
-        }
-        let own = try models.pictures(vae, models.packed, known.latents.map { latents throws(InferenceError) in try scaled(latents) })
+        let own = try models.pictures(models.packed, known.latents)
         let psnr = try zip(known.pictures, own).map { picture, image throws(InferenceError) in
             QualityMeasurement.likeness(picture, try QualityMeasurement.picture(image)).psnr
         }
         let spread = Quality.Spread(psnr)
         guard spread.median < Quality.Word.goodLimits.median || spread.worst < Quality.Word.goodLimits.worst else { return [] }
-        let latents = try scaled(
-            try allocating { () throws(AllocationError) in
-                try known.latents[0].part(row: 0, column: 0, side: min(Self.pictureSide, known.latents[0].shape[1]))
-            })
-        let expected = try models.pictures(vae, models.fused, [latents])[0]
+        let latents = try allocating(
+            try known.latents[0].part(row: 0, column: 0, side: min(Self.pictureSide, known.latents[0].shape[1])))
+        let expected = try models.pictures(models.fused, [latents])[0]
         func error(_ weights: any WeightSource) throws(InferenceError) -> Double {
-            MeasuredModels.error(expected, try models.pictures(vae, weights, [latents])[0])
+            MeasuredModels.error(expected, try models.pictures(weights, [latents])[0])
         }
         let before = try error(models.packed)
         return try candidates.map { entry throws(InferenceError) in

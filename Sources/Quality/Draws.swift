@@ -49,8 +49,7 @@ package struct Draws {
 
     /// The same prompts and noise on the way of another schedule.
     package mutating func follow(_ plan: TimestepPlan) throws(InferenceError) {
-        let times = try plan.times(maximumSteps: pipeline.configuration.scheduler.maximumSteps)
-        flows = zip(times, times.dropFirst()).map { TrigFlow(from: $0, to: $1, sigma: sigma) }
+        flows = try TrigFlow.steps(of: plan, pipeline.configuration.scheduler)
     }
 
     /// The draw of an index: always the same. It has prompt index modulo their number, and the noise of seed index.
@@ -70,13 +69,17 @@ package struct Draws {
         return Draw(features: features, noises: try Self.noises(index, flows.count + 1, pipeline.configuration.transformer, side: side))
     }
 
-    /// The draws of some indices, for whose prompts the text encoder's layers are loaded once.
-    package mutating func draws(_ indices: some Collection<Int>) throws(InferenceError) -> [Draw] {
-        let fresh = Array(Set(indices.map { prompts[$0 % prompts.count] }).subtracting(known.keys)).sorted()
-        if pipeline.has(.textEncoder), !fresh.isEmpty {
-            let features = try pipeline.promptFeatures(of: fresh, withInstruction: withInstruction)
-            for (prompt, rows) in zip(fresh, features) { known[prompt] = rows }
-        }
+    /// Reads the prompts of some draws: the text encoder's layers are loaded once for all of them.
+    mutating func read(_ indices: [Int]) throws(InferenceError) {
+        let fresh = Set(indices.map { prompts[$0 % prompts.count] }).subtracting(known.keys).sorted()
+        guard pipeline.has(.textEncoder), !fresh.isEmpty else { return }
+        let features = try pipeline.promptFeatures(of: fresh, withInstruction: withInstruction)
+        for (prompt, rows) in zip(fresh, features) { known[prompt] = rows }
+    }
+
+    /// The draws of some indices.
+    mutating func draws(_ indices: [Int]) throws(InferenceError) -> [Draw] {
+        try read(indices)
         return try indices.map { index throws(InferenceError) in try draw(index) }
     }
 
@@ -105,35 +108,12 @@ package struct Draws {
     package func walk(
         _ draws: [Draw], _ step: (_ time: Double, _ inputs: [Tensor], _ features: [Tensor]) throws(InferenceError) -> [Tensor]
     ) throws(InferenceError) -> [Tensor] {
-        var states: [Tensor] = []
-        for draw in draws { states.append(try allocating(try draw.noises[0].scaled(by: sigma))) }
-        var clean = states
-        for (index, flow) in flows.enumerated() {
-            var seen: [Tensor] = []
-            for state in states { seen.append(try allocating(try flow.input(state))) }
-            let velocities = try step(flow.flowTime, seen, draws.map(\.features))
-            for draw in draws.indices {
-                (clean[draw], states[draw]) = try allocating { () throws(AllocationError) in
-                    let denoised = try flow.denoised(states[draw], input: seen[draw], velocity: velocities[draw])
-                    return (denoised, try flow.renoised(denoised, noise: draws[draw].noises[index + 1]))
-                }
-            }
-        }
-        var latents: [Tensor] = []
-        for state in clean { latents.append(try allocating(try state.scaled(by: 1 / sigma))) }
-        return latents
+        let walk = PictureWalk(flows: [flows], guidance: guidance, side: side, sigma: sigma, noises: draws.map(\.noises))
+        return try walk.run { moments throws(InferenceError) in [try step(moments[0].time, moments[0].inputs, draws.map(\.features))] }.latents[0]
     }
 }
 
 extension Tensor {
-    /// factor * self, computed in double.
-    package func scaled(by factor: Double) throws(AllocationError) -> Tensor {
-        var result = try copy()
-        var elements = result.mutableSpan
-        for index in elements.indices { elements[index] = Float(Double(elements[index]) * factor) }
-        return result
-    }
-
     /// A square of a map `[channels, h, w]`.
     package func part(row: Int, column: Int, side: Int) throws(AllocationError) -> Tensor {
         let (channels, height, width) = (shape[0], shape[1], shape[2])

@@ -35,7 +35,7 @@ package struct MeasuredModels {
         /// By draw.
         let captions: [Tensor]
 
-        init(_ parts: ModelParts<CPU>, _ time: Double, _ guidance: Double, _ features: [Tensor]) throws(InferenceError) {
+        init(_ parts: ModelParts<some Executor>, _ time: Double, _ guidance: Double, _ features: [Tensor]) throws(InferenceError) {
             self = try Self.at([time], parts, guidance, features)[0]
         }
 
@@ -45,7 +45,7 @@ package struct MeasuredModels {
         }
 
         /// Those of several times, with weights that are loaded once.
-        static func at(_ times: [Double], _ parts: ModelParts<CPU>, _ guidance: Double, _ features: [Tensor]) throws(InferenceError) -> [Conditions] {
+        static func at(_ times: [Double], _ parts: ModelParts<some Executor>, _ guidance: Double, _ features: [Tensor]) throws(InferenceError) -> [Conditions] {
             let loaded = try parts.residentConditioning()
             let captions = try features.map { rows throws(InferenceError) in try loaded.caption(rows) }
             return try times.map { time throws(InferenceError) in Conditions(try loaded.embed(time: time, guidance: guidance), captions) }
@@ -59,11 +59,11 @@ package struct MeasuredModels {
 
         /// Runs a block on tokens in place.
         /// - Parameter draws: of which draw each of them is.
-        func advance(
-            _ tokens: inout [Tensor], of draws: [Int], _ block: ModelParts<CPU>.ResidentBlock, _ conditions: Conditions
+        func advance<E>(
+            _ tokens: inout [Tensor], of draws: [Int], _ block: ModelParts<E>.ResidentBlock, _ conditions: Conditions
         ) throws(InferenceError) {
             guard !tokens.isEmpty else { return }
-            var known: [Int: PackedKeyValues] = [:]
+            var known: [Int: E.KeyValues] = [:]
             for draw in Set(draws) { known[draw] = try block.keyValues(of: conditions.captions[draw]) }
             let keyValues = draws.compactMap { known[$0] }
             try block.apply(&tokens, modulation: conditions.modulation, keyValues: keyValues, height: height, width: width)
@@ -77,31 +77,35 @@ package struct MeasuredModels {
         }
     }
 
-    func grid(_ latents: Tensor) -> Grid {
-        let patch = configuration.transformer.patch
-        return Grid(height: latents.shape[1] / patch, width: latents.shape[2] / patch)
-    }
-
-    func tokens(_ parts: ModelParts<CPU>, _ inputs: [Tensor]) throws(InferenceError) -> [Tensor] {
-        var result: [Tensor] = []
-        for latents in inputs { result.append(try parts.patchEmbedding(latents)) }
-        return result
-    }
-
-    /// The velocity of the last block's tokens.
-    func finish(_ parts: ModelParts<CPU>, _ x: Tensor, _ conditions: Conditions, _ input: Tensor) throws(InferenceError) -> Tensor {
-        try parts.output(try parts.outputNorm(x, embedding: conditions.embedding), height: input.shape[1], width: input.shape[2])
-    }
-
-    /// The pictures of latents, `[imageChannels, height, width]`.
-    package func pictures(_ vae: AutoencoderConfiguration, _ weights: any WeightSource, _ latents: [Tensor]) throws(InferenceError) -> [Tensor] {
-        try AutoencoderDecoder(vae, from: weights, on: executor).decode(latents)
-    }
+    /// The pictures `[imageChannels, height, width]` of latents of unit variance.
+    package func pictures(_ weights: any WeightSource, _ latents: [Tensor]) throws(InferenceError) -> [Tensor] { try parts(weights).pictures(latents) }
 
     /// ||other - reference||² / ||reference||².
     package static func error(_ reference: Tensor, _ other: Tensor) -> Double {
         let distance = Metrics(reference: reference, other: other).relativeL2
         return distance * distance
+    }
+}
+
+extension ModelParts {
+    func grid(_ latents: Tensor) -> MeasuredModels.Grid {
+        let patch = configuration.transformer.patch
+        return MeasuredModels.Grid(height: latents.shape[1] / patch, width: latents.shape[2] / patch)
+    }
+
+    func tokens(_ inputs: [Tensor]) throws(InferenceError) -> [Tensor] {
+        try inputs.map { latents throws(InferenceError) in try patchEmbedding(latents) }
+    }
+
+    /// The velocity of the last block's tokens.
+    func finish(_ x: Tensor, _ conditions: MeasuredModels.Conditions, _ input: Tensor) throws(InferenceError) -> Tensor {
+        try output(try outputNorm(x, embedding: conditions.embedding), height: input.shape[1], width: input.shape[2])
+    }
+
+    /// The pictures `[imageChannels, height, width]` of latents of unit variance.
+    func pictures(_ latents: [Tensor]) throws(InferenceError) -> [Tensor] {
+        let factor = 1 / (configuration.vae?.scalingFactor ?? 1)
+        return try decode(try latents.map { latents throws(InferenceError) in try allocating(try latents.scaled(by: factor)) })
     }
 }
 

@@ -11,26 +11,26 @@ struct Moment {
     var draws: [Int]
 }
 
-extension MeasuredModels {
-    /// The velocities of a model at some moments, in one pass over its weights.
+extension ModelParts {
+    /// The velocities at some moments, in one pass over the weights.
     /// - Parameters:
     ///   - features: by draw.
     ///   - progress: is told before each block.
     /// - Returns: by moment, by input.
     func velocities(
-        _ parts: ModelParts<CPU>, _ guidance: Double, _ moments: [Moment], _ features: [Tensor], _ progress: () -> Void = {}
+        _ guidance: Double, _ moments: [Moment], _ features: [Tensor], _ progress: () -> Void = {}
     ) throws(InferenceError) -> [[Tensor]] {
-        let told = try Conditions.at(moments.map(\.time), parts, guidance, features)
-        var streams = try moments.map { moment throws(InferenceError) in try tokens(parts, moment.inputs) }
-        for layer in 0..<layers {
+        let told = try MeasuredModels.Conditions.at(moments.map(\.time), self, guidance, features)
+        var streams = try moments.map { moment throws(InferenceError) in try tokens(moment.inputs) }
+        for layer in 0..<configuration.transformer.layers {
             progress()
-            let block = try parts.residentBlock(layer)
+            let block = try residentBlock(layer)
             for (index, moment) in moments.enumerated() {
                 try grid(moment.inputs[0]).advance(&streams[index], of: moment.draws, block, told[index])
             }
         }
         return try moments.enumerated().map { index, moment throws(InferenceError) in
-            try zip(streams[index], moment.inputs).map { x, input throws(InferenceError) in try finish(parts, x, told[index], input) }
+            try zip(streams[index], moment.inputs).map { x, input throws(InferenceError) in try finish(x, told[index], input) }
         }
     }
 }

@@ -29,6 +29,10 @@ struct PictureWalk {
     /// Passes over the weights.
     var rounds: Int { flows.map(\.count).max() ?? 0 }
 
+    init(flows: [[TrigFlow]], guidance: Double, side: Int, sigma: Double, noises: [[Tensor]]) {
+        (self.flows, self.guidance, self.side, self.sigma, self.noises) = (flows, guidance, side, sigma, noises)
+    }
+
     /// - Parameters:
     ///   - frozen: the schedule that takes the place of `steps` and of the guidance.
     ///   - firstSeed: of the noise of draw 0.
@@ -37,18 +41,13 @@ struct PictureWalk {
     ) throws(InferenceError) {
         var request = GenerationRequest(prompt: "")
         if let frozen { request.follow(frozen, keepsSteps: false, keepsGuidance: false) }
-        guidance = Double(request.guidance)
-        sigma = configuration.scheduler.sigmaData
-        self.side = side
         let plans = frozen.map { Array($0.plans.prefix(mostPlans)) } ?? steps.map { TimestepPlan.steps($0) }
-        flows = try plans.map { [sigma] plan throws(InferenceError) in
-            let times = try plan.times(maximumSteps: configuration.scheduler.maximumSteps)
-            return zip(times, times.dropFirst()).map { TrigFlow(from: $0, to: $1, sigma: sigma) }
-        }
+        let flows = try plans.map { plan throws(InferenceError) in try TrigFlow.steps(of: plan, configuration.scheduler) }
         let most = (flows.map(\.count).max() ?? 0) + 1
-        noises = try (0..<draws).map { draw throws(InferenceError) in
+        let noises = try (0..<draws).map { draw throws(InferenceError) in
             try Draws.noises(firstSeed + draw, most, configuration.transformer, side: side)
         }
+        self.init(flows: flows, guidance: Double(request.guidance), side: side, sigma: configuration.scheduler.sigmaData, noises: noises)
     }
 
     /// Takes all draws through all plans.

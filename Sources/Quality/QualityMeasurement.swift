@@ -115,7 +115,7 @@ package struct QualityMeasurement {
             features: readsPrompts ? zip(told.reference, told.own).map(Self.sqnr) : [], layers: [])
         if quality.word == .fair || quality.word == .poor {
             quality.layers = try Culprits(models: models, entries: file.directory.tensors, guidance: walk.guidance).layers(
-                quality, reference, told.reference, vae: vae, pictures: pictures.reference)
+                quality, reference, told.reference, pictures.reference)
         }
         return quality
     }
@@ -142,7 +142,7 @@ package struct QualityMeasurement {
     }
 
     private mutating func velocities(_ parts: ModelParts<CPU>, _ moments: [Moment], _ features: [Tensor]) throws(InferenceError) -> [[Tensor]] {
-        try models.velocities(parts, walk.guidance, moments, features) { step() }
+        try parts.velocities(walk.guidance, moments, features) { step() }
     }
 
     /// The pictures of another model, and in its first pass over the weights the velocities on the reference's inputs.
@@ -169,12 +169,9 @@ package struct QualityMeasurement {
     private mutating func pictures(
         _ reference: [[Tensor]], _ rounded: [[Tensor]], _ found: [[Tensor]]
     ) throws(InferenceError) -> (figures: [Quality.PictureFigures], reference: PictureWalk.Pictures?) {
-        guard let vae else { return ([], nil) }
+        guard vae != nil else { return ([], nil) }
         func decoded(_ weights: any WeightSource, _ latents: [[Tensor]]) throws(InferenceError) -> [[Picture?]] {
-            let scaled = try latents.joined().map { latent throws(InferenceError) in
-                try allocating { () throws(AllocationError) in try latent.scaled(by: 1 / vae.scalingFactor) }
-            }
-            let pictures = try models.pictures(vae, weights, scaled).map { image throws(InferenceError) in try Self.picture(image) }
+            let pictures = try models.pictures(weights, Array(latents.joined())).map { image throws(InferenceError) in try Self.picture(image) }
             return stride(from: 0, to: pictures.count, by: latents[0].count).map { Array(pictures[$0..<$0 + latents[0].count]) }
         }
         step()

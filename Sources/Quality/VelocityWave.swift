@@ -52,18 +52,18 @@ package struct VelocityWave {
         time: Double, inputs: [Tensor], features: [Tensor], candidates: [TensorEntry], known: [Tensor]? = nil
     ) throws(InferenceError) -> [Result] {
         let file = models.parts(packed)
-        let grid = models.grid(inputs[0])
+        let grid = file.grid(inputs[0])
         let told = try MeasuredModels.Conditions(file, time, guidance, features)
         let moment = Moment(time: time, inputs: inputs, draws: Array(inputs.indices))
-        let velocities = if let known { known } else { try models.velocities(models.exact, guidance, [moment], features)[0] }
-        var own = try models.tokens(file, inputs)
+        let velocities = if let known { known } else { try models.exact.velocities(guidance, [moment], features)[0] }
+        var own = try file.tokens(inputs)
         var streams = Streams()
         // Those that are told something else on their way, since the kept layer computes what all blocks are told.
         var others: [(streams: Streams, told: MeasuredModels.Conditions)] = []
         for (index, entry) in candidates.enumerated() {
             let kept = models.parts(models.keeping([entry]))
             switch entry.place {
-            case .patch: streams.add(index, try models.tokens(kept, inputs))
+            case .patch: streams.add(index, try kept.tokens(inputs))
             case .conditioning:
                 others.append((Streams(), try MeasuredModels.Conditions(kept, time, guidance, features)))
                 others[others.count - 1].streams.add(index, own)
@@ -84,13 +84,13 @@ package struct VelocityWave {
         var results: [Result] = []
         for draw in inputs.indices {
             let velocity = velocities[draw]
-            let error = MeasuredModels.error(velocity, try models.finish(file, own[draw], told, inputs[draw]))
+            let error = MeasuredModels.error(velocity, try file.finish(own[draw], told, inputs[draw]))
             results.append(Result(velocity: velocity, error: error, kept: [Double](repeating: error, count: candidates.count)))
         }
         func finish(_ streams: Streams, _ parts: ModelParts<CPU>, _ told: MeasuredModels.Conditions) throws(InferenceError) {
             for (index, x) in streams.tokens.enumerated() {
                 let draw = streams.draws[index]
-                let velocity = try models.finish(parts, x, told, inputs[draw])
+                let velocity = try parts.finish(x, told, inputs[draw])
                 results[draw].kept[streams.candidates[index]] = MeasuredModels.error(results[draw].velocity, velocity)
             }
         }

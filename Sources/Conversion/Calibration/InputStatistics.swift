@@ -104,7 +104,7 @@ package final class InputRecorder: Sendable {
                 let number = Self.number(seed, UInt64(layer.count + row))
                 if layer.samples.count < InputStatistics.mostSamples || number < layer.samples[layer.samples.count - 1].number {
                     layer.samples.append(
-                        .init(number: number, values: (0..<inputs).map { Self.bfloat16(values[first + $0]) }))
+                        .init(number: number, values: (0..<inputs).map { values[first + $0].bfloat16Bits }))
                     layer.keepFirst(InputStatistics.mostSamples)
                 }
             }
@@ -119,9 +119,5 @@ package final class InputRecorder: Sendable {
         z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
         z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
         return z ^ (z >> 31)
-    }
-
-    private static func bfloat16(_ value: Float) -> UInt16 {
-        UInt16(truncatingIfNeeded: (value.bitPattern &+ 0x7FFF &+ (value.bitPattern >> 16 & 1)) >> 16)
     }
 }

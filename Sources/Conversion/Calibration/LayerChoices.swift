@@ -123,18 +123,16 @@ extension LayerChoices {
         guard weight.columns == layer.squares.count, weight.digest == layer.weightDigest else {
             throw .statistics("\(name): expected statistics of this checkpoint's weight, found those of another model: calibrate this checkpoint")
         }
-        let usual = weights.usualStorage(name)
         // What is not finite is the conversion's to refuse.
-        guard !layer.samples.isEmpty, layer.squares.allSatisfy(\.isFinite), weight.columnPowers.allSatisfy(\.isFinite) else { return Choice(storage: usual) }
-        var candidates = [Choice(storage: Storage(.int8PerChannel, activations: .int8PerToken))]
-        candidates.append(Choice(storage: balanced))
+        let columns = weight.columnPowers
+        guard !layer.samples.isEmpty, layer.squares.allSatisfy(\.isFinite), columns.allSatisfy(\.isFinite) else {
+            return Choice(storage: weights.usualStorage(name))
+        }
+        var candidates = [Choice(storage: Storage(.int8PerChannel, activations: .int8PerToken)), Choice(storage: balanced)]
         for share in shares {
-            let magnitudes = magnitudes(inputs: layer.squares, columns: weight.columnPowers, share: share)
-            candidates.append(Choice(storage: balanced, magnitudes: magnitudes))
+            candidates.append(Choice(storage: balanced, magnitudes: magnitudes(inputs: layer.squares, columns: columns, share: share)))
         }
-        let product = try wrapping(ConversionError.memory) { () throws(AllocationError) in
-            try MeasuredProduct(name, weight, layer.samples, on: executor)
-        }
+        let product = try wrapping(ConversionError.memory, try MeasuredProduct(name, weight, layer.samples, on: executor))
         return try wrapping(ConversionError.packedFile) { () throws(PackedFileError) in
             var best: Choice?
             for candidate in candidates {

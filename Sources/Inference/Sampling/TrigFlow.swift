@@ -16,6 +16,12 @@ package struct TrigFlow {
         (self.time, self.next, self.sigma) = (Double(time), Double(next), sigma)
     }
 
+    /// The steps of a plan, one after the other.
+    package static func steps(of plan: TimestepPlan, _ scheduler: SchedulerConfiguration) throws(InferenceError) -> [TrigFlow] {
+        let times = try plan.times(maximumSteps: scheduler.maximumSteps)
+        return zip(times, times.dropFirst()).map { TrigFlow(from: $0, to: $1, sigma: scheduler.sigmaData) }
+    }
+
     /// The flow time, 0 for a picture and 1 for noise.
     package var flowTime: Double { sin(time) / (sin(time) + cos(time)) }
 

@@ -22,6 +22,15 @@ package struct GatedConvolution<E: Executor>: Sendable {
     }
 }
 
+extension GatedConvolution {
+    /// The same layer for an executor that has these depthwise convolutions and norms.
+    /// - Parameter linear: gives its linears.
+    package func on<Other: Executor>(_: Other.Type, _ linear: (E.Linear) -> Other.Linear) -> GatedConvolution<Other>
+    where Other.Depthwise == E.Depthwise, Other.Norm == E.Norm {
+        GatedConvolution<Other>(value: linear(value), gate: linear(gate), depthwise: depthwise, project: linear(project), norm: norm)
+    }
+}
+
 extension CPU {
     package func gated(_ x: Tensor, by layer: GatedConvolution<CPU>, norm: ModulatedNorm<Tensor>?, grid: Grid?) throws(AllocationError) -> Tensor {
         try layer.expanded(x, norm, grid ?? Grid(height: x.shape[0], width: x.shape[1]))

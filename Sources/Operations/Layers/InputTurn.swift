@@ -9,15 +9,16 @@ struct InputTurn: Sendable {
     let factors: Tensor?
 
     /// Writes turned rows, dense, over themselves or elsewhere.
-    @unsafe func apply(
-        _ x: UnsafePointer<Float>, to y: UnsafeMutableRawPointer, rows: Int, columns: Int, _ isa: CInt
-    ) {
+    @unsafe func apply(_ x: UnsafePointer<Float>, to y: UnsafeMutableRawPointer, rows: Int, columns: Int, _ isa: CInt) {
         unsafe ck_turn_rows(isa, x, columns, factors?.pointer, y, columns, nil, rows, columns, block)
     }
 
     /// Whether rows that are turned for one weight are so for the other.
     static func agree(_ a: InputTurn?, _ b: InputTurn?) -> Bool {
         guard let a, let b else { return a == nil && b == nil }
-        return a.block == b.block && a.factors?.elements == b.factors?.elements
+        guard a.block == b.block else { return false }
+        guard let left = a.factors, let right = b.factors else { return a.factors == nil && b.factors == nil }
+        let (own, other) = (left.span, right.span)
+        return own.count == other.count && own.indices.allSatisfy { own[$0] == other[$0] }
     }
 }

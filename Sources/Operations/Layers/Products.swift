@@ -14,7 +14,7 @@ extension CPU {
         if parts.count == 1, norm == nil { return try parts[0](x) }
         let (rows, outputs) = (x.count / x.channels, parts.reduce(0) { $0 + $1.outputs })
         // How rows are to be packed for all parts; nil where they do not agree or another kernel multiplies them.
-        let agree = parts.allSatisfy { $0.rowType == parts[0].rowType && InputTurn.agree($0.inputTurn, parts[0].inputTurn) }
+        let agree = parts.dropFirst().allSatisfy { $0.rowType == parts[0].rowType && InputTurn.agree($0.inputTurn, parts[0].inputTurn) }
         let type = agree ? parts[0].rowType : nil
         var result = try Tensor(Shape(x.shape.extents.dropLast() + [outputs]), zeroed: false)
         var column = 0

@@ -70,8 +70,8 @@ struct Advisor {
             guard !layers.isEmpty || !convolutions.isEmpty else { return }
             var ablation = try TransformerAblation(models, options, pipeline)
             if !layers.isEmpty { advice.append(try ablation.advise(layers, progress)) }
-            guard let vae = models.configuration.vae, !convolutions.isEmpty else { return }
-            let decoder = DecoderAblation(models: models, vae: vae, options: options)
+            guard !convolutions.isEmpty else { return }
+            let decoder = DecoderAblation(models: models, options: options)
             advice.append(
                 try decoder.advise(convolutions, progress) { draws throws(InferenceError) in
                     try ablation.corners(draws, side: options.mostPictureSide)

@@ -7,7 +7,6 @@ import Tensors
 /// Leave-one-out over the layers of the autoencoder's decoder, judged by the picture.
 struct DecoderAblation {
     let models: MeasuredModels
-    let vae: AutoencoderConfiguration
     let options: Advisor.Options
 
     /// For each pixel of the latents: a weight of a later stage meets hundreds of pixels, but most weights are in the first.
@@ -25,11 +24,10 @@ struct DecoderAblation {
         let work = options.work(products)
         try race.run(first: options.firstPictures, most: options.draws(options.mostPictures, work: work), work: work) { draws, running throws(InferenceError) in
             progress("what each of \(running.count) layers of the decoder gains in 16 bits, after \(draws.lowerBound) draws")
-            var fresh: [Tensor] = []
-            for latent in try latents(draws) { fresh.append(try allocating(try latent.scaled(by: 1 / vae.scalingFactor))) }
-            let pictures = try models.pictures(vae, models.fused, fresh)
+            let fresh = try latents(draws)
+            let pictures = try models.pictures(models.fused, fresh)
             func errors(_ weights: any WeightSource) throws(InferenceError) -> [Double] {
-                zip(pictures, try models.pictures(vae, weights, fresh)).map(MeasuredModels.error)
+                zip(pictures, try models.pictures(weights, fresh)).map(MeasuredModels.error)
             }
             let base = try errors(models.packed)
             var kept = [[Double]](repeating: [], count: fresh.count)
@@ -40,7 +38,7 @@ struct DecoderAblation {
             return zip(base, kept).map { [($0, $1)] }
         }
         let best = models.keeping(race.ranking.prefix(race.places).map { candidates[$0] })
-        let together = zip(expected, try models.pictures(vae, best, inputs)).map(MeasuredModels.error)
+        let together = zip(expected, try models.pictures(best, inputs)).map(MeasuredModels.error)
         let method =
             "Each layer in turn was taken from the checkpoint in 16 bits and everything else left as in the file: by so much the error of the decoded picture "
             + "falls. Both decoders were given the checkpoint's final latents, \(inputs[0].shape[1]) x \(inputs[0].shape[2]) of a draw. \(LeaveOneOut.method)"

@@ -72,8 +72,7 @@ struct FarExecutor: Executor {
         try operate().add(x.tensor, by: linear, to: &residual.tensor, gate: gate?.tensor)
     }
     func gated(_ x: Rows, by layer: GatedConvolution<Self>, norm: ModulatedNorm<Rows>?, grid: Grid?) throws(AllocationError) -> Rows {
-        let layer = GatedConvolution<CPU>(value: layer.value, gate: layer.gate, depthwise: layer.depthwise, project: layer.project, norm: layer.norm)
-        return Rows(tensor: try operate().gated(x.tensor, by: layer, norm: norm.map(near), grid: grid))
+        Rows(tensor: try operate().gated(x.tensor, by: layer.on(CPU.self) { $0 }, norm: norm.map(near), grid: grid))
     }
 
     func normed(_ x: Rows, by norm: CPU.Norm) throws(AllocationError) -> Rows { Rows(tensor: try operate().normed(x.tensor, by: norm)) }
@@ -106,22 +105,12 @@ struct FarExecutor: Executor {
     }
 
     func run(_ operations: [RowOperation<Self>], on map: Rows) throws(AllocationError) -> Rows {
-        Rows(tensor: try operate().run(operations.map(near), on: map.tensor))
+        Rows(tensor: try operate().run(operations.map { $0.on(CPU.self) }, on: map.tensor))
     }
     func unshuffled(_ map: Rows) throws(AllocationError) -> Rows { Rows(tensor: try operate().unshuffled(map.tensor)) }
     func addShortcut(_ x: Rows, to y: inout Rows) throws(AllocationError) { operate().addShortcut(x.tensor, to: &y.tensor) }
 
     private func near(_ norm: ModulatedNorm<Rows>) -> ModulatedNorm<Tensor> {
         ModulatedNorm(scale: norm.scale.tensor, shift: norm.shift.tensor, epsilon: norm.epsilon)
-    }
-
-    private func near(_ operation: RowOperation<Self>) -> RowOperation<CPU> {
-        switch operation {
-        case .convolution(let convolution, let step): .convolution(convolution, step: step)
-        case .doubling(let convolution, let shortcut): .doubling(convolution, shortcut: shortcut)
-        case .shuffling(let convolution, let shortcut): .shuffling(convolution, shortcut: shortcut)
-        case .residual(let first, let activation, let second, let norm): .residual(first: first, activation: activation, second: second, norm: norm)
-        case .norm(let norm, let activation): .norm(norm, activation)
-        }
     }
 }

@@ -14,6 +14,19 @@ package enum RowOperation<E: Executor>: Sendable {
     case norm(E.Norm, Activation)
 }
 
+extension RowOperation {
+    /// The same operation for an executor that has these convolutions and norms.
+    package func on<Other: Executor>(_: Other.Type) -> RowOperation<Other> where Other.Convolution == E.Convolution, Other.Norm == E.Norm {
+        switch self {
+        case .convolution(let convolution, let step): .convolution(convolution, step: step)
+        case .doubling(let convolution, let shortcut): .doubling(convolution, shortcut: shortcut)
+        case .shuffling(let convolution, let shortcut): .shuffling(convolution, shortcut: shortcut)
+        case .residual(let first, let activation, let second, let norm): .residual(first: first, activation: activation, second: second, norm: norm)
+        case .norm(let norm, let activation): .norm(norm, activation)
+        }
+    }
+}
+
 extension RowOperation<CPU> {
     /// Whether it reads its input quantized.
     var readsIntegers: Bool {

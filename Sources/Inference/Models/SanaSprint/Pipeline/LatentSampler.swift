@@ -1,6 +1,6 @@
 import Operations
 import ProbePoints
-import Tensors
+package import Tensors
 
 /// The sampling loop of one picture: a request, checked and laid out for a model.
 struct LatentSampler {
@@ -124,7 +124,7 @@ struct LatentSampler {
 
 extension Tensor {
     /// factor * self, computed in double.
-    fileprivate func scaled(by factor: Double) throws(AllocationError) -> Tensor {
+    package func scaled(by factor: Double) throws(AllocationError) -> Tensor {
         var result = try copy()
         var elements = result.mutableSpan
         for index in elements.indices { elements[index] = Float(Double(elements[index]) * factor) }

@@ -80,7 +80,7 @@ extension ModelParts {
     /// - Parameter built: the layers that need not be loaded, and where those go that are.
     package func residentBlock(_ index: Int, _ built: BuiltLayers? = nil) throws(InferenceError) -> ResidentBlock {
         let loader = WeightLoader(source: loader.source, on: loader.executor, compute: loader.compute, built: built)
-        return try ResidentBlock(
+        return ResidentBlock(
             block: try TransformerBlock(loader, rows.blocks[index], configuration.transformer),
             projection: try PromptProjection(loader, rows.blocks[index], configuration.transformer),
             executor: loader.executor)
