@@ -16,8 +16,8 @@ package struct Footprint: Sendable, Equatable {
 package struct WeightSize: Sendable {
     package let shape: Shape
     /// Bytes of its planes when they are decoded.
-    package let planeBytes: Int
-    package let form: KernelForm
+    let planeBytes: Int
+    let form: KernelForm
 
     package init(_ shape: Shape, planeBytes: Int, form: KernelForm) { (self.shape, self.planeBytes, self.form) = (shape, planeBytes, form) }
 

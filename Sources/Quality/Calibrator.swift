@@ -17,8 +17,8 @@ package enum Calibrator {
 
     /// Which of so many parts of the work is done: all of it, unless others do the rest.
     package struct Part: Sendable, Equatable {
-        package let index: Int
-        package let count: Int
+        let index: Int
+        let count: Int
 
         /// - Parameter index: from 1.
         /// - Precondition: within 1 ... count.

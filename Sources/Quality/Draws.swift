@@ -7,7 +7,7 @@ package struct Draws {
     /// One picture to be.
     package struct Draw {
         /// What the text encoder says of the prompt, `[tokens, captionChannels]`.
-        package let features: Tensor
+        let features: Tensor
         /// Unit noise `[channels, side, side]`: the start, and what is added after each step.
         let noises: [Tensor]
     }
@@ -48,7 +48,7 @@ package struct Draws {
     }
 
     /// The same prompts and noise on the way of another schedule.
-    package mutating func follow(_ plan: TimestepPlan) throws(InferenceError) {
+    mutating func follow(_ plan: TimestepPlan) throws(InferenceError) {
         flows = try TrigFlow.steps(of: plan, pipeline.configuration.scheduler)
     }
 

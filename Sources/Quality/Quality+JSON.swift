@@ -16,7 +16,7 @@ extension Quality {
     package var attachment: (name: String, bytes: [UInt8]) { (Self.attachmentName, json.canonicalText) }
 
     /// Infinite figures, those of what does not differ, are null.
-    package var json: JSONValue {
+    var json: JSONValue {
         [
             "contentHash": .string(contentHash), "features": .array(features.map(Self.decibels)),
             "layers": .array(

@@ -32,7 +32,7 @@ package struct Quality: Sendable, Equatable {
         package let name: String
         /// By how many dB `judgedBy` gets better when the layer alone is kept in 16 bits.
         package let gain: Double
-        package let judgedBy: Judge
+        let judgedBy: Judge
     }
 
     package enum Judge: String, Sendable, CaseIterable { case velocity, picture }
@@ -48,7 +48,7 @@ package struct Quality: Sendable, Equatable {
     /// The program that measured.
     let tool: String
     /// How many prompts, each with noise of its own.
-    package let prompts: Int
+    let prompts: Int
     /// Side of the latents.
     let side: Int
     package let velocities: [Velocity]
@@ -60,7 +60,7 @@ package struct Quality: Sendable, Equatable {
     package internal(set) var layers: [Layer]
 
     /// Those steps that there are pictures of, ascending.
-    package var steps: [Int] { Set(pictures.map(\.steps)).sorted() }
+    var steps: [Int] { Set(pictures.map(\.steps)).sorted() }
 
     /// A figure's median and worst.
     package struct Spread: Sendable, Equatable {
@@ -68,7 +68,7 @@ package struct Quality: Sendable, Equatable {
         package let worst: Double
 
         /// - Precondition: at least one value.
-        package init(_ values: [Double]) {
+        init(_ values: [Double]) {
             let sorted = values.sorted()
             let middle = sorted.count / 2
             // An infinite value and another have no middle but the other.
@@ -76,7 +76,7 @@ package struct Quality: Sendable, Equatable {
             worst = sorted[0]
         }
 
-        package init(median: Double, worst: Double) { (self.median, self.worst) = (median, worst) }
+        init(median: Double, worst: Double) { (self.median, self.worst) = (median, worst) }
     }
 
     /// The file's figure over all that was measured, and 16-bit arithmetic's.
@@ -84,7 +84,7 @@ package struct Quality: Sendable, Equatable {
         package let file: Spread
         package let sixteen: Spread
 
-        package init(file: Spread, sixteen: Spread) { (self.file, self.sixteen) = (file, sixteen) }
+        init(file: Spread, sixteen: Spread) { (self.file, self.sixteen) = (file, sixteen) }
 
         fileprivate init?(_ pairs: [Pair]) {
             guard !pairs.isEmpty else { return nil }
@@ -94,8 +94,8 @@ package struct Quality: Sendable, Equatable {
 
     /// - Precondition: at least one velocity, which every measurement and every record that was read has.
     package var velocity: Figure { Figure(file: Spread(velocities.map(\.sqnr.file)), sixteen: Spread(velocities.map(\.sqnr.sixteen))) }
-    package var picture: Figure? { Figure(pictures.map(\.psnr)) }
-    package var ssim: Figure? { Figure(pictures.compactMap(\.ssim)) }
+    var picture: Figure? { Figure(pictures.map(\.psnr)) }
+    var ssim: Figure? { Figure(pictures.compactMap(\.ssim)) }
     package var word: Word { Word(velocity: velocity, picture: picture) }
 }
 
@@ -103,7 +103,7 @@ package struct Quality: Sendable, Equatable {
 
 extension Quality.Word {
     /// The rule of Formats/quality.md.
-    package init(velocity: Quality.Figure, picture: Quality.Figure?) {
+    init(velocity: Quality.Figure, picture: Quality.Figure?) {
         let figures = [velocity] + (picture.map { [$0] } ?? [])
         if velocity.isAsGood(), picture?.isAsGood(asFarAs: Self.invisible) ?? true {
             self = .asGoodAs16Bit

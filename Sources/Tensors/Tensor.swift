@@ -4,7 +4,7 @@
 /// copies a gigabyte behind one's back; `copy()` does it by name.
 package struct Tensor: Sendable {
     package private(set) var shape: Shape
-    package private(set) var buffer: Buffer
+    private(set) var buffer: Buffer
 
     /// A tensor of zeros, or of unknown content where `zeroed` is false and all of it is going to be written.
     package init(_ shape: Shape, zeroed: Bool = true) throws(AllocationError) {

@@ -15,9 +15,9 @@ package struct InputStatistics: Sendable, Equatable {
         /// Some of the rows, by the number that a hash gave each.
         package var samples: [Sample] = []
         /// SHA-256 of the rows of the weight that choices are measured with, in float32 (`LayerChoices`).
-        package var weightDigest: String
+        var weightDigest: String
 
-        package init(inputs: Int, weightDigest: String) {
+        init(inputs: Int, weightDigest: String) {
             squares = [Double](repeating: 0, count: inputs)
             self.weightDigest = weightDigest
         }
@@ -29,9 +29,9 @@ package struct InputStatistics: Sendable, Equatable {
     }
 
     package struct Sample: Sendable, Equatable {
-        package let number: UInt64
+        let number: UInt64
         /// bfloat16: to choose by, they need not be exact.
-        package let values: [UInt16]
+        let values: [UInt16]
     }
 
     /// Rows of each layer that are kept: enough that the error of a product of 64 rows with some hundred channels says it to a few percent.

@@ -11,7 +11,7 @@ import Tensors
 /// Of each weight some rows are read, and multiplied with the rows of the statistics in integers and in double. Integers are the same on every
 /// instruction set and sums of doubles are in one order, so that equal statistics give equal choices everywhere.
 package struct LayerChoices: Sendable {
-    package struct Choice: Sendable {
+    struct Choice: Sendable {
         let storage: Storage
         /// What its inputs are divided by before they are turned: powers of two. Empty where by nothing.
         var magnitudes: [Float] = []
@@ -27,7 +27,7 @@ package struct LayerChoices: Sendable {
     }
 
     /// By packed name.
-    package let choices: [String: Choice]
+    let choices: [String: Choice]
     /// What the file says of where they come from.
     private let record: JSONObject
 

@@ -12,7 +12,7 @@ package struct AutoencoderDecoder<E: Executor>: Sendable {
     private let loader: WeightLoader<E>
     private let rows: AutoencoderRows
 
-    package init(_ configuration: AutoencoderConfiguration, from source: any WeightSource, on executor: E, built: BuiltLayers? = nil) {
+    init(_ configuration: AutoencoderConfiguration, from source: any WeightSource, on executor: E, built: BuiltLayers? = nil) {
         self.configuration = configuration
         loader = WeightLoader(source: source, on: executor, built: built)
         rows = AutoencoderRows(decoder: configuration, source.fusions)
@@ -26,7 +26,7 @@ package struct AutoencoderDecoder<E: Executor>: Sendable {
     }
 
     /// The pictures of several latents: weights are loaded once for all of them.
-    package func decode(_ latents: [Tensor]) throws(InferenceError) -> [Tensor] { try decode(latents, Probes()) }
+    func decode(_ latents: [Tensor]) throws(InferenceError) -> [Tensor] { try decode(latents, Probes()) }
 
     private func decode(_ latents: [Tensor], _ probes: Probes) throws(InferenceError) -> [Tensor] {
         var maps = try open(latents, probes)
