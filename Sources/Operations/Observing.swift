@@ -87,7 +87,9 @@ package struct Observing<Base: Executor>: Executor {
     ) throws(AllocationError) -> (attended: Rows, keyValues: Rows) {
         try base.causalAttention(&qkv, after: prefix, attention, rotary: rotary)
     }
-    package func run(_ operations: [RowOperation<Self>], on map: Rows) throws(AllocationError) -> Rows { try base.run(operations.map { $0.on(Base.self) }, on: map) }
+    package func run(_ operations: [RowOperation<Self>], on map: Rows) throws(AllocationError) -> Rows {
+        try base.run(operations.map { $0.on(Base.self) }, on: map)
+    }
     package func unshuffled(_ map: Rows) throws(AllocationError) -> Rows { try base.unshuffled(map) }
     package func addShortcut(_ x: Rows, to y: inout Rows) throws(AllocationError) { try base.addShortcut(x, to: &y) }
 }

@@ -1,5 +1,5 @@
 package import PackedFiles
-package import StrictJSON
+import StrictJSON
 
 extension Quality {
     /// The attachment that holds the record (Formats/quality.md).

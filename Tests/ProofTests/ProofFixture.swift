@@ -25,6 +25,16 @@ enum ProofFixture {
             )
         })
 
+    /// With the linears that `LayerChoices` balances by the weights alone.
+    static let balanced = Result {
+        let folder = try TemporaryFolder()
+        var options = ConversionOptions(.int8, components: .all)
+        let checkpoint = try Checkpoint.open(checkpointPath)
+        options.choose(try LayerChoices(dataFree: ConversionPlan(checkpoint, options)))
+        try convert(ConversionPlan(checkpoint, options), to: folder.file("balanced.sprint"))
+        return try PackedFile.open(folder.file("balanced.sprint"))
+    }
+
     struct NoFile: Error {}
 
     static func file(_ preset: Preset) throws -> PackedFile {

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""What int8 costs in the real program: velocities, pictures and prompts judged, beside the faked contract in PyTorch.
+"""What int8 costs in the real program: velocities, pictures and prompts judged, beside the contract of version 0.1, faked in PyTorch.
 
 Runs the sprintpack binary on tiny-sprint with the presets fp32 and int8. Velocities are compared on identical inputs:
 noise or latents, time and prompt features are those of the fp32 run (a run of one step from them). Pictures are compared
 whole, once with the prompt features of the fp32 run and once with the int8 text encoder's own.
 
-One velocity's SQNR is a draw of quantization noise (fake_quant.py says why), here as in PyTorch. So the program's and the
-fake's are compared by their means over inputs near each other.
+The fake (fake_quant.py) turns the last product of each mix-FFN in blocks of 32 and nothing else; one velocity's SQNR is a draw of
+quantization noise, so that it is compared by medians.
 """
 import argparse
 import math
@@ -52,18 +52,12 @@ class Program:
         self.call("generate", self.file(preset), "-o", self.folder / "x.png", "--trace", self.folder / "x.safetensors", "--force", "--quiet", *arguments)
         return load_file(self.folder / "x.safetensors")
 
-    def velocity(self, preset, probes, step, time, draw=None):
-        """The velocity at one step of another run, from that run's input of the transformer; with a generator, from a neighbour of it."""
+    def velocity(self, preset, probes, step, time):
+        """The velocity at one step of another run, from that run's input of the transformer."""
         noise = probes[f"dit.step{step}.input"] * np.float32(math.sin(time) + math.cos(time))
-        if draw is not None:
-            noise *= (1 + NEAR * draw.standard_normal(noise.shape)).astype(np.float32)
         save_file({"input.latents": noise, "prompt_embeds": probes["prompt_embeds"], "prompt_mask": probes["prompt_mask"]}, self.folder / "in.safetensors")
         return self.generate(preset, "--inputs", self.folder / "in.safetensors", "--text-from-inputs", "--timesteps", f"{time},0")["dit.step0.output"]
 
-
-# As in fake_quant.py.
-NEAR = 1e-4
-NEIGHBOURS = 100
 
 TIMES = {1: [1.5708], 2: [1.5708, 1.3], 4: [1.5708 * (4 - i) / 4 for i in range(4)]}
 
@@ -74,46 +68,30 @@ def measure(program):
         exact = program.generate("fp32", "--prompt", case["prompt"], "--seed", case["seed"], "--steps", case["steps"])
         start = program.folder / "start.safetensors"
         save_file({name: value for name, value in exact.items() if name.startswith("input.") or name.startswith("prompt_")}, start)
-        draw = np.random.default_rng(0)
-        ratios, near = [], []
-        for i, time in enumerate(TIMES[case["steps"]]):
-            again = lambda draw=None: sqnr(exact[f"dit.step{i}.output"], program.velocity("int8", exact, i, time, draw))
-            ratios.append(again())
-            near.append([again(draw) for _ in range(NEIGHBOURS)])
+        times = enumerate(TIMES[case["steps"]])
+        ratios = [sqnr(exact[f"dit.step{i}.output"], program.velocity("int8", exact, i, time)) for i, time in times]
         same_text = program.generate("int8", "--inputs", start, "--text-from-inputs", "--steps", case["steps"])
         own_text = program.generate("int8", "--prompt", case["prompt"], "--seed", case["seed"], "--steps", case["steps"])
-        rows.append((case, ratios, near, psnr(exact["image_u8"], same_text["image_u8"]), psnr(exact["image_u8"], own_text["image_u8"])))
+        rows.append((case, ratios, psnr(exact["image_u8"], same_text["image_u8"]), psnr(exact["image_u8"], own_text["image_u8"])))
     return rows
 
 
-def gaps(case, near):
-    """How far the program's mean lies above the fake's at every step, and the standard error of that."""
-    faked = zip(case["velocity_sqnr_mean_db"], case["velocity_sqnr_deviation_db"])
-    return [(np.mean(ours) - mean, math.hypot(np.std(ours, ddof=1), deviation) / math.sqrt(NEIGHBOURS)) for ours, (mean, deviation) in zip(near, faked)]
-
-
-def report(rows, of_seed):
-    rows = [row for row in rows if of_seed(row[0]["seed"])]
+def report(rows):
+    ratios = [ratio for _, ratios, *_ in rows for ratio in ratios]
     first = [ratios[0] for _, ratios, *_ in rows]
     later = [ratio for _, ratios, *_ in rows for ratio in ratios[1:]]
-    print(f"  velocity SQNR: first step {min(first):.2f} to {max(first):.2f} dB, later {min(later):.2f} to {max(later):.2f} dB")
-    for name, pick in (("picture", 3), ("picture, int8 text too", 4)):
-        print(f"  {name} PSNR: {min(row[pick] for row in rows):.2f} to {max(row[pick] for row in rows):.2f} dB")
-    each = lambda key: [ours - faked for case, ratios, *_ in rows for ours, faked in zip(ratios, case[key])]
-    unturned, single = each("velocity_sqnr_unturned_db"), each("velocity_sqnr_folded_db")
-    means = [gap for case, _, near, *_ in rows for gap, _ in gaps(case, near)]
-    print(f"  against plain W8A8 (nothing turned), faked: {min(unturned):+.2f} to {max(unturned):+.2f} dB")
-    print(f"  against the faked contract: {min(means):+.2f} to {max(means):+.2f} dB between means of {NEIGHBOURS} neighbours, on average {np.mean(means):+.2f} dB; "
-          f"{sum(gap < -0.5 for gap in means)} of {len(means)} more than 0.5 dB below; one run against one: {min(single):+.2f} to {max(single):+.2f} dB")
-    for case, ratios, near, same, own in rows:
+    faked = [ratio for case, *_ in rows for ratio in case["velocity_sqnr_db"]]
+    print(f"  {len(ratios)} velocities: median {np.median(ratios):.2f} dB, worst {min(ratios):.2f} dB; first step {min(first):.2f} to {max(first):.2f} dB, "
+          f"later {min(later):.2f} to {max(later):.2f} dB; 0.1 faked: median {np.median(faked):.2f} dB")
+    for name, pick in (("pictures", 2), ("pictures, int8 text too", 3)):
+        found = [row[pick] for row in rows]
+        print(f"  {len(found)} {name}: median {np.median(found):.2f} dB, {min(found):.2f} to {max(found):.2f} dB")
+    for case, ratios, same, own in rows:
         for i, ratio in enumerate(ratios):
-            if ratio < (35 if i == 0 else 33):
-                print(f"    {ratio:.2f} dB at step {i} of {case['steps']} (faked: {case['velocity_sqnr_db'][i]:.2f}), seed {case['seed']}: {case['prompt']}")
-        for i, (gap, error) in enumerate(gaps(case, near)):
-            if gap < -0.5:
-                print(f"    {gap:+.2f} +- {error:.2f} dB between means at step {i} of {case['steps']}, seed {case['seed']}: {case['prompt']}")
-        if same < 50 or own < 48:
-            print(f"    picture {same:.2f} dB, int8 text {own:.2f} dB (faked: {case['psnr_db']:.2f}, {case['psnr_int8_text_db']:.2f}), {case['steps']} steps, seed {case['seed']}: {case['prompt']}")
+            if ratio < 42:
+                print(f"    {ratio:.2f} dB at step {i} of {case['steps']}, seed {case['seed']}: {case['prompt']}")
+        if same < 52 or own < 50:
+            print(f"    picture {same:.2f} dB, int8 text {own:.2f} dB, {case['steps']} steps, seed {case['seed']}: {case['prompt']}")
 
 
 def judge(program, preset, steps):
@@ -133,9 +111,8 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         program = Program(options.binary.resolve(), pathlib.Path(folder))
         rows = measure(program)
-        for title, of_seed in (("seed 0", lambda seed: seed == 0), ("seed I", lambda seed: seed > 0)):
-            print(f"12 captions, {title}, 1, 2 and 4 steps:")
-            report(rows, of_seed)
+        print("12 captions, seeds 0 and I, 1, 2 and 4 steps:")
+        report(rows)
         for steps in filter(None, options.judge.split(",")):
             print(f"200 captions, {steps} steps: fp32 {judge(program, 'fp32', steps)} right, int8 {judge(program, 'int8', steps)} right", flush=True)
 

@@ -12,6 +12,8 @@ struct PackedDefect: Sendable, CustomTestStringConvertible {
     let subject: String
     let cause: Cause.Kind
     let damage: Damage
+    /// Whether the file's linears are chosen by a calibration, of weights alone.
+    var isBalanced = false
 
     var testDescription: String { name }
 
@@ -25,8 +27,8 @@ struct PackedDefect: Sendable, CustomTestStringConvertible {
         case blob(@Sendable (String) -> String)
     }
 
-    init(_ name: String, _ preset: Preset, _ subject: String, _ cause: Cause.Kind, _ damage: Damage) {
-        (self.name, self.preset, self.subject, self.cause, self.damage) = (name, preset, subject, cause, damage)
+    init(_ name: String, _ preset: Preset, isBalanced: Bool = false, _ subject: String, _ cause: Cause.Kind, _ damage: Damage) {
+        (self.name, self.preset, self.subject, self.cause, self.damage, self.isBalanced) = (name, preset, subject, cause, damage, isBalanced)
     }
 }
 
@@ -86,7 +88,7 @@ struct Matrix: Sendable {
 extension ProofFixture {
     /// tiny-sprint's file with the defect, written to `path`.
     static func plant(_ defect: PackedDefect, to path: String) throws -> PackedFile {
-        let file = try file(defect.preset)
+        let file = try defect.isBalanced ? balanced.get() : file(defect.preset)
         return try rewrite(
             file, to: path,
             plane: { entry, planes in
@@ -95,7 +97,8 @@ extension ProofFixture {
                 case .values(let change):
                     var matrix = Matrix(values: try entry.scheme.decode(planes, shape: entry.shape).elements, shape: entry.shape)
                     change(&matrix)
-                    planes = try entry.scheme.encode(Tensor(entry.shape, matrix.values), subject: entry.name)
+                    planes = try entry.scheme.allocate(entry.shape, whole: entry.scheme.wholePlanes(of: planes, shape: entry.shape))
+                    _ = try entry.scheme.encode(Tensor(entry.shape, matrix.values), into: planes, at: 0, subject: entry.name)
                 case .planes(let change): planes = try change(planes)
                 case .tensor(let name): planes = try file.planes(of: file.entry(name) ?? entry)
                 case .blob: break

@@ -11,7 +11,7 @@ import Testing
 
 @testable import Proof
 
-/// Forty honest files: whoever accuses one of them cries wolf.
+/// Forty-three honest files: whoever accuses one of them cries wolf.
 struct HonestConversion: Sendable, CustomTestStringConvertible {
     let checkpoint: String
     let preset: Preset
@@ -19,9 +19,11 @@ struct HonestConversion: Sendable, CustomTestStringConvertible {
     var rules = ""
     /// The type that the checkpoint's weights are stored in anew; nil for the fixture as it is.
     var type: DType?
+    /// Whether linears are chosen by a calibration, of weights alone.
+    var isBalanced = false
 
     var testDescription: String {
-        "\(checkpoint) \(preset.rawValue) \(fusions.map { $0.names.joined(separator: "+") } ?? "default") \(rules) \(type?.rawValue ?? "")"
+        "\(checkpoint) \(preset.rawValue)\(isBalanced ? " balanced" : "") \(fusions.map { $0.names.joined(separator: "+") } ?? "default") \(rules) \(type?.rawValue ?? "")"
     }
 
     static let all: [HonestConversion] = {
@@ -44,6 +46,7 @@ struct HonestConversion: Sendable, CustomTestStringConvertible {
             }
         }
         for type in [DType.f32, .f16] { for preset in [Preset.int8, .bf16] { list.append(HonestConversion(checkpoint: "mini", preset: preset, type: type)) } }
+        for checkpoint in ["mini", "odd", "tiny-sprint"] { list.append(HonestConversion(checkpoint: checkpoint, preset: .int8, isBalanced: true)) }
         return list
     }()
 }
@@ -51,7 +54,7 @@ struct HonestConversion: Sendable, CustomTestStringConvertible {
 @Suite struct HonestConversionTests {
     private static let variants = ["odd": "fp16"]
 
-    @Test func thereAreForty() { #expect(HonestConversion.all.count == 40) }
+    @Test func thereAreFortyThree() { #expect(HonestConversion.all.count == 43) }
 
     @Test("an honest conversion is not accused", arguments: HonestConversion.all)
     func honest(_ conversion: HonestConversion) throws {
@@ -59,7 +62,8 @@ struct HonestConversion: Sendable, CustomTestStringConvertible {
         var checkpoint = try Checkpoint.open(Fixtures.path(conversion.checkpoint), variant: Self.variants[conversion.checkpoint])
         if let type = conversion.type { checkpoint = try Self.retyped(checkpoint, type, in: folder.file("retyped")) }
         let rules = conversion.rules.isEmpty ? nil : try RuleFile(Array(conversion.rules.utf8))
-        let options = ConversionOptions(conversion.preset, rules: rules, fusions: conversion.fusions, components: .all)
+        var options = ConversionOptions(conversion.preset, rules: rules, fusions: conversion.fusions, components: .all)
+        if conversion.isBalanced { options.choose(try LayerChoices(dataFree: ConversionPlan(checkpoint, options))) }
         try ProofFixture.convert(ConversionPlan(checkpoint, options), to: folder.file("honest.sprint"))
         let verification = try Verification(PackedFile.open(folder.file("honest.sprint")), against: checkpoint, on: .best)
         #expect(verification.findings == [])

@@ -85,6 +85,19 @@ enum PackedDefects {
             "a stale tokenizer", .bf16, "tokenizer/tokenizer.json", .tokenizer,
             .blob { $0.replacing("\"circle\"", with: "\"cercle\"").replacing("\"c\",", with: "\"ç\",", maxReplacements: 1) }),
         PackedDefect("another epsilon in a configuration", .bf16, "text_encoder/config.json", .configuration, .blob { $0.replacing("1e-06", with: "0.001") }),
+        PackedDefect(
+            "the scales of a balanced weight off by one channel", .int8, isBalanced: true, "dit.blocks.02.ff.out.weight", .rowsScaled,
+            .planes { [$0[0], try rolled($0[1]), $0[2]] }),
+        PackedDefect(
+            "exponents off by one column", .int8, isBalanced: true, "dit.blocks.01.ff.out.weight", .columnsScaled,
+            .planes { planes in
+                let codes = planes[2].contents
+                return [planes[0], planes[1], try EncodedTensor(dtype: .i8, shape: planes[2].shape, copying: Array(codes[1...] + codes[..<1]))]
+            }),
+        PackedDefect("a balanced weight transposed", .int8, isBalanced: true, "dit.blocks.03.self.out.weight", .transposed, .values { $0.transposeSquare() }),
+        PackedDefect(
+            "the neighbouring block's balanced weight", .int8, isBalanced: true, "dit.blocks.02.cross.out.weight", .wrongTensor,
+            .tensor("dit.blocks.01.cross.out.weight")),
         PackedDefect("another sigma in a configuration", .bf16, "scheduler/scheduler_config.json", .configuration, .blob { $0.replacing("0.5", with: "1.0") }),
     ]
 
