@@ -66,6 +66,18 @@ class BalancedInt8Rows(TurnedInt8Rows):
     def decode(self, shape, planes):
         exponents = array("b", planes[2])
         return array("f", [v / 2.0 ** exponents[i % len(exponents)] for i, v in enumerate(super().decode(shape, planes))])
+class Int4Groups:
+    stated = False
+    def holds(self, shape): return math.prod(shape[1:]) % 64 == 0
+    def planes(self, shape):
+        rows, width = (shape[:1] or [1])[0], math.prod(shape[1:])
+        return [("values", "U8", [rows, width // 2]), ("multipliers", "U8", [rows, width // 64]), ("scales", "F32", [rows])]
+    def bad_values(self, index, data):
+        return sum(pair & 15 == 0 or pair >> 4 == 0 for pair in data) if index == 1 else Int8Rows().bad_values(1, data) if index == 2 else 0
+    def decode(self, shape, planes):
+        halves = [[half for pair in plane for half in (pair & 15, pair >> 4)] for plane in planes[:2]]
+        scales, width = array("f", planes[2]), math.prod(shape[1:])
+        return array("f", [scales[i // width] * (halves[1][i // 32] * (half - 8)) for i, half in enumerate(halves[0])])
 def blocks(width, most):
     """Where the blocks of a row begin, and their sizes: the largest powers of two that are left."""
     at = 0
@@ -73,7 +85,8 @@ def blocks(width, most):
         size = min(1 << (width - at).bit_length() - 1, most)
         yield at, size
         at += size
-SCHEMES = {"f32": Floats("F32"), "f16": Floats("F16"), "bf16": Floats("BF16"), "int8-per-channel": Int8Rows(), "int8-rotated": TurnedInt8Rows(), "int8-balanced": BalancedInt8Rows()}
+SCHEMES = {"f32": Floats("F32"), "f16": Floats("F16"), "bf16": Floats("BF16"), "int8-per-channel": Int8Rows(), "int8-rotated": TurnedInt8Rows(), "int8-balanced": BalancedInt8Rows(),
+           "int4-grouped": Int4Groups()}
 def decode(tensor, planes):
     """The values as little-endian float32."""
     return SCHEMES[tensor["scheme"]].decode(tensor["shape"], planes).tobytes()

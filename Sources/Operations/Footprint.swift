@@ -29,6 +29,11 @@ package struct WeightSize: Sendable {
     var floatBytes: Int { Tensor.byteCount(shape.elementCount) }
     /// Bytes of the planes and, unless they are that, of the values in float32 that are made of them to be read once.
     var widenedBytes: Int { planeBytes + (isFloat32 ? 0 : floatBytes) }
+    /// Bytes of the int8 codes and scales that are made of planes with fewer bits; 0 where the planes are these.
+    var expandedBytes: Int {
+        guard planeBytes < shape.elementCount, form == .scaledRows || form.multipliesIntegers else { return 0 }
+        return Memory.byteCount(of: shape.elementCount)
+    }
     var isFloat32: Bool { form == .float32 && planeBytes == shape.elementCount * MemoryLayout<Float>.stride }
 }
 

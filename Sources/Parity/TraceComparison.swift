@@ -115,7 +115,7 @@ extension Finding {
 extension TraceWeights {
     /// The one that rounds more.
     package static func coarser(_ left: TraceWeights, _ right: TraceWeights) -> TraceWeights {
-        let order: [TraceWeights] = [.exact, .float16, .bfloat16, .int8]
+        let order: [TraceWeights] = [.exact, .float16, .bfloat16, .int8, .int4]
         return order.last { $0 == left || $0 == right } ?? .exact
     }
 }

@@ -12,9 +12,14 @@ extension Quality {
             basis:
                 "\(isMeasured ? "measured" : "measured when the file was made:") on \(prompts) prompts, \(velocities.count) velocities on identical inputs\(pictures)",
             isGood: word == .good || word == .asGoodAs16Bit, table: table,
-            heldBack: layers.isEmpty
-                ? nil : "held back by " + Self.list(layers.map { "\($0.name) (\($0.judgedBy.rawValue) +\(Decimal.fixed($0.gain, digits: 1)) dB in 16 bits)" }),
+            heldBack: layers.isEmpty ? textHoldsBack : "held back by " + Self.list(layers.map(\.text)),
             json: json(isMeasured: isMeasured))
+    }
+
+    /// Where pictures are off and neither transformer nor decoder is, it is what they are told.
+    private var textHoldsBack: String? {
+        guard let picture, !features.isEmpty, !picture.reaches(Word.goodLimits), velocity.reaches(Word.goodLimits) else { return nil }
+        return "held back by the text encoder, whose features are \(Decimal.fixed(Spread(features).median, digits: 1)) dB from the checkpoint's"
     }
 
     /// Of a file that computes exactly what its checkpoint does.
@@ -58,4 +63,8 @@ extension Quality {
                 layers.map { ["name": .string($0.name), "gain_db": .number($0.gain), "judged_by": .string($0.judgedBy.rawValue)] }),
         ]
     }
+}
+
+extension Quality.Layer {
+    fileprivate var text: String { "\(name) (\(judgedBy.rawValue) +\(Decimal.fixed(gain, digits: 1)) dB in 16 bits)" }
 }

@@ -46,8 +46,9 @@ import Testing
             // Two codes further is too far for every scheme.
             if scale == 0.02 {
                 var bytes = planes[0].array
-                let element = 16 * 256 - 3
-                bytes[element * planes[0].dtype.byteCount] ^= 2
+                // Even: of two codes in a byte the one in the low half.
+                let element = 16 * 256 - 4
+                bytes[element * bytes.count / source.count] ^= 2
                 planes[0] = try EncodedTensor(planes[0].dtype, planes[0].shape, bytes)
                 let broken = try scheme.checkBound(planes, source: source)
                 #expect(broken.violations == 1 && broken.first == element)

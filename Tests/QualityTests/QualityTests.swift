@@ -83,6 +83,14 @@ import Testing
         let verdict = Self.record.verdict(isMeasured: false)
         #expect(verdict.word == "poor" && !verdict.isGood && verdict.basis.contains("when the file was made"))
         #expect(verdict.heldBack == "held back by dit.blocks.00.ff.out.weight (velocity +2.5 dB in 16 bits)")
+        var told = Self.record
+        told.layers = []
+        #expect(told.verdict(isMeasured: true).heldBack == nil, "its velocities are off by themselves")
+        let near = Quality(
+            contentHash: "00ff", tool: "tests", prompts: 1, side: 8,
+            velocities: [Quality.Velocity(draw: 0, time: 1, sqnr: Quality.Pair(file: 45, sixteen: 55))],
+            pictures: [Quality.PictureFigures(draw: 0, steps: 2, psnr: Quality.Pair(file: 31, sixteen: 60), ssim: nil)], features: [20.25], layers: [])
+        #expect(near.verdict(isMeasured: true).heldBack == "held back by the text encoder, whose features are 20.2 dB from the checkpoint's")
         #expect(verdict.table?.rows[0] == ["velocity", "21.5 dB", "21.5 dB", "55.0 dB", "55.0 dB"])
         #expect(verdict.json["velocity_db"]?["sixteen"]?["worst"] == .number(55) && verdict.json["steps"] == [2, 4])
     }

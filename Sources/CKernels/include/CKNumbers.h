@@ -19,6 +19,20 @@ void ck_quantize_rows_s8(int isa, const void *x, size_t ldx, void *q, void *s, s
 /// y f32 [m, k] (ldy) = q s8 [m, k] * s f32 [m]; one rounding.
 void ck_dequantize_rows_s8(int isa, const void *q, const void *s, void *y, size_t ldy, size_t m, size_t k);
 
+// ---- Rows to four bits and a multiplier for each group (numbers/grouped.c). k is a multiple of 2 * CK_GROUP.
+
+#define CK_GROUP 32
+
+/// Quantizes rows of x f32 [m, k] (dense, finite): q u8 [m, k / 2] has two codes a byte, the first in the low half, each 8 above its value in
+/// -8 ... 7; multipliers u8 [m, k / 2 / CK_GROUP] has two of 1 ... 15 a byte; scales s f32 [m].
+///
+/// s = absmax / 105, or 1 where that is 0. Of a group, x / s is rounded to multiples of the least multiplier that clamps nothing and of up to
+/// four below it; the one that loses the least sum of squares stays, of equals the largest. The same bits on every instruction set.
+void ck_quantize_rows_grouped(int isa, const void *x, void *q, void *multipliers, void *s, size_t m, size_t k);
+
+/// codes s8 [m, k] = code * multiplier, within -120 ... 105.
+void ck_expand_rows_grouped(int isa, const void *q, const void *multipliers, void *codes, size_t m, size_t k);
+
 // ---- Rows turned by Hadamard matrices (numbers/turn.c)
 
 /// y f32 [m, k] (ldy) = turn(x f32 [m, k] (ldx) * before f32 [k]) * after f32 [k]; in place where both are one. No factors: NULL.

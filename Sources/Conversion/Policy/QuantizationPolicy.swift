@@ -60,13 +60,16 @@ struct QuantizationPolicy: Sendable {
         case .fp32: return Storage(.f32)
         case .fp16: return Storage(.f16)
         case .bf16: return Storage(.bf16)
-        case .int8: break
+        case .int8, .compact: break
         }
         let definition = component.definition
         let kept = definition.keepsFloat16 ? Scheme.f16 : kept(dtypes)
         guard definition.quantizes else { return Storage(kept) }
         switch row.role {
-        case .linear, .textLinear, .embedding, .convolution: return Storage(.int8PerChannel, activations: row.role.defaultActivations)
+        case .textLinear, .embedding:
+            let isSmall = preset == .compact && Scheme.int4Grouped.holds(row.shape)
+            return Storage(isSmall ? .int4Grouped : .int8PerChannel, activations: .float)
+        case .linear, .convolution: return Storage(.int8PerChannel, activations: row.role.defaultActivations)
         case .gatedLinear: return Storage(Scheme.int8Rotated.holds(row.shape) ? .int8Rotated : .int8PerChannel, activations: .int8PerToken)
         case .sensitiveLinear, .sensitiveConvolution, .groupedConvolution, .depthwise, .bias, .norm, .table, .schedule:
             return Storage(kept)

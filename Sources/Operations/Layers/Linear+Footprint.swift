@@ -13,12 +13,14 @@ extension Linear {
             let decoded = weight.form.multipliesIntegers ? 0 : Parallel.scratchBytes(outputs, each: panelScratchBytes(inputs))
             return Footprint(
                 kept: Memory.byteCount(of: ck_packed_weight_bytes(type.code, outputs, inputs)) + scales,
-                passing: (weight.form == .float32 ? weight.widenedBytes : weight.planeBytes) + decoded)
+                passing: (weight.form == .float32 ? weight.widenedBytes : weight.planeBytes) + weight.expandedBytes + decoded)
         }
         if weight.form.multipliesIntegers {
             return Footprint(
-                kept: Memory.byteCount(of: ck_w8a8_packed_bytes(cpu.isa, outputs, inputs)) + scales, passing: (cut ? 2 : 1) * weight.planeBytes)
+                kept: Memory.byteCount(of: ck_w8a8_packed_bytes(cpu.isa, outputs, inputs)) + scales,
+                passing: (cut ? 2 : 1) * max(weight.planeBytes, weight.expandedBytes) + (weight.expandedBytes > 0 ? weight.planeBytes : 0))
         }
+        if weight.expandedBytes > 0 { return Footprint(kept: weight.expandedBytes + Tensor.byteCount(outputs), passing: (cut ? 2 : 1) * weight.planeBytes) }
         // Planes that are multiplied as they are stay.
         let isShared = !cut && (weight.form != .float32 || weight.isFloat32)
         return Footprint(kept: weight.form == .float32 ? weight.floatBytes : weight.planeBytes, passing: isShared ? 0 : weight.planeBytes)

@@ -75,14 +75,20 @@ package enum TraceWeights: String, Sendable {
     case float16, bfloat16
     /// Symmetric int8 per output channel, with or without int8 activations.
     case int8
+    /// Codes of four bits with a multiplier for each group, in some weights or all.
+    case int4
 
-    /// The gate that int8 weights imply; nil where arithmetic alone decides.
+    /// The gate that quantized weights imply; nil where arithmetic alone decides.
     func gate(_ probe: Probe?) -> Gate? {
         switch self {
         case .exact, .float16, .bfloat16: nil
         case .int8 where probe?.kind == .bytes: Gate(.sqnr(30), reason: "int8 weights: a picture is judged loosely, the velocity tightly")
         case .int8 where probe?.kind == .output:
             Gate(.sqnr(28), reason: "int8 weights: 28 dB is the least a velocity may have; with identical inputs expect 33 or more")
+        case .int4 where probe?.kind == .bytes || probe?.kind == .output:
+            Gate(.sqnr(18), reason: "four-bit weights: below 18 dB a velocity or a picture is another one")
+        case .int4:
+            Gate(.sqnr(12), reason: "four-bit weights: single activations are honest down to 12 dB; verify --against judges them by their own statistics")
         case .int8: Gate(.sqnr(20), reason: "int8 weights: single activations are honest down to 20 dB; verify --against judges them by their own statistics")
         }
     }

@@ -5,7 +5,7 @@ extension TraceComparison {
     ///
     /// With exact weights the parts are judged as layers (P5), with others as quantized ones (P7).
     var rungs: [Rung] {
-        let layers = TraceWeights.coarser(reference.weights, other.weights) == .int8 ? "P7" : "P5"
+        let layers = [.int8, .int4].contains(TraceWeights.coarser(reference.weights, other.weights)) ? "P7" : "P5"
         let groups: [(id: String, claim: String, holds: (String) -> Bool)] = [
             ("P1", "both runs start from the same tokens, noise and times", { Probe($0)?.isInput == true }),
             (layers, "the text encoder computes what the reference's does", { Probe.part($0) == .textEncoder }),

@@ -148,7 +148,7 @@ struct StepGates {
     /// The limit of one step, and why.
     private var single: (Double, String) {
         switch weights {
-        case .int8: return (0.05, "int8: one step of the same integers differs where a value lies at the edge of two")
+        case .int8, .int4: return (0.05, "integers: one step of the same integers differs where a value lies at the edge of two")
         case .bfloat16: return (8 * Arithmetic.bfloat16.unitRoundoff, "weights rounded to bfloat16")
         case .float16: return (8 * Arithmetic.float16.unitRoundoff, "weights rounded to float16")
         case .exact where arithmetic <= .float32: return (1e-5, "one step in float32: two honest orders of summation differ by about 1e-6")

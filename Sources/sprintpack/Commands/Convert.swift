@@ -37,7 +37,7 @@ struct Convert: Verb {
     @Option(name: .shortAndLong, help: ArgumentHelp("The file to write.", valueName: "out.sprint"))
     var output: String?
 
-    @Option(help: "What the weights are stored as: fp32, fp16, bf16 or int8.")
+    @Option(help: "What the weights are stored as: fp32, fp16, bf16, int8, or compact: int8 with four bits for the text encoder.")
     var preset: Preset = .int8
 
     @Option(help: ArgumentHelp("Rules that say otherwise for single tensors (Formats/rules.md).", valueName: "file"))

@@ -62,8 +62,20 @@ import Testing
         #expect(try decide(preset, role, .transformer, [.bf16], recipe, shape: [4, 4]) == Storage(.f32))
     }
 
-    @Test func onlyInt8ChangesStoredValues() {
-        #expect(Preset.int8.fusions.contains(.queryNorm))
+    @Test(arguments: Role.allCases)
+    func compactIsInt8ButForTheTextEncoder(role: Role) throws {
+        let isSmall = role == .textLinear || role == .embedding
+        for component in [Component.textEncoder, .transformer, .vaeDecoder] {
+            for shape in [[64, 128], [64, 96]] as [Shape] {
+                let usual = try decide(.int8, role, component, [.bf16], shape: shape)
+                let expected = isSmall && shape == [64, 128] && usual.activations != nil ? Storage(.int4Grouped, activations: .float) : usual
+                #expect(try decide(.compact, role, component, [.bf16], shape: shape) == expected)
+            }
+        }
+    }
+
+    @Test func onlyQuantizingPresetsChangeStoredValues() {
+        #expect(Preset.int8.fusions.contains(.queryNorm) && Preset.compact.fusions == Preset.int8.fusions)
         for preset in [Preset.fp32, .fp16, .bf16] { #expect(preset.fusions == .lossless) }
     }
 }

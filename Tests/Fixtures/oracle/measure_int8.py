@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""What int8 costs in the real program: velocities, pictures and prompts judged, beside the contract of version 0.1, faked in PyTorch.
+"""What int8 and compact cost in the real program: velocities, pictures and prompts judged, beside the contract of version 0.1, faked in PyTorch.
 
-Runs the sprintpack binary on tiny-sprint with the presets fp32 and int8. Velocities are compared on identical inputs:
+Runs the sprintpack binary on tiny-sprint with the presets fp32, int8 and compact. Velocities are compared on identical inputs:
 noise or latents, time and prompt features are those of the fp32 run (a run of one step from them). Pictures are compared
-whole, once with the prompt features of the fp32 run and once with the int8 text encoder's own.
+whole, once with the prompt features of the fp32 run and once with the file's own; of compact, which is int8 but for the text encoder, with its own alone.
 
 The fake (fake_quant.py) turns the last product of each mix-FFN in blocks of 32 and nothing else; one velocity's SQNR is a draw of
 quantization noise, so that it is compared by medians.
@@ -38,7 +38,7 @@ def psnr(reference, other):
 class Program:
     def __init__(self, binary, folder):
         self.binary, self.folder = binary, folder
-        for preset in ("fp32", "int8"):
+        for preset in ("fp32", "int8", "compact"):
             self.call("convert", FIXTURES / "tiny-sprint", "-o", self.file(preset), "--preset", preset, "--no-quality", "--quiet")
 
     def file(self, preset):
@@ -72,7 +72,11 @@ def measure(program):
         ratios = [sqnr(exact[f"dit.step{i}.output"], program.velocity("int8", exact, i, time)) for i, time in times]
         same_text = program.generate("int8", "--inputs", start, "--text-from-inputs", "--steps", case["steps"])
         own_text = program.generate("int8", "--prompt", case["prompt"], "--seed", case["seed"], "--steps", case["steps"])
-        rows.append((case, ratios, psnr(exact["image_u8"], same_text["image_u8"]), psnr(exact["image_u8"], own_text["image_u8"])))
+        small = program.generate("compact", "--prompt", case["prompt"], "--seed", case["seed"], "--steps", case["steps"])
+        kept = exact["prompt_mask"] > 0
+        features = sqnr(exact["prompt_embeds"][kept], small["prompt_embeds"][kept])
+        pictures = [psnr(exact["image_u8"], run["image_u8"]) for run in (same_text, own_text, small)]
+        rows.append((case, ratios, *pictures, features))
     return rows
 
 
@@ -83,10 +87,10 @@ def report(rows):
     faked = [ratio for case, *_ in rows for ratio in case["velocity_sqnr_db"]]
     print(f"  {len(ratios)} velocities: median {np.median(ratios):.2f} dB, worst {min(ratios):.2f} dB; first step {min(first):.2f} to {max(first):.2f} dB, "
           f"later {min(later):.2f} to {max(later):.2f} dB; 0.1 faked: median {np.median(faked):.2f} dB")
-    for name, pick in (("pictures", 2), ("pictures, int8 text too", 3)):
+    for name, pick in (("pictures", 2), ("pictures, int8 text too", 3), ("pictures of compact", 4), ("prompts' features of compact", 5)):
         found = [row[pick] for row in rows]
         print(f"  {len(found)} {name}: median {np.median(found):.2f} dB, {min(found):.2f} to {max(found):.2f} dB")
-    for case, ratios, same, own in rows:
+    for case, ratios, same, own, *_ in rows:
         for i, ratio in enumerate(ratios):
             if ratio < 42:
                 print(f"    {ratio:.2f} dB at step {i} of {case['steps']}, seed {case['seed']}: {case['prompt']}")
@@ -114,7 +118,8 @@ def main():
         print("12 captions, seeds 0 and I, 1, 2 and 4 steps:")
         report(rows)
         for steps in filter(None, options.judge.split(",")):
-            print(f"200 captions, {steps} steps: fp32 {judge(program, 'fp32', steps)} right, int8 {judge(program, 'int8', steps)} right", flush=True)
+            right = (f"{preset} {judge(program, preset, steps)} right" for preset in ("fp32", "int8", "compact"))
+            print(f"200 captions, {steps} steps: " + ", ".join(right), flush=True)
 
 
 if __name__ == "__main__":

@@ -23,9 +23,10 @@ private func hold(_ condition: Bool, _ message: @autoclosure () -> String) {
 
 /// What layers and stages say that they take, against the buffers that are counted while they do.
 @Suite struct FootprintTests {
-    @Test("a loaded layer", arguments: [Preset.int8, .bf16, .fp32], [1, 2]) func layers(preset: Preset, threads: Int) async {
+    @Test("a loaded layer", arguments: [Preset.int8, .compact, .bf16, .fp32], [1, 2]) func layers(preset: Preset, threads: Int) async {
         // In a process of its own: other tests allocate too.
-        let run = await #expect(processExitsWith: .success, observing: [\.standardErrorContent]) { [name = preset.rawValue as String, threads = threads as Int] in
+        let run = await #expect(processExitsWith: .success, observing: [\.standardErrorContent]) {
+            [name = preset.rawValue as String, threads = threads as Int] in
             Parallel.use(threads: threads)
             let weights = try ConvertedWeights.packed(try #require(Preset(rawValue: name)))
             // Decoders of frames are made by the first who need them.
@@ -49,8 +50,9 @@ private func hold(_ condition: Bool, _ message: @autoclosure () -> String) {
         #expect(run.map { String(decoding: $0.standardErrorContent, as: UTF8.self) } == "")
     }
 
-    @Test("a stage", arguments: [Preset.int8, .bf16, .fp32], [1, 2]) func stages(preset: Preset, threads: Int) async {
-        let run = await #expect(processExitsWith: .success, observing: [\.standardErrorContent]) { [name = preset.rawValue as String, threads = threads as Int] in
+    @Test("a stage", arguments: [Preset.int8, .compact, .bf16, .fp32], [1, 2]) func stages(preset: Preset, threads: Int) async {
+        let run = await #expect(processExitsWith: .success, observing: [\.standardErrorContent]) {
+            [name = preset.rawValue as String, threads = threads as Int] in
             Parallel.use(threads: threads)
             let weights = try ConvertedWeights.packed(try #require(Preset(rawValue: name)))
             for summary in weights.summaries { _ = try weights.weight(summary.name) }

@@ -98,6 +98,20 @@ enum PackedDefects {
         PackedDefect(
             "the neighbouring block's balanced weight", .int8, isBalanced: true, "dit.blocks.02.cross.out.weight", .wrongTensor,
             .tensor("dit.blocks.01.cross.out.weight")),
+        PackedDefect(
+            "the halves of each byte of codes exchanged", .compact, "text.layers.01.mlp.down.weight", .columnsPermuted,
+            .planes { planes in
+                [try EncodedTensor(dtype: .u8, shape: planes[0].shape, copying: planes[0].contents.map { $0 >> 4 | $0 << 4 }), planes[1], planes[2]]
+            }),
+        PackedDefect(
+            "the scales of every third channel of a four-bit weight halved", .compact, "text.layers.00.mlp.gate_up.weight", .rowsScaled,
+            .planes { planes in
+                let scales = Tensor(sharing: planes[2]).elements.enumerated().map { $0 % 3 == 0 ? $1 / 2 : $1 }
+                return [planes[0], planes[1], EncodedTensor(try Tensor(planes[2].shape, scales))]
+            }),
+        PackedDefect(
+            "the neighbouring layer's four-bit weight", .compact, "text.layers.02.self.out.weight", .wrongTensor,
+            .tensor("text.layers.01.self.out.weight")),
         PackedDefect("another sigma in a configuration", .bf16, "scheduler/scheduler_config.json", .configuration, .blob { $0.replacing("0.5", with: "1.0") }),
     ]
 

@@ -1,0 +1,128 @@
+internal import CKernels
+import Tensors
+
+extension Scheme {
+    package static let int4Grouped = Scheme(Int4GroupedScheme())
+}
+
+/// `int4-grouped`: codes of four bits, times a whole multiplier of each 32 of them, times one float32 scale per row (Formats/schemes.md,
+/// "int4-grouped").
+///
+/// Code times multiplier is an int8 code, so that whatever multiplies int8 rows multiplies these: there is no product in float for each group.
+struct Int4GroupedScheme: SchemeDefinition {
+    let name = "int4-grouped"
+    let traceWord = "int4"
+    var integerTurn: Int? { 1 }
+
+    private static let group = Int(CK_GROUP)
+    private static let codes = -8...7
+    private static let multipliers = 1...15
+    /// Multipliers that are tried, from the one that clamps nothing downwards.
+    private static let tried = 5
+
+    func obstacle(_ shape: Shape) -> String? {
+        shape.columns % (2 * Self.group) == 0 ? nil : "whose rows are no pairs of groups of \(Self.group)"
+    }
+
+    func planes(for shape: Shape) -> [PlaneSpecification] {
+        let (rows, columns) = (shape.rows, shape.columns)
+        return [
+            PlaneSpecification("values", .u8, [rows, columns / 2], .any),
+            PlaneSpecification(
+                "multipliers", .u8, [rows, columns / Self.group / 2],
+                .elements("pairs of multipliers from 1 to 15", of: UInt8.self) { $0 & 15 == 0 || $0 >> 4 == 0 }),
+            PlaneSpecification("scales", .f32, [rows], .positive),
+        ]
+    }
+
+    func encode(_ values: Tensor, into planes: [EncodedTensor], at row: Int, _ subject: EncodingSubject) throws(PackedFileError) -> [RowDistance] {
+        let nonfinite = unsafe ck_find_nonfinite(InstructionSet.forConversions.rawValue, CK_F32, values.pointer, values.count)
+        guard nonfinite == values.count else { throw subject.nonfinite(nonfinite, values.span[nonfinite]) }
+        unsafe Self.store(values.pointer, values.rows, values.columns, into: planes, at: row)
+        let range = row..<row + values.rows
+        return try wrapping(PackedFileError.memory) { () throws(AllocationError) in
+            let stored = [try planes[0].rows(range), try planes[1].rows(range), try planes[2].rows(range)]
+            return RowDistance.rows(decoded: try decode(stored, shape: values.shape), source: values)
+        }
+    }
+
+    @unsafe private static func store(_ rows: UnsafePointer<Float>, _ count: Int, _ columns: Int, into planes: [EncodedTensor], at row: Int) {
+        let codes = unsafe planes[0].buffer.mutableBytes.baseAddress! + row * columns / 2
+        let multipliers = unsafe planes[1].buffer.mutableBytes.baseAddress! + row * columns / group / 2
+        let scales = unsafe planes[2].buffer.mutableBytes.baseAddress! + row * MemoryLayout<Float>.stride
+        unsafe ck_quantize_rows_grouped(InstructionSet.forConversions.rawValue, rows, codes, multipliers, scales, count, columns)
+    }
+
+    func integerRows(_ planes: [EncodedTensor], shape: Shape) throws(AllocationError) -> (codes: EncodedTensor, scales: EncodedTensor) {
+        let codes = try EncodedTensor(dtype: .i8, shape: shape)
+        let (columns, isa) = (shape.columns, InstructionSet.forConversions.rawValue)
+        let out = unsafe SharedPointer(codes.buffer.mutableBytes.baseAddress!.assumingMemoryBound(to: Int8.self))
+        let (pairs, multipliers) = (planes[0], planes[1])
+        Parallel.forEach(shape.rows) { rows in
+            let first = rows.lowerBound * columns
+            unsafe ck_expand_rows_grouped(
+                isa, pairs.bytes.baseAddress! + first / 2, multipliers.bytes.baseAddress! + first / Self.group / 2, out.pointer + first, rows.count, columns)
+        }
+        return (codes, planes[2])
+    }
+
+    func decode(_ planes: [EncodedTensor], shape: Shape) throws(AllocationError) -> Tensor {
+        let (codes, scales) = try integerRows(planes, shape: shape)
+        return try Int8PerChannelScheme().decode([codes, scales], shape: shape)
+    }
+
+    /// Half a step of the group and the roundings of quotients and product, or what lies beyond its last code.
+    func checkBound(_ decoded: Tensor, _ planes: [EncodedTensor], source: Tensor) -> BoundCheck {
+        let scales = unsafe planes[2].bytes.assumingMemoryBound(to: Float.self)
+        let (pairs, columns) = (planes[1].contents, source.columns)
+        return BoundCheck(decoded, source) { row, column, value in
+            let group = (row * columns + column) / Self.group
+            let step = unsafe Double(scales[row]) * Double(pairs[group / 2] >> UInt8(4 * (group % 2)) & 15)
+            let last = step * Double(value < 0 ? -Self.codes.lowerBound : Self.codes.upperBound)
+            return max(step * 0.5, Double(value.magnitude) - last) + step * 0x1p-16 + 0x1p-142
+        }
+    }
+
+    @unsafe func perturb(_ row: UnsafeBufferPointer<Float>, at index: Int, into planes: [EncodedTensor], _ draw: inout StochasticRounding) {
+        let columns = row.count
+        unsafe Self.store(row.baseAddress!, 1, columns, into: planes, at: index)
+        let scale = unsafe planes[2].buffer.mutableBytes.assumingMemoryBound(to: Float.self)[index]
+        let pairs = unsafe planes[0].buffer.mutableBytes.baseAddress!.assumingMemoryBound(to: UInt8.self) + index * columns / 2
+        let multipliers = unsafe planes[1].bytes.baseAddress!.assumingMemoryBound(to: UInt8.self) + index * columns / Self.group / 2
+        for column in stride(from: 0, to: columns, by: 2) {
+            let group = column / Self.group
+            let step = unsafe scale * Float(multipliers[group / 2] >> UInt8(4 * (group % 2)) & 15)
+            let codes = (0..<2).map { UInt8(Int(min(7, max(-8, unsafe draw.whole(row[column + $0] / step)))) + 8) }
+            unsafe pairs[column / 2] = codes[0] | codes[1] << 4
+        }
+    }
+
+    func reference(_ row: [Float], _ wholePlanes: [EncodedTensor]) -> [ReferencePlane] {
+        let largest = row.reduce(0) { max($0, $1.magnitude) }
+        let scale = largest / 105 == 0 ? 1 : largest / 105
+        var (codes, multipliers): ([UInt32], [UInt32]) = ([], [])
+        for start in stride(from: 0, to: row.count, by: Self.group) {
+            let steps = row[start..<start + Self.group].map { $0 / scale }
+            let needed = steps.reduce(0) { max($0, $1.magnitude) } / 7
+            let first = min(15, max(1, Int(needed.rounded(.up))))
+            var best: (lost: Float, multiplier: Int, codes: [Float])?
+            for multiplier in stride(from: first, through: max(1, first - Self.tried + 1), by: -1) {
+                let inverse = 1 / Float(multiplier)
+                let rounded = steps.map { min(7, max(-8, ($0 * inverse).rounded(.toNearestOrEven))) }
+                var sums = [Float](repeating: 0, count: 8)
+                for (index, code) in rounded.enumerated() {
+                    let difference = steps[index] - code * Float(multiplier)
+                    sums[index % 8] += difference * difference
+                }
+                for half in [4, 2, 1] { for lane in 0..<half { sums[lane] += sums[lane + half] } }
+                if let best, !(sums[0] < best.lost) { continue }
+                best = (sums[0], multiplier, rounded)
+            }
+            guard let best else { continue }
+            codes += best.codes.map { UInt32(Int($0) + 8) }
+            multipliers.append(UInt32(best.multiplier))
+        }
+        let paired = { (nibbles: [UInt32]) in stride(from: 0, to: nibbles.count, by: 2).map { nibbles[$0] | nibbles[$0 + 1] << 4 } }
+        return [ReferencePlane(paired(codes)), ReferencePlane(paired(multipliers)), ReferencePlane([scale.bitPattern])]
+    }
+}
