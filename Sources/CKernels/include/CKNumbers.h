@@ -27,7 +27,7 @@ void ck_dequantize_rows_s8(int isa, const void *q, const void *s, void *y, size_
 /// -8 ... 7; multipliers u8 [m, k / 2 / CK_GROUP] has two of 1 ... 15 a byte; scales s f32 [m].
 ///
 /// s = absmax / 105, or 1 where that is 0. Of a group, x / s is rounded to multiples of the least multiplier that clamps nothing and of up to
-/// four below it; the one that loses the least sum of squares stays, of equals the largest. The same bits on every instruction set.
+/// three below it; the one that loses the least sum of squares stays, of equals the largest. The same bits on every instruction set.
 void ck_quantize_rows_grouped(int isa, const void *x, void *q, void *multipliers, void *s, size_t m, size_t k);
 
 /// codes s8 [m, k] = code * multiplier, within -120 ... 105.

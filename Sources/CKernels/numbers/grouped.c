@@ -1,60 +1,67 @@
 // Rows to four bits with a whole multiplier for each group, and to the int8 codes that products take.
 #include "../shared/internal.h"
 
-#include <string.h>
+enum { GROUP = CK_GROUP, LANES = 8, RUNS = GROUP / LANES, LEAST = -8, MOST = 7, LARGEST = 15, TRIED = 4 };
 
-enum { GROUP = CK_GROUP, LANES = 8, LEAST = -8, MOST = 7, LARGEST = 15, TRIED = 5 };
+// Whatever the instruction set, sums have these lanes: the compiler makes of them what there is.
+typedef float lanes __attribute__((vector_size(LANES * sizeof(float)), aligned(4)));
+typedef float half_lanes __attribute__((vector_size(LANES / 2 * sizeof(float))));
+typedef uint8_t bytes __attribute__((vector_size(LANES), aligned(1)));
 
-/// To the nearest whole number, halves to the even one, of |x| < 2^22.
-CK_INLINE float whole(float x) { return (x + 0x1.8p23f) - 0x1.8p23f; }
+CK_INLINE float largest_of(const lanes *x) {
+    float largest = 0;
+    for (int l = 0; l < LANES; l++) { largest = (*x)[l] > largest ? (*x)[l] : largest; }
+    return largest;
+}
 
-/// x in steps of `multiplier`, rounded and clamped; gives the squares of what is lost, summed lane by lane and then by halves.
-CK_INLINE float round_group(const float *x, int multiplier, float *codes) {
-    float step = (float)multiplier, inverse = 1 / step, lost[LANES] = {0};
-    for (int i = 0; i < GROUP; i += LANES) {
-        for (int l = 0; l < LANES; l++) {
-            float code = whole(x[i + l] * inverse);
-            code = code < LEAST ? LEAST : code > MOST ? MOST : code;
-            float difference = x[i + l] - code * step;
-            codes[i + l] = code;
-            lost[l] += difference * difference;
-        }
+/// x in steps of `multiplier`, rounded to whole numbers (halves to the even one) and clamped; gives the squares of what is lost, summed lane by
+/// lane and then by halves.
+CK_INLINE float round_group(const lanes *x, float multiplier, lanes *codes) {
+    lanes lost = {0};
+    float inverse = 1 / multiplier;
+    for (int i = 0; i < RUNS; i++) {
+        lanes code = (x[i] * inverse + 0x1.8p23f) - 0x1.8p23f;
+        code = __builtin_elementwise_min(__builtin_elementwise_max(code, (lanes){0} + LEAST), (lanes){0} + MOST);
+        lanes difference = x[i] - code * multiplier;
+        lost += difference * difference;
+        codes[i] = code;
     }
-    for (int half = LANES / 2; half > 0; half /= 2) {
-        for (int l = 0; l < half; l++) { lost[l] += lost[l + half]; }
-    }
-    return lost[0];
+    half_lanes sums = __builtin_shufflevector(lost, lost, 0, 1, 2, 3) + __builtin_shufflevector(lost, lost, 4, 5, 6, 7);
+    return (sums[0] + sums[2]) + (sums[1] + sums[3]);
 }
 
 CK_INLINE void quantize_grouped_body(const float *x, uint8_t *q, uint8_t *multipliers, float *s, size_t m, size_t k) {
     for (size_t r = 0; r < m; r++) {
-        const float *row = x + r * k;
-        float largest = 0;
-        for (size_t i = 0; i < k; i++) {
-            float size = __builtin_fabsf(row[i]);
-            largest = size > largest ? size : largest;
-        }
-        float scale = largest / (MOST * LARGEST);
+        const lanes *row = (const lanes *)(x + r * k);
+        lanes sizes = {0};
+        for (size_t i = 0; i < k / LANES; i++) { sizes = __builtin_elementwise_max(sizes, __builtin_elementwise_abs(row[i])); }
+        float scale = largest_of(&sizes) / (MOST * LARGEST);
         s[r] = scale = scale > 0 ? scale : 1;
         for (size_t g = 0; g < k / GROUP; g++) {
-            float steps[GROUP], codes[GROUP], best[GROUP], most = 0, least_lost = 0;
-            for (int i = 0; i < GROUP; i++) { steps[i] = row[g * GROUP + i] / scale; }
-            for (int i = 0; i < GROUP; i++) {
-                float size = __builtin_fabsf(steps[i]);
-                most = size > most ? size : most;
+            lanes steps[RUNS], codes[RUNS], best[RUNS], most = {0};
+            for (int i = 0; i < RUNS; i++) {
+                steps[i] = row[g * RUNS + i] / scale;
+                most = __builtin_elementwise_max(most, __builtin_elementwise_abs(steps[i]));
             }
-            float needed = most / MOST;
-            int first = 1, chosen = 0;
-            while (first < LARGEST && (float)first < needed) { first++; }
-            for (int multiplier = first; multiplier >= 1 && multiplier > first - TRIED; multiplier--) {
-                float lost = round_group(steps, multiplier, codes);
-                if (chosen != 0 && !(lost < least_lost)) { continue; }
+            float needed = largest_of(&most) / MOST;
+            int first = (int)needed;
+            first += (float)first < needed;
+            first = first < 1 ? 1 : first > LARGEST ? LARGEST : first;
+            int chosen = first;
+            float least_lost = round_group(steps, (float)first, best);
+            for (int multiplier = first - 1; multiplier >= 1 && multiplier > first - TRIED; multiplier--) {
+                float lost = round_group(steps, (float)multiplier, codes);
+                if (!(lost < least_lost)) { continue; }
                 least_lost = lost;
                 chosen = multiplier;
-                memcpy(best, codes, sizeof best);
+                for (int i = 0; i < RUNS; i++) { best[i] = codes[i]; }
             }
-            uint8_t *pairs = q + (r * k + g * GROUP) / 2;
-            for (int i = 0; i < GROUP / 2; i++) { pairs[i] = (uint8_t)((int)best[2 * i] - LEAST + 16 * ((int)best[2 * i + 1] - LEAST)); }
+            bytes *pairs = (bytes *)(q + (r * k + g * GROUP) / 2);
+            for (int i = 0; i < RUNS / 2; i++) {
+                lanes even = __builtin_shufflevector(best[2 * i], best[2 * i + 1], 0, 2, 4, 6, 8, 10, 12, 14);
+                lanes odd = __builtin_shufflevector(best[2 * i], best[2 * i + 1], 1, 3, 5, 7, 9, 11, 13, 15);
+                pairs[i] = __builtin_convertvector((even - LEAST) + 16 * (odd - LEAST), bytes);
+            }
             uint8_t *pair = multipliers + (r * (k / GROUP) + g) / 2;
             *pair = g % 2 == 0 ? (uint8_t)chosen : (uint8_t)(*pair + 16 * chosen);
         }

@@ -16,9 +16,8 @@ struct Int4GroupedScheme: SchemeDefinition {
 
     private static let group = Int(CK_GROUP)
     private static let codes = -8...7
-    private static let multipliers = 1...15
     /// Multipliers that are tried, from the one that clamps nothing downwards.
-    private static let tried = 5
+    private static let tried = 4
 
     func obstacle(_ shape: Shape) -> String? {
         shape.columns % (2 * Self.group) == 0 ? nil : "whose rows are no pairs of groups of \(Self.group)"
@@ -38,30 +37,51 @@ struct Int4GroupedScheme: SchemeDefinition {
     func encode(_ values: Tensor, into planes: [EncodedTensor], at row: Int, _ subject: EncodingSubject) throws(PackedFileError) -> [RowDistance] {
         let nonfinite = unsafe ck_find_nonfinite(InstructionSet.forConversions.rawValue, CK_F32, values.pointer, values.count)
         guard nonfinite == values.count else { throw subject.nonfinite(nonfinite, values.span[nonfinite]) }
-        unsafe Self.store(values.pointer, values.rows, values.columns, into: planes, at: row)
-        let range = row..<row + values.rows
+        let places = unsafe Places(planes, at: row, columns: values.columns)
+        unsafe places.store(values.pointer, values.rows)
         return try wrapping(PackedFileError.memory) { () throws(AllocationError) in
-            let stored = [try planes[0].rows(range), try planes[1].rows(range), try planes[2].rows(range)]
-            return RowDistance.rows(decoded: try decode(stored, shape: values.shape), source: values)
+            var decoded = try Tensor(values.shape, zeroed: false)
+            let codes = try Buffer(byteCount: values.count, zeroed: false)
+            unsafe places.expand(values.rows, to: codes.mutableBytes.baseAddress!)
+            let isa = InstructionSet.forConversions.rawValue
+            unsafe ck_dequantize_rows_s8(
+                isa, codes.mutableBytes.baseAddress!, places.scales, decoded.mutablePointer, values.columns, values.rows, values.columns)
+            return RowDistance.rows(decoded: decoded, source: values)
         }
     }
 
-    @unsafe private static func store(_ rows: UnsafePointer<Float>, _ count: Int, _ columns: Int, into planes: [EncodedTensor], at row: Int) {
-        let codes = unsafe planes[0].buffer.mutableBytes.baseAddress! + row * columns / 2
-        let multipliers = unsafe planes[1].buffer.mutableBytes.baseAddress! + row * columns / group / 2
-        let scales = unsafe planes[2].buffer.mutableBytes.baseAddress! + row * MemoryLayout<Float>.stride
-        unsafe ck_quantize_rows_grouped(InstructionSet.forConversions.rawValue, rows, codes, multipliers, scales, count, columns)
+    /// Where a row is in the planes.
+    @safe private struct Places {
+        @unsafe let pairs: UnsafeMutableRawPointer, multipliers: UnsafeMutableRawPointer, scales: UnsafeMutablePointer<Float>
+        let columns: Int
+
+        @unsafe init(_ planes: [EncodedTensor], at row: Int, columns: Int) {
+            unsafe pairs = planes[0].buffer.mutableBytes.baseAddress! + row * columns / 2
+            unsafe multipliers = planes[1].buffer.mutableBytes.baseAddress! + row * columns / group / 2
+            unsafe scales = planes[2].buffer.mutableBytes.baseAddress!.assumingMemoryBound(to: Float.self) + row
+            self.columns = columns
+        }
+
+        @unsafe func store(_ rows: UnsafePointer<Float>, _ count: Int) {
+            unsafe ck_quantize_rows_grouped(InstructionSet.forConversions.rawValue, rows, pairs, multipliers, scales, count, columns)
+        }
+
+        @unsafe func expand(_ count: Int, to codes: UnsafeMutableRawPointer) {
+            unsafe ck_expand_rows_grouped(InstructionSet.forConversions.rawValue, pairs, multipliers, codes, count, columns)
+        }
+
+        /// The step of a group of the first row.
+        func step(_ group: Int) -> Float {
+            unsafe scales[0] * Float(multipliers.load(fromByteOffset: group / 2, as: UInt8.self) >> UInt8(4 * (group % 2)) & 15)
+        }
     }
 
     func integerRows(_ planes: [EncodedTensor], shape: Shape) throws(AllocationError) -> (codes: EncodedTensor, scales: EncodedTensor) {
         let codes = try EncodedTensor(dtype: .i8, shape: shape)
-        let (columns, isa) = (shape.columns, InstructionSet.forConversions.rawValue)
-        let out = unsafe SharedPointer(codes.buffer.mutableBytes.baseAddress!.assumingMemoryBound(to: Int8.self))
-        let (pairs, multipliers) = (planes[0], planes[1])
+        let (columns, out) = (shape.columns, unsafe SharedPointer(codes.buffer.mutableBytes.baseAddress!.assumingMemoryBound(to: Int8.self)))
         Parallel.forEach(shape.rows) { rows in
-            let first = rows.lowerBound * columns
-            unsafe ck_expand_rows_grouped(
-                isa, pairs.bytes.baseAddress! + first / 2, multipliers.bytes.baseAddress! + first / Self.group / 2, out.pointer + first, rows.count, columns)
+            let first = rows.lowerBound
+            unsafe Places(planes, at: first, columns: columns).expand(rows.count, to: out.pointer + first * columns)
         }
         return (codes, planes[2])
     }
@@ -84,16 +104,13 @@ struct Int4GroupedScheme: SchemeDefinition {
     }
 
     @unsafe func perturb(_ row: UnsafeBufferPointer<Float>, at index: Int, into planes: [EncodedTensor], _ draw: inout StochasticRounding) {
-        let columns = row.count
-        unsafe Self.store(row.baseAddress!, 1, columns, into: planes, at: index)
-        let scale = unsafe planes[2].buffer.mutableBytes.assumingMemoryBound(to: Float.self)[index]
-        let pairs = unsafe planes[0].buffer.mutableBytes.baseAddress!.assumingMemoryBound(to: UInt8.self) + index * columns / 2
-        let multipliers = unsafe planes[1].bytes.baseAddress!.assumingMemoryBound(to: UInt8.self) + index * columns / Self.group / 2
-        for column in stride(from: 0, to: columns, by: 2) {
-            let group = column / Self.group
-            let step = unsafe scale * Float(multipliers[group / 2] >> UInt8(4 * (group % 2)) & 15)
-            let codes = (0..<2).map { UInt8(Int(min(7, max(-8, unsafe draw.whole(row[column + $0] / step)))) + 8) }
-            unsafe pairs[column / 2] = codes[0] | codes[1] << 4
+        let places = unsafe Places(planes, at: index, columns: row.count)
+        unsafe places.store(row.baseAddress!, 1)
+        for column in stride(from: 0, to: row.count, by: 2) {
+            let step = places.step(column / Self.group)
+            let low = unsafe min(7, max(-8, draw.whole(row[column] / step)))
+            let high = unsafe min(7, max(-8, draw.whole(row[column + 1] / step)))
+            unsafe places.pairs.storeBytes(of: UInt8(low + 8 + 16 * (high + 8)), toByteOffset: column / 2, as: UInt8.self)
         }
     }
 
