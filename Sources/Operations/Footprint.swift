@@ -28,7 +28,7 @@ package struct WeightSize: Sendable {
     /// Bytes in float32.
     var floatBytes: Int { Tensor.byteCount(shape.elementCount) }
     /// Bytes of the planes and, unless they are that, of the values in float32 that are made of them to be read once.
-    var widenedBytes: Int { planeBytes + (isFloat32 ? 0 : floatBytes) }
+    var widenedBytes: Int { planeBytes + expandedBytes + (isFloat32 ? 0 : floatBytes) }
     /// Bytes of the int8 codes and scales that are made of planes with fewer bits; 0 where the planes are these.
     var expandedBytes: Int {
         guard planeBytes < shape.elementCount, form == .scaledRows || form.multipliesIntegers else { return 0 }
@@ -91,7 +91,7 @@ extension CPU {
         case .linear(let compute, let cut): Linear.footprint(of: weight, compute, cut: cut, on: self)
         case .convolution(let often): Convolution.footprint(of: weight, winograd: often && usesWinograd, on: self)
         case .depthwise: Depthwise.footprint(of: weight)
-        case .values: Footprint(kept: weight.floatBytes, passing: weight.isFloat32 ? 0 : weight.planeBytes)
+        case .values: Footprint(kept: weight.floatBytes, passing: weight.isFloat32 ? 0 : weight.planeBytes + weight.expandedBytes)
         }
     }
 

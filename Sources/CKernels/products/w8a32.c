@@ -97,8 +97,6 @@ CK_TARGET_AVX2 static void rows_avx2(const product *p, size_t m) {
     for (; channel < p->n; channel++) { ROWS(tile_avx2, 1); }
 }
 
-// Emulated, AVX2 has its place: no other test looks at it.
-#ifndef CK_EMULATE_AVX512
 #define CK_TARGET_AVX512F __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,fma")))
 
 CK_TARGET_AVX512F CK_INLINE void tile_avx512(const product *p, size_t row, size_t channel, const int R, const int C) {
@@ -146,18 +144,15 @@ CK_TARGET_AVX512F static void rows_avx512(const product *p, size_t m) {
     for (; channel < p->n; channel++) { ROWS(tile_avx512, 1); }
 }
 #endif
-#endif
 
 void ck_w8a32_linear(
     int isa, const void *x, size_t ldx, const void *w, const void *s, const void *bias, void *y, size_t ldy, size_t m, size_t n, size_t k) {
     product p = {x, ldx, w, s, bias, y, ldy, n, k};
 #if CK_X86
-#ifndef CK_EMULATE_AVX512
     if (isa >= CK_ISA_AVX512) {
         rows_avx512(&p, m);
         return;
     }
-#endif
     if (isa >= CK_ISA_AVX2) {
         rows_avx2(&p, m);
         return;

@@ -7,9 +7,6 @@ bool ck_isa_supported(int isa) {
     __builtin_cpu_init();
     bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
     if (isa == CK_ISA_AVX2) { return avx2; }
-#ifdef CK_EMULATE_AVX512
-    if (isa == CK_ISA_AVX512) { return avx2; }
-#endif
     if (isa == CK_ISA_AVX512) {
         return avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl")
             && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vnni");

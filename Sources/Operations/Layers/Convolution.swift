@@ -54,7 +54,8 @@ package struct Convolution: Sendable {
         let (outputs, inputs) = (weight.shape.rows, weight.shape.columns / 9)
         if multipliesIntegers(weight.form) {
             return Footprint(
-                kept: Memory.byteCount(of: ck_conv_i8_packed_bytes(cpu.isa, outputs, inputs)) + Tensor.byteCount(outputs), passing: weight.planeBytes)
+                kept: Memory.byteCount(of: ck_conv_i8_packed_bytes(cpu.isa, outputs, inputs)) + Tensor.byteCount(outputs),
+                passing: weight.planeBytes + weight.expandedBytes)
         }
         let bytes = winograd ? ck_winograd_packed_bytes(cpu.isa, outputs, inputs) : ck_conv_f32_packed_bytes(cpu.isa, outputs, inputs)
         return Footprint(kept: Memory.byteCount(of: bytes), passing: weight.widenedBytes)

@@ -88,7 +88,7 @@ package enum TraceWeights: String, Sendable {
         case .int4 where probe?.kind == .bytes || probe?.kind == .output:
             Gate(.sqnr(18), reason: "four-bit weights: below 18 dB a velocity or a picture is another one")
         case .int4:
-            Gate(.sqnr(12), reason: "four-bit weights: single activations are honest down to 12 dB; verify --against judges them by their own statistics")
+            Gate(.sqnr(12), reason: "four-bit weights: a wrong tensor is 10 dB off or less; verify --against judges them by their own statistics")
         case .int8: Gate(.sqnr(20), reason: "int8 weights: single activations are honest down to 20 dB; verify --against judges them by their own statistics")
         }
     }
