@@ -44,40 +44,19 @@ class Int8Rows:
         values, scales = array("b", planes[0]), array("f", planes[1])
         row = len(values) // len(scales)
         return array("f", [scales[i // row] * q for i, q in enumerate(values)])  # rounded once: the product is exact in a double
-class TurnedInt8Rows(Int8Rows):
-    most = 32
-    def holds(self, shape): return math.prod(shape[1:]) % 32 == 0
-    def decode(self, shape, planes):
-        """Blocks times Hadamard matrices. Sums and products of two float32 are exact, or rounded alike, in a double."""
-        values, width = super().decode(shape, planes[:2]), math.prod(shape[1:])
-        for start, size in [(row + at, size) for row in range(0, len(values), width) for at, size in blocks(width, self.most)]:
-            block, step = values[start:start + size], 1
-            while step < size:
-                block = array("f", [block[i ^ step] - v if i & step else v + block[i ^ step] for i, v in enumerate(block)])
-                step *= 2
-            root = array("f", [1 / math.sqrt(size)])[0]
-            values[start:start + size] = array("f", [v * root for v in block])
-        return values
-class BalancedInt8Rows(TurnedInt8Rows):
-    most = 1 << 30
-    def holds(self, shape): return True
-    def planes(self, shape): return super().planes(shape) + [("exponents", "I8", [math.prod(shape[1:])])]
-    def bad_values(self, index, data): return sum(abs(e) > 63 for e in array("b", data)) if index == 2 else super().bad_values(index, data)
-    def decode(self, shape, planes):
-        exponents = array("b", planes[2])
-        return array("f", [v / 2.0 ** exponents[i % len(exponents)] for i, v in enumerate(super().decode(shape, planes))])
 class Int4Groups:
     stated = False
-    def holds(self, shape): return math.prod(shape[1:]) % 64 == 0
+    def holds(self, shape): return math.prod(shape[1:]) % 32 == 0
     def planes(self, shape):
         rows, width = (shape[:1] or [1])[0], math.prod(shape[1:])
-        return [("values", "U8", [rows, width // 2]), ("multipliers", "U8", [rows, width // 64]), ("scales", "F32", [rows])]
+        return [("values", "U8", [rows, width // 2]), ("multipliers", "U8", [rows, (width // 32 + 1) // 2]), ("scales", "F32", [rows])]
     def bad_values(self, index, data):
         return sum(pair & 15 == 0 or pair >> 4 == 0 for pair in data) if index == 1 else Int8Rows().bad_values(1, data) if index == 2 else 0
     def decode(self, shape, planes):
         halves = [[half for pair in plane for half in (pair & 15, pair >> 4)] for plane in planes[:2]]
         scales, width = array("f", planes[2]), math.prod(shape[1:])
-        return array("f", [scales[i // width] * (halves[1][i // 32] * (half - 8)) for i, half in enumerate(halves[0])])
+        groups = (width // 32 + 1) // 2 * 2
+        return array("f", [scales[i // width] * (halves[1][i // width * groups + i % width // 32] * (half - 8)) for i, half in enumerate(halves[0])])
 def blocks(width, most):
     """Where the blocks of a row begin, and their sizes: the largest powers of two that are left."""
     at = 0
@@ -85,8 +64,31 @@ def blocks(width, most):
         size = min(1 << (width - at).bit_length() - 1, most)
         yield at, size
         at += size
-SCHEMES = {"f32": Floats("F32"), "f16": Floats("F16"), "bf16": Floats("BF16"), "int8-per-channel": Int8Rows(), "int8-rotated": TurnedInt8Rows(), "int8-balanced": BalancedInt8Rows(),
-           "int4-grouped": Int4Groups()}
+def turn(values, width, most):
+    """Blocks times Hadamard matrices. Sums and products of two float32 are exact, or rounded alike, in a double."""
+    for start, size in [(row + at, size) for row in range(0, len(values), width) for at, size in blocks(width, most)]:
+        block, step = values[start:start + size], 1
+        while step < size:
+            block = array("f", [block[i ^ step] - v if i & step else v + block[i ^ step] for i, v in enumerate(block)])
+            step *= 2
+        root = array("f", [1 / math.sqrt(size)])[0]
+        values[start:start + size] = array("f", [v * root for v in block])
+    return values
+class TurnedInt8Rows(Int8Rows):
+    def holds(self, shape): return math.prod(shape[1:]) % 32 == 0
+    def decode(self, shape, planes): return turn(super().decode(shape, planes), math.prod(shape[1:]), 32)
+class Balanced:
+    stated = False
+    def __init__(self, rows): self.rows, self.holds = rows, rows.holds
+    def planes(self, shape): return self.rows.planes(shape) + [("exponents", "I8", [math.prod(shape[1:])])]
+    def bad_values(self, index, data):
+        return sum(abs(e) > 63 for e in array("b", data)) if index == len(self.rows.planes([1, 32])) else self.rows.bad_values(index, data)
+    def decode(self, shape, planes):
+        exponents = array("b", planes[-1])
+        turned = turn(self.rows.decode(shape, planes[:-1]), len(exponents), 1 << 30)
+        return array("f", [v / 2.0 ** exponents[i % len(exponents)] for i, v in enumerate(turned)])
+SCHEMES = {"f32": Floats("F32"), "f16": Floats("F16"), "bf16": Floats("BF16"), "int8-per-channel": Int8Rows(), "int8-rotated": TurnedInt8Rows(),
+           "int8-balanced": Balanced(Int8Rows()), "int4-grouped": Int4Groups(), "int4-balanced": Balanced(Int4Groups())}
 def decode(tensor, planes):
     """The values as little-endian float32."""
     return SCHEMES[tensor["scheme"]].decode(tensor["shape"], planes).tobytes()

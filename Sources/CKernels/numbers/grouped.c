@@ -3,6 +3,8 @@
 
 enum { GROUP = CK_GROUP, LANES = 8, RUNS = GROUP / LANES, LEAST = -8, MOST = 7, LARGEST = 15, TRIED = 4 };
 
+#define MULTIPLIER_BYTES(k) (((k) / GROUP + 1) / 2)
+
 // Whatever the instruction set, sums have these lanes: the compiler makes of them what there is.
 typedef float lanes __attribute__((vector_size(LANES * sizeof(float)), aligned(4)));
 typedef float half_lanes __attribute__((vector_size(LANES / 2 * sizeof(float))));
@@ -62,8 +64,9 @@ CK_INLINE void quantize_grouped_body(const float *x, uint8_t *q, uint8_t *multip
                 lanes odd = __builtin_shufflevector(best[2 * i], best[2 * i + 1], 1, 3, 5, 7, 9, 11, 13, 15);
                 pairs[i] = __builtin_convertvector((even - LEAST) + 16 * (odd - LEAST), bytes);
             }
-            uint8_t *pair = multipliers + (r * (k / GROUP) + g) / 2;
-            *pair = g % 2 == 0 ? (uint8_t)chosen : (uint8_t)(*pair + 16 * chosen);
+            // The half that no group follows holds 1.
+            uint8_t *pair = multipliers + r * MULTIPLIER_BYTES(k) + g / 2;
+            *pair = g % 2 == 0 ? (uint8_t)(chosen + 16) : (uint8_t)(*pair - 16 + 16 * chosen);
         }
     }
 }
@@ -71,13 +74,15 @@ CK_VARIANTS_512(
     quantize_grouped, (const float *x, uint8_t *q, uint8_t *multipliers, float *s, size_t m, size_t k), (x, q, multipliers, s, m, k))
 
 CK_INLINE void expand_grouped_body(const uint8_t *q, const uint8_t *multipliers, int8_t *codes, size_t m, size_t k) {
-    for (size_t g = 0; g < m * k / GROUP; g++) {
-        int8_t multiplier = (int8_t)(multipliers[g / 2] >> 4 * (g % 2) & 15);
-        const uint8_t *pairs = q + g * GROUP / 2;
-        int8_t *out = codes + g * GROUP;
-        for (int i = 0; i < GROUP / 2; i++) {
-            out[2 * i] = (int8_t)(((pairs[i] & 15) + LEAST) * multiplier);
-            out[2 * i + 1] = (int8_t)(((pairs[i] >> 4) + LEAST) * multiplier);
+    for (size_t r = 0; r < m; r++) {
+        for (size_t g = 0; g < k / GROUP; g++) {
+            int8_t multiplier = (int8_t)(multipliers[r * MULTIPLIER_BYTES(k) + g / 2] >> 4 * (g % 2) & 15);
+            const uint8_t *pairs = q + (r * k + g * GROUP) / 2;
+            int8_t *out = codes + r * k + g * GROUP;
+            for (int i = 0; i < GROUP / 2; i++) {
+                out[2 * i] = (int8_t)(((pairs[i] & 15) + LEAST) * multiplier);
+                out[2 * i + 1] = (int8_t)(((pairs[i] >> 4) + LEAST) * multiplier);
+            }
         }
     }
 }

@@ -9,7 +9,7 @@ extension Scheme {
 /// "int4-grouped").
 ///
 /// Code times multiplier is an int8 code, so that whatever multiplies int8 rows multiplies these: there is no product in float for each group.
-struct Int4GroupedScheme: SchemeDefinition {
+struct Int4GroupedScheme: RowRounding {
     let name = "int4-grouped"
     let traceWord = "int4"
     var integerTurn: Int? { 1 }
@@ -19,8 +19,11 @@ struct Int4GroupedScheme: SchemeDefinition {
     /// Multipliers that are tried, from the one that clamps nothing downwards.
     private static let tried = 4
 
+    /// Bytes for the multipliers of a row: two in each, and in the last half of an odd row a 1.
+    private static func multiplierBytes(_ columns: Int) -> Int { (columns / group + 1) / 2 }
+
     func obstacle(_ shape: Shape) -> String? {
-        shape.columns % (2 * Self.group) == 0 ? nil : "whose rows are no pairs of groups of \(Self.group)"
+        shape.columns % Self.group == 0 ? nil : "whose rows do not divide into groups of \(Self.group)"
     }
 
     func planes(for shape: Shape) -> [PlaneSpecification] {
@@ -28,7 +31,7 @@ struct Int4GroupedScheme: SchemeDefinition {
         return [
             PlaneSpecification("values", .u8, [rows, columns / 2], .any),
             PlaneSpecification(
-                "multipliers", .u8, [rows, columns / Self.group / 2],
+                "multipliers", .u8, [rows, Self.multiplierBytes(columns)],
                 .elements("pairs of multipliers from 1 to 15", of: UInt8.self) { $0 & 15 == 0 || $0 >> 4 == 0 }),
             PlaneSpecification("scales", .f32, [rows], .positive),
         ]
@@ -37,17 +40,21 @@ struct Int4GroupedScheme: SchemeDefinition {
     func encode(_ values: Tensor, into planes: [EncodedTensor], at row: Int, _ subject: EncodingSubject) throws(PackedFileError) -> [RowDistance] {
         let nonfinite = unsafe ck_find_nonfinite(InstructionSet.forConversions.rawValue, CK_F32, values.pointer, values.count)
         guard nonfinite == values.count else { throw subject.nonfinite(nonfinite, values.span[nonfinite]) }
-        let places = unsafe Places(planes, at: row, columns: values.columns)
-        unsafe places.store(values.pointer, values.rows)
         return try wrapping(PackedFileError.memory) { () throws(AllocationError) in
-            var decoded = try Tensor(values.shape, zeroed: false)
-            let codes = try Buffer(byteCount: values.count, zeroed: false)
-            unsafe places.expand(values.rows, to: codes.mutableBytes.baseAddress!)
-            let isa = InstructionSet.forConversions.rawValue
-            unsafe ck_dequantize_rows_s8(
-                isa, codes.mutableBytes.baseAddress!, places.scales, decoded.mutablePointer, values.columns, values.rows, values.columns)
+            var decoded = try values.copy()
+            try round(&decoded, into: planes, at: row)
             return RowDistance.rows(decoded: decoded, source: values)
         }
+    }
+
+    func round(_ values: inout Tensor, into planes: [EncodedTensor], at row: Int) throws(AllocationError) {
+        let (rows, columns) = (values.rows, values.columns)
+        let places = unsafe Places(planes, at: row, columns: columns)
+        unsafe places.store(values.pointer, rows)
+        let codes = try Buffer(byteCount: values.count, zeroed: false)
+        unsafe places.expand(rows, to: codes.mutableBytes.baseAddress!)
+        let isa = InstructionSet.forConversions.rawValue
+        unsafe ck_dequantize_rows_s8(isa, codes.mutableBytes.baseAddress!, places.scales, values.mutablePointer, columns, rows, columns)
     }
 
     /// Where a row is in the planes.
@@ -57,7 +64,7 @@ struct Int4GroupedScheme: SchemeDefinition {
 
         @unsafe init(_ planes: [EncodedTensor], at row: Int, columns: Int) {
             unsafe pairs = planes[0].buffer.mutableBytes.baseAddress! + row * columns / 2
-            unsafe multipliers = planes[1].buffer.mutableBytes.baseAddress! + row * columns / group / 2
+            unsafe multipliers = planes[1].buffer.mutableBytes.baseAddress! + row * multiplierBytes(columns)
             unsafe scales = planes[2].buffer.mutableBytes.baseAddress!.assumingMemoryBound(to: Float.self) + row
             self.columns = columns
         }
@@ -96,8 +103,9 @@ struct Int4GroupedScheme: SchemeDefinition {
         let scales = unsafe planes[2].bytes.assumingMemoryBound(to: Float.self)
         let (pairs, columns) = (planes[1].contents, source.columns)
         return BoundCheck(decoded, source) { row, column, value in
-            let group = (row * columns + column) / Self.group
-            let step = unsafe Double(scales[row]) * Double(pairs[group / 2] >> UInt8(4 * (group % 2)) & 15)
+            let group = column / Self.group
+            let pair = pairs[row * Self.multiplierBytes(columns) + group / 2]
+            let step = unsafe Double(scales[row]) * Double(pair >> UInt8(4 * (group % 2)) & 15)
             let last = step * Double(value < 0 ? -Self.codes.lowerBound : Self.codes.upperBound)
             return max(step * 0.5, Double(value.magnitude) - last) + step * 0x1p-16 + 0x1p-142
         }
@@ -139,6 +147,7 @@ struct Int4GroupedScheme: SchemeDefinition {
             codes += best.codes.map { UInt32(Int($0) + 8) }
             multipliers.append(UInt32(best.multiplier))
         }
+        if multipliers.count % 2 == 1 { multipliers.append(1) }
         let paired = { (nibbles: [UInt32]) in stride(from: 0, to: nibbles.count, by: 2).map { nibbles[$0] | nibbles[$0 + 1] << 4 } }
         return [ReferencePlane(paired(codes)), ReferencePlane(paired(multipliers)), ReferencePlane([scale.bitPattern])]
     }

@@ -6,7 +6,7 @@ extension Scheme {
 }
 
 /// `int8-per-channel`: symmetric int8 with one float32 scale per row (Formats/schemes.md, "int8-per-channel" and "The integer contract").
-struct Int8PerChannelScheme: SchemeDefinition {
+struct Int8PerChannelScheme: RowRounding {
     let name = "int8-per-channel"
     let traceWord = "int8"
     var integerTurn: Int? { 1 }
@@ -24,6 +24,14 @@ struct Int8PerChannelScheme: SchemeDefinition {
         return unsafe RowDistance.rows(values.rows) { sums in
             unsafe ck_quantize_rows_s8_distance(isa, values.pointer, codes, scales, sums, values.rows, values.columns)
         }
+    }
+
+    func round(_ values: inout Tensor, into planes: [EncodedTensor], at row: Int) {
+        let (isa, columns) = (InstructionSet.forConversions.rawValue, values.columns)
+        let codes = unsafe planes[0].buffer.mutableBytes.baseAddress! + row * columns
+        let scales = unsafe planes[1].buffer.mutableBytes.baseAddress! + row * MemoryLayout<Float>.stride
+        unsafe ck_quantize_rows_s8(isa, values.pointer, columns, codes, scales, values.rows, columns)
+        unsafe ck_dequantize_rows_s8(isa, codes, scales, values.mutablePointer, columns, values.rows, columns)
     }
 
     func encodeStored(_ rows: EncodedTensor, into planes: [EncodedTensor], at row: Int) -> [RowDistance]? {

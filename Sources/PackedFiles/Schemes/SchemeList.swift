@@ -3,7 +3,7 @@ package struct SchemeList: Sendable {
     package let schemes: [Scheme]
 
     /// The one place, besides its own file, that a new scheme is added to.
-    package static let builtIn = SchemeList([.f32, .f16, .bf16, .int8PerChannel, .int8Rotated, .int8Balanced, .int4Grouped])
+    package static let builtIn = SchemeList([.f32, .f16, .bf16, .int8PerChannel, .int8Rotated, .int8Balanced, .int4Grouped, .int4Balanced])
 
     /// - Precondition: names that differ.
     package init(_ schemes: [Scheme]) {

@@ -11,7 +11,7 @@ enum Vectors {
     /// The library that compressed the committed files; another one may compress otherwise.
     static let zstdVersion = "1.5.4"
     static let valid = [
-        "f32", "f16", "bf16", "int8-per-channel", "int8-rotated", "int8-balanced", "int4-grouped", "channels-last", "codec-zstd", "codec-zstd-split16",
+        "f32", "f16", "bf16", "int8-per-channel", "int8-rotated", "int8-balanced", "int4-grouped", "int4-balanced", "channels-last", "codec-zstd", "codec-zstd-split16",
         "frames", "compressed-directory", "attachments", "nonfinite", "newer-minor-version",
     ]
 
@@ -46,10 +46,16 @@ enum Vectors {
             try Samples.write(
                 [SampleTensor("linear.weight", .int8Balanced, [2, 43], values, role: "linear", activations: .int8PerToken, calibration: calibration)], to: path)
         case "int4-grouped":
-            // Row 0: groups of several sizes. Row 1: zeros. Row 2: no pattern.
-            let sizes: [Float] = [0.25, 4, 1, 0.01]
-            let values = (0..<128).map { Float($0 % 11 - 5) * sizes[$0 / 32] } + [Float](repeating: 0, count: 128) + Samples.weights(128, seed: 31)
-            try Samples.write([SampleTensor("text.weight", .int4Grouped, [3, 128], values, role: "text-linear", activations: .float)], to: path)
+            // An odd number of groups. Row 0: groups of several sizes. Row 1: zeros. Row 2: no pattern.
+            let sizes: [Float] = [0.25, 4, 1, 0.01, 2]
+            let values = (0..<160).map { Float($0 % 11 - 5) * sizes[$0 / 32] } + [Float](repeating: 0, count: 160) + Samples.weights(160, seed: 31)
+            try Samples.write([SampleTensor("text.weight", .int4Grouped, [3, 160], values, role: "text-linear", activations: .float)], to: path)
+        case "int4-balanced":
+            // Blocks of 64 and 32, an odd number of groups, and columns of two sizes.
+            let values = (0..<192).map { index -> Float in index % 96 == 40 ? 60 : Float(index % 11) / 4 - 1 }
+            let calibration = Calibration(inputMagnitudes: (0..<96).map { Float(sign: .plus, exponent: $0 == 40 ? -5 : $0 % 3 - 1, significand: 1) })
+            try Samples.write(
+                [SampleTensor("linear.weight", .int4Balanced, [2, 96], values, role: "linear", activations: .int8PerToken, calibration: calibration)], to: path)
         case "channels-last":
             let values = (0..<36).map { Float($0) - 20 }
             try Samples.write([SampleTensor("conv.weight", .int8PerChannel, [2, 3, 3, 2], values, role: "convolution", layout: .channelsLast)], to: path)

@@ -2,37 +2,39 @@ internal import CKernels
 import Tensors
 
 extension Scheme {
-    package static let int8Rotated = Scheme(Int8TurnedScheme(name: "int8-rotated", block: 32, isBalanced: false))
+    package static let int8Rotated = Scheme(TurnedScheme(name: "int8-rotated", rows: Int8PerChannelScheme(), block: 32, isBalanced: false))
     /// Exponents from a calibration; without one none.
-    package static let int8Balanced = Scheme(Int8TurnedScheme(name: "int8-balanced", block: 1 << 30, isBalanced: true))
+    package static let int8Balanced = Scheme(TurnedScheme(name: "int8-balanced", rows: Int8PerChannelScheme(), block: 1 << 30, isBalanced: true))
+    /// The same of rows with four bits.
+    package static let int4Balanced = Scheme(TurnedScheme(name: "int4-balanced", rows: Int4GroupedScheme(), block: 1 << 30, isBalanced: true))
 }
 
-/// `int8-per-channel` of rows that Hadamard matrices have turned, block by block, and whose columns may have been balanced by powers of two
-/// before (Formats/schemes.md, "int8-rotated" and "int8-balanced").
+/// A scheme that rounds row by row, of rows that Hadamard matrices have turned, block by block, and whose columns may have been balanced by powers of
+/// two before (Formats/schemes.md, "int8-rotated", "int8-balanced" and "int4-balanced").
 ///
 /// What one element of a block has in excess of the others is shared among all, so that it does not set the step of the whole row. A matrix
 /// is its own inverse, and a product sees neither it nor the powers of two where the inputs have the reverse done to them.
-struct Int8TurnedScheme: SchemeDefinition {
+struct TurnedScheme<Rows: RowRounding>: SchemeDefinition {
     let name: String
+    /// What turned rows are stored as.
+    let rows: Rows
     /// The largest block of a row; a power of two.
     let block: Int
     /// Whether there is an exponent for each column.
     let isBalanced: Bool
-    let traceWord = "int8"
+    var traceWord: String { rows.traceWord }
     var integerTurn: Int? { block }
 
-    /// What turned rows are stored as.
-    private static let turned = Int8PerChannelScheme()
     /// Of columns: more would leave nothing of the range of float32.
-    private static let largestExponent = 63
+    private static var largestExponent: Int { 63 }
 
     func obstacle(_ shape: Shape) -> String? {
-        !isBalanced && shape.columns % block != 0 ? "whose rows are no blocks of \(block)" : nil
+        !isBalanced && shape.columns % block != 0 ? "whose rows are no blocks of \(block)" : rows.obstacle(shape)
     }
 
     func planes(for shape: Shape) -> [PlaneSpecification] {
         let exponents = PlaneSpecification("exponents", .i8, [shape.columns], .exponents(Self.largestExponent), extent: .whole)
-        return Self.turned.planes(for: shape) + (isBalanced ? [exponents] : [])
+        return rows.planes(for: shape) + (isBalanced ? [exponents] : [])
     }
 
     func wholePlanes(for shape: Shape, _ calibration: Calibration?) throws(AllocationError) -> [EncodedTensor] {
@@ -57,11 +59,8 @@ struct Int8TurnedScheme: SchemeDefinition {
         guard overflow == turned.count else {
             throw subject.outOfRange(overflow, values.span[overflow], name, limit: "\(Float.greatestFiniteMagnitude / Float(min(block, columns)))")
         }
-        let codes = unsafe planes[0].buffer.mutableBytes.baseAddress! + row * columns
-        let scales = unsafe planes[1].buffer.mutableBytes.baseAddress! + row * MemoryLayout<Float>.stride
-        unsafe ck_quantize_rows_s8(isa, turned.pointer, columns, codes, scales, values.rows, columns)
+        try wrapping(PackedFileError.memory) { () throws(AllocationError) in try rows.round(&turned, into: planes, at: row) }
         let decoded = unsafe turned.mutablePointer
-        unsafe ck_dequantize_rows_s8(isa, codes, scales, decoded, columns, values.rows, columns)
         unsafe ck_turn_rows(isa, decoded, columns, nil, decoded, columns, factors?.pointer, values.rows, columns, block)
         withExtendedLifetime(factors) {}
         return RowDistance.rows(decoded: turned, source: values)
@@ -77,10 +76,10 @@ struct Int8TurnedScheme: SchemeDefinition {
     }
 
     func decode(_ planes: [EncodedTensor], shape: Shape) throws(AllocationError) -> Tensor {
-        var result = try Self.turned.decode(planes, shape: shape)
-        let (rows, columns, factors) = (shape.rows, shape.columns, try factors(planes, negated: true))
+        var result = try rows.decode(planes, shape: shape)
+        let (columns, factors) = (shape.columns, try factors(planes, negated: true))
         let (out, after) = unsafe (SharedPointer(result.mutablePointer), factors.map { unsafe SharedPointer(reading: $0.pointer) })
-        Parallel.forEach(rows) { range in
+        Parallel.forEach(shape.rows) { range in
             let first = unsafe out.pointer + range.lowerBound * columns
             unsafe ck_turn_rows(
                 InstructionSet.forConversions.rawValue, first, columns, nil, first, columns, after?.pointer, range.count, columns, block)
@@ -89,13 +88,13 @@ struct Int8TurnedScheme: SchemeDefinition {
         return result
     }
 
-    /// The bound of `int8-per-channel`, which holds for the turned values.
+    /// The bound of what turned rows are stored as, for the turned values.
     func checkBound(_ decoded: Tensor, _ planes: [EncodedTensor], source: Tensor) throws(AllocationError) -> BoundCheck {
-        Self.turned.checkBound(try Self.turned.decode(planes, shape: source.shape), planes, source: try basis(of: source, planes))
+        try rows.checkBound(try rows.decode(planes, shape: source.shape), planes, source: try basis(of: source, planes))
     }
 
     @unsafe func perturb(_ row: UnsafeBufferPointer<Float>, at index: Int, into planes: [EncodedTensor], _ draw: inout StochasticRounding) {
-        unsafe Self.turned.perturb(row, at: index, into: planes, &draw)
+        unsafe rows.perturb(row, at: index, into: planes, &draw)
     }
 
     /// The columns' powers of two, then blocks times Hadamard matrices: sums of pairs before their differences, stage by stage, which deals the
@@ -118,7 +117,11 @@ struct Int8TurnedScheme: SchemeDefinition {
             for index in start..<start + size { result[index] *= Float(1 / Double(size).squareRoot()) }
             start += size
         }
-        return Self.turned.reference(result, wholePlanes)
+        return rows.reference(result, wholePlanes)
+    }
+
+    func integerRows(_ planes: [EncodedTensor], shape: Shape) throws(AllocationError) -> (codes: EncodedTensor, scales: EncodedTensor) {
+        try rows.integerRows(planes, shape: shape)
     }
 
     func inputFactors(_ planes: [EncodedTensor]) throws(AllocationError) -> Tensor? { try factors(planes, negated: true) }
@@ -133,4 +136,10 @@ struct Int8TurnedScheme: SchemeDefinition {
                 return Float(bitPattern: UInt32(127 + (negated ? -exponent : exponent)) << 23)
             })
     }
+}
+
+/// A scheme that rounds each row by itself, in any basis.
+protocol RowRounding: SchemeDefinition {
+    /// Encodes finite rows into their places in the planes, on this thread, and leaves what they decode to in their place.
+    func round(_ values: inout Tensor, into planes: [EncodedTensor], at row: Int) throws(AllocationError)
 }
