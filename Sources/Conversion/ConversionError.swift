@@ -27,6 +27,8 @@ package enum ConversionError: Error, Sendable, Equatable, CustomStringConvertibl
     /// A component that was asked for and that the checkpoint lacks, or that cannot be asked for.
     case component(String, message: String)
     case rulesNotUTF8
+    /// A goal that no policy reaches: what was expected and found.
+    case target(String)
     /// Statistics for a calibration that cannot be used; the message says what would do.
     case statistics(String)
     /// The model could not be run for a calibration.
@@ -65,6 +67,7 @@ package enum ConversionError: Error, Sendable, Equatable, CustomStringConvertibl
         case .component(let name, let message): "component \(name): \(message)"
         case .rulesNotUTF8: "rules: expected UTF-8 text, found other bytes"
         case .calibration(let error): "calibration: \(error); --calibration none chooses by the weights alone"
+        case .target(let message): "search: \(message)"
         case .statistics(let message): "calibration: \(message)"
         case .rule(let line, let message): "rules, line \(line): \(message)"
         case .memoryBound(let needed, let bound, let tensor):

@@ -41,9 +41,11 @@ package enum Converter {
     ///   - tool: name and version of the program, for the file's directory.
     ///   - certify: computes the attachments of the certificate from the content, where the plan has one; it belongs to a room behind this one.
     ///   - measure: the same of how good the file is. What it throws leaves no file behind.
+    ///   - accept: is told the bytes of the file before it has its name. What it throws leaves no file behind either.
     package static func run(
         _ plan: ConversionPlan, on executor: CPU, output: String, replace: Bool = false, tool: String, progress: @escaping (Progress) -> Void = { _ in },
-        certify: ((PackedFile) throws(ConversionError) -> [Attachment])? = nil, measure: ((PackedFile) throws(ConversionError) -> [Attachment])? = nil
+        certify: ((PackedFile) throws(ConversionError) -> [Attachment])? = nil, measure: ((PackedFile) throws(ConversionError) -> [Attachment])? = nil,
+        accept: (UInt64) throws(ConversionError) -> Void = { _ in }
     ) throws(ConversionError) -> PackedFileWriter.Summary {
         let file = try open(plan, output, replace: replace)
         let pool = WorkPool()
@@ -64,7 +66,8 @@ package enum Converter {
         let certify = plan.components.contains(.certificate) ? certify : nil
         let measure = plan.components.contains(.quality) ? measure : nil
         guard plan.components.contains(.prefixCache) || certify != nil || measure != nil else {
-            return try wrapping(ConversionError.packedFile, try writer.finish())
+            try accept(try wrapping(ConversionError.packedFile, try writer.complete()))
+            return try wrapping(ConversionError.packedFile, try writer.publish())
         }
         let sealed = try wrapping(ConversionError.packedFile, try writer.seal())
         var attachments: [Attachment] = []
@@ -77,7 +80,8 @@ package enum Converter {
             // It has read the sources once more.
             try wrapping(ConversionError.checkpoint, try plan.checkpoint.checkUnchanged())
         }
-        return try wrapping(ConversionError.packedFile, try writer.finish(attachments: attachments))
+        try accept(try wrapping(ConversionError.packedFile, try writer.complete(attachments: attachments)))
+        return try wrapping(ConversionError.packedFile, try writer.publish())
     }
 }
 

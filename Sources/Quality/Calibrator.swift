@@ -33,9 +33,11 @@ package enum Calibrator {
     /// The largest side of the latents, and how many of them the decoder is given.
     private static let (mostSide, mostPictures) = (8, 4)
 
-    /// - Parameter plan: of a conversion: its open choices are what statistics are gathered for.
+    /// - Parameters:
+    ///   - plan: of a conversion: its open choices are what statistics are gathered for.
+    ///   - withImpacts: whether also what a search goes by.
     package static func run(
-        _ plan: ConversionPlan, prompts: [String] = prompts, part: Part = Part(), on executor: CPU, progress: (_ done: Int, _ of: Int) -> Void = { _, _ in }
+        _ plan: ConversionPlan, prompts: [String] = prompts, part: Part = Part(), withImpacts: Bool, on executor: CPU, progress: (_ done: Int, _ of: Int) -> Void = { _, _ in }
     ) throws(ConversionError) -> InputStatistics {
         let own = prompts.indices.filter { $0 % part.count == part.index - 1 }
         guard !own.isEmpty else {
@@ -45,14 +47,21 @@ package enum Calibrator {
         let executor = CPU(executor.instructionSet, prefersPackedProducts: true)
         let recorder = InputRecorder(try plan.emptyStatistics(), prompts: own.map { prompts[$0] })
         let weights = try plan.calibratedWeights()
+        var impacts: Impacts?
         do throws(InferenceError) {
             let pipeline = try SanaSprintPipeline(weights: weights, on: executor)
             let observing = Observing(executor) { name, rows in recorder.record(name, rows) }
             let parts = ModelParts(pipeline.configuration, from: weights, on: observing)
             let layers = pipeline.configuration.transformer.layers
             let schedules = steps.enumerated().map { place, steps in (steps, own.filter { $0 % Self.steps.count == place }) }.filter { !$0.1.isEmpty }
-            let total = schedules.reduce(0) { $0 + $1.0 } * layers
+            let units = plan.impactUnits
+            let measuresImpacts = withImpacts && !units.linears.isEmpty && pipeline.has(.transformer)
+            let total = schedules.reduce(0) { $0 + $1.0 } * layers + (measuresImpacts ? ImpactMeasurement.passes(pipeline.configuration) : 0)
             var done = 0
+            func step() {
+                done += 1
+                progress(done, total)
+            }
             var latents: [Tensor] = []
             var draws = try Draws(pipeline, prompts: prompts, steps: steps[0], mostSide: mostSide, withInstruction: false)
             try draws.read(own)
@@ -61,14 +70,17 @@ package enum Calibrator {
                 let batch = try draws.draws(indices)
                 latents += try draws.walk(batch) { time, inputs, features throws(InferenceError) in
                     let moment = Moment(time: time, inputs: inputs, draws: Array(inputs.indices))
-                    return try parts.velocities(draws.guidance, [moment], features) {
-                        done += 1
-                        progress(done, total)
-                    }[0]
+                    return try parts.velocities(draws.guidance, [moment], features) { step() }[0]
                 }
             }
             if pipeline.has(.vaeDecoder) { _ = try parts.pictures(Array(latents.prefix(mostPictures))) }
+            if measuresImpacts {
+                let measurement = ImpactMeasurement(pipeline: pipeline, weights: weights, executor: executor, units: units)
+                impacts = recorder.impacts(of: try measurement.run(prompts, own) { step() })
+            }
         } catch { throw .calibration(error) }
-        return recorder.statistics
+        var statistics = recorder.statistics
+        statistics.impacts = impacts
+        return statistics
     }
 }

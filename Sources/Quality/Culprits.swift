@@ -40,13 +40,13 @@ struct Culprits {
         let told = moment.draws.map { features[$0] }
         let blocks = Set(try blockErrors(moment, told).enumerated().sorted { $0.element > $1.element }.prefix(Self.blocks).map(\.offset))
         let candidates = quantized(.transformer).filter { entry in
-            if case .block(let index) = entry.place { return blocks.contains(index) }
+            if case .block(let index) = TransformerPlace(of: entry.name) { return blocks.contains(index) }
             return true
         }
         guard !candidates.isEmpty else { return [] }
         let wave = VelocityWave(models: models, packed: models.packed, guidance: guidance)
         let results = try wave.run(
-            time: moment.time, inputs: moment.inputs, features: told, candidates: candidates, known: reference.velocities[worst])
+            time: moment.time, inputs: moment.inputs, features: told, candidates: models.candidates(candidates), known: reference.velocities[worst])
         return candidates.enumerated().map { index, entry in
             Quality.Layer(name: entry.name, gain: Self.gain(results.map { ($0.error, $0.kept[index]) }), judgedBy: .velocity)
         }

@@ -28,6 +28,11 @@ package struct MeasuredModels {
         KeptWeights(file: packed, checkpoint: fused, kept: Dictionary(uniqueKeysWithValues: entries.map { ($0.name, $0.keptScheme) }))
     }
 
+    /// The file's model with one layer of the checkpoint's, for each.
+    package func candidates(_ entries: [TensorEntry]) -> [VelocityWave.Candidate] {
+        entries.map { VelocityWave.Candidate($0.name, parts(keeping([$0]))) }
+    }
+
     /// What the blocks are told besides their tokens.
     struct Conditions {
         let embedding: Tensor
@@ -110,15 +115,20 @@ extension ModelParts {
 }
 
 /// Where in the transformer a weight acts.
-enum TransformerPlace: Equatable {
+enum TransformerPlace: Hashable {
     case conditioning, patch, block(Int), end
 }
 
-extension TensorEntry {
-    var place: TransformerPlace {
+extension TransformerPlace {
+    /// - Parameter name: a packed name.
+    init(of name: String) {
         let blocks = "dit.blocks."
-        if name.hasPrefix(blocks), let index = Int(name.dropFirst(blocks.count).prefix { $0 != "." }) { return .block(index) }
-        if name.hasPrefix("dit.out.") { return .end }
-        return name.hasPrefix("dit.patch.") ? .patch : .conditioning
+        if name.hasPrefix(blocks), let index = Int(name.dropFirst(blocks.count).prefix { $0 != "." }) {
+            self = .block(index)
+        } else if name.hasPrefix("dit.out.") {
+            self = .end
+        } else {
+            self = name.hasPrefix("dit.patch.") ? .patch : .conditioning
+        }
     }
 }

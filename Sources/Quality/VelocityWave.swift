@@ -3,18 +3,34 @@ import Operations
 package import PackedFiles
 package import Tensors
 
-/// One step of the transformer for many models at once: the checkpoint's, the file's, and the file's with one layer of the checkpoint's for
-/// each candidate.
+/// One step of the transformer for many models at once: the checkpoint's, a file's, and the file's with one layer of other weights for each candidate.
 ///
 /// All of the file's go through a block before the next is loaded, many in one product, so that every weight is read once and one block is in
-/// memory. A model with a kept layer is the file's up to that layer: it sets out from the file's tokens there.
+/// memory. A model with another layer is the file's up to that layer: it sets out from the file's tokens there.
 package struct VelocityWave {
-    let models: MeasuredModels
-    /// The file's weights, or those with some layers kept.
-    let packed: any WeightSource
+    /// The checkpoint's model.
+    let exact: ModelParts<CPU>
+    /// The file's, or the file's with some layers kept.
+    let file: ModelParts<CPU>
     let guidance: Double
 
-    package init(models: MeasuredModels, packed: any WeightSource, guidance: Double) { (self.models, self.packed, self.guidance) = (models, packed, guidance) }
+    /// A model that differs from the file's in one place.
+    package struct Candidate {
+        /// Of the weights that differ.
+        let names: [String]
+        let place: TransformerPlace
+        let parts: ModelParts<CPU>
+
+        init(_ name: String, _ parts: ModelParts<CPU>) { self.init([name], TransformerPlace(of: name), parts) }
+
+        init(_ names: [String], _ place: TransformerPlace, _ parts: ModelParts<CPU>) { (self.names, self.place, self.parts) = (names, place, parts) }
+    }
+
+    package init(models: MeasuredModels, packed: any WeightSource, guidance: Double) {
+        (exact, file, self.guidance) = (models.exact, models.parts(packed), guidance)
+    }
+
+    init(exact: ModelParts<CPU>, file: ModelParts<CPU>, guidance: Double) { (self.exact, self.file, self.guidance) = (exact, file, guidance) }
 
     /// What came out for one draw.
     package struct Result {
@@ -22,11 +38,11 @@ package struct VelocityWave {
         package var velocity: Tensor
         /// ||other - velocity||² / ||velocity||² of the file's.
         package var error: Double
-        /// The same with each candidate kept.
+        /// The same of each candidate.
         package var kept: [Double]
     }
 
-    /// Tokens on their way through the file's model, each for one draw with one layer kept, which lies behind them.
+    /// Tokens on their way through the file's model, each for one draw and one candidate, whose layer lies behind them.
     private struct Streams {
         var candidates: [Int] = []
         var draws: [Int] = []
@@ -49,35 +65,33 @@ package struct VelocityWave {
     ///   - features: by draw.
     ///   - known: by draw, the checkpoint's velocities where they have been computed before.
     package func run(
-        time: Double, inputs: [Tensor], features: [Tensor], candidates: [TensorEntry], known: [Tensor]? = nil
+        time: Double, inputs: [Tensor], features: [Tensor], candidates: [Candidate], known: [Tensor]? = nil
     ) throws(InferenceError) -> [Result] {
-        let file = models.parts(packed)
         let grid = file.grid(inputs[0])
         let told = try MeasuredModels.Conditions(file, time, guidance, features)
         let moment = Moment(time: time, inputs: inputs, draws: Array(inputs.indices))
-        let velocities = if let known { known } else { try models.exact.velocities(guidance, [moment], features)[0] }
+        let velocities = if let known { known } else { try exact.velocities(guidance, [moment], features)[0] }
         var own = try file.tokens(inputs)
         var streams = Streams()
-        // Those that are told something else on their way, since the kept layer computes what all blocks are told.
+        // Those that are told something else on their way, since the candidate's layer computes what all blocks are told.
         var others: [(streams: Streams, told: MeasuredModels.Conditions)] = []
-        for (index, entry) in candidates.enumerated() {
-            let kept = models.parts(models.keeping([entry]))
-            switch entry.place {
-            case .patch: streams.add(index, try kept.tokens(inputs))
+        for (index, candidate) in candidates.enumerated() {
+            switch candidate.place {
+            case .patch: streams.add(index, try candidate.parts.tokens(inputs))
             case .conditioning:
-                others.append((Streams(), try MeasuredModels.Conditions(kept, time, guidance, features)))
+                others.append((Streams(), try MeasuredModels.Conditions(candidate.parts, time, guidance, features)))
                 others[others.count - 1].streams.add(index, own)
             case .block, .end: break
             }
         }
-        for layer in 0..<models.layers {
+        for layer in 0..<file.configuration.transformer.layers {
             let built = BuiltLayers()
             let block = try file.residentBlock(layer, built)
             try grid.advance(&streams.tokens, of: streams.draws, block, told)
             for index in others.indices { try grid.advance(&others[index].streams.tokens, of: others[index].streams.draws, block, others[index].told) }
-            for (index, entry) in candidates.enumerated() where entry.place == .block(layer) {
-                let kept = try models.parts(models.keeping([entry])).residentBlock(layer, built.except([entry.name]))
-                streams.add(index, try grid.advanced(own, kept, told))
+            for (index, candidate) in candidates.enumerated() where candidate.place == .block(layer) {
+                let other = try candidate.parts.residentBlock(layer, built.except(candidate.names))
+                streams.add(index, try grid.advanced(own, other, told))
             }
             own = try grid.advanced(own, block, told)
         }
@@ -96,10 +110,10 @@ package struct VelocityWave {
         }
         try finish(streams, file, told)
         for other in others { try finish(other.streams, file, other.told) }
-        for (index, entry) in candidates.enumerated() where entry.place == .end {
+        for (index, candidate) in candidates.enumerated() where candidate.place == .end {
             var last = Streams()
             last.add(index, own)
-            try finish(last, models.parts(models.keeping([entry])), told)
+            try finish(last, candidate.parts, told)
         }
         return results
     }

@@ -14,9 +14,8 @@ struct CalibratedWeights {
     private let weights: CheckpointWeights
 
     init(_ plan: ConversionPlan) throws(ConversionError) {
-        let open = plan.tensors.filter(\.isOpen)
-        names = open.map(\.name)
-        tensors = Dictionary(uniqueKeysWithValues: open.map { ($0.name, $0) })
+        names = plan.tensors.filter(\.isOpen).map(\.name)
+        tensors = Dictionary(uniqueKeysWithValues: plan.tensors.map { ($0.name, $0) })
         let fusions = plan.options.fusions
         weights = try CheckpointWeights(
             plan.checkpoint, fusions: fusions, components: .listed(plan.components.filter(\.hasWeights)), edit: plan.edit)
@@ -79,48 +78,6 @@ struct SampledWeight {
         return (0..<values.rows).map { row in
             (row * columns..<(row + 1) * columns).reduce(0) { $0 + Double(elements[$1]) * Double(elements[$1]) }
         }
-    }
-}
-
-/// Rows of a weight times inputs that it met: in double, to measure products in integers by.
-struct MeasuredProduct {
-    private let name: String
-    private let weight: SampledWeight
-    private let inputs: Tensor
-    private let products: Tensor
-    private let executor: CPU
-
-    init(_ name: String, _ weight: SampledWeight, _ samples: [InputStatistics.Sample], on executor: CPU) throws(AllocationError) {
-        (self.name, self.weight, self.executor) = (name, weight, executor)
-        let elements = samples.flatMap { $0.values.map { Float(bitPattern: UInt32($0) << 16) } }
-        inputs = try Tensor([samples.count, weight.columns], elements)
-        let linear = try Linear(.plain(EncodedTensor(weight.values)), on: executor)
-        // A single row is multiplied in double, in one order everywhere.
-        var rows: [Tensor] = []
-        for index in samples.indices { rows.append(try linear(try inputs.rows(index..<index + 1))) }
-        products = try Tensor(stacking: rows)
-    }
-
-    /// The power of what an int8 storage adds to the products, as a share of theirs.
-    func error(_ storage: Storage, _ magnitudes: [Float]) throws(PackedFileError) -> Double {
-        let calibration = magnitudes.isEmpty ? nil : Calibration(inputMagnitudes: magnitudes)
-        let shape = weight.values.shape
-        let planes = try storage.scheme.encode(weight.values, subject: name, calibration: calibration)
-        do throws(AllocationError) {
-            let stored = StoredWeight(storage.scheme, shape, planes: planes, activations: .int8PerToken)
-            let found = try Linear(stored, on: executor)(inputs)
-            var errors = [Double](repeating: 0, count: shape.rows)
-            var powers = errors
-            let (left, right) = (found.span, products.span)
-            for index in right.indices {
-                let (exact, difference) = (Double(right[index]), Double(left[index]) - Double(right[index]))
-                errors[index % shape.rows] += difference * difference
-                powers[index % shape.rows] += exact * exact
-            }
-            func share(_ error: Double, _ power: Double) -> Double { power > 0 ? error / power : 0 }
-            guard weight.rowsAreRelative else { return share(errors.reduce(0, +), powers.reduce(0, +)) }
-            return zip(errors, powers).reduce(0) { $0 + share($1.0, $1.1) } / Double(shape.rows)
-        } catch { throw .memory(error) }
     }
 }
 

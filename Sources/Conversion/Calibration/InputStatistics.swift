@@ -39,6 +39,8 @@ package struct InputStatistics: Sendable, Equatable {
 
     /// By the packed name of the weight.
     package internal(set) var layers: [String: Layer] = [:]
+    /// Nil where they were not asked for.
+    package var impacts: Impacts?
     /// The prompts that were drawn, each with how many others before it in its list; sorted.
     package internal(set) var prompts: [String] = []
 
@@ -68,6 +70,12 @@ package struct InputStatistics: Sendable, Equatable {
             layer.keepFirst(Self.mostSamples)
             layers[name] = layer
         }
+        if prompts.isEmpty {
+            impacts = other.impacts
+        } else {
+            guard (impacts == nil) == (other.impacts == nil) else { throw .statistics("expected impacts in each part, found a part without; calibrate it again") }
+            if let others = other.impacts { try impacts?.merge(others) }
+        }
         prompts = (prompts + other.prompts).sorted()
     }
 }
@@ -87,6 +95,12 @@ package final class InputRecorder: Sendable {
     }
 
     package var statistics: InputStatistics { state.withLock { $0 } }
+
+    /// Errors of the prompts' draws, by unit and draw.
+    package func impacts(of errors: [String: [Double]]) -> Impacts {
+        let count = errors.values.first?.count ?? 0
+        return Impacts(draws: (0..<count).map { Self.number(seed, UInt64(1 << 48 + $0)) }, errors: errors)
+    }
 
     /// Takes the rows `[.., inputs]` that a weight is about to meet.
     package func record(_ name: String, _ x: Tensor) {

@@ -6,19 +6,17 @@ package import PackedFiles
 package import StrictJSON
 import Tensors
 
-/// How each linear of the preset int8 is stored: what costs its own product least, measured on inputs that it met while the model drew.
-///
-/// Of each weight some rows are read, and multiplied with the rows of the statistics in integers and in double. Integers are the same on every
-/// instruction set and sums of doubles are in one order, so that equal statistics give equal choices everywhere.
+/// How each linear of the preset int8 is stored: what costs its own product least, measured on inputs that it met while the model drew
+/// (`MeasuredChoices`), or what a search chose.
 package struct LayerChoices: Sendable {
-    struct Choice: Sendable {
+    package struct Choice: Sendable, Equatable {
         let storage: Storage
         /// What its inputs are divided by before they are turned: powers of two. Empty where by nothing.
         var magnitudes: [Float] = []
         /// The power of what the integers are off the products by, as a share of theirs; nil without statistics.
         var error: Double?
 
-        fileprivate var json: JSONValue {
+        var json: JSONValue {
             guard let error else { return ["storage": .string(storage.description)] }
             return ["storage": .string(storage.description), "error": .number(error)]
         }
@@ -27,18 +25,20 @@ package struct LayerChoices: Sendable {
     }
 
     /// By packed name.
-    let choices: [String: Choice]
+    package let choices: [String: Choice]
     /// What the file says of where they come from.
     private let record: JSONObject
 
     /// Rows of a weight that are read.
     static let mostRows = 256
     /// A layer that no choice keeps within this, 20 dB below its product, stays in 16 bits.
-    private static let budget = 0.01
+    static let budget = 0.01
     /// Eighths that the inputs' size has in what a column is multiplied by, the rest being the column's own.
-    private static let shares = [2, 3, 4]
+    static let shares = [2, 3, 4]
     /// By how much a choice has to be better than one that is simpler.
-    private static let advantage = 0.98
+    static let advantage = 0.98
+
+    init(_ choices: [String: Choice], record: JSONObject) { (self.choices, self.record) = (choices, record) }
 
     subscript(name: String) -> Choice? { choices[name] }
 
@@ -58,8 +58,7 @@ extension LayerChoices {
     ) throws(ConversionError) {
         let weights = try CalibratedWeights(plan)
         guard weights.names.allSatisfy({ statistics.layers[$0] != nil }) else {
-            let missing = weights.names.first { statistics.layers[$0] == nil } ?? ""
-            throw .statistics("\(missing): expected statistics of its inputs, found none; they are of another configuration: calibrate this checkpoint")
+            throw Self.missing(weights.names.first { statistics.layers[$0] == nil } ?? "")
         }
         var choices: [String: Choice] = [:]
         for (index, name) in weights.names.enumerated() {
@@ -68,8 +67,15 @@ extension LayerChoices {
             choices[name] = try Self.choose(name, weights, layer, on: executor)
         }
         progress(weights.names.count, weights.names.count)
-        self.choices = choices
-        record = [
+        self.init(choices, record: Self.record(of: statistics))
+    }
+
+    static func missing(_ name: String) -> ConversionError {
+        .statistics("\(name): expected statistics of its inputs, found none; they are of another configuration: calibrate this checkpoint")
+    }
+
+    static func record(of statistics: InputStatistics) -> JSONObject {
+        [
             "kind": "measured", "prompts": JSONValue(statistics.prompts.count),
             "rows": JSONValue(statistics.layers.values.map(\.count).max() ?? 0),
         ]
@@ -116,36 +122,13 @@ extension LayerChoices {
 
     static let balanced = Storage(.int8Balanced, activations: .int8PerToken)
 
-    private static func choose(
+    static func choose(
         _ name: String, _ weights: CalibratedWeights, _ layer: InputStatistics.Layer, on executor: CPU
     ) throws(ConversionError) -> Choice {
-        let weight = try weights.sampled(name)
-        guard weight.columns == layer.squares.count, weight.digest == layer.weightDigest else {
-            throw .statistics("\(name): expected statistics of this checkpoint's weight, found those of another model: calibrate this checkpoint")
-        }
-        // What is not finite is the conversion's to refuse.
-        let columns = weight.columnPowers
-        guard !layer.samples.isEmpty, layer.squares.allSatisfy(\.isFinite), columns.allSatisfy(\.isFinite) else {
-            return Choice(storage: weights.usualStorage(name))
-        }
-        var candidates = [Choice(storage: Storage(.int8PerChannel, activations: .int8PerToken)), Choice(storage: balanced)]
-        for share in shares {
-            candidates.append(Choice(storage: balanced, magnitudes: magnitudes(inputs: layer.squares, columns: columns, share: share)))
-        }
-        let product = try wrapping(ConversionError.memory, try MeasuredProduct(name, weight, layer.samples, on: executor))
-        return try wrapping(ConversionError.packedFile) { () throws(PackedFileError) in
-            var best: Choice?
-            for candidate in candidates {
-                let error = try product.error(candidate.storage, candidate.magnitudes)
-                if error < (best?.error ?? .infinity) * advantage {
-                    best = Choice(storage: candidate.storage, magnitudes: candidate.magnitudes, error: error)
-                }
-            }
-            guard let best, let error = best.error, error <= budget else {
-                return Choice(storage: weights.keptStorage(name), error: best?.error)
-            }
-            return best
-        }
+        guard let measured = try MeasuredChoices(name, weights, layer, on: executor) else { return Choice(storage: weights.usualStorage(name)) }
+        let best = try measured.best(.int8PerChannel, .int8Balanced)
+        guard let error = best.error, error <= budget else { return Choice(storage: weights.keptStorage(name), error: best.error) }
+        return best
     }
 
     /// What inputs are divided by, and columns multiplied by: 2^k, such that k grows with an input's size and falls with its column's. Where a

@@ -37,6 +37,12 @@ extension InputStatistics {
                 add("\(name).numbers", try EncodedTensor(dtype: .u64, shape: [rows], elements: layer.samples.map(\.number)))
                 add("\(name).samples", try EncodedTensor(dtype: .bf16, shape: [rows, inputs], elements: layer.samples.flatMap(\.values)))
             }
+            if let impacts {
+                add(Self.drawsName, try EncodedTensor(dtype: .u64, shape: [impacts.draws.count], elements: impacts.draws))
+                for (unit, errors) in impacts.errors.sorted(by: { $0.key < $1.key }) {
+                    add(unit + Self.impactsSuffix, try EncodedTensor(dtype: .f64, shape: [errors.count], elements: errors))
+                }
+            }
         } catch { throw .memory(error) }
         var metadata = [("format", Self.format), ("version", Self.version), ("prompts", prompts.joined(separator: "\n"))]
         for name in names { metadata.append(("weight.\(name)", layers[name]?.weightDigest ?? "")) }
@@ -64,9 +70,36 @@ extension InputStatistics {
             let name = String(entry.name.dropLast(suffix.count))
             layers[name] = try Self.layer(name, file, digest: metadata["weight.\(name)"])
         }
-        guard !layers.isEmpty, file.header.entries.count == 4 * layers.count else {
-            throw .statistics("\(path): expected four tensors for each of its layers, found \(file.header.entries.count) for \(layers.count)")
+        impacts = try Self.impacts(file)
+        let others = impacts.map { $0.errors.count + 1 } ?? 0
+        guard !layers.isEmpty, file.header.entries.count == 4 * layers.count + others else {
+            throw .statistics("\(path): expected four tensors for each of its layers, found \(file.header.entries.count - others) for \(layers.count)")
         }
+    }
+
+    private static let drawsName = "draws"
+    private static let impactsSuffix = ".impacts"
+
+    /// The draws' numbers, and of each unit as many errors.
+    private static func impacts(_ file: SafetensorsFile) throws(ConversionError) -> Impacts? {
+        guard let count = file.entry(drawsName)?.shape.extents.first else { return nil }
+        func read(_ name: String, _ dtype: DType, _ expected: String) throws(ConversionError) -> EncodedTensor {
+            guard let entry = file.entry(name), entry.dtype == dtype, entry.shape == [count], (1...Impacts.mostDraws).contains(count) else {
+                let found = file.entry(name).map { "\($0.dtype.rawValue) \($0.shape)" } ?? "none"
+                throw .statistics("\(file.path): \(name): expected \(expected), found \(found)")
+            }
+            return try wrapping(ConversionError.safetensors) { () throws(SafetensorsError) in try file.read(name) }
+        }
+        let draws = try read(drawsName, .u64, "U64 [draws], 1 to \(Impacts.mostDraws)").elements(of: UInt64.self)
+        var errors: [String: [Double]] = [:]
+        for name in file.header.entries.map(\.name) where name.hasSuffix(impactsSuffix) {
+            let found = try read(name, .f64, "F64 [\(count)]").elements(of: Double.self)
+            guard found.allSatisfy({ $0 >= 0 && $0.isFinite }) else {
+                throw .statistics("\(file.path): \(name): expected powers, found \(found.first { !($0 >= 0 && $0.isFinite) } ?? 0)")
+            }
+            errors[String(name.dropLast(impactsSuffix.count))] = found
+        }
+        return Impacts(draws: draws, errors: errors)
     }
 
     /// One layer's four tensors, which have to agree.

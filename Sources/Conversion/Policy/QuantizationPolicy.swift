@@ -30,7 +30,7 @@ struct QuantizationPolicy: Sendable {
         if case .computed = row.recipe { return Decision(storage: Storage(.f32), line: nil) }
         guard let rule = rules.first(where: { $0.matches(row.name) }) else {
             let usual = Self.storage(preset, row, component: component, dtypes: dtypes)
-            guard usual.isOpen(row.shape), let choice = choices?[row.name] else { return Decision(storage: usual, line: nil) }
+            guard let choice = choices?[row.name] else { return Decision(storage: usual, line: nil) }
             return Decision(storage: choice.storage, line: nil, calibration: choice.calibration)
         }
         guard rule.scheme.isQuantized else { return Decision(storage: Storage(rule.scheme), line: rule.line) }

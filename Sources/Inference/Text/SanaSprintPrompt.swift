@@ -9,7 +9,7 @@ package struct SanaSprintPrompt: Sendable, Equatable {
     /// Token ids, `<bos>` first, without padding.
     package let ids: [Int32]
     /// Positions in `ids` whose features the image model gets: `<bos>`, then the prompt's own tokens. Ascending.
-    let keptPositions: [Int]
+    package let keptPositions: [Int]
     /// How many tokens did not fit and were cut off the prompt's end; not zero is a reason for a warning.
     let truncatedTokenCount: Int
 

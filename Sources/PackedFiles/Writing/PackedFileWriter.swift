@@ -141,10 +141,16 @@ package final class PackedFileWriter {
         return try PackedFile.open(output.readablePath, schemes: schemeList)
     }
 
-    /// Writes directory and header where `seal` has not, syncs the file and gives it its name.
+    /// Completes the file and gives it its name.
+    package func finish(attachments: [(name: String, bytes: [UInt8])] = []) throws(PackedFileError) -> Summary {
+        _ = try complete(attachments: attachments)
+        return try publish()
+    }
+
+    /// Writes directory and header where `seal` has not, and gives the bytes of the file.
     ///
     /// Attachments lie outside the content hash: what floating-point arithmetic computed may differ from one CPU to the next.
-    package func finish(attachments: [(name: String, bytes: [UInt8])] = []) throws(PackedFileError) -> Summary {
+    package func complete(attachments: [(name: String, bytes: [UInt8])] = []) throws(PackedFileError) -> UInt64 {
         var header = if let sealed { sealed } else { try writeContent() }
         if !attachments.isEmpty {
             var entries: [() -> BlobEntry] = []
@@ -155,9 +161,16 @@ package final class PackedFileWriter {
             header.attachments = try writeDirectory(text, compressedFlag: .compressedAttachments, &header)
         }
         try write(header)
+        sealed = header
+        return stream.position
+    }
+
+    /// Syncs the complete file and gives it its name.
+    package func publish() throws(PackedFileError) -> Summary {
+        guard let sealed else { preconditionFailure("the file is not complete") }
         let syncDuration = try wrapping(PackedFileError.file, try output.commit())
         return Summary(
-            contentHash: header.contentHashDigits, totalByteCount: stream.position, directory: directory, syncDuration: syncDuration)
+            contentHash: sealed.contentHashDigits, totalByteCount: stream.position, directory: directory, syncDuration: syncDuration)
     }
 
     /// Writes the directory, and gives the header that goes with it.

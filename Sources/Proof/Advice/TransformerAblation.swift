@@ -93,7 +93,7 @@ struct TransformerAblation {
         // By step, by draw.
         var velocities: [[Tensor]] = []
         let latents = try inputs.walk(draws) { time, seen, features throws(InferenceError) in
-            let results = try wave.run(time: time, inputs: seen, features: features, candidates: candidates, known: known?[velocities.count])
+            let results = try wave.run(time: time, inputs: seen, features: features, candidates: models.candidates(candidates), known: known?[velocities.count])
             velocities.append(results.map(\.velocity))
             for (draw, result) in results.enumerated() { steps[draw].append((result.error, result.kept)) }
             return results.map(\.velocity)

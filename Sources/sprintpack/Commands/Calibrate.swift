@@ -83,7 +83,7 @@ extension Calibrate {
             let plan = try ConversionPlan(source, ConversionOptions(.int8))
             let list = try prompts.map { try PromptList.read($0) } ?? Calibrator.prompts
             let bar = common.progress("calibrate", unit: .steps)
-            statistics = try Calibrator.run(plan, prompts: list, part: try part(), on: .best) { bar.update(UInt64($0), of: UInt64($1)) }
+            statistics = try Calibrator.run(plan, prompts: list, part: try part(), withImpacts: true, on: .best) { bar.update(UInt64($0), of: UInt64($1)) }
             bar.finish()
         }
         try statistics.write(to: output, replace: force, inputs: identities)

@@ -18,13 +18,20 @@ struct Convert: Verb {
         discussion: """
             EXAMPLES:
               sprintpack convert sana-1.6b-diffusers -o sana.sprint --preset int8
+              sprintpack convert sana-1.6b-diffusers -o sana.sprint --target-size 2.8GB
               sprintpack convert tiny-sprint --preset int8 --dry-run
 
             PRESETS:
-              int8   DiT linears and 1x1 convolutions W8A8, text encoder int8
-                     weights, the rest 16 bit
+              int8     DiT linears and 1x1 convolutions W8A8, text encoder int8
+                       weights, the rest 16 bit
+              compact  as int8, with four bits for the text encoder and for those
+                       linears of the DiT that lose least by it
               fp16   everything in float16     bf16   everything in bfloat16
               fp32   exact
+
+            Without a preset, --target-size and --min-sqnr search: each layer of the
+            DiT and of the text encoder gets 16, 8 or 4 bits, where they are worth most
+            (Formats/calibration.md).
 
             At the end it measures how good the file is (Formats/quality.md): how far
             velocities and pictures of a few prompts are from the checkpoint's, and what
@@ -37,8 +44,11 @@ struct Convert: Verb {
     @Option(name: .shortAndLong, help: ArgumentHelp("The file to write.", valueName: "out.sprint"))
     var output: String?
 
-    @Option(help: "What the weights are stored as: fp32, fp16, bf16, int8, or compact: int8 with four bits for the text encoder.")
-    var preset: Preset = .int8
+    @Option(help: "What the weights are stored as: fp32, fp16, bf16, int8 (default) or compact.")
+    var preset: Preset?
+
+    @Option(help: ArgumentHelp("Search for the best file of at most this size, for instance 2.8GB.", valueName: "size"))
+    var targetSize: String?
 
     @Option(help: ArgumentHelp("Rules that say otherwise for single tensors (Formats/rules.md).", valueName: "file"))
     var rules: String?
@@ -80,7 +90,9 @@ struct Convert: Verb {
 
     @Option(
         name: .customLong("min-sqnr"),
-        help: ArgumentHelp("Write the file only if the median signal to noise of its velocities is at least this; else exit with 1.", valueName: "dB"))
+        help: ArgumentHelp(
+            "Write the file only if the median signal to noise of its velocities is at least this; else exit with 1. Without --preset and --target-size: search for the smallest such file.",
+            valueName: "dB"))
     var minSQNR: Double?
 
     @Flag(help: "Replace the output if it exists.")
@@ -93,8 +105,11 @@ struct Convert: Verb {
         if output == nil && !dryRun { throw ValidationError("-o: expected the file to write (or --dry-run), found nothing") }
         _ = try frozenSchedule()
         try QualityTarget.validate(minSQNR)
-        if minSQNR != nil, noQuality || dryRun {
-            throw ValidationError("--min-sqnr: expected a conversion that is measured, found \(noQuality ? "--no-quality" : "--dry-run")")
+        if minSQNR != nil, noQuality { throw ValidationError("--min-sqnr: expected a conversion that is measured, found --no-quality") }
+        let goal = try goal()
+        if dryRun, minSQNR != nil, goal == nil { throw ValidationError("--min-sqnr: expected a conversion that is measured, found --dry-run") }
+        if dryRun, goal != nil, calibration == "auto" {
+            throw ValidationError("--dry-run: expected --calibration with statistics of `sprintpack calibrate` to predict by, found none")
         }
     }
 }
@@ -116,24 +131,26 @@ extension Convert {
         } catch { throw ValidationError("--freeze-steps: \(error)") }
     }
 
-    /// What the calibration chooses; nil where a plan leaves no choice, and for a dry run that would have to draw.
-    private func choices(for plan: ConversionPlan) throws -> LayerChoices? {
-        guard plan.openCount > 0 else { return nil }
-        if !dryRun, let output { try Converter.check(plan, output: output, replace: force) }
-        if calibration == "none" { return try LayerChoices(dataFree: plan) }
-        let statistics: InputStatistics
-        if calibration == "auto" {
-            guard !dryRun else { return nil }
-            try plan.checkCalibration(within: plan.options.memoryBound)
-            let bar = common.progress("calibrate", unit: .steps)
-            statistics = try Calibrator.run(plan, on: .best) { bar.update(UInt64($0), of: UInt64($1)) }
-            bar.finish()
-        } else {
-            statistics = try InputStatistics(reading: calibration)
+    /// What is searched for; nil where the preset decides.
+    private func goal() throws -> PolicySearch.Goal? {
+        if let targetSize {
+            guard preset == nil, calibration != "none" else {
+                throw ValidationError("--target-size: expected a search, found \(calibration == "none" ? "--calibration none" : "--preset, which decides alone")")
+            }
+            guard let size = ByteCount.parse(targetSize) else { throw ValidationError("--target-size: expected a size such as 2.8GB, found \(targetSize)") }
+            return .bytes(UInt64(size))
         }
-        let bar = common.progress("choose", unit: .steps)
+        return preset == nil && calibration != "none" ? minSQNR.map { .sqnr($0) } : nil
+    }
+
+    /// Statistics of a file or, where it is told to calibrate by itself, of a few pictures; nil for a dry run that would have to draw.
+    private func statistics(for plan: ConversionPlan, withImpacts: Bool) throws -> InputStatistics? {
+        guard calibration == "auto" else { return try InputStatistics(reading: calibration) }
+        guard !dryRun else { return nil }
+        try plan.checkCalibration(within: plan.options.memoryBound)
+        let bar = common.progress("calibrate", unit: .steps)
         defer { bar.finish() }
-        return try LayerChoices(plan, statistics, on: .best) { bar.update(UInt64($0), of: UInt64($1)) }
+        return try Calibrator.run(plan, withImpacts: withImpacts, on: .best) { bar.update(UInt64($0), of: UInt64($1)) }
     }
 
     func execute() throws -> Outcome {
@@ -148,101 +165,48 @@ extension Convert {
         let source = try Checkpoint.open(checkpoint, variant: variant)
         let ruleFile = try rules.map { try RuleFile(try InputFile(path: $0).contents(limit: 1 << 20)) }
         var options = ConversionOptions(
-            preset, rules: ruleFile, components: selection ?? .standard, allowsNonfinite: allowNonFinite, frozenSchedule: try frozenSchedule(),
+            preset ?? .int8, rules: ruleFile, components: selection ?? .standard, allowsNonfinite: allowNonFinite, frozenSchedule: try frozenSchedule(),
             memoryBound: bound ?? ConversionOptions.defaultMemoryBound)
         options.leavesOutQuality = noQuality
-        var plan = try ConversionPlan(source, options)
-        if let choices = try choices(for: plan) {
-            options.choose(choices)
-            plan = try ConversionPlan(source, options)
-        }
-        // Less memory than usual is used where the machine or the container has less.
-        if !dryRun, bound == nil, let memory = AvailableMemory.now(), plan.memoryNeeded > memory.byteCount {
-            options.memoryBound = memory.byteCount
-            do throws(ConversionError) { plan = try ConversionPlan(source, options) } catch {
-                guard case .memoryBound(let needed, _, _) = error else { throw error }
-                throw AllocationError.unavailable(byteCount: needed, available: memory.byteCount, owner: memory.owner)
-            }
-        }
-        guard !dryRun, let output else {
-            return Outcome(text: plan.text, json: ["plan": plan.json])
-        }
-        if minSQNR != nil, !plan.components.contains(.quality) {
+        let plan = try ConversionPlan(source, options)
+        if minSQNR != nil, !dryRun, !plan.components.contains(.quality) {
             throw CommandFailure.usage("--min-sqnr: expected quality among --components, found a file that is not measured")
         }
-        let bar = common.progress("convert")
-        let start = ProgressBar.now()
-        var certified: (probes: Int, bytes: Int, seconds: Double, passed: Bool)?
-        var quality: (verdict: ReportVerdict, seconds: Double)?
-        var shortfall: String?
-        func measured(_ file: PackedFile) throws(ConversionError) -> [Converter.Attachment] {
-            bar.finish()
-            guard !QualityMeasurement.isExact(file.directory) else {
-                quality = (Quality.exact, 0)
-                return []
-            }
-            let (began, steps) = (ProgressBar.now(), common.progress("measure", unit: .steps))
-            defer { steps.finish() }
-            let found: Quality
-            do throws(QualityMeasurement.Failure) {
-                found = try QualityMeasurement.run(file, source, on: .best, tool: Version.tool) { steps.update(UInt64($0), of: UInt64($1)) }
-            } catch { throw .quality("\(error)") }
-            quality = (found.verdict(isMeasured: true), ProgressBar.now() - began)
-            shortfall = minSQNR.flatMap(found.shortfall)
-            if let shortfall { throw .quality(shortfall) }
-            return [found.attachment]
+        if !dryRun, let output { try Converter.check(plan, output: output, replace: force) }
+        let goal = try goal() ?? (preset == .compact && calibration != "none" ? .share(PolicySearch.compactShare) : nil)
+        let policy = try policy(of: plan, goal)
+        guard !dryRun, let output else {
+            let planned = try planned(source, options, policy.choices)
+            var json: JSONObject = ["plan": planned.json]
+            json["search"] = policy.prediction.flatMap { prediction in goal.map { prediction.json(of: $0) } } ?? .null
+            return Outcome(text: planned.text + (policy.prediction.map { "\nsearch: \($0.text)" } ?? ""), json: json)
         }
-        func certify(_ file: PackedFile) throws(ConversionError) -> [Converter.Attachment] {
-            bar.finish()
-            let (began, steps) = (ProgressBar.now(), common.progress("certify", unit: .steps))
-            let certificate: Certificate
-            do throws(ProofError) {
-                certificate = try Certificate.make(of: file, from: source, on: .best, tool: Version.tool) { steps.update(UInt64($0), of: UInt64($1)) }
-            } catch { throw .certificate("\(error)") }
-            steps.finish()
-            let attachments = certificate.attachments
-            certified = (certificate.probeCount, attachments.reduce(0) { $0 + $1.bytes.count }, ProgressBar.now() - began, certificate.passed)
-            return attachments
+        var job = ConvertJob(source: source, output: output, force: force, common: common, minSQNR: minSQNR)
+        job.adaptsMemory = bound == nil
+        return try job.run(options, policy, goal)
+    }
+
+    /// What is stored how, by statistics; no choices where the plan leaves none or would have to draw for them.
+    private func policy(of plan: ConversionPlan, _ goal: PolicySearch.Goal?) throws -> ConvertJob.Policy {
+        if let goal, plan.impactUnits.linears.isEmpty {
+            guard case .share = goal else { throw CommandFailure.usage("--target-size, --min-sqnr: expected linears that no rule decides about to search among, found none") }
+        } else if let goal, let statistics = try statistics(for: plan, withImpacts: true) {
+            let bar = common.progress("choose", unit: .steps)
+            defer { bar.finish() }
+            return try ConvertJob.Policy(try PolicySearch(plan, statistics, on: .best) { bar.update(UInt64($0), of: UInt64($1)) }, goal)
         }
-        let summary: PackedFileWriter.Summary
-        do throws(ConversionError) {
-            summary = try Converter.run(
-                plan, on: .best, output: output, replace: force, tool: Version.tool, progress: { bar.update($0.done, of: $0.total) }, certify: certify,
-                measure: measured)
-        } catch {
-            if let shortfall { throw CommandFailure.failed("\(output): \(shortfall); nothing was written") }
-            throw error
-        }
-        bar.finish()
-        let seconds = ProgressBar.now() - start
-        let read = plan.sourceByteCount
-        let worst = summary.directory.worstTensor
-        var lines = [
-            "\(output)  \(ByteCount.text(summary.totalByteCount)), was \(ByteCount.text(read)) "
-                + "(\(Decimal.fixed(100 * Double(summary.totalByteCount) / Double(max(1, read)), digits: 1)) %), in \(Decimal.fixed(seconds, digits: 2)) s"
-        ]
-        if let worst, let error = worst.error {
-            lines.append("largest weight error: \(worst.name)  relative L2 \(Decimal.short(error.relativeL2))")
-        }
-        if let certified {
-            lines.append(
-                "certificate: \(certified.probes) probes, \(ByteCount.text(UInt64(certified.bytes))), in \(Decimal.fixed(certified.seconds, digits: 2)) s"
-                    + (certified.passed ? "" : "; not all of its claims hold: see verify"))
-        }
-        if let quality { lines += quality.verdict.lines + (quality.seconds > 0 ? ["  in \(Decimal.fixed(quality.seconds, digits: 2)) s"] : []) }
-        let json: JSONObject = [
-            "output": .string(output), "bytes": .integer(Int64(summary.totalByteCount)), "sourceBytes": .integer(Int64(read)),
-            "seconds": .number(seconds), "syncSeconds": .number(summary.syncDuration / .seconds(1)), "preset": .string(preset.rawValue),
-            "contentHash": .string(summary.contentHash),
-            "tensors": JSONValue(summary.directory.tensors.count), "worstTensor": worst.map { .string($0.name) } ?? .null,
-            "prefixCacheBytes": plan.prefixCache.map { .integer(Int64($0.byteCount)) } ?? .null,
-            "certificate": certified.map {
-                ["probes": JSONValue($0.probes), "bytes": JSONValue($0.bytes), "seconds": .number($0.seconds), "passed": .bool($0.passed)]
-            } ?? .null,
-            "quality": quality?.verdict.json ?? .null,
-            "worstRelativeL2": worst?.error.map { .number($0.relativeL2) } ?? .null, "peakBytes": JSONValue(Memory.peak),
-        ]
-        return Outcome(text: lines.joined(separator: "\n"), json: json, outputs: [output])
+        guard plan.openCount > 0 else { return ConvertJob.Policy() }
+        if calibration == "none" { return ConvertJob.Policy(choices: try LayerChoices(dataFree: plan)) }
+        guard let statistics = try statistics(for: plan, withImpacts: false) else { return ConvertJob.Policy() }
+        let bar = common.progress("choose", unit: .steps)
+        defer { bar.finish() }
+        return ConvertJob.Policy(choices: try LayerChoices(plan, statistics, on: .best) { bar.update(UInt64($0), of: UInt64($1)) })
+    }
+
+    private func planned(_ source: Checkpoint, _ options: ConversionOptions, _ choices: LayerChoices?) throws -> ConversionPlan {
+        var options = options
+        if let choices { options.choose(choices) }
+        return try ConversionPlan(source, options)
     }
 }
 

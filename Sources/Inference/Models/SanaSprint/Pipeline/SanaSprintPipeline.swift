@@ -113,10 +113,14 @@ package final class SanaSprintPipeline<E: Executor>: Sendable {
     package func promptFeatures(
         of prompts: [String], withInstruction: Bool = true, _ progress: () -> Void = {}
     ) throws(InferenceError) -> [Tensor] {
-        let tokenizer = try tokenizer()
-        let read = prompts.map { SanaSprintPrompt($0, tokenizer: tokenizer, withInstruction: withInstruction) }
+        let read = try tokenized(prompts, withInstruction: withInstruction)
         let hidden = try textEncoder().encode(read.map(\.ids), progress)
         return try zip(read, hidden).map { prompt, hidden throws(InferenceError) in try allocating(try hidden.rows(prompt.keptPositions)) }
+    }
+
+    package func tokenized(_ prompts: [String], withInstruction: Bool) throws(InferenceError) -> [SanaSprintPrompt] {
+        let tokenizer = try tokenizer()
+        return prompts.map { SanaSprintPrompt($0, tokenizer: tokenizer, withInstruction: withInstruction) }
     }
 
     package func tokenizer() throws(InferenceError) -> GemmaTokenizer { try GemmaTokenizer(try weights.tokenizer()) }

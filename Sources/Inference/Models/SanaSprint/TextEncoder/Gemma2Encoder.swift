@@ -97,7 +97,7 @@ package struct Gemma2Encoder<E: Executor>: Sendable {
                 + 2 * Tensor.byteCount(prefix * 2 * c.keyValueWidth))
     }
 
-    func normed(_ x: Tensor) throws(InferenceError) -> Tensor {
+    package func normed(_ x: Tensor) throws(InferenceError) -> Tensor {
         try normed(try allocating(try executor.rows(from: x)))
     }
 
@@ -107,12 +107,17 @@ package struct Gemma2Encoder<E: Executor>: Sendable {
     }
 
     /// One layer alone, from a given input `[tokens, width]`.
-    package func layer(_ index: Int, _ x: Tensor) throws(InferenceError) -> Tensor {
+    package func layer(_ index: Int, _ x: Tensor) throws(InferenceError) -> Tensor { try layer(index, [x])[0] }
+
+    /// The same of several prompts, each on its own, with weights that are loaded once.
+    package func layer(_ index: Int, _ prompts: [Tensor]) throws(InferenceError) -> [Tensor] {
         let layer = try load(index)
-        var (x, rotary) = try placed(x)
-        return try allocating { () throws(AllocationError) in
-            _ = try layer.apply(&x, rotary: rotary)
-            return try executor.tensor(from: x)
+        return try prompts.map { tokens throws(InferenceError) in
+            var (x, rotary) = try placed(tokens)
+            return try allocating { () throws(AllocationError) in
+                _ = try layer.apply(&x, rotary: rotary)
+                return try executor.tensor(from: x)
+            }
         }
     }
 
@@ -131,7 +136,7 @@ package struct Gemma2Encoder<E: Executor>: Sendable {
     }
 
     /// Rows of the embedding table times sqrt(width). Only these rows are decoded.
-    func embed(_ ids: [Int32]) throws(InferenceError) -> Tensor {
+    package func embed(_ ids: [Int32]) throws(InferenceError) -> Tensor {
         let (vocabulary, width) = (configuration.vocabulary, configuration.width)
         for id in ids where !(0..<vocabulary).contains(Int(id)) {
             throw .request(
