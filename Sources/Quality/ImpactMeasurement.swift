@@ -39,9 +39,13 @@ struct ImpactMeasurement {
             let moved = try text.map { text throws(InferenceError) in try exact.velocities(draws.guidance, [moment], text.whole)[0] }
             // Other draws are worth more than other steps of the same.
             let measured = inputs.indices.filter { $0 % Self.steps == step % Self.steps }
-            let results = try wave.run(
-                time: time, inputs: measured.map { inputs[$0] }, features: measured.map { features[$0] }, candidates: candidates,
-                known: measured.map { velocities[$0] })
+            var results: [VelocityWave.Result] = []
+            for start in stride(from: 0, to: measured.count, by: drawsAtOnce(inputs[0])) {
+                let group = measured[start..<min(start + drawsAtOnce(inputs[0]), measured.count)]
+                results += try wave.run(
+                    time: time, inputs: group.map { inputs[$0] }, features: group.map { features[$0] }, candidates: candidates,
+                    known: group.map { velocities[$0] })
+            }
             for (draw, result) in zip(measured, results) {
                 for (index, name) in units.linears.enumerated() { errors[name, default: []].append(result.kept[index]) }
                 guard let text, let moved else { continue }
@@ -51,6 +55,13 @@ struct ImpactMeasurement {
             return velocities
         }
         return errors
+    }
+
+    /// As many as the memory for their streams lets.
+    private func drawsAtOnce(_ input: Tensor) -> Int {
+        let c = pipeline.configuration.transformer
+        let bytes = units.linears.count * input.shape[1] * input.shape[2] / (c.patch * c.patch) * c.width * MemoryLayout<Float>.stride
+        return max(1, Impacts.mostStreamBytes / max(1, bytes))
     }
 
     private func rounded(_ names: [String]) -> RoundedWeights { RoundedWeights(checkpoint: weights, rounded: Set(names)) }

@@ -31,7 +31,7 @@ import Testing
         let checkpoint = shop.path("planted")
         try PlantedCheckpoint.copy(Workshop.tiny, to: checkpoint, share: 0.05, maxPower: 10)
         for calibration in ["auto", "none"] {
-            let converted = try Tool.run(["convert", checkpoint, "-o", shop.path(calibration), "--calibration", calibration, "--min-sqnr", "40", "--json"])
+            let converted = try Tool.run(["convert", checkpoint, "-o", shop.path(calibration), "--preset", "int8", "--calibration", calibration, "--min-sqnr", "40", "--json"])
             #expect(converted.status == 0, "\(converted.errors)")
             #expect(try converted.json()["quality"]?["word"] == "good")
         }
@@ -48,7 +48,7 @@ import Testing
         try OutputFile.write(
             Array("dit.blocks.*.ff.out.weight int8-rotated\n*.self.out.weight int8-per-channel\n*.cross.out.weight int8-per-channel\n".utf8), to: rules,
             kind: .anything, replace: false)
-        let refused = try Tool.run(["convert", checkpoint, "-o", file, "--rules", rules, "--min-sqnr", "30"])
+        let refused = try Tool.run(["convert", checkpoint, "-o", file, "--preset", "int8", "--rules", rules, "--min-sqnr", "30"])
         #expect(refused.status == 1 && refused.errors.contains("expected velocities of 30.0 dB or more (--min-sqnr), found "), "\(refused.errors)")
         #expect(refused.errors.contains("poor, held back by ") && refused.errors.contains("; nothing was written"))
         #expect(shop.names == ["planted", "rules"])

@@ -1,5 +1,4 @@
 import Checkpoints
-import Conversion
 import Files
 import Inference
 import Operations
@@ -9,6 +8,8 @@ import Safetensors
 import StrictJSON
 import Tensors
 import TestKit
+
+@testable import Conversion
 
 /// tiny-sprint converted with each preset, once for all tests, and ways to tamper with the files and with the checkpoint.
 enum ProofFixture {
@@ -33,6 +34,20 @@ enum ProofFixture {
         options.choose(try LayerChoices(dataFree: ConversionPlan(checkpoint, options)))
         try convert(ConversionPlan(checkpoint, options), to: folder.file("balanced.sprint"))
         return try PackedFile.open(folder.file("balanced.sprint"))
+    }
+
+    /// The same of the preset compact, with four bits for two of the balanced linears.
+    static let balancedFourBits = Result {
+        let folder = try TemporaryFolder()
+        var options = ConversionOptions(.compact, components: .all)
+        let checkpoint = try Checkpoint.open(checkpointPath)
+        var choices = try LayerChoices(dataFree: ConversionPlan(checkpoint, options)).choices
+        for name in ["dit.blocks.01.cross.out.weight", "dit.blocks.02.cross.out.weight"] {
+            choices[name] = .init(storage: Storage(.int4Balanced, activations: .int8PerToken), magnitudes: choices[name]?.magnitudes ?? [])
+        }
+        options.choose(LayerChoices(choices, record: ["kind": "data-free"]))
+        try convert(ConversionPlan(checkpoint, options), to: folder.file("four.sprint"))
+        return try PackedFile.open(folder.file("four.sprint"))
     }
 
     struct NoFile: Error {}
@@ -154,3 +169,4 @@ enum ProofFixture {
         return copy
     }
 }
+

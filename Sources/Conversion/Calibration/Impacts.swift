@@ -15,6 +15,8 @@ package struct Impacts: Sendable, Equatable {
         package let text: [String: [String]]
     }
 
+    /// Tokens on their way that are held at once.
+    package static let mostStreamBytes = 320 << 20
     /// Draws that are kept.
     package static let mostDraws = 64
 

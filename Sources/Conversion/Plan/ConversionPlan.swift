@@ -95,8 +95,11 @@ package struct ConversionPlan: Sendable {
     static let calibrationPart = "calibration"
 
     /// Refuses a calibration that would take more than the bound: it holds one layer of the checkpoint in float32 after the other.
-    package func checkCalibration(within bound: Int) throws(ConversionError) {
-        let needed = Self.layerMemory(tensors)
+    ///
+    /// Impacts also take what flows through its layers, and a stream of tokens for each linear.
+    package func checkCalibration(within bound: Int, withImpacts: Bool) throws(ConversionError) {
+        let streams = withImpacts ? Impacts.mostStreamBytes + Self.pictureMemory(try WeightResolution.configuration(of: checkpoint)) : 0
+        let needed = Self.layerMemory(tensors) + streams
         guard needed <= bound else { throw .memoryBound(needed: needed, bound: bound, tensor: Self.calibrationPart) }
     }
 

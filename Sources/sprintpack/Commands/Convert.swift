@@ -19,7 +19,6 @@ struct Convert: Verb {
             EXAMPLES:
               sprintpack convert sana-1.6b-diffusers -o sana.sprint --preset int8
               sprintpack convert sana-1.6b-diffusers -o sana.sprint --target-size 2.8GB
-              sprintpack convert tiny-sprint --preset int8 --dry-run
 
             PRESETS:
               int8     DiT linears and 1x1 convolutions W8A8, text encoder int8
@@ -147,7 +146,7 @@ extension Convert {
     private func statistics(for plan: ConversionPlan, withImpacts: Bool) throws -> InputStatistics? {
         guard calibration == "auto" else { return try InputStatistics(reading: calibration) }
         guard !dryRun else { return nil }
-        try plan.checkCalibration(within: plan.options.memoryBound)
+        try plan.checkCalibration(within: plan.options.memoryBound, withImpacts: withImpacts)
         let bar = common.progress("calibrate", unit: .steps)
         defer { bar.finish() }
         return try Calibrator.run(plan, withImpacts: withImpacts, on: .best) { bar.update(UInt64($0), of: UInt64($1)) }

@@ -88,7 +88,7 @@ struct Matrix: Sendable {
 extension ProofFixture {
     /// tiny-sprint's file with the defect, written to `path`.
     static func plant(_ defect: PackedDefect, to path: String) throws -> PackedFile {
-        let file = try defect.isBalanced ? balanced.get() : file(defect.preset)
+        let file = try defect.isBalanced ? (defect.preset == .compact ? balancedFourBits : balanced).get() : file(defect.preset)
         return try rewrite(
             file, to: path,
             plane: { entry, planes in

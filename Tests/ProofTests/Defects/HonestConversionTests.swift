@@ -5,13 +5,14 @@ import Inference
 import Operations
 import PackedFiles
 import Parity
+import Quality
 import Tensors
 import TestKit
 import Testing
 
 @testable import Proof
 
-/// Forty-seven honest files: whoever accuses one of them cries wolf.
+/// Forty-nine honest files: whoever accuses one of them cries wolf.
 struct HonestConversion: Sendable, CustomTestStringConvertible {
     let checkpoint: String
     let preset: Preset
@@ -21,9 +22,11 @@ struct HonestConversion: Sendable, CustomTestStringConvertible {
     var type: DType?
     /// Whether linears are chosen by a calibration, of weights alone.
     var isBalanced = false
+    /// What is searched for, of the pictures of two prompts.
+    var goal: PolicySearch.Goal?
 
     var testDescription: String {
-        "\(checkpoint) \(preset.rawValue)\(isBalanced ? " balanced" : "") \(fusions.map { $0.names.joined(separator: "+") } ?? "default") \(rules) \(type?.rawValue ?? "")"
+        "\(checkpoint) \(preset.rawValue)\(isBalanced ? " balanced" : "")\(goal.map { " \($0)" } ?? "") \(fusions.map { $0.names.joined(separator: "+") } ?? "default") \(rules) \(type?.rawValue ?? "")"
     }
 
     static let all: [HonestConversion] = {
@@ -48,6 +51,8 @@ struct HonestConversion: Sendable, CustomTestStringConvertible {
         }
         for type in [DType.f32, .f16] { for preset in [Preset.int8, .bf16] { list.append(HonestConversion(checkpoint: "mini", preset: preset, type: type)) } }
         for checkpoint in ["mini", "odd", "tiny-sprint"] { list.append(HonestConversion(checkpoint: checkpoint, preset: .int8, isBalanced: true)) }
+        list.append(HonestConversion(checkpoint: "tiny-sprint", preset: .compact, goal: .share(PolicySearch.compactShare)))
+        list.append(HonestConversion(checkpoint: "odd", preset: .int8, goal: .sqnr(40)))
         return list
     }()
 }
@@ -55,7 +60,7 @@ struct HonestConversion: Sendable, CustomTestStringConvertible {
 @Suite struct HonestConversionTests {
     private static let variants = ["odd": "fp16"]
 
-    @Test func thereAreFortySeven() { #expect(HonestConversion.all.count == 47) }
+    @Test func thereAreFortyNine() { #expect(HonestConversion.all.count == 49) }
 
     @Test("an honest conversion is not accused", arguments: HonestConversion.all)
     func honest(_ conversion: HonestConversion) throws {
@@ -65,6 +70,11 @@ struct HonestConversion: Sendable, CustomTestStringConvertible {
         let rules = conversion.rules.isEmpty ? nil : try RuleFile(Array(conversion.rules.utf8))
         var options = ConversionOptions(conversion.preset, rules: rules, fusions: conversion.fusions, components: .all)
         if conversion.isBalanced { options.choose(try LayerChoices(dataFree: ConversionPlan(checkpoint, options))) }
+        if let goal = conversion.goal {
+            let plan = try ConversionPlan(checkpoint, options)
+            let statistics = try Calibrator.run(plan, prompts: ["a red circle", "two cats"], withImpacts: true, on: .best)
+            options.choose(try PolicySearch(plan, statistics, on: .best).policy(for: goal).choices)
+        }
         try ProofFixture.convert(ConversionPlan(checkpoint, options), to: folder.file("honest.sprint"))
         let verification = try Verification(PackedFile.open(folder.file("honest.sprint")), against: checkpoint, on: .best)
         #expect(verification.findings == [])

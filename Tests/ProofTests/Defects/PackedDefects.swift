@@ -112,6 +112,12 @@ enum PackedDefects {
         PackedDefect(
             "the neighbouring layer's four-bit weight", .compact, "text.layers.02.self.out.weight", .wrongTensor,
             .tensor("text.layers.01.self.out.weight")),
+        PackedDefect(
+            "the scales of a balanced four-bit weight off by one channel", .compact, isBalanced: true, "dit.blocks.01.cross.out.weight", .rowsScaled,
+            .planes { [$0[0], $0[1], try rolled($0[2]), $0[3]] }),
+        PackedDefect(
+            "a balanced four-bit weight transposed", .compact, isBalanced: true, "dit.blocks.02.cross.out.weight", .transposed,
+            .values { $0.transposeSquare() }),
         PackedDefect("another sigma in a configuration", .bf16, "scheduler/scheduler_config.json", .configuration, .blob { $0.replacing("0.5", with: "1.0") }),
     ]
 
