@@ -98,8 +98,10 @@ fixtures: $(ORACLE) ## Make the fixtures again with PyTorch (downloads about 1 G
 unchanged: release setup-test ## Compare packed files, pictures and traces of the fixtures with the list of what they were.
 	/usr/bin/python3 Tests/Fixtures/unchanged/unchanged.py $(BIN)
 
-quality: release $(ORACLE) ## Measure what int8 costs on the embedded checkpoint, beside PyTorch (downloads as `fixtures` does).
-	cd Tests/Fixtures/oracle && $(CURDIR)/$(ORACLE) measure_int8.py $(CURDIR)/$(BIN) && $(CURDIR)/$(ORACLE) measure_bf16.py
+quality: release $(ORACLE) ## Measure what quantizing costs the embedded checkpoint, beside others (downloads as `fixtures` does, and the others).
+	$(ORACLE) -m pip install --quiet -r Tests/Fixtures/oracle/quality-requirements.txt
+	cd Tests/Fixtures/oracle && $(CURDIR)/$(ORACLE) measure_int8.py $(CURDIR)/$(BIN) && $(CURDIR)/$(ORACLE) measure_bf16.py \
+		&& $(CURDIR)/$(ORACLE) measure_quality.py $(CURDIR)/$(BIN)
 
 install: release ## Install the program below PREFIX (/usr/local).
 	install -D -m 755 $(BIN) $(DESTDIR)$(PREFIX)/bin/sprintpack
