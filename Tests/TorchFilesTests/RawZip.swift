@@ -1,0 +1,80 @@
+import Files
+import TestKit
+
+/// A zip archive put together from parts that need not fit each other. As it stands it is what torch.save writes.
+struct RawZip {
+    struct Entry {
+        var name: String
+        var bytes: [UInt8]
+        var flags: UInt16 = 0x0808
+        var method: UInt16 = 0
+        /// What the local header says where it is not what torch writes there: the same flags and method, no checksum, no sizes.
+        var localName: String?
+        var localFlags: UInt16?
+        var localMethod: UInt16?
+        var localChecksum: UInt32 = 0
+        var localByteCount: UInt32 = 0
+        /// The extra field of the local header: torch aligns data with it.
+        var localExtra: [UInt8] = [0x46, 0x42, 4, 0] + Array("ZZZZ".utf8)
+        var centralExtra: [UInt8] = []
+        /// The true one where nil.
+        var checksum: UInt32?
+        var storedByteCount: UInt32?
+        var byteCount: UInt32?
+        var offset: UInt32?
+        var descriptor: [UInt8]?
+        /// Whether its bytes are left out and the header of the entry before serves both.
+        var hasNoBody = false
+
+        init(_ name: String, _ bytes: [UInt8]) { (self.name, self.bytes) = (name, bytes) }
+    }
+
+    var entries: [Entry]
+    var hasRecord64 = true
+    var declaredEntries: Int?
+    var directoryOffsetError: Int64 = 0
+    var tail: [UInt8] = []
+    /// Two descriptors of 24 bytes instead of 16.
+    var hasWideDescriptors = false
+
+    init(_ entries: [Entry]) { self.entries = entries }
+
+    static func little<Integer: FixedWidthInteger>(_ value: Integer) -> [UInt8] {
+        (0..<Integer.bitWidth / 8).map { UInt8(truncatingIfNeeded: value >> Integer(8 * $0)) }
+    }
+
+    var bytes: [UInt8] {
+        var file: [UInt8] = []
+        var offsets: [Int] = []
+        for entry in entries {
+            offsets.append(entry.hasNoBody ? offsets.last ?? 0 : file.count)
+            guard !entry.hasNoBody else { continue }
+            let name = Array((entry.localName ?? entry.name).utf8)
+            file += Array("PK".utf8) + [3, 4, 0, 0] + Self.little(entry.localFlags ?? entry.flags) + Self.little(entry.localMethod ?? entry.method)
+            file += [0, 0, 0, 0] + Self.little(entry.localChecksum) + Self.little(entry.localByteCount) + Self.little(entry.localByteCount)
+            file += Self.little(UInt16(name.count)) + Self.little(UInt16(entry.localExtra.count)) + name + entry.localExtra + entry.bytes
+            guard entry.flags & 8 != 0 else { continue }
+            let checksum = Self.little(entry.checksum ?? CRC32.hash(entry.bytes))
+            let size = hasWideDescriptors ? Self.little(UInt64(entry.bytes.count)) : Self.little(UInt32(entry.bytes.count))
+            file += entry.descriptor ?? Array("PK".utf8) + [7, 8] + checksum + size + size
+        }
+        let start = file.count
+        for (entry, offset) in zip(entries, offsets) {
+            file += Array("PK".utf8) + [1, 2, 0, 0, 0, 0] + Self.little(entry.flags) + Self.little(entry.method) + [0, 0, 0, 0]
+            file += Self.little(entry.checksum ?? CRC32.hash(entry.bytes))
+            file += Self.little(entry.storedByteCount ?? UInt32(entry.bytes.count)) + Self.little(entry.byteCount ?? UInt32(entry.bytes.count))
+            file += Self.little(UInt16(entry.name.utf8.count)) + Self.little(UInt16(entry.centralExtra.count)) + [0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
+            file += Self.little(entry.offset ?? UInt32(offset)) + Array(entry.name.utf8) + entry.centralExtra
+        }
+        let end = file.count
+        let count = declaredEntries ?? entries.count
+        let place = UInt64(bitPattern: Int64(start) + directoryOffsetError)
+        if hasRecord64 {
+            file += Array("PK".utf8) + [6, 6] + Self.little(44 as UInt64) + [0x1E, 3, 0x2D, 0, 0, 0, 0, 0, 0, 0, 0, 0]
+            file += Self.little(UInt64(count)) + Self.little(UInt64(count)) + Self.little(UInt64(end - start)) + Self.little(place)
+            file += Array("PK".utf8) + [6, 7, 0, 0, 0, 0] + Self.little(UInt64(end)) + Self.little(1 as UInt32)
+        }
+        file += Array("PK".utf8) + [5, 6, 0, 0, 0, 0] + Self.little(UInt16(truncatingIfNeeded: count)) + Self.little(UInt16(truncatingIfNeeded: count))
+        return file + Self.little(UInt32(end - start)) + Self.little(UInt32(truncatingIfNeeded: place)) + [0, 0] + tail
+    }
+}
