@@ -62,8 +62,8 @@ let package = Package(
         .executableTarget(
             name: "sprintpack",
             dependencies: [
-                "StrictJSON", "Files", "ProbePoints", "Tensors", "Safetensors", "Checkpoints", "PackedFiles", "Operations", "Inference", "Conversion", "Parity",
-                "Quality", "Proof",
+                "StrictJSON", "Files", "ProbePoints", "Tensors", "Safetensors", "TorchFiles", "Checkpoints", "PackedFiles", "Operations", "Inference", "Conversion",
+                "Parity", "Quality", "Proof",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: swift),

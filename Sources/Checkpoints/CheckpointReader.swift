@@ -6,6 +6,9 @@ import StrictJSON
 struct CheckpointReader {
     let path: String
     let variant: String?
+    /// By component, the file that its weights come from instead of the folder's.
+    let files: [String: String]
+    let weights: WeightsChoice
     private var indexPath: String { Paths.join(path, "model_index.json") }
 
     struct Parts {
@@ -16,9 +19,11 @@ struct CheckpointReader {
         var identities: [FileIdentity] = []
     }
 
-    init(path: String, variant: String?) {
+    init(path: String, variant: String?, files: [String: String], weights: WeightsChoice) {
         self.path = path
         self.variant = variant
+        self.files = files
+        self.weights = weights
     }
 
     func read() throws(CheckpointError) -> Parts {
@@ -39,6 +44,9 @@ struct CheckpointReader {
         if let variant, !parts.components.contains(where: { $0.variant == variant }) {
             let found = parts.components.flatMap { component in component.files.map { Paths.join(component.name, Paths.name(of: $0.path)) } }
             throw .noSuchVariant(folder: path, variant: variant, found: found)
+        }
+        for component in files.keys.sorted() where !parts.components.contains(where: { $0.name == component }) {
+            throw .missingComponent(path: path, component: component)
         }
         parts.smallFiles.sort { ExactString($0.path) < ExactString($1.path) }
         return parts
@@ -96,6 +104,14 @@ struct CheckpointReader {
         }
         if isTokenizer && !names.contains("tokenizer.json") { throw .missingTokenizer(path: folder) }
         let configuration = try configuration(rule, className: className, folder: folder, from: parts.smallFiles)
+        if let file = files[rule.name] {
+            let original = try OriginalFile.open(file, component: rule.name, configuration: configuration, weights: weights)
+            parts.components.append(
+                try CheckpointComponent(
+                    rule: rule, className: className, folder: file, configuration: configuration, files: original.files, variant: nil,
+                    omissions: original.omissions))
+            return
+        }
         let weights = try weights(rule, folder: folder, names: names)
         let component = try CheckpointComponent(
             rule: rule, className: className, folder: folder, configuration: configuration, files: weights.files, variant: weights.variant)

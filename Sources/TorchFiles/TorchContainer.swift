@@ -42,6 +42,12 @@ struct ContainerFinder {
         self.places = places
     }
 
+    /// The texts among the keys of the root.
+    var topLevelKeys: [String] {
+        guard let items = graph.container(graph.root)?.items else { return [] }
+        return stride(from: 0, to: items.count, by: 2).compactMap { graph.text(items[$0]) }
+    }
+
     func containers() throws(TorchFileError) -> [TorchContainer] {
         guard let root = graph.container(graph.root), root.isDictionary else {
             throw .notAStateDict(

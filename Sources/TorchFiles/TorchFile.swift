@@ -13,6 +13,8 @@ package final class TorchFile: Sendable {
     package var path: String { file.path }
     /// Every dictionary that has tensors, in the order in which the file's own dictionary leads to them.
     package let containers: [TorchContainer]
+    /// The keys of the file's own dictionary, whatever they lead to.
+    package let topLevelKeys: [String]
     /// Whether the archive's checksums are more than zeros.
     package let hasChecksums: Bool
 
@@ -36,11 +38,13 @@ package final class TorchFile: Sendable {
             throw .operand(path: path, at: end, subject: "the pickle", expected: "its end", found: "\(bytes.count - end) bytes behind STOP")
         }
         let places = try storagePlaces(graph, archive, folder)
-        return TorchFile(file: file, containers: try ContainerFinder(path: path, graph: graph, places: places).containers(), hasChecksums: archive.hasChecksums)
+        let finder = ContainerFinder(path: path, graph: graph, places: places)
+        return TorchFile(file: file, containers: try finder.containers(), topLevelKeys: finder.topLevelKeys, hasChecksums: archive.hasChecksums)
     }
 
-    private init(file: InputFile, containers: [TorchContainer], hasChecksums: Bool) {
+    private init(file: InputFile, containers: [TorchContainer], topLevelKeys: [String], hasChecksums: Bool) {
         self.file = file
+        self.topLevelKeys = topLevelKeys
         self.containers = containers
         self.hasChecksums = hasChecksums
     }

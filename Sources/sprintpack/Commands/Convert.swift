@@ -20,6 +20,12 @@ struct Convert: Verb {
               sprintpack convert sana-1.6b-diffusers -o sana.sprint --preset int8
               sprintpack convert tiny-sprint --preset int8 --dry-run
 
+            FILES OF THE AUTHORS:
+              A .pth of NVlabs, or a single safetensors file, is the transformer alone:
+              --base names a diffusers folder with all else. --transformer and --vae
+              take single models of a folder from files. Such files are read without
+              running anything in them (Formats/checkpoint.md).
+
             PRESETS:
               int8   DiT linears and 1x1 convolutions W8A8, text encoder int8
                      weights, the rest 16 bit
@@ -31,7 +37,7 @@ struct Convert: Verb {
             16-bit arithmetic costs there. It measures only where anything is rounded.
             """)
 
-    @Argument(help: ArgumentHelp("The checkpoint: a folder in the diffusers layout.", valueName: "checkpoint"))
+    @Argument(help: ArgumentHelp("The checkpoint: a folder in the diffusers layout, or with --base a file of the transformer's weights.", valueName: "checkpoint"))
     var checkpoint: String
 
     @Option(name: .shortAndLong, help: ArgumentHelp("The file to write.", valueName: "out.sprint"))
@@ -63,9 +69,6 @@ struct Convert: Verb {
             valueName: "file"))
     var calibration = "auto"
 
-    @Option(help: ArgumentHelp("Which variant of the weight files to read, for instance fp16.", valueName: "name"))
-    var variant: String?
-
     @Flag(help: "Read headers only, print what would be written, and write nothing.")
     var dryRun = false
 
@@ -86,6 +89,7 @@ struct Convert: Verb {
     @Flag(help: "Replace the output if it exists.")
     var force = false
 
+    @OptionGroup var checkpointOptions: CheckpointOptions
     @OptionGroup var threadOptions: ThreadOptions
     @OptionGroup var common: CommonOptions
 
@@ -145,7 +149,7 @@ extension Convert {
         let selection = try components.map { list in
             do throws(ConversionError) { return try ComponentSelection(list) } catch { throw CommandFailure.usage("--components: \(error)") }
         }
-        let source = try Checkpoint.open(checkpoint, variant: variant)
+        let source = try checkpointOptions.open(checkpoint)
         let ruleFile = try rules.map { try RuleFile(try InputFile(path: $0).contents(limit: 1 << 20)) }
         var options = ConversionOptions(
             preset, rules: ruleFile, components: selection ?? .standard, allowsNonfinite: allowNonFinite, frozenSchedule: try frozenSchedule(),
@@ -165,7 +169,8 @@ extension Convert {
             }
         }
         guard !dryRun, let output else {
-            return Outcome(text: plan.text, json: ["plan": plan.json])
+            return Outcome(
+                text: ([plan.text] + source.omissionLines).joined(separator: "\n"), json: ["plan": plan.json, "leftOut": source.omissionsJSON])
         }
         if minSQNR != nil, !plan.components.contains(.quality) {
             throw CommandFailure.usage("--min-sqnr: expected quality among --components, found a file that is not measured")
@@ -229,11 +234,12 @@ extension Convert {
                 "certificate: \(certified.probes) probes, \(ByteCount.text(UInt64(certified.bytes))), in \(Decimal.fixed(certified.seconds, digits: 2)) s"
                     + (certified.passed ? "" : "; not all of its claims hold: see verify"))
         }
+        lines += source.omissionLines
         if let quality { lines += quality.verdict.lines + (quality.seconds > 0 ? ["  in \(Decimal.fixed(quality.seconds, digits: 2)) s"] : []) }
         let json: JSONObject = [
             "output": .string(output), "bytes": .integer(Int64(summary.totalByteCount)), "sourceBytes": .integer(Int64(read)),
             "seconds": .number(seconds), "syncSeconds": .number(summary.syncDuration / .seconds(1)), "preset": .string(preset.rawValue),
-            "contentHash": .string(summary.contentHash),
+            "contentHash": .string(summary.contentHash), "leftOut": source.omissionsJSON,
             "tensors": JSONValue(summary.directory.tensors.count), "worstTensor": worst.map { .string($0.name) } ?? .null,
             "prefixCacheBytes": plan.prefixCache.map { .integer(Int64($0.byteCount)) } ?? .null,
             "certificate": certified.map {
