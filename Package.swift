@@ -62,7 +62,8 @@ let package = Package(
         .executableTarget(
             name: "sprintpack",
             dependencies: [
-                "StrictJSON", "Files", "ProbePoints", "Tensors", "Safetensors", "TorchFiles", "Checkpoints", "PackedFiles", "Operations", "Inference", "Conversion",
+                "StrictJSON", "Files", "ProbePoints", "Tensors", "Safetensors", "TorchFiles", "Checkpoints", "PackedFiles", "Operations", "Inference",
+                "Conversion",
                 "Parity", "Quality", "Proof",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],

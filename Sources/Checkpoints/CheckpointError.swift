@@ -40,6 +40,7 @@ package enum CheckpointError: Error, Sendable, Equatable, CustomStringConvertibl
     case indexDisagrees(index: String, missing: [TensorPlace], unlisted: [TensorPlace])
 
     // Weights in files outside the folder.
+    case noSuchComponent(path: String, component: String)
     case fileWithoutFolder(path: String)
     case twoFolders(path: String, base: String)
     case weightsAreAFolder(path: String, component: String)
@@ -119,6 +120,8 @@ package enum CheckpointError: Error, Sendable, Equatable, CustomStringConvertibl
             if !unlisted.isEmpty { parts.append("in a file that the index does not name for it: \(Self.list(unlisted))") }
             return "\(index): expected every tensor where the index says, found tensors \(parts.joined(separator: "; ")); "
                 + "index and shards are of different versions, fetch them again"
+        case .noSuchComponent(let path, let component):
+            return "\(path): expected the component \(component.quoted), whose weights a file gives, found none in model_index.json; give another folder"
         case .fileWithoutFolder(let path):
             return "\(path): expected the folder of a diffusers checkpoint, found a file; a file of weights needs --base with such a folder, "
                 + "which gives configurations, tokenizer and the other models"

@@ -46,7 +46,7 @@ struct CheckpointReader {
             throw .noSuchVariant(folder: path, variant: variant, found: found)
         }
         for component in files.keys.sorted() where !parts.components.contains(where: { $0.name == component }) {
-            throw .missingComponent(path: path, component: component)
+            throw .noSuchComponent(path: path, component: component)
         }
         parts.smallFiles.sort { ExactString($0.path) < ExactString($1.path) }
         return parts

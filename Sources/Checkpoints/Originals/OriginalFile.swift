@@ -119,7 +119,8 @@ private struct Renamer {
             } else if has(TransformerNames.originalMark) {
                 guard names.contains(where: { $0.hasPrefix("cfg_embedder.") }) else {
                     throw .otherModel(
-                        path: path, found: "SANA before distillation or a teacher (no cfg_embedder)", advice: "only its few-step successor SANA-Sprint is supported")
+                        path: path, found: "SANA before distillation or a teacher (no cfg_embedder)",
+                        advice: "only its few-step successor SANA-Sprint is supported")
                 }
                 self.names = .transformer
             } else if AutoencoderNames.isOriginal(names) || has(AutoencoderNames.diffusersMark) {
@@ -135,7 +136,8 @@ private struct Renamer {
             } else if has(TransformerNames.originalMark) || has(TransformerNames.diffusersMark) {
                 throw .otherModel(path: path, found: "a transformer", advice: "give it with --transformer")
             } else {
-                throw .unknownNames(path: path, component: component, expected: ["decoder.project_in.main.conv.weight", AutoencoderNames.diffusersMark], found: names)
+                throw .unknownNames(
+                    path: path, component: component, expected: ["decoder.project_in.main.conv.weight", AutoencoderNames.diffusersMark], found: names)
             }
         }
     }

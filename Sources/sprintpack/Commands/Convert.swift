@@ -37,7 +37,8 @@ struct Convert: Verb {
             16-bit arithmetic costs there. It measures only where anything is rounded.
             """)
 
-    @Argument(help: ArgumentHelp("The checkpoint: a folder in the diffusers layout, or with --base a file of the transformer's weights.", valueName: "checkpoint"))
+    @Argument(
+        help: ArgumentHelp("The checkpoint: a folder in the diffusers layout, or with --base a file of the transformer's weights.", valueName: "checkpoint"))
     var checkpoint: String
 
     @Option(name: .shortAndLong, help: ArgumentHelp("The file to write.", valueName: "out.sprint"))

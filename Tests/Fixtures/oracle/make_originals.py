@@ -122,10 +122,11 @@ def write(source, target):
     with open(os.path.join(source, "vae", "config.json"), encoding="utf-8") as file:
         autoencoder = original_autoencoder(load(os.path.join(source, "vae")), json.load(file))
     average = {name: tensor * 0.5 for name, tensor in transformer.items()}
-    parameters = {name: torch.nn.Parameter(tensor) for name, tensor in transformer.items()}
-    optimizer = torch.optim.AdamW(list(parameters.values()))
-    for parameter in parameters.values():
-        parameter.grad = torch.zeros_like(parameter)
+    # The optimizer changes what it is given.
+    trained = [torch.nn.Parameter(tensor.float()) for tensor in transformer.values()]
+    optimizer = torch.optim.AdamW(trained)
+    for parameter in trained:
+        parameter.grad = torch.ones_like(parameter)
     optimizer.step()
     parameters = {name: torch.nn.Parameter(tensor) for name, tensor in transformer.items()}
     training = {

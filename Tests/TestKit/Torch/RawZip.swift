@@ -1,49 +1,48 @@
 import Files
-import TestKit
 
 /// A zip archive put together from parts that need not fit each other. As it stands it is what torch.save writes.
-struct RawZip {
-    struct Entry {
-        var name: String
-        var bytes: [UInt8]
-        var flags: UInt16 = 0x0808
-        var method: UInt16 = 0
+package struct RawZip {
+    package struct Entry {
+        package var name: String
+        package var bytes: [UInt8]
+        package var flags: UInt16 = 0x0808
+        package var method: UInt16 = 0
         /// What the local header says where it is not what torch writes there: the same flags and method, no checksum, no sizes.
-        var localName: String?
-        var localFlags: UInt16?
-        var localMethod: UInt16?
-        var localChecksum: UInt32 = 0
-        var localByteCount: UInt32 = 0
+        package var localName: String?
+        package var localFlags: UInt16?
+        package var localMethod: UInt16?
+        package var localChecksum: UInt32 = 0
+        package var localByteCount: UInt32 = 0
         /// The extra field of the local header: torch aligns data with it.
-        var localExtra: [UInt8] = [0x46, 0x42, 4, 0] + Array("ZZZZ".utf8)
-        var centralExtra: [UInt8] = []
+        package var localExtra: [UInt8] = [0x46, 0x42, 4, 0] + Array("ZZZZ".utf8)
+        package var centralExtra: [UInt8] = []
         /// The true one where nil.
-        var checksum: UInt32?
-        var storedByteCount: UInt32?
-        var byteCount: UInt32?
-        var offset: UInt32?
-        var descriptor: [UInt8]?
+        package var checksum: UInt32?
+        package var storedByteCount: UInt32?
+        package var byteCount: UInt32?
+        package var offset: UInt32?
+        package var descriptor: [UInt8]?
         /// Whether its bytes are left out and the header of the entry before serves both.
-        var hasNoBody = false
+        package var hasNoBody = false
 
-        init(_ name: String, _ bytes: [UInt8]) { (self.name, self.bytes) = (name, bytes) }
+        package init(_ name: String, _ bytes: [UInt8]) { (self.name, self.bytes) = (name, bytes) }
     }
 
-    var entries: [Entry]
-    var hasRecord64 = true
-    var declaredEntries: Int?
-    var directoryOffsetError: Int64 = 0
-    var tail: [UInt8] = []
+    package var entries: [Entry]
+    package var hasRecord64 = true
+    package var declaredEntries: Int?
+    package var directoryOffsetError: Int64 = 0
+    package var tail: [UInt8] = []
     /// Two descriptors of 24 bytes instead of 16.
-    var hasWideDescriptors = false
+    package var hasWideDescriptors = false
 
-    init(_ entries: [Entry]) { self.entries = entries }
+    package init(_ entries: [Entry]) { self.entries = entries }
 
-    static func little<Integer: FixedWidthInteger>(_ value: Integer) -> [UInt8] {
+    package static func little<Integer: FixedWidthInteger>(_ value: Integer) -> [UInt8] {
         (0..<Integer.bitWidth / 8).map { UInt8(truncatingIfNeeded: value >> Integer(8 * $0)) }
     }
 
-    var bytes: [UInt8] {
+    package var bytes: [UInt8] {
         var file: [UInt8] = []
         var offsets: [Int] = []
         for entry in entries {
