@@ -99,8 +99,9 @@ package enum CheckpointError: Error, Sendable, Equatable, CustomStringConvertibl
         case .noWeights(let folder, let expected, let found):
             return "\(folder): expected \(expected) or its index, found \(Self.list(found))"
         case .unsafeWeights(let folder, let found):
-            return "\(folder): expected safetensors, found \(Self.list(found)), which can run any code when loaded; "
-                + "convert to safetensors first (save_pretrained with safe_serialization=True)"
+            return "\(folder): expected safetensors, found \(Self.list(found)), which can run any code when Python loads them; "
+                + "name a transformer's or autoencoder's with --transformer or --vae, which runs nothing, "
+                + "or convert to safetensors first (save_pretrained with safe_serialization=True)"
         case .ambiguousVariants(let folder, let found, let variants):
             return "\(folder): expected one set of weights, found \(Self.list(found)); choose with --variant \(variants.joined(separator: " or --variant "))"
         case .singleAndSharded(let folder, let found):

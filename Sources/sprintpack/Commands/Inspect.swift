@@ -53,6 +53,8 @@ private struct Inventory {
     private(set) var kind = ""
     private(set) var facts: [(name: String, value: String)] = []
     private(set) var rows: [Row] = []
+    /// Of a checkpoint: what its files have beside the model.
+    private var leftOut: (lines: [String], json: JSONValue) = ([], [])
 
     init(_ path: String, _ options: CheckpointOptions) throws {
         if Paths.isDirectory(path) || options.areUsed {
@@ -90,7 +92,7 @@ private struct Inventory {
             facts.append((component.name, "\(component.className), \(component.files.count) weight files"))
             for file in component.files { add(file, part: component.name) }
         }
-        for omission in checkpoint.omissions { facts.append(("left out", "\(omission.component): \(omission.name): \(omission.reason)")) }
+        leftOut = (checkpoint.omissionLines, checkpoint.omissionsJSON)
     }
 
     private mutating func read(_ file: TorchFile) {
@@ -167,7 +169,7 @@ private struct Inventory {
         let all = rows.reduce((0, 0 as UInt64)) { ($0.0 + $1.shape.elementCount, $0.1 + $1.byteCount) }
         table.append(["all", "", "\(rows.count)", "\(all.0)", ByteCount.text(all.1)])
         let facts = Table.text([["kind", kind]] + self.facts.map { [$0.name, $0.value] })
-        return facts + "\n\n" + Table.text(table, right: [2, 3, 4])
+        return facts + "\n\n" + ([Table.text(table, right: [2, 3, 4])] + leftOut.lines).joined(separator: "\n")
     }
 
     var table: String {
@@ -184,6 +186,7 @@ private struct Inventory {
 
     func json(withTensors: Bool) -> JSONObject {
         var object: JSONObject = ["kind": .string(kind), "facts": .object(JSONObject(facts.map { ($0.name, .string($0.value)) }))]
+        object["leftOut"] = leftOut.json
         object["totals"] = .array(
             totals.map {
                 [
