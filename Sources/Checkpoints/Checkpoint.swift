@@ -16,11 +16,12 @@ package final class Checkpoint: Sendable {
     /// - Parameters:
     ///   - variant: which weights to take in components that have several sets, "fp16" for instance.
     ///   - files: by component, a file to take its weights from; the folder's own are then not looked at.
+    ///   - folders: by component, a folder that takes the place of its own, configuration included.
     ///   - weights: which weights of such files are meant.
     package static func open(
-        _ path: String, variant: String? = nil, files: [String: String] = [:], weights: WeightsChoice = .model
+        _ path: String, variant: String? = nil, files: [String: String] = [:], folders: [String: String] = [:], weights: WeightsChoice = .model
     ) throws(CheckpointError) -> Checkpoint {
-        try Checkpoint(CheckpointReader(path: path, variant: variant, files: files, weights: weights).read())
+        try Checkpoint(CheckpointReader(path: path, variant: variant, files: files, folders: folders, weights: weights).read())
     }
 
     private init(_ parts: CheckpointReader.Parts) {

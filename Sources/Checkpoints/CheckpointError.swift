@@ -41,6 +41,7 @@ package enum CheckpointError: Error, Sendable, Equatable, CustomStringConvertibl
 
     // Weights in files outside the folder.
     case noSuchComponent(path: String, component: String)
+    case notAComponent(path: String, component: String, found: String)
     case fileWithoutFolder(path: String)
     case twoFolders(path: String, base: String)
     case weightsAreAFolder(path: String, component: String)
@@ -122,7 +123,9 @@ package enum CheckpointError: Error, Sendable, Equatable, CustomStringConvertibl
             return "\(index): expected every tensor where the index says, found tensors \(parts.joined(separator: "; ")); "
                 + "index and shards are of different versions, fetch them again"
         case .noSuchComponent(let path, let component):
-            return "\(path): expected the component \(component.quoted), whose weights a file gives, found none in model_index.json; give another folder"
+            return "\(path): expected the component \(component.quoted), which is to come from elsewhere, found none in model_index.json; give another folder"
+        case .notAComponent(let path, let component, let found):
+            return "\(path): expected the folder of a \(component) with its config.json, found \(found); give the folder that holds the model"
         case .fileWithoutFolder(let path):
             return "\(path): expected the folder of a diffusers checkpoint, found a file; a file of weights needs --base with such a folder, "
                 + "which gives configurations, tokenizer and the other models"

@@ -8,6 +8,8 @@ struct CheckpointReader {
     let variant: String?
     /// By component, the file that its weights come from instead of the folder's.
     let files: [String: String]
+    /// By component, the folder that takes the place of its own.
+    let folders: [String: String]
     let weights: WeightsChoice
     private var indexPath: String { Paths.join(path, "model_index.json") }
 
@@ -19,10 +21,11 @@ struct CheckpointReader {
         var identities: [FileIdentity] = []
     }
 
-    init(path: String, variant: String?, files: [String: String], weights: WeightsChoice) {
+    init(path: String, variant: String?, files: [String: String] = [:], folders: [String: String] = [:], weights: WeightsChoice = .model) {
         self.path = path
         self.variant = variant
         self.files = files
+        self.folders = folders
         self.weights = weights
     }
 
@@ -45,7 +48,7 @@ struct CheckpointReader {
             let found = parts.components.flatMap { component in component.files.map { Paths.join(component.name, Paths.name(of: $0.path)) } }
             throw .noSuchVariant(folder: path, variant: variant, found: found)
         }
-        for component in files.keys.sorted() where !parts.components.contains(where: { $0.name == component }) {
+        for component in files.keys.sorted() + folders.keys.sorted() where !parts.components.contains(where: { $0.name == component }) {
             throw .noSuchComponent(path: path, component: component)
         }
         parts.smallFiles.sort { ExactString($0.path) < ExactString($1.path) }
@@ -89,8 +92,13 @@ struct CheckpointReader {
     }
 
     private func read(_ rule: ComponentRule, className: String, into parts: inout Parts) throws(CheckpointError) {
-        let folder = Paths.join(path, rule.name)
-        guard Paths.isDirectory(folder) else { throw .missingComponent(path: path, component: rule.name) }
+        let folder = folders[rule.name] ?? Paths.join(path, rule.name)
+        guard Paths.isDirectory(folder) else {
+            guard folders[rule.name] == nil else {
+                throw .notAComponent(path: folder, component: rule.name, found: Paths.exists(folder) ? "a file" : "nothing")
+            }
+            throw .missingComponent(path: path, component: rule.name)
+        }
         let names = try entries(of: folder)
         let isTokenizer = rule.name == "tokenizer"
         for name in [rule.configuration] + rule.others where names.contains(where: { ExactString($0) == ExactString(name) }) {

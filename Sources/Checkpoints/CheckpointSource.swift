@@ -10,6 +10,8 @@ package struct CheckpointSource: Sendable {
     package var variant: String?
     /// Files to take components' weights from, by their keys in `model_index.json`.
     package var files: [String: String] = [:]
+    /// Folders that take the place of components' own: a text encoder as its authors publish it.
+    package var folders: [String: String] = [:]
     /// Which weights of training files are meant.
     package var weights = WeightsChoice.model
 
@@ -19,9 +21,9 @@ package struct CheckpointSource: Sendable {
     package func open() throws(CheckpointError) -> Checkpoint {
         guard let base else {
             guard Paths.isDirectory(path) || !Paths.exists(path) else { throw .fileWithoutFolder(path: path) }
-            return try Checkpoint.open(path, variant: variant, files: files, weights: weights)
+            return try Checkpoint.open(path, variant: variant, files: files, folders: folders, weights: weights)
         }
         guard !Paths.isDirectory(path) else { throw .twoFolders(path: path, base: base) }
-        return try Checkpoint.open(base, variant: variant, files: files.merging(["transformer": path]) { $1 }, weights: weights)
+        return try Checkpoint.open(base, variant: variant, files: files.merging(["transformer": path]) { $1 }, folders: folders, weights: weights)
     }
 }

@@ -35,6 +35,7 @@ struct ContainerFinder {
     private static let depthLimit = 6
     private static let nameByteLimit = 512
     private static let tensorLimit = 65_536
+    private static let memberLimit = 65_536
 
     init(path: String, graph: PickleGraph, places: [UInt64]) {
         self.path = path
@@ -72,6 +73,7 @@ struct ContainerFinder {
             var tensors: [TorchTensor] = []
             var others: [String] = []
             let items = graph.containers[Int(index)].items
+            guard items.count / 2 <= Self.memberLimit else { throw .limit(path: path, subject: "members of one dictionary", limit: Self.memberLimit) }
             for position in stride(from: 0, to: items.count, by: 2) {
                 let member = items[position + 1]
                 if case .tensor(let tensor) = member {

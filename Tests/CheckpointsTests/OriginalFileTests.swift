@@ -164,6 +164,25 @@ struct OriginalFileTests {
         #expect(checkpoint.components["vae"]?.tensorNames == ["c"])
     }
 
+    @Test("a text encoder from a folder of its own") func textEncoder() throws {
+        let mini = try MiniCheckpoint()
+        let gemma = folder.file("gemma")
+        try Paths.makeDirectory(gemma)
+        let weights = try InputFile(path: mini.folder.file("transformer/diffusion_pytorch_model.safetensors")).contents(limit: 1 << 20)
+        try folder.put(weights, "gemma/model.safetensors")
+        let configuration = #"{"architectures": ["Gemma2ForCausalLM"], "hidden_size": 3}"#
+        try folder.put(Array(configuration.utf8), "gemma/config.json")
+        mini.remove("text_encoder")
+        let checkpoint = try Checkpoint.open(mini.path, folders: ["text_encoder": gemma])
+        #expect(checkpoint.components["text_encoder"]?.tensorNames == ["a", "b"])
+        #expect(checkpoint.smallFiles.contains { $0.path == "text_encoder/config.json" && $0.bytes == Array(configuration.utf8) })
+        #expect(checkpoint.weightFiles.contains { $0.path == "text_encoder/model.safetensors" })
+        let missing = folder.file("nowhere")
+        #expect(throws: CheckpointError.notAComponent(path: missing, component: "text_encoder", found: "nothing")) {
+            try Checkpoint.open(mini.path, folders: ["text_encoder": missing])
+        }
+    }
+
     @Test("what diffusers' training script writes: another class, two tensors of the loss") func trigFlow() throws {
         let mini = try MiniCheckpoint()
         try mini.write(#"{"_class_name": "SanaTrigFlow"}"#, "transformer/config.json")

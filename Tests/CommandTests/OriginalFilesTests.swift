@@ -96,6 +96,7 @@ import Testing
             (["convert", Fixtures.path("mini"), "--weights", "ema", "-o", "x.sprint"], 64, "--weights"),
             (["convert", Fixtures.path("mini"), "--weights", "best", "-o", "x.sprint"], 64, "--weights"),
             (["verify", "x.sprint", "--base", "b"], 64, "--against"),
+            (["convert", Fixtures.path("mini"), "--text-encoder", "nowhere", "--dry-run"], 2, "nowhere"),
             (["compare", "a", "b", "--vae", "v"], 64, "--with"),
             (["calibrate", "--merge", "a.cal", "--base", "b", "-o", "x.cal"], 64, "statistics alone"),
             (["convert", Fixtures.path("torch/views.pth"), "-o", "x.sprint"], 2, "needs --base"),

@@ -164,6 +164,17 @@ struct HostileFileTests {
         #expect("\(error)".contains("instructions"), "\(error)")
     }
 
+    @Test("a dictionary with more members than any model has tensors") func members() throws {
+        var pickle = PickleText()
+        pickle.raw("}(")
+        for number in 0...65_536 {
+            pickle.integer(number)
+            pickle.raw("N")
+        }
+        pickle.raw("u")
+        try expect(TorchFixture.archive(pickle.finished).bytes, "members")
+    }
+
     @Test(
         "pickles that end early, or go on",
         arguments: [

@@ -13,6 +13,9 @@ struct CheckpointOptions: ParsableArguments {
     @Option(help: ArgumentHelp("Take the autoencoder's weights from this file instead of the folder.", valueName: "file"))
     var vae: String?
 
+    @Option(help: ArgumentHelp("Take the text encoder from this folder of transformers: its config.json and model files.", valueName: "folder"))
+    var textEncoder: String?
+
     @Option(help: "Of a training file: model, the weights of the last step, or ema, their average.")
     var weights: WeightsChoice = .model
 
@@ -24,7 +27,7 @@ struct CheckpointOptions: ParsableArguments {
     }
 
     /// Whether the options are of a checkpoint.
-    var areUsed: Bool { base != nil || transformer != nil || vae != nil || weights != .model || variant != nil }
+    var areUsed: Bool { base != nil || transformer != nil || vae != nil || textEncoder != nil || weights != .model || variant != nil }
 
     private var files: [String: String] { ["transformer": transformer, "vae": vae].compactMapValues { $0 } }
 
@@ -32,17 +35,18 @@ struct CheckpointOptions: ParsableArguments {
     func open(_ path: String) throws -> Checkpoint {
         var source = CheckpointSource(path)
         (source.base, source.variant, source.files, source.weights) = (base, variant, files, weights)
-        let checkpoint = try source.open()
+        source.folders = ["text_encoder": textEncoder].compactMapValues { $0 }
         guard weights == .model || base != nil || !files.isEmpty else {
             throw CommandFailure.usage("--weights: expected a file of weights (--base, --transformer or --vae), found a folder alone")
         }
-        return checkpoint
+        return try source.open()
     }
 
     /// The options as they were given.
     var words: [String] {
         Shell.option("--base", base) + Shell.option("--transformer", transformer) + Shell.option("--vae", vae)
-            + Shell.option("--weights", weights == .model ? nil : weights.rawValue) + Shell.option("--variant", variant)
+            + Shell.option("--text-encoder", textEncoder) + Shell.option("--weights", weights == .model ? nil : weights.rawValue)
+            + Shell.option("--variant", variant)
     }
 }
 

@@ -97,7 +97,8 @@ private struct Inventory {
 
     private mutating func read(_ file: TorchFile) {
         kind = "torch file"
-        facts = [("keys", file.topLevelKeys.map(\.quoted).joined(separator: ", "))]
+        let keys = file.topLevelKeys.prefix(20).map(\.quoted).joined(separator: ", ")
+        facts = [("keys", file.topLevelKeys.count > 20 ? "\(keys) and \(file.topLevelKeys.count - 20) more" : keys)]
         if !file.hasChecksums { facts.append(("checksums", "none were computed")) }
         for container in file.containers {
             // An optimizer has a dictionary for each weight: one part is all that lies below one key.
