@@ -42,7 +42,7 @@ let package = Package(
         // The rooms, in the order in which data passes through them.
         room("StrictJSON", []),
         room("ProbePoints", []),
-        room("Files", ["CPNG", "CXXHash", .product(name: "Crypto", package: "swift-crypto")]),
+        room("Files", ["CKernels", "CPNG", "CXXHash", .product(name: "Crypto", package: "swift-crypto")]),
         room("Tensors", ["CKernels"]),
         room("Safetensors", ["StrictJSON", "Files", "Tensors"]),
         room("TorchFiles", ["StrictJSON", "Files", "Tensors"]),

@@ -15,7 +15,9 @@ package struct TorchContainer: Sendable {
 package struct TorchTensor: Sendable, Equatable {
     package let name: String
     let view: TensorView
-    /// Where its storage begins in the file.
+    /// Index of its storage.
+    let storage: Int
+    /// Where that begins in the file.
     let storageOffset: UInt64
     package var dtype: DType { view.dtype }
     package var shape: Shape { view.shape }
@@ -105,7 +107,7 @@ struct ContainerFinder {
 
     private func tensor(_ index: Int, name: String) throws(TorchFileError) -> TorchTensor {
         let tensor = graph.tensors[index]
-        return TorchTensor(name: name, view: tensor.view, storageOffset: places[tensor.storage])
+        return TorchTensor(name: name, view: tensor.view, storage: tensor.storage, storageOffset: places[tensor.storage])
     }
 
     /// A key as a name: a text, or the number that an optimizer gives a weight.

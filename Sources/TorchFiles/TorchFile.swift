@@ -17,6 +17,8 @@ package final class TorchFile: Sendable {
     package let topLevelKeys: [String]
     /// Whether the archive's checksums are more than zeros.
     package let hasChecksums: Bool
+    /// Of each storage; none where the archive has no checksums.
+    private let checksums: [RecordChecksum]
 
     /// Bytes that a pickle may have: it holds names and sizes, no elements.
     private static let pickleByteLimit: UInt64 = 64 << 20
@@ -37,13 +39,16 @@ package final class TorchFile: Sendable {
         guard end == bytes.count else {
             throw .operand(path: path, at: end, subject: "the pickle", expected: "its end", found: "\(bytes.count - end) bytes behind STOP")
         }
-        let places = try storagePlaces(graph, archive, folder)
-        let finder = ContainerFinder(path: path, graph: graph, places: places)
-        return TorchFile(file: file, containers: try finder.containers(), topLevelKeys: finder.topLevelKeys, hasChecksums: archive.hasChecksums)
+        let records = try records(graph, archive, folder)
+        let finder = ContainerFinder(path: path, graph: graph, places: records.map(\.offset))
+        return TorchFile(
+            file: file, containers: try finder.containers(), topLevelKeys: finder.topLevelKeys, hasChecksums: archive.hasChecksums,
+            checksums: archive.hasChecksums ? records.map(RecordChecksum.init) : [])
     }
 
-    private init(file: InputFile, containers: [TorchContainer], topLevelKeys: [String], hasChecksums: Bool) {
+    private init(file: InputFile, containers: [TorchContainer], topLevelKeys: [String], hasChecksums: Bool, checksums: [RecordChecksum]) {
         self.file = file
+        self.checksums = checksums
         self.topLevelKeys = topLevelKeys
         self.containers = containers
         self.hasChecksums = hasChecksums
@@ -78,9 +83,9 @@ package final class TorchFile: Sendable {
         }
     }
 
-    /// Where the storages' bytes are; each has exactly those that the pickle says.
-    private static func storagePlaces(_ graph: PickleGraph, _ archive: ZipArchive, _ folder: String) throws(TorchFileError) -> [UInt64] {
-        var places: [UInt64] = []
+    /// The entries of the storages; each has exactly the bytes that the pickle says.
+    private static func records(_ graph: PickleGraph, _ archive: ZipArchive, _ folder: String) throws(TorchFileError) -> [ZipEntry] {
+        var records: [ZipEntry] = []
         for storage in graph.storages {
             let name = "\(folder)/data/\(storage.key)"
             guard let entry = archive.entry(name) else { throw .missingEntry(path: archive.file.path, entry: name) }
@@ -91,9 +96,9 @@ package final class TorchFile: Sendable {
                     path: archive.file.path, subject: "storage \(storage.key.quoted)", member: "size",
                     expected: "the \(storage.elementCount) elements of \(storage.elementByteCount) bytes that data.pkl says", found: "\(entry.byteCount) bytes")
             }
-            places.append(entry.offset)
+            records.append(entry)
         }
-        return places
+        return records
     }
 
     /// The container of that path: "state_dict", or "" for the file's own dictionary.
@@ -106,6 +111,9 @@ package final class TorchFile: Sendable {
         precondition(range.lowerBound % size == 0 && range.upperBound % size == 0, "\(range) of \(tensor.name) cuts an element")
         let elements = Int(range.lowerBound / size)..<Int(range.upperBound / size)
         unsafe try StridedReader(file: file, base: tensor.storageOffset, view: tensor.view).read(elements, into: buffer)
+        guard hasChecksums, tensor.isContiguous else { return }
+        let start = UInt64(tensor.view.offset) * size
+        unsafe try checksums[tensor.storage].add(start + range.lowerBound..<start + range.upperBound, UnsafeRawBufferPointer(buffer), path: path)
     }
 
     /// Throws when the file was changed since it was opened: called after the last read.
