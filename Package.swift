@@ -42,10 +42,11 @@ let package = Package(
         // The rooms, in the order in which data passes through them.
         room("StrictJSON", []),
         room("ProbePoints", []),
-        room("Files", ["CPNG", "CXXHash", .product(name: "Crypto", package: "swift-crypto")]),
+        room("Files", ["CKernels", "CPNG", "CXXHash", .product(name: "Crypto", package: "swift-crypto")]),
         room("Tensors", ["CKernels"]),
         room("Safetensors", ["StrictJSON", "Files", "Tensors"]),
-        room("Checkpoints", ["StrictJSON", "Files", "Tensors", "Safetensors"]),
+        room("TorchFiles", ["StrictJSON", "Files", "Tensors"]),
+        room("Checkpoints", ["StrictJSON", "Files", "Tensors", "Safetensors", "TorchFiles"]),
         room("PackedFiles", ["StrictJSON", "Files", "Tensors", "CZstd", "CKernels"]),
         room("Operations", ["Tensors", "PackedFiles", "CKernels", "COpenBLAS"], exclude: ["README.md"]),
         room("Inference", ["StrictJSON", "Files", "ProbePoints", "Tensors", "PackedFiles", "Operations"]),
@@ -61,8 +62,9 @@ let package = Package(
         .executableTarget(
             name: "sprintpack",
             dependencies: [
-                "StrictJSON", "Files", "ProbePoints", "Tensors", "Safetensors", "Checkpoints", "PackedFiles", "Operations", "Inference", "Conversion", "Parity",
-                "Quality", "Proof",
+                "StrictJSON", "Files", "ProbePoints", "Tensors", "Safetensors", "TorchFiles", "Checkpoints", "PackedFiles", "Operations", "Inference",
+                "Conversion",
+                "Parity", "Quality", "Proof",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: swift),
@@ -75,7 +77,8 @@ let package = Package(
         tests("FilesTests", ["CPNG", "Files"]),
         tests("TensorsTests", ["Tensors", "Files"]),
         tests("SafetensorsTests", ["Safetensors", "Tensors", "Files", "StrictJSON"]),
-        tests("CheckpointsTests", ["Checkpoints", "Safetensors", "Tensors", "Files", "StrictJSON"]),
+        tests("TorchFilesTests", ["TorchFiles", "Tensors", "Files", "StrictJSON"]),
+        tests("CheckpointsTests", ["Checkpoints", "TorchFiles", "Safetensors", "Tensors", "Files", "StrictJSON"]),
         tests("PackedFilesTests", ["PackedFiles", "Tensors", "Files", "StrictJSON"]),
         tests(
             "InferenceTests",

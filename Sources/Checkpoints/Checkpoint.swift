@@ -13,9 +13,15 @@ package final class Checkpoint: Sendable {
     private let parts: CheckpointReader.Parts
 
     /// Opens the folder at `path`.
-    /// - Parameter variant: which weights to take in components that have several sets, "fp16" for instance.
-    package static func open(_ path: String, variant: String? = nil) throws(CheckpointError) -> Checkpoint {
-        try Checkpoint(CheckpointReader(path: path, variant: variant).read())
+    /// - Parameters:
+    ///   - variant: which weights to take in components that have several sets, "fp16" for instance.
+    ///   - files: by component, a file to take its weights from; the folder's own are then not looked at.
+    ///   - folders: by component, a folder that takes the place of its own, configuration included.
+    ///   - weights: which weights of such files are meant.
+    package static func open(
+        _ path: String, variant: String? = nil, files: [String: String] = [:], folders: [String: String] = [:], weights: WeightsChoice = .model
+    ) throws(CheckpointError) -> Checkpoint {
+        try Checkpoint(CheckpointReader(path: path, variant: variant, files: files, folders: folders, weights: weights).read())
     }
 
     private init(_ parts: CheckpointReader.Parts) {
@@ -40,6 +46,9 @@ package final class Checkpoint: Sendable {
         if let carried = smallFiles.first(where: { ExactString($0.path) == ExactString(path) }) { return carried }
         return (try? SmallFile.read(Paths.join(self.path, path), limit: SmallFile.tokenizerLimit)).map { SmallFile(path: path, bytes: $0) }
     }
+
+    /// What the files have beside the model, with why it is left out.
+    package var omissions: [Omission] { components.values.sorted { $0.name < $1.name }.flatMap(\.omissions) }
 
     /// The tokenizer's tokenizer.json; nil where the checkpoint has no tokenizer.
     package var tokenizerJSON: SmallFile? { smallFiles.first { $0.path == "tokenizer/tokenizer.json" } }

@@ -12,6 +12,8 @@ package final class CheckpointComponent: Sendable {
     package let files: [any TensorFile]
     /// The variant of the files: "fp16", or nil for the plain ones.
     let variant: String?
+    /// What the files have beside the model.
+    let omissions: [Omission]
     /// The tensors' names, sorted by bytes, without a prefix that the model class put before all of them.
     package let tensorNames: [String]
     private let places: [ExactString: (file: Int, tensor: StoredTensor)]
@@ -21,7 +23,8 @@ package final class CheckpointComponent: Sendable {
     package var name: String { rule.name }
 
     init(
-        rule: ComponentRule, className: String, folder: String, configuration: JSONValue, files: [any TensorFile], variant: String?
+        rule: ComponentRule, className: String, folder: String, configuration: JSONValue, files: [any TensorFile], variant: String?,
+        omissions: [Omission] = []
     ) throws(CheckpointError) {
         self.rule = rule
         self.className = className
@@ -30,8 +33,13 @@ package final class CheckpointComponent: Sendable {
         self.files = files
         self.variant = variant
         var places: [ExactString: (file: Int, tensor: StoredTensor)] = [:]
+        var omissions = omissions
         for (file, source) in files.enumerated() {
-            for tensor in source.tensors where !rule.ignored.contains(tensor.name) {
+            for tensor in source.tensors {
+                if let reason = rule.ignored[tensor.name] {
+                    omissions.append(Omission(component: rule.name, name: tensor.name, reason: reason))
+                    continue
+                }
                 let hasPrefix = !rule.optionalPrefix.isEmpty && tensor.name.utf8.starts(with: rule.optionalPrefix.utf8)
                 let name = hasPrefix ? String(decoding: tensor.name.utf8.dropFirst(rule.optionalPrefix.utf8.count), as: UTF8.self) : tensor.name
                 if let other = places.updateValue((file, tensor), forKey: ExactString(name)) {
@@ -40,6 +48,7 @@ package final class CheckpointComponent: Sendable {
             }
         }
         self.places = places
+        self.omissions = omissions
         tensorNames = places.keys.sorted().map(\.string)
     }
 

@@ -2,11 +2,13 @@ package import Files
 package import Safetensors
 package import StrictJSON
 package import Tensors
+package import TorchFiles
 
 /// Why a checkpoint folder could not be read.
 package enum CheckpointError: Error, Sendable, Equatable, CustomStringConvertible {
     case file(FileError)
     case safetensors(SafetensorsError)
+    case torch(TorchFileError)
     case json(path: String, JSONError)
     case memory(AllocationError)
 
@@ -37,6 +39,20 @@ package enum CheckpointError: Error, Sendable, Equatable, CustomStringConvertibl
     /// `missing`: listed, but not in the shard that the index names. `unlisted`: in a shard, but not listed for it.
     case indexDisagrees(index: String, missing: [TensorPlace], unlisted: [TensorPlace])
 
+    // Weights in files outside the folder.
+    case noSuchComponent(path: String, component: String)
+    case notAComponent(path: String, component: String, found: String)
+    case fileWithoutFolder(path: String)
+    case twoFolders(path: String, base: String)
+    case weightsAreAFolder(path: String, component: String)
+    case legacyTorch(path: String)
+    /// The file has no dictionary of tensors under one of the keys.
+    case noSuchWeights(path: String, weights: String, expected: [String], found: [String])
+    case unknownNames(path: String, component: String, expected: [String], found: [String])
+    /// The file holds weights of something else.
+    case otherModel(path: String, found: String, advice: String)
+    case splitRows(path: String, tensor: String, parts: Int, shape: Shape)
+
     // Tensors.
     case nameCollision(folder: String, tensor: String, stored: [String])
     case missingTensor(folder: String, tensor: String)
@@ -56,6 +72,7 @@ package enum CheckpointError: Error, Sendable, Equatable, CustomStringConvertibl
         switch self {
         case .file(let error): return "\(error)"
         case .safetensors(let error): return "\(error)"
+        case .torch(let error): return "\(error)"
         case .json(let path, let error): return "\(path): \(error)"
         case .memory(let error): return "\(error)"
         case .notAFolder(let path, let found):
@@ -83,8 +100,9 @@ package enum CheckpointError: Error, Sendable, Equatable, CustomStringConvertibl
         case .noWeights(let folder, let expected, let found):
             return "\(folder): expected \(expected) or its index, found \(Self.list(found))"
         case .unsafeWeights(let folder, let found):
-            return "\(folder): expected safetensors, found \(Self.list(found)), which can run any code when loaded; "
-                + "convert to safetensors first (save_pretrained with safe_serialization=True)"
+            return "\(folder): expected safetensors, found \(Self.list(found)), which can run any code when Python loads them; "
+                + "name a transformer's or autoencoder's with --transformer or --vae, which runs nothing, "
+                + "or convert to safetensors first (save_pretrained with safe_serialization=True)"
         case .ambiguousVariants(let folder, let found, let variants):
             return "\(folder): expected one set of weights, found \(Self.list(found)); choose with --variant \(variants.joined(separator: " or --variant "))"
         case .singleAndSharded(let folder, let found):
@@ -104,6 +122,28 @@ package enum CheckpointError: Error, Sendable, Equatable, CustomStringConvertibl
             if !unlisted.isEmpty { parts.append("in a file that the index does not name for it: \(Self.list(unlisted))") }
             return "\(index): expected every tensor where the index says, found tensors \(parts.joined(separator: "; ")); "
                 + "index and shards are of different versions, fetch them again"
+        case .noSuchComponent(let path, let component):
+            return "\(path): expected the component \(component.quoted), which is to come from elsewhere, found none in model_index.json; give another folder"
+        case .notAComponent(let path, let component, let found):
+            return "\(path): expected the folder of a \(component) with its config.json, found \(found); give the folder that holds the model"
+        case .fileWithoutFolder(let path):
+            return "\(path): expected the folder of a diffusers checkpoint, found a file; a file of weights needs --base with such a folder, "
+                + "which gives configurations, tokenizer and the other models"
+        case .twoFolders(let path, let base): return "\(path): expected a file of weights beside --base \(base), found a folder; give one of the two"
+        case .weightsAreAFolder(let path, let component):
+            return "\(path): expected a file of the \(component)'s weights, found a folder; give a file in it (of FSDP: model/pytorch_model_fsdp.bin)"
+        case .legacyTorch(let path):
+            return "\(path): expected a zip archive, as torch.save writes since version 1.6, found a bare pickle; "
+                + "load it in Python with weights_only=True and save it again"
+        case .noSuchWeights(let path, let weights, let expected, let found):
+            return "\(path): --weights \(weights): expected tensors in \(Self.choice(expected.map(Self.place))), "
+                + "found \(found.isEmpty ? "none anywhere" : "them in \(Self.sample(found.map(Self.place)))")"
+        case .unknownNames(let path, let component, let expected, let found):
+            return "\(path): expected weights of the \(component), with a tensor \(Self.choice(expected.map(\.quoted))), found \(Self.list(found)); "
+                + "give a file in the names of diffusers or of the model's authors"
+        case .otherModel(let path, let found, let advice): return "\(path): expected weights of SANA-Sprint, found \(found); \(advice)"
+        case .splitRows(let path, let tensor, let parts, let shape):
+            return "\(path): tensor \(tensor.quoted): expected rows in \(parts) equal parts, found \(shape); the file is of another model"
         case .nameCollision(let folder, let tensor, let stored):
             return "\(folder): tensor \(tensor.quoted): expected it once, found \(Self.list(stored))"
         case .missingTensor(let folder, let tensor): return "\(folder): expected a tensor \(tensor.quoted), found none of this name"
@@ -118,6 +158,12 @@ package enum CheckpointError: Error, Sendable, Equatable, CustomStringConvertibl
     }
 
     private static func list(_ places: [TensorPlace]) -> String { list(places.map { "\($0.tensor) (\($0.file))" }) }
+
+    private static func place(_ container: String) -> String { container.isEmpty ? "the file's own dictionary" : container.quoted }
+
+    private static func sample(_ places: [String]) -> String {
+        places.prefix(6).joined(separator: ", ") + (places.count > 6 ? " and \(places.count - 6) more" : "")
+    }
 
     private static func choice(_ names: [String]) -> String { names.joined(separator: " or ") }
 }

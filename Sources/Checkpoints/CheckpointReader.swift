@@ -6,6 +6,11 @@ import StrictJSON
 struct CheckpointReader {
     let path: String
     let variant: String?
+    /// By component, the file that its weights come from instead of the folder's.
+    let files: [String: String]
+    /// By component, the folder that takes the place of its own.
+    let folders: [String: String]
+    let weights: WeightsChoice
     private var indexPath: String { Paths.join(path, "model_index.json") }
 
     struct Parts {
@@ -16,9 +21,12 @@ struct CheckpointReader {
         var identities: [FileIdentity] = []
     }
 
-    init(path: String, variant: String?) {
+    init(path: String, variant: String?, files: [String: String] = [:], folders: [String: String] = [:], weights: WeightsChoice = .model) {
         self.path = path
         self.variant = variant
+        self.files = files
+        self.folders = folders
+        self.weights = weights
     }
 
     func read() throws(CheckpointError) -> Parts {
@@ -39,6 +47,9 @@ struct CheckpointReader {
         if let variant, !parts.components.contains(where: { $0.variant == variant }) {
             let found = parts.components.flatMap { component in component.files.map { Paths.join(component.name, Paths.name(of: $0.path)) } }
             throw .noSuchVariant(folder: path, variant: variant, found: found)
+        }
+        for component in files.keys.sorted() + folders.keys.sorted() where !parts.components.contains(where: { $0.name == component }) {
+            throw .noSuchComponent(path: path, component: component)
         }
         parts.smallFiles.sort { ExactString($0.path) < ExactString($1.path) }
         return parts
@@ -81,8 +92,13 @@ struct CheckpointReader {
     }
 
     private func read(_ rule: ComponentRule, className: String, into parts: inout Parts) throws(CheckpointError) {
-        let folder = Paths.join(path, rule.name)
-        guard Paths.isDirectory(folder) else { throw .missingComponent(path: path, component: rule.name) }
+        let folder = folders[rule.name] ?? Paths.join(path, rule.name)
+        guard Paths.isDirectory(folder) else {
+            guard folders[rule.name] == nil else {
+                throw .notAComponent(path: folder, component: rule.name, found: Paths.exists(folder) ? "a file" : "nothing")
+            }
+            throw .missingComponent(path: path, component: rule.name)
+        }
         let names = try entries(of: folder)
         let isTokenizer = rule.name == "tokenizer"
         for name in [rule.configuration] + rule.others where names.contains(where: { ExactString($0) == ExactString(name) }) {
@@ -96,6 +112,14 @@ struct CheckpointReader {
         }
         if isTokenizer && !names.contains("tokenizer.json") { throw .missingTokenizer(path: folder) }
         let configuration = try configuration(rule, className: className, folder: folder, from: parts.smallFiles)
+        if let file = files[rule.name] {
+            let original = try OriginalFile.open(file, component: rule.name, configuration: configuration, weights: weights)
+            parts.components.append(
+                try CheckpointComponent(
+                    rule: rule, className: className, folder: file, configuration: configuration, files: original.files, variant: nil,
+                    omissions: original.omissions))
+            return
+        }
         let weights = try weights(rule, folder: folder, names: names)
         let component = try CheckpointComponent(
             rule: rule, className: className, folder: folder, configuration: configuration, files: weights.files, variant: weights.variant)

@@ -21,12 +21,16 @@ struct PipelineFamily: Sendable {
     static let sanaSprint = PipelineFamily(
         classNames: ["SanaSprintPipeline", "SanaSprintImg2ImgPipeline"],
         components: [
-            ComponentRule(name: "transformer", classNames: ["SanaTransformer2DModel"], weights: "diffusion_pytorch_model"),
+            ComponentRule(
+                name: "transformer",
+                // The second is what diffusers' own training script of Sprint calls it, with a weight of the loss beside the model's.
+                classNames: ["SanaTransformer2DModel", "SanaTrigFlow"], weights: "diffusion_pytorch_model",
+                ignored: TransformerNames.omitted.filter { $0.key.hasPrefix("logvar_linear.") }),
             ComponentRule(name: "vae", classNames: ["AutoencoderDC"], weights: "diffusion_pytorch_model"),
             ComponentRule(
                 name: "text_encoder", classNames: ["Gemma2Model", "Gemma2ForCausalLM"], weights: "model",
                 // Gemma2ForCausalLM is Gemma2Model under the name "model", and an output head on top of it that encoding a prompt does not use.
-                optionalPrefix: "model.", ignored: ["lm_head.weight"]),
+                optionalPrefix: "model.", ignored: ["lm_head.weight": "the output head, which encoding a prompt does not use"]),
             ComponentRule(
                 name: "tokenizer", classNames: ["GemmaTokenizerFast", "GemmaTokenizer"], configuration: "tokenizer_config.json",
                 // The first is what this tool reads; with the others transformers opens an export.
@@ -47,12 +51,12 @@ struct ComponentRule: Sendable {
     let weights: String?
     /// A prefix that some files put before every tensor name.
     let optionalPrefix: String
-    /// Tensors that are no part of the model here, by stored name.
-    let ignored: Set<String>
+    /// Tensors that are no part of the model here, by stored name, with why.
+    let ignored: [String: String]
 
     init(
         name: String, classNames: [String], configuration: String = "config.json", others: [String] = [], weights: String? = nil,
-        optionalPrefix: String = "", ignored: Set<String> = []
+        optionalPrefix: String = "", ignored: [String: String] = [:]
     ) {
         self.name = name
         self.classNames = classNames

@@ -22,6 +22,13 @@ void ck_sha256(uint32_t *state, const void *x, size_t blocks);
 /// The same of two states with blocks of their own, in little more time than one takes. The states must not be one.
 void ck_sha256_pair(uint32_t *first, const void *x, uint32_t *second, const void *y, size_t blocks);
 
+// ---- CRC-32 (bytes/crc32.c)
+
+/// Whether this CPU has carry-less products. Where it has none, the kernel below ends the process: a library does it there.
+bool ck_crc32_supported(void);
+/// The CRC-32 of zip of what had `crc` and of `blocks` blocks of 64 bytes behind it. Any alignment.
+uint32_t ck_crc32(uint32_t crc, const void *x, size_t blocks);
+
 // ---- An entropy code for weights (bytes/huffman.c, bytes/huffman_avx512.c)
 
 /// Compresses x u8 [n], n up to 2^32 - 1, into one zstd frame (RFC 8878) of literals that are coded by a Huffman code for each block of

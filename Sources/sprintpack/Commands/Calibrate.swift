@@ -21,7 +21,7 @@ struct Calibrate: Verb {
             for many of them, in independent jobs.
             """)
 
-    @Argument(help: ArgumentHelp("The checkpoint: a folder in the diffusers layout; with --merge, statistics of earlier runs.", valueName: "checkpoint"))
+    @Argument(help: ArgumentHelp("The checkpoint, as convert takes it; with --merge, statistics of earlier runs.", valueName: "checkpoint"))
     var inputs: [String]
 
     @Option(name: .shortAndLong, help: ArgumentHelp("The file of statistics to write.", valueName: "out.cal"))
@@ -36,12 +36,10 @@ struct Calibrate: Verb {
     @Flag(help: "Join statistics that were gathered in parts.")
     var merge = false
 
-    @Option(help: ArgumentHelp("Which variant of the weight files to read, for instance fp16.", valueName: "name"))
-    var variant: String?
-
     @Flag(help: "Replace earlier statistics of that name.")
     var force = false
 
+    @OptionGroup var checkpointOptions: CheckpointOptions
     @OptionGroup var threadOptions: ThreadOptions
     @OptionGroup var common: CommonOptions
 
@@ -51,7 +49,7 @@ struct Calibrate: Verb {
             _ = try part()
             return
         }
-        if prompts != nil || shard != nil || variant != nil { throw ValidationError("--merge: expected statistics alone, found options of a run") }
+        if prompts != nil || shard != nil || checkpointOptions.areUsed { throw ValidationError("--merge: expected statistics alone, found options of a run") }
     }
 }
 
@@ -77,7 +75,7 @@ extension Calibrate {
             }
             statistics = joined
         } else {
-            let source = try Checkpoint.open(inputs[0], variant: variant)
+            let source = try checkpointOptions.open(inputs[0])
             identities = source.inputIdentities
             try InputStatistics.check(output, replace: force, inputs: identities)
             let plan = try ConversionPlan(source, ConversionOptions(.int8))

@@ -39,38 +39,40 @@ struct Compare: Verb {
     @Option(help: ArgumentHelp("The model that both traces are of: a packed file or a checkpoint.", valueName: "file.sprint|checkpoint"))
     var with: String?
 
-    @Option(help: ArgumentHelp("With a checkpoint: which variant of its weight files to read.", valueName: "name"))
-    var variant: String?
-
     @Option(help: ArgumentHelp("Write the report as a page.", valueName: "report.html"))
     var html: String?
 
+    @OptionGroup var checkpointOptions: CheckpointOptions
     @OptionGroup var common: CommonOptions
 }
 
 extension Compare {
+    func validate() throws {
+        if with == nil, checkpointOptions.areUsed { throw ValidationError("--with: expected the checkpoint that the options are of, found none") }
+    }
+
     func execute() throws -> Outcome {
         let (right, judged) = (try TraceFile.open(reference), try TraceFile.open(other))
-        let weights = try with.map { try Self.weights($0, variant: variant) }
+        let weights = try with.map { try openWeights($0) }
         let page = try ReportPage(html, inputs: [right.identity, judged.identity] + (weights?.1 ?? []))
         try Memory.check(
             available: MemoryStatement.comparison(largestProbe: max(right.largestProbe, judged.largestProbe), weights: weights?.0, on: .best))
         let comparison = try TraceComparison.compare(reference: right, other: judged, yardstick: yardstick.map { try TraceFile.open($0) })
         let command = Shell.command(
             ["sprintpack", "compare", reference, other] + Shell.option("--yardstick", yardstick) + Shell.option("--with", with)
-                + Shell.option("--variant", variant) + Shell.option("--html", html))
+                + checkpointOptions.words + Shell.option("--html", html))
         var report = comparison.report(environment: Version.environment, command: command, encodePNG: ParityReport.png)
         if let (weights, _) = weights { report.add(try Bisection(reference: right, other: judged, weights: weights, on: .best), to: comparison) }
         return try report.outcome(page)
     }
 
     /// The weights of a packed file, or a checkpoint's own.
-    private static func weights(_ path: String, variant: String?) throws -> (any WeightSource, [FileIdentity]) {
-        guard Paths.isDirectory(path) else {
+    private func openWeights(_ path: String) throws -> (any WeightSource, [FileIdentity]) {
+        guard Paths.isDirectory(path) || checkpointOptions.areUsed else {
             let file = try PackedFile.open(path)
             return (try PackedWeights(file), [file.identity])
         }
-        let checkpoint = try Checkpoint.open(path, variant: variant)
+        let checkpoint = try checkpointOptions.open(path)
         return (try CheckpointWeights(checkpoint), checkpoint.inputIdentities)
     }
 }

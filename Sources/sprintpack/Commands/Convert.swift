@@ -20,6 +20,12 @@ struct Convert: Verb {
               sprintpack convert sana-1.6b-diffusers -o sana.sprint --preset int8
               sprintpack convert sana-1.6b-diffusers -o sana.sprint --target-size 2.8GB
 
+            FILES OF THE AUTHORS:
+              A .pth of NVlabs, or a single safetensors file, is the transformer alone:
+              --base names a diffusers folder with all else. --transformer and --vae
+              take single models of a folder from files. Such files are read without
+              running anything in them (Formats/checkpoint.md).
+
             PRESETS:
               int8     DiT linears and 1x1 convolutions W8A8, text encoder int8
                        weights, the rest 16 bit
@@ -37,7 +43,8 @@ struct Convert: Verb {
             16-bit arithmetic costs there. It measures only where anything is rounded.
             """)
 
-    @Argument(help: ArgumentHelp("The checkpoint: a folder in the diffusers layout.", valueName: "checkpoint"))
+    @Argument(
+        help: ArgumentHelp("The checkpoint: a folder in the diffusers layout, or with --base a file of the transformer's weights.", valueName: "checkpoint"))
     var checkpoint: String
 
     @Option(name: .shortAndLong, help: ArgumentHelp("The file to write.", valueName: "out.sprint"))
@@ -72,9 +79,6 @@ struct Convert: Verb {
             valueName: "file"))
     var calibration = "auto"
 
-    @Option(help: ArgumentHelp("Which variant of the weight files to read, for instance fp16.", valueName: "name"))
-    var variant: String?
-
     @Flag(help: "Read headers only, print what would be written, and write nothing.")
     var dryRun = false
 
@@ -97,6 +101,7 @@ struct Convert: Verb {
     @Flag(help: "Replace the output if it exists.")
     var force = false
 
+    @OptionGroup var checkpointOptions: CheckpointOptions
     @OptionGroup var threadOptions: ThreadOptions
     @OptionGroup var common: CommonOptions
 
@@ -161,7 +166,7 @@ extension Convert {
         let selection = try components.map { list in
             do throws(ConversionError) { return try ComponentSelection(list) } catch { throw CommandFailure.usage("--components: \(error)") }
         }
-        let source = try Checkpoint.open(checkpoint, variant: variant)
+        let source = try checkpointOptions.open(checkpoint)
         let ruleFile = try rules.map { try RuleFile(try InputFile(path: $0).contents(limit: 1 << 20)) }
         var options = ConversionOptions(
             preset ?? .int8, rules: ruleFile, components: selection ?? .standard, allowsNonfinite: allowNonFinite, frozenSchedule: try frozenSchedule(),
@@ -176,9 +181,10 @@ extension Convert {
         let policy = try policy(of: plan, goal)
         guard !dryRun, let output else {
             let planned = try planned(source, options, policy.choices)
-            var json: JSONObject = ["plan": planned.json]
+            var json: JSONObject = ["plan": planned.json, "leftOut": source.omissionsJSON]
             json["search"] = policy.prediction.flatMap { prediction in goal.map { prediction.json(of: $0) } } ?? .null
-            return Outcome(text: planned.text + (policy.prediction.map { "\nsearch: \($0.text)" } ?? ""), json: json)
+            let lines = [planned.text] + (policy.prediction.map { ["search: \($0.text)"] } ?? []) + source.omissionLines
+            return Outcome(text: lines.joined(separator: "\n"), json: json)
         }
         var job = ConvertJob(source: source, output: output, force: force, common: common, minSQNR: minSQNR)
         job.adaptsMemory = bound == nil

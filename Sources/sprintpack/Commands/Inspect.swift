@@ -8,11 +8,12 @@ import Quality
 import Safetensors
 import StrictJSON
 import Tensors
+import TorchFiles
 
 /// `sprintpack inspect`: what is in a file or folder, from its headers alone.
 struct Inspect: Verb {
     static let configuration = CommandConfiguration(
-        abstract: "List what a .sprint file, a safetensors file, a shard index or a diffusers folder holds.",
+        abstract: "List what a .sprint file, a safetensors or torch file, a shard index or a diffusers folder holds.",
         discussion: """
             EXAMPLES:
               sprintpack inspect sana.sprint
@@ -27,13 +28,11 @@ struct Inspect: Verb {
     @Flag(help: "List every tensor.")
     var tensors = false
 
-    @Option(help: ArgumentHelp("Which variant of a folder's weight files to read.", valueName: "name"))
-    var variant: String?
-
+    @OptionGroup var checkpointOptions: CheckpointOptions
     @OptionGroup var common: CommonOptions
 
     func execute() throws -> Outcome {
-        let inventory = try Inventory(path, variant: variant)
+        let inventory = try Inventory(path, checkpointOptions)
         return Outcome(text: inventory.summary + (tensors ? "\n\(inventory.table)" : ""), json: inventory.json(withTensors: tensors))
     }
 }
@@ -54,10 +53,12 @@ private struct Inventory {
     private(set) var kind = ""
     private(set) var facts: [(name: String, value: String)] = []
     private(set) var rows: [Row] = []
+    /// Of a checkpoint: what its files have beside the model.
+    private var leftOut: (lines: [String], json: JSONValue) = ([], [])
 
-    init(_ path: String, variant: String?) throws {
-        if Paths.isDirectory(path) {
-            try read(Checkpoint.open(path, variant: variant))
+    init(_ path: String, _ options: CheckpointOptions) throws {
+        if Paths.isDirectory(path) || options.areUsed {
+            try read(options.open(path))
             return
         }
         let file = try InputFile(path: path)
@@ -66,6 +67,8 @@ private struct Inventory {
             let file = try PackedFile.open(path)
             read(file)
             if let quality = try Quality(file)?.verdict(isMeasured: false) { facts.append(("quality", quality.line)) }
+        } else if FileKind(prefix: prefix) == .zip {
+            read(try TorchFile.open(path))
         } else if FileKind(prefix: prefix) == .json {
             try read(ShardIndex(path: path))
         } else {
@@ -88,6 +91,25 @@ private struct Inventory {
         for component in checkpoint.components.values.sorted(by: { $0.name < $1.name }) {
             facts.append((component.name, "\(component.className), \(component.files.count) weight files"))
             for file in component.files { add(file, part: component.name) }
+        }
+        leftOut = (checkpoint.omissionLines, checkpoint.omissionsJSON)
+    }
+
+    private mutating func read(_ file: TorchFile) {
+        kind = "torch file"
+        let keys = file.topLevelKeys.prefix(20).map(\.quoted).joined(separator: ", ")
+        facts = [("keys", file.topLevelKeys.count > 20 ? "\(keys) and \(file.topLevelKeys.count - 20) more" : keys)]
+        if !file.hasChecksums { facts.append(("checksums", "none were computed")) }
+        for container in file.containers {
+            // An optimizer has a dictionary for each weight: one part is all that lies below one key.
+            let keys = container.path.split(separator: ".", maxSplits: 1)
+            for tensor in container.tensors {
+                let name = keys.count > 1 ? "\(keys[1]).\(tensor.name)" : tensor.name
+                rows.append(
+                    Row(
+                        part: keys.first.map { String($0) } ?? "", name: name, storage: tensor.dtype.rawValue, shape: tensor.shape,
+                        byteCount: UInt64(tensor.shape.elementCount) * UInt64(tensor.dtype.byteCount)))
+            }
         }
     }
 
@@ -148,7 +170,7 @@ private struct Inventory {
         let all = rows.reduce((0, 0 as UInt64)) { ($0.0 + $1.shape.elementCount, $0.1 + $1.byteCount) }
         table.append(["all", "", "\(rows.count)", "\(all.0)", ByteCount.text(all.1)])
         let facts = Table.text([["kind", kind]] + self.facts.map { [$0.name, $0.value] })
-        return facts + "\n\n" + Table.text(table, right: [2, 3, 4])
+        return facts + "\n\n" + ([Table.text(table, right: [2, 3, 4])] + leftOut.lines).joined(separator: "\n")
     }
 
     var table: String {
@@ -165,6 +187,7 @@ private struct Inventory {
 
     func json(withTensors: Bool) -> JSONObject {
         var object: JSONObject = ["kind": .string(kind), "facts": .object(JSONObject(facts.map { ($0.name, .string($0.value)) }))]
+        object["leftOut"] = leftOut.json
         object["totals"] = .array(
             totals.map {
                 [

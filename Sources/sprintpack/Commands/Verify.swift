@@ -31,11 +31,8 @@ struct Verify: Verb {
     @Argument(help: ArgumentHelp("The packed file.", valueName: "file.sprint"))
     var file: String
 
-    @Option(help: ArgumentHelp("The checkpoint it was made from.", valueName: "checkpoint"))
+    @Option(help: ArgumentHelp("The checkpoint it was made from, as convert was given it.", valueName: "checkpoint"))
     var against: String?
-
-    @Option(help: ArgumentHelp("Which variant of the checkpoint's weight files to read.", valueName: "name"))
-    var variant: String?
 
     @Option(help: ArgumentHelp("Write the report as a page.", valueName: "report.html"))
     var html: String?
@@ -45,12 +42,16 @@ struct Verify: Verb {
         help: ArgumentHelp("Exit with 1 where the median signal to noise of the velocities is below this.", valueName: "dB"))
     var minSQNR: Double?
 
+    @OptionGroup var checkpointOptions: CheckpointOptions
     @OptionGroup var threadOptions: ThreadOptions
     @OptionGroup var common: CommonOptions
 }
 
 extension Verify {
-    func validate() throws { try QualityTarget.validate(minSQNR) }
+    func validate() throws {
+        try QualityTarget.validate(minSQNR)
+        if against == nil, checkpointOptions.areUsed { throw ValidationError("--against: expected the checkpoint that the options are of, found none") }
+    }
 
     func execute() throws -> Outcome {
         threadOptions.apply()
@@ -62,7 +63,7 @@ extension Verify {
             guard error.isDamage else { throw error }
             throw CommandFailure.failed("\(error)")
         }
-        let checkpoint = try against.map { try Checkpoint.open($0, variant: variant) }
+        let checkpoint = try against.map { try checkpointOptions.open($0) }
         let inputs = [packed.identity] + (checkpoint?.inputIdentities ?? [])
         let page = try ReportPage(html, inputs: inputs)
         let memoryNeeded = Verification.memoryNeeded(packed, against: checkpoint, on: .best)
@@ -80,7 +81,7 @@ extension Verify {
         }
         ProgressBar.erase()
         let command = Shell.command(
-            ["sprintpack", "verify", file] + Shell.option("--against", against) + Shell.option("--variant", variant) + Shell.option("--html", html)
+            ["sprintpack", "verify", file] + Shell.option("--against", against) + checkpointOptions.words + Shell.option("--html", html)
                 + Shell.option("--min-sqnr", minSQNR.map { "\($0)" }))
         var report = verification.report(environment: Version.environment, command: command, encodePNG: ParityReport.png)
         if let minSQNR, !verification.isExact {

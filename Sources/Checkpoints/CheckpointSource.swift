@@ -1,0 +1,29 @@
+import Files
+
+/// Where a checkpoint is, as a verb is told: a folder of diffusers, perhaps with the weights of single components from files elsewhere.
+package struct CheckpointSource: Sendable {
+    /// The folder; with `base`, a file of the transformer's weights.
+    package var path: String
+    /// The folder that gives what the file `path` lacks.
+    package var base: String?
+    /// Which of several sets of weights the folder's components are read from, "fp16" for instance.
+    package var variant: String?
+    /// Files to take components' weights from, by their keys in `model_index.json`.
+    package var files: [String: String] = [:]
+    /// Folders that take the place of components' own: a text encoder as its authors publish it.
+    package var folders: [String: String] = [:]
+    /// Which weights of training files are meant.
+    package var weights = WeightsChoice.model
+
+    package init(_ path: String) { self.path = path }
+
+    /// Opens the folder and the files; no tensor is read.
+    package func open() throws(CheckpointError) -> Checkpoint {
+        guard let base else {
+            guard Paths.isDirectory(path) || !Paths.exists(path) else { throw .fileWithoutFolder(path: path) }
+            return try Checkpoint.open(path, variant: variant, files: files, folders: folders, weights: weights)
+        }
+        guard !Paths.isDirectory(path) else { throw .twoFolders(path: path, base: base) }
+        return try Checkpoint.open(base, variant: variant, files: files.merging(["transformer": path]) { $1 }, folders: folders, weights: weights)
+    }
+}
