@@ -37,7 +37,8 @@ package enum Calibrator {
     ///   - plan: of a conversion: its open choices are what statistics are gathered for.
     ///   - withImpacts: whether also what a search goes by.
     package static func run(
-        _ plan: ConversionPlan, prompts: [String] = prompts, part: Part = Part(), withImpacts: Bool = false, on executor: CPU, progress: (_ done: Int, _ of: Int) -> Void = { _, _ in }
+        _ plan: ConversionPlan, prompts: [String] = prompts, part: Part = Part(), withImpacts: Bool = false, on executor: CPU,
+        progress: (_ done: Int, _ of: Int) -> Void = { _, _ in }
     ) throws(ConversionError) -> InputStatistics {
         let own = prompts.indices.filter { $0 % part.count == part.index - 1 }
         guard !own.isEmpty else {

@@ -31,7 +31,9 @@ import Testing
         let checkpoint = shop.path("planted")
         try PlantedCheckpoint.copy(Workshop.tiny, to: checkpoint, share: 0.05, maxPower: 10)
         for calibration in ["auto", "none"] {
-            let converted = try Tool.run(["convert", checkpoint, "-o", shop.path(calibration), "--preset", "int8", "--calibration", calibration, "--min-sqnr", "40", "--json"])
+            let converted = try Tool.run([
+                "convert", checkpoint, "-o", shop.path(calibration), "--preset", "int8", "--calibration", calibration, "--min-sqnr", "40", "--json",
+            ])
             #expect(converted.status == 0, "\(converted.errors)")
             #expect(try converted.json()["quality"]?["word"] == "good")
         }

@@ -40,6 +40,7 @@ import Testing
         if let found { #expect(abs(before - found) < 4, "\(before), \(found)") }
         let text = try Tool.run(["convert", Workshop.tiny, "-o", file, "--force", "--target-size", "5MB", "--calibration", statistics])
         #expect(text.output.contains("\nsearch: predicted 5.00 MB, velocities of "), "\(text.output)")
+        #expect(try Tool.run(["inspect", file]).output.contains("int8, searched for at most 5000000 bytes"))
         #expect(try Tool.run(["verify", file, "--against", Workshop.tiny]).output.hasPrefix("PASS"))
         #expect(try Tool.run(["generate", file, "--prompt", "a red circle", "--steps", "1", "-o", shop.path("a.png")]).status == 0)
         // Equal statistics give equal files.

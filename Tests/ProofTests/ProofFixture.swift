@@ -169,4 +169,3 @@ enum ProofFixture {
         return copy
     }
 }
-

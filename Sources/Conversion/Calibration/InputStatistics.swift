@@ -73,7 +73,9 @@ package struct InputStatistics: Sendable, Equatable {
         if prompts.isEmpty {
             impacts = other.impacts
         } else {
-            guard (impacts == nil) == (other.impacts == nil) else { throw .statistics("expected impacts in each part, found a part without; calibrate it again") }
+            guard (impacts == nil) == (other.impacts == nil) else {
+                throw .statistics("expected impacts in each part, found a part without; calibrate it again")
+            }
             if let others = other.impacts { try impacts?.merge(others) }
         }
         prompts = (prompts + other.prompts).sorted()

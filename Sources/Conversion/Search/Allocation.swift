@@ -43,7 +43,9 @@ struct Allocation {
                 }
                 guard loss(options[index]) < loss(options[last]) else { continue }
                 // A byte of the step before must not gain less than one of this step.
-                while hull.count > 1, Self.slope(options, loss, hull[hull.count - 2], hull[hull.count - 1]) < Self.slope(options, loss, hull[hull.count - 1], index) {
+                while hull.count > 1,
+                    Self.slope(options, loss, hull[hull.count - 2], hull[hull.count - 1]) < Self.slope(options, loss, hull[hull.count - 1], index)
+                {
                     hull.removeLast()
                 }
                 hull.append(index)

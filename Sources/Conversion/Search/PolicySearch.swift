@@ -100,7 +100,8 @@ package struct PolicySearch: Sendable {
             let both = Allocation(velocity.items + features.items)
             let rest = fixed + correction.bytes
             guard both.range.lowerBound + rest <= Double(most) else {
-                throw .target("expected at least \(Int((both.range.lowerBound + rest).rounded(.up))) bytes, which every linear with four bits takes, found \(most)")
+                throw .target(
+                    "expected at least \(Int((both.range.lowerBound + rest).rounded(.up))) bytes, which every linear with four bits takes, found \(most)")
             }
             chosen = both.within(Double(most) - rest)
         case .sqnr(let decibels):

@@ -139,7 +139,8 @@ extension Convert {
     private func goal() throws -> PolicySearch.Goal? {
         if let targetSize {
             guard preset == nil, calibration != "none" else {
-                throw ValidationError("--target-size: expected a search, found \(calibration == "none" ? "--calibration none" : "--preset, which decides alone")")
+                throw ValidationError(
+                    "--target-size: expected a search, found \(calibration == "none" ? "--calibration none" : "--preset, which decides alone")")
             }
             guard let size = ByteCount.parse(targetSize) else { throw ValidationError("--target-size: expected a size such as 2.8GB, found \(targetSize)") }
             return .bytes(UInt64(size))
@@ -194,7 +195,9 @@ extension Convert {
     /// What is stored how, by statistics; no choices where the plan leaves none or would have to draw for them.
     private func policy(of plan: ConversionPlan, _ goal: PolicySearch.Goal?) throws -> ConvertJob.Policy {
         if let goal, plan.impactUnits.linears.isEmpty {
-            guard case .share = goal else { throw CommandFailure.usage("--target-size, --min-sqnr: expected linears that no rule decides about to search among, found none") }
+            guard case .share = goal else {
+                throw CommandFailure.usage("--target-size, --min-sqnr: expected linears that no rule decides about to search among, found none")
+            }
         } else if let goal, let statistics = try statistics(for: plan, withImpacts: true) {
             let bar = common.progress("choose", unit: .steps)
             defer { bar.finish() }

@@ -59,10 +59,12 @@ struct ConvertJob {
             let attempt = Attempt()
             let start = ProgressBar.now()
             do {
-                let summary = try convert(plan, attempt, accepting: { bytes in
-                    guard count < Self.mostAttempts || !Self.fits(bytes, goal) else { return true }
-                    return Self.isClose(bytes, goal, policy)
-                })
+                let summary = try convert(
+                    plan, attempt,
+                    accepting: { bytes in
+                        guard count < Self.mostAttempts || !Self.fits(bytes, goal) else { return true }
+                        return Self.isClose(bytes, goal, policy)
+                    })
                 return outcome(plan, summary, attempt, policy, goal, seconds: ProgressBar.now() - start)
             } catch {
                 guard let shortfall = attempt.shortfall else { throw error }
@@ -185,7 +187,9 @@ extension ConvertJob {
             lines.append("search: \(prediction.text); found \(ByteCount.text(summary.totalByteCount))\(velocity)")
             search = prediction.json(of: goal)
         }
-        if let quality = attempt.verdict { lines += quality.verdict.lines + (quality.seconds > 0 ? ["  in \(Decimal.fixed(quality.seconds, digits: 2)) s"] : []) }
+        if let quality = attempt.verdict {
+            lines += quality.verdict.lines + (quality.seconds > 0 ? ["  in \(Decimal.fixed(quality.seconds, digits: 2)) s"] : [])
+        }
         let json: JSONObject = [
             "output": .string(output), "bytes": .integer(Int64(summary.totalByteCount)), "sourceBytes": .integer(Int64(read)),
             "seconds": .number(seconds), "syncSeconds": .number(summary.syncDuration / .seconds(1)), "preset": .string(summary.directory.preset),

@@ -122,7 +122,7 @@ private struct Inventory {
         kind = "packed file"
         let directory = file.directory
         facts = [
-            ("format", "\(file.header.major).\(file.header.minor)"), ("preset", directory.preset), ("content hash", file.contentHash),
+            ("format", "\(file.header.major).\(file.header.minor)"), ("preset", directory.presetText), ("content hash", file.contentHash),
             ("written by", "\(directory.tool), zstd \(directory.zstd)"), ("fusions", directory.fusions.joined(separator: ", ")),
             ("components", directory.components.map(\.name).joined(separator: ", ")),
             ("frozen for", (try? FrozenSchedule(policy: directory.policy))?.description ?? "nothing: any steps and guidance"),
@@ -205,5 +205,15 @@ private struct Inventory {
                 ]
             })
         return object
+    }
+}
+
+extension Directory {
+    /// The preset, and of a search what was asked for.
+    fileprivate var presetText: String {
+        let goal = policy["calibration"]?["search"]?["goal"]
+        if let bytes = goal?["bytes"]?.integer { return "\(preset), searched for at most \(bytes) bytes" }
+        if let decibels = goal?["velocity"]?.double { return "\(preset), searched for velocities of \(Decimal.short(decibels)) dB" }
+        return preset
     }
 }

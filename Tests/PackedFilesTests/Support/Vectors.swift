@@ -11,7 +11,8 @@ enum Vectors {
     /// The library that compressed the committed files; another one may compress otherwise.
     static let zstdVersion = "1.5.4"
     static let valid = [
-        "f32", "f16", "bf16", "int8-per-channel", "int8-rotated", "int8-balanced", "int4-grouped", "int4-balanced", "channels-last", "codec-zstd", "codec-zstd-split16",
+        "f32", "f16", "bf16", "int8-per-channel", "int8-rotated", "int8-balanced", "int4-grouped", "int4-balanced", "channels-last", "codec-zstd",
+        "codec-zstd-split16",
         "frames", "compressed-directory", "attachments", "nonfinite", "newer-minor-version",
     ]
 
