@@ -41,11 +41,12 @@ package enum Converter {
     ///   - tool: name and version of the program, for the file's directory.
     ///   - certify: computes the attachments of the certificate from the content, where the plan has one; it belongs to a room behind this one.
     ///   - measure: the same of how good the file is. What it throws leaves no file behind.
-    ///   - accept: is told the bytes of the file before it has its name. What it throws leaves no file behind either.
+    ///   - accept: is told the bytes of the content before anything is computed from it, and those of the file before it has its name. What it throws
+    ///     leaves no file behind either.
     package static func run(
         _ plan: ConversionPlan, on executor: CPU, output: String, replace: Bool = false, tool: String, progress: @escaping (Progress) -> Void = { _ in },
         certify: ((PackedFile) throws(ConversionError) -> [Attachment])? = nil, measure: ((PackedFile) throws(ConversionError) -> [Attachment])? = nil,
-        accept: (UInt64) throws(ConversionError) -> Void = { _ in }
+        accept: (_ bytes: UInt64, _ isComplete: Bool) throws(ConversionError) -> Void = { _, _ in }
     ) throws(ConversionError) -> PackedFileWriter.Summary {
         let file = try open(plan, output, replace: replace)
         let pool = WorkPool()
@@ -66,10 +67,11 @@ package enum Converter {
         let certify = plan.components.contains(.certificate) ? certify : nil
         let measure = plan.components.contains(.quality) ? measure : nil
         guard plan.components.contains(.prefixCache) || certify != nil || measure != nil else {
-            try accept(try wrapping(ConversionError.packedFile, try writer.complete()))
+            try accept(try wrapping(ConversionError.packedFile, try writer.complete()), true)
             return try wrapping(ConversionError.packedFile, try writer.publish())
         }
         let sealed = try wrapping(ConversionError.packedFile, try writer.seal())
+        try accept(sealed.header.totalByteCount, false)
         var attachments: [Attachment] = []
         if plan.components.contains(.prefixCache) {
             attachments = try wrapping(ConversionError.prefixCache, try PrefixCache.attachments(of: sealed, on: executor))
@@ -80,7 +82,7 @@ package enum Converter {
             // It has read the sources once more.
             try wrapping(ConversionError.checkpoint, try plan.checkpoint.checkUnchanged())
         }
-        try accept(try wrapping(ConversionError.packedFile, try writer.complete(attachments: attachments)))
+        try accept(try wrapping(ConversionError.packedFile, try writer.complete(attachments: attachments)), true)
         return try wrapping(ConversionError.packedFile, try writer.publish())
     }
 }

@@ -85,10 +85,14 @@ import Testing
         #expect(small.0 == 2 && small.1.contains("search: expected at least "), "\(small)")
         let high = try failure(["--min-sqnr", "150", "--calibration", statistics])
         #expect(high.0 == 1 && high.1.contains("expected velocities of 150.0 dB") && high.1.contains("nothing was written"), "\(high)")
+        let without = shop.path("b.cal")
+        #expect(try Tool.run(["calibrate", Workshop.tiny, "-o", without, "--no-impacts"]).status == 0)
+        let blind = try failure(["--target-size", "5MB", "--calibration", without])
+        #expect(blind.0 == 2 && blind.1.contains("expected impacts, which a search goes by, found none"), "\(blind)")
         let rules = shop.path("rules")
         try OutputFile.write(Array("dit.* bf16\n".utf8), to: rules, kind: .anything, replace: false)
         let nothing = try failure(["--target-size", "5MB", "--rules", rules])
         #expect(nothing.0 == 64 && nothing.1.contains("expected linears that no rule decides about"), "\(nothing)")
-        #expect(shop.names == ["a.cal", "rules"])
+        #expect(shop.names == ["a.cal", "b.cal", "rules"])
     }
 }

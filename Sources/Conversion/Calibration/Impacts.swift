@@ -34,7 +34,10 @@ package struct Impacts: Sendable, Equatable {
     }
 
     /// The rounding whose impact is measured.
-    package static func scheme(_ shape: Shape) -> Scheme { Scheme.int4Grouped.holds(shape) ? .int4Grouped : .int8PerChannel }
+    package static func scheme(_ shape: Shape) -> Scheme {
+        let four = LayerChoices.Rounding.fourBits.plain
+        return four.holds(shape) ? four : LayerChoices.Rounding.eightBits.plain
+    }
 
     /// What a text encoder's tensor is a part of.
     package static func textUnit(of name: String) -> String { SanaSprintWeights.layer(of: name) }

@@ -120,13 +120,24 @@ extension LayerChoices {
     /// Of the packed directory's policy.
     static let policyKey = "calibration"
 
-    static let balanced = Storage(.int8Balanced, activations: .int8PerToken)
+    /// Schemes of so many bits a weight: of rows as they are, and of those that are balanced and turned.
+    struct Rounding {
+        let plain: Scheme
+        let balanced: Scheme
+
+        static let eightBits = Rounding(plain: .int8PerChannel, balanced: .int8Balanced)
+        static let fourBits = Rounding(plain: .int4Grouped, balanced: .int4Balanced)
+
+        func holds(_ shape: Shape) -> Bool { plain.holds(shape) && balanced.holds(shape) }
+    }
+
+    static let balanced = Storage(Rounding.eightBits.balanced, activations: .int8PerToken)
 
     static func choose(
         _ name: String, _ weights: CalibratedWeights, _ layer: InputStatistics.Layer, on executor: CPU
     ) throws(ConversionError) -> Choice {
         guard let measured = try MeasuredChoices(name, weights, layer, on: executor) else { return Choice(storage: weights.usualStorage(name)) }
-        let best = try measured.best(.int8PerChannel, .int8Balanced)
+        let best = try measured.best(.eightBits)
         guard let error = best.error, error <= budget else { return Choice(storage: weights.keptStorage(name), error: best.error) }
         return best
     }

@@ -26,9 +26,9 @@ struct MeasuredChoices {
     }
 
     /// The choice that costs least with products of integers: rows as they are, turned, or balanced and turned.
-    func best(_ plain: Scheme, _ balanced: Scheme) throws(ConversionError) -> LayerChoices.Choice {
-        let turned = Storage(balanced, activations: .int8PerToken)
-        var candidates = [LayerChoices.Choice(storage: Storage(plain, activations: .int8PerToken)), LayerChoices.Choice(storage: turned)]
+    func best(_ rounding: LayerChoices.Rounding) throws(ConversionError) -> LayerChoices.Choice {
+        let turned = Storage(rounding.balanced, activations: .int8PerToken)
+        var candidates = [LayerChoices.Choice(storage: Storage(rounding.plain, activations: .int8PerToken)), LayerChoices.Choice(storage: turned)]
         for share in LayerChoices.shares {
             candidates.append(LayerChoices.Choice(storage: turned, magnitudes: LayerChoices.magnitudes(inputs: squares, columns: columns, share: share)))
         }

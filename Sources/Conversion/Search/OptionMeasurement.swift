@@ -36,8 +36,8 @@ struct OptionMeasurement {
             try wrapping(ConversionError.packedFile) { () throws(PackedFileError) in try measured.product.error(storage) }
         }
         let rough = try error(Storage(Impacts.scheme(shape), activations: .float))
-        var choices = [LayerChoices.Choice(storage: kept, error: try error(kept)), try measured.best(.int8PerChannel, .int8Balanced)]
-        if Scheme.int4Grouped.holds(shape) { choices.append(try measured.best(.int4Grouped, .int4Balanced)) }
+        var choices = [LayerChoices.Choice(storage: kept, error: try error(kept)), try measured.best(.eightBits)]
+        if LayerChoices.Rounding.fourBits.holds(shape) { choices.append(try measured.best(.fourBits)) }
         var options: [PolicySearch.Option] = []
         for (index, choice) in choices.enumerated() {
             // A number that is not finite keeps nothing.
@@ -50,9 +50,10 @@ struct OptionMeasurement {
     /// A layer of the text encoder in 16, 8 and 4 bits: weights alone are rounded, so that their own error says what the product's is.
     func text(_ unit: String, _ names: [String]) throws(ConversionError) -> [PolicySearch.Option] {
         let kept = names.map { weights.keptStorage($0) }
-        var ways: [[Storage]] = [kept, names.map { _ in Storage(.int8PerChannel, activations: .float) }]
-        if names.allSatisfy({ tensors[$0].map { Scheme.int4Grouped.holds($0.row.shape) } ?? false }) {
-            ways.append(names.map { _ in Storage(.int4Grouped, activations: .float) })
+        var ways = [kept]
+        for rounding in [LayerChoices.Rounding.eightBits, .fourBits] {
+            guard names.allSatisfy({ tensors[$0].map { rounding.plain.holds($0.row.shape) } ?? false }) else { continue }
+            ways.append(names.map { _ in Storage(rounding.plain, activations: .float) })
         }
         let rough = try names.map { name throws(ConversionError) in
             try weightError(name, Impacts.scheme(tensors[name]?.row.shape ?? [0, 0]))

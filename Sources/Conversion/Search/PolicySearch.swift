@@ -31,7 +31,7 @@ package struct PolicySearch: Sendable {
     }
 
     /// Of the preset compact.
-    package static let compactShare = 0.25
+    package static let compactShare = 0.28
 
     struct Option: Sendable {
         let choices: [String: LayerChoices.Choice]
@@ -52,7 +52,7 @@ package struct PolicySearch: Sendable {
         _ plan: ConversionPlan, _ statistics: InputStatistics, on executor: CPU, progress: (_ done: Int, _ of: Int) -> Void = { _, _ in }
     ) throws(ConversionError) {
         guard let impacts = statistics.impacts else {
-            throw .statistics("expected impacts, which a search goes by, found none; gather the statistics again with this sprintpack")
+            throw .statistics("expected impacts, which a search goes by, found none; gather the statistics with this sprintpack, without --no-impacts")
         }
         let units = plan.impactUnits
         guard Set(units.linears).union(units.text.keys).isSubset(of: impacts.errors.keys) else {
@@ -105,8 +105,8 @@ package struct PolicySearch: Sendable {
             }
             chosen = both.within(Double(most) - rest)
         case .sqnr(let decibels):
-            let aim = decibels + correction.decibels
-            chosen = velocity.reaching(aim) + features.reaching(aim)
+            // Velocities are what was measured.
+            chosen = velocity.reaching(decibels + correction.decibels) + features.reaching(decibels)
         case .share(let share):
             // Text has what the preset says.
             let (least, most) = (velocity.bytes(smallest(linears, bits: 4)), velocity.bytes(smallest(linears, bits: 8)))

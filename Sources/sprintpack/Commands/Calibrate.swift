@@ -33,6 +33,11 @@ struct Calibrate: Verb {
     @Option(help: ArgumentHelp("Do one part of the prompts, as 3/16: the third of sixteen.", valueName: "i/n"))
     var shard: String?
 
+    @Flag(
+        name: .customLong("no-impacts"),
+        help: "Leave out what --target-size, --min-sqnr and --preset compact search by: most of the time, where the model is large.")
+    var noImpacts = false
+
     @Flag(help: "Join statistics that were gathered in parts.")
     var merge = false
 
@@ -49,7 +54,9 @@ struct Calibrate: Verb {
             _ = try part()
             return
         }
-        if prompts != nil || shard != nil || checkpointOptions.areUsed { throw ValidationError("--merge: expected statistics alone, found options of a run") }
+        if prompts != nil || shard != nil || noImpacts || checkpointOptions.areUsed {
+            throw ValidationError("--merge: expected statistics alone, found options of a run")
+        }
     }
 }
 
@@ -81,7 +88,9 @@ extension Calibrate {
             let plan = try ConversionPlan(source, ConversionOptions(.int8))
             let list = try prompts.map { try PromptList.read($0) } ?? Calibrator.prompts
             let bar = common.progress("calibrate", unit: .steps)
-            statistics = try Calibrator.run(plan, prompts: list, part: try part(), withImpacts: true, on: .best) { bar.update(UInt64($0), of: UInt64($1)) }
+            statistics = try Calibrator.run(plan, prompts: list, part: try part(), withImpacts: !noImpacts, on: .best) {
+                bar.update(UInt64($0), of: UInt64($1))
+            }
             bar.finish()
         }
         try statistics.write(to: output, replace: force, inputs: identities)

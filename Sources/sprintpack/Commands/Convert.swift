@@ -201,7 +201,8 @@ extension Convert {
         } else if let goal, let statistics = try statistics(for: plan, withImpacts: true) {
             let bar = common.progress("choose", unit: .steps)
             defer { bar.finish() }
-            return try ConvertJob.Policy(try PolicySearch(plan, statistics, on: .best) { bar.update(UInt64($0), of: UInt64($1)) }, goal)
+            let search = try PolicySearch(plan, statistics, on: .best) { bar.update(UInt64($0), of: UInt64($1)) }
+            return try ConvertJob.Policy(search, goal, correction: ConvertJob.firstCorrection(goal))
         }
         guard plan.openCount > 0 else { return ConvertJob.Policy() }
         if calibration == "none" { return ConvertJob.Policy(choices: try LayerChoices(dataFree: plan)) }
