@@ -12,7 +12,7 @@ import Testing
 
 @testable import Proof
 
-/// Forty-six honest files: whoever accuses one of them cries wolf.
+/// Forty-eight honest files: whoever accuses one of them cries wolf.
 struct HonestConversion: Sendable, CustomTestStringConvertible {
     let checkpoint: String
     let preset: Preset
@@ -60,7 +60,7 @@ struct HonestConversion: Sendable, CustomTestStringConvertible {
 @Suite struct HonestConversionTests {
     private static let variants = ["odd": "fp16"]
 
-    @Test func thereAreFortySix() { #expect(HonestConversion.all.count == 46) }
+    @Test func thereAreFortyEight() { #expect(HonestConversion.all.count == 48) }
 
     @Test("an honest conversion is not accused", arguments: HonestConversion.all)
     func honest(_ conversion: HonestConversion) throws {
