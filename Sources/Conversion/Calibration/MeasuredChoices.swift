@@ -57,11 +57,14 @@ struct MeasuredProduct {
         (self.name, self.weight, self.executor) = (name, weight, executor)
         let elements = samples.flatMap { $0.values.map { Float(bitPattern: UInt32($0) << 16) } }
         inputs = try Tensor([samples.count, weight.columns], elements)
-        let linear = try Linear(.plain(EncodedTensor(weight.values)), on: executor)
-        // A single row is multiplied in double, in one order everywhere.
+        products = try Self.products(try Linear(.plain(EncodedTensor(weight.values)), on: executor), inputs)
+    }
+
+    /// The same everywhere: a single row is multiplied in double, in one order.
+    private static func products(_ linear: Linear, _ inputs: Tensor) throws(AllocationError) -> Tensor {
         var rows: [Tensor] = []
-        for index in samples.indices { rows.append(try linear(try inputs.rows(index..<index + 1))) }
-        products = try Tensor(stacking: rows)
+        for index in 0..<inputs.rows { rows.append(try linear(try inputs.rows(index..<index + 1))) }
+        return try Tensor(stacking: rows)
     }
 
     /// The power of what a storage adds to the products, as a share of theirs.
@@ -71,7 +74,8 @@ struct MeasuredProduct {
         let planes = try storage.scheme.encode(weight.values, subject: name, calibration: calibration)
         do throws(AllocationError) {
             let stored = StoredWeight(storage.scheme, shape, planes: planes, activations: storage.activations ?? .float)
-            let found = try Linear(stored, on: executor)(inputs)
+            let linear = try Linear(stored, on: executor)
+            let found = stored.activations == .float ? try Self.products(linear, inputs) : try linear(inputs)
             var errors = [Double](repeating: 0, count: shape.rows)
             var powers = errors
             let (left, right) = (found.span, products.span)

@@ -31,7 +31,7 @@ package struct PolicySearch: Sendable {
     }
 
     /// Of the preset compact.
-    package static let compactShare = 0.28
+    package static let compactShare = 0.25
 
     struct Option: Sendable {
         let choices: [String: LayerChoices.Choice]

@@ -24,6 +24,8 @@ struct ConvertJob {
     private static let mostAttempts = 4
     /// Of the size that was asked for, what a file may leave unused before the search goes on.
     private static let mostUnused = 0.01
+    /// More than the record of quality takes.
+    private static let qualityBytes = 8192
     /// dB that a search aims above what its last file lacked.
     private static let margin = 0.1
 
@@ -47,7 +49,9 @@ struct ConvertJob {
         var certified: (probes: Int, bytes: Int, seconds: Double, passed: Bool)?
         var verdict: (verdict: ReportVerdict, seconds: Double)?
         var velocity: Double?
-        var byteCount: UInt64?
+        var contentBytes: Int?
+        /// Of what is computed from the content, before compression.
+        var attachedBytes = 0
         /// Why the file was not kept.
         var shortfall: String?
     }
@@ -63,8 +67,7 @@ struct ConvertJob {
                     plan, attempt,
                     accepting: { bytes, isComplete in
                         guard isComplete else { return Self.fits(bytes, goal) }
-                        guard count < Self.mostAttempts || !Self.fits(bytes, goal) else { return true }
-                        return Self.isClose(bytes, goal, policy)
+                        return Self.fits(bytes, goal) && (count > 1 || Self.isClose(bytes, goal, policy))
                     })
                 return outcome(plan, summary, attempt, policy, goal, seconds: ProgressBar.now() - start)
             } catch {
@@ -89,24 +92,24 @@ struct ConvertJob {
         if case .bytes(let most) = goal { bytes <= most } else { true }
     }
 
-    /// Whether a file has the size that was asked for, as nearly as one can have it.
+    /// Whether a file uses the size that was asked for, as nearly as one can.
     private static func isClose(_ bytes: UInt64, _ goal: PolicySearch.Goal?, _ policy: Policy) -> Bool {
         guard case .bytes(let most) = goal else { return true }
-        return bytes <= most && (Double(bytes) >= (1 - mostUnused) * Double(most) || policy.prediction?.isBest == true)
+        return Double(bytes) >= (1 - mostUnused) * Double(most) || policy.prediction?.isBest == true
     }
 
     /// Learns from a file that was not kept; false where it says nothing.
     ///
-    /// In round numbers: what floating-point arithmetic measured and attached differs a little from one CPU or number of threads to the next, and the next
-    /// policy is not to.
+    /// By what does not depend on the CPU or the number of threads: bytes of the content, and those of the certificate before compression; decibels in
+    /// tenths.
     private static func correct(
         _ correction: inout (bytes: Double, decibels: Double), _ attempt: Attempt, _ goal: PolicySearch.Goal, _ prediction: PolicySearch.Prediction
     ) -> Bool {
         switch goal {
-        case .bytes(let most):
-            guard let found = attempt.byteCount, let predicted = prediction.bytes else { return false }
-            let unit = (Double(most) / 1000).rounded(.up)
-            correction.bytes += ((Double(found) - predicted) / unit).rounded(.up) * unit
+        case .bytes:
+            guard let content = attempt.contentBytes, let predicted = prediction.bytes else { return false }
+            // Numbers in text have more digits or fewer.
+            correction.bytes += Double(content + attempt.attachedBytes / 4096 * 4096) - predicted
         case .sqnr(let decibels):
             guard let found = attempt.velocity, found < decibels else { return false }
             correction.decibels += ((decibels - found) * 10).rounded(.up) / 10 + margin
@@ -149,6 +152,7 @@ struct ConvertJob {
             if let shortfall = attempt.shortfall { throw .quality(shortfall) }
             return [found.attachment]
         }
+        attempt.attachedBytes = Self.qualityBytes + (plan.prefixCache.map { Int($0.byteCount) } ?? 0)
         func certify(_ file: PackedFile) throws(ConversionError) -> [Converter.Attachment] {
             bar.finish()
             let (began, steps) = (ProgressBar.now(), common.progress("certify", unit: .steps))
@@ -158,11 +162,12 @@ struct ConvertJob {
                 certificate = try Certificate.make(of: file, from: source, on: .best, tool: Version.tool) { steps.update(UInt64($0), of: UInt64($1)) }
             } catch { throw .certificate("\(error)") }
             let attachments = certificate.attachments
+            attempt.attachedBytes += attachments.reduce(0) { $0 + $1.bytes.count }
             attempt.certified = (certificate.probeCount, attachments.reduce(0) { $0 + $1.bytes.count }, ProgressBar.now() - began, certificate.passed)
             return attachments
         }
         func accept(_ bytes: UInt64, _ isComplete: Bool) throws(ConversionError) {
-            attempt.byteCount = bytes
+            if !isComplete { attempt.contentBytes = Int(bytes) }
             guard !accepting(bytes, isComplete) else { return }
             attempt.shortfall = "found a file of \(ByteCount.text(bytes)), not the size that was asked for (--target-size)"
             throw .target(attempt.shortfall ?? "")
