@@ -113,12 +113,6 @@ enum PackedDefects {
             "the neighbouring layer's four-bit weight", .compact, "text.layers.02.self.out.weight", .wrongTensor,
             .tensor("text.layers.01.self.out.weight")),
         PackedDefect(
-            "the scales of every third channel of a balanced four-bit weight halved", .compact, isBalanced: true, "dit.blocks.01.cross.out.weight", .rowsScaled,
-            .planes { planes in
-                let scales = Tensor(sharing: planes[2]).elements.enumerated().map { $0 % 3 == 0 ? $1 / 2 : $1 }
-                return [planes[0], planes[1], EncodedTensor(try Tensor(planes[2].shape, scales)), planes[3]]
-            }),
-        PackedDefect(
             "a balanced four-bit weight transposed", .compact, isBalanced: true, "dit.blocks.02.cross.out.weight", .transposed,
             .values { $0.transposeSquare() }),
         PackedDefect("another sigma in a configuration", .bf16, "scheduler/scheduler_config.json", .configuration, .blob { $0.replacing("0.5", with: "1.0") }),
