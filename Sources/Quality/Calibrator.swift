@@ -55,16 +55,18 @@ package enum Calibrator {
             let parts = ModelParts(pipeline.configuration, from: weights, on: observing)
             let layers = pipeline.configuration.transformer.layers
             let schedules = steps.enumerated().map { place, steps in (steps, own.filter { $0 % Self.steps.count == place }) }.filter { !$0.1.isEmpty }
+            var draws = try Draws(pipeline, prompts: prompts, steps: steps[0], mostSide: mostSide, withInstruction: false)
             let units = plan.impactUnits
-            let measuresImpacts = withImpacts && !units.linears.isEmpty && pipeline.has(.transformer)
-            let total = schedules.reduce(0) { $0 + $1.0 } * layers + (measuresImpacts ? ImpactMeasurement.passes(pipeline.configuration) : 0)
+            let measurement =
+                withImpacts && !units.linears.isEmpty
+                ? ImpactMeasurement(pipeline: pipeline, weights: weights, executor: executor, units: units) : nil
+            let total = schedules.reduce(0) { $0 + $1.0 } * layers + (measurement?.passes(draws: own.count, side: draws.side) ?? 0)
             var done = 0
             func step() {
                 done += 1
                 progress(done, total)
             }
             var latents: [Tensor] = []
-            var draws = try Draws(pipeline, prompts: prompts, steps: steps[0], mostSide: mostSide, withInstruction: false)
             try draws.read(own)
             for (steps, indices) in schedules {
                 try draws.follow(.steps(steps))
@@ -75,10 +77,7 @@ package enum Calibrator {
                 }
             }
             if pipeline.has(.vaeDecoder) { _ = try parts.pictures(Array(latents.prefix(mostPictures))) }
-            if measuresImpacts {
-                let measurement = ImpactMeasurement(pipeline: pipeline, weights: weights, executor: executor, units: units)
-                impacts = recorder.impacts(of: try measurement.run(prompts, own) { step() })
-            }
+            impacts = try measurement.map { measurement throws(InferenceError) in recorder.impacts(of: try measurement.run(&draws, own) { step() }) }
         } catch { throw .calibration(error) }
         var statistics = recorder.statistics
         statistics.impacts = impacts

@@ -47,6 +47,9 @@ package struct Draws {
         try follow(request.timesteps)
     }
 
+    /// What the draw of an index is of.
+    func prompt(of index: Int) -> String { prompts[index % prompts.count] }
+
     /// The same prompts and noise on the way of another schedule.
     mutating func follow(_ plan: TimestepPlan) throws(InferenceError) {
         flows = try TrigFlow.steps(of: plan, pipeline.configuration.scheduler)
@@ -54,7 +57,7 @@ package struct Draws {
 
     /// The draw of an index: always the same. It has prompt index modulo their number, and the noise of seed index.
     package mutating func draw(_ index: Int) throws(InferenceError) -> Draw {
-        let prompt = prompts[index % prompts.count]
+        let prompt = prompt(of: index)
         let features: Tensor
         if let encoded = known[prompt] {
             features = encoded
@@ -71,7 +74,7 @@ package struct Draws {
 
     /// Reads the prompts of some draws: the text encoder's layers are loaded once for all of them.
     mutating func read(_ indices: [Int]) throws(InferenceError) {
-        let fresh = Set(indices.map { prompts[$0 % prompts.count] }).subtracting(known.keys).sorted()
+        let fresh = Set(indices.map(prompt(of:))).subtracting(known.keys).sorted()
         guard pipeline.has(.textEncoder), !fresh.isEmpty else { return }
         let features = try pipeline.promptFeatures(of: fresh, withInstruction: withInstruction)
         for (prompt, rows) in zip(fresh, features) { known[prompt] = rows }

@@ -13,38 +13,42 @@ struct ImpactMeasurement {
     let executor: CPU
     let units: Impacts.Units
 
-    /// The largest side of latents: of fewer tokens, attention says little of what it does to many.
-    private static let mostSide = 8
     /// Pictures, each of a prompt, and steps of each.
     private static let (mostDraws, steps) = (8, 2)
 
-    /// Passes over a block or a text layer.
-    static func passes(_ configuration: SanaSprintConfiguration) -> Int { steps * configuration.transformer.layers + (configuration.text?.layers ?? 0) }
+    /// Passes over a block or a text layer, for so many draws of latents of a side.
+    func passes(draws: Int, side: Int) -> Int {
+        let (count, atOnce) = (min(draws, Self.mostDraws), drawsAtOnce(side))
+        let waves = (0..<Self.steps).reduce(0) { $0 + ((count + Self.steps - 1 - $1) / Self.steps + atOnce - 1) / atOnce }
+        return (Self.steps + waves) * pipeline.configuration.transformer.layers + (pipeline.configuration.text?.layers ?? 0)
+    }
 
     /// - Parameters:
-    ///   - prompts: of the draws, and their places in the list.
+    ///   - draws: without the instruction, of latents of at least 8 pixels on a side: of few tokens, attention says little of what it does to many.
+    ///   - indices: of those there are; the first are taken.
     ///   - progress: is told before each pass over a block or layer.
-    func run(_ prompts: [String], _ places: [Int], _ progress: () -> Void) throws(InferenceError) -> [String: [Double]] {
-        var draws = try Draws(pipeline, prompts: prompts, steps: Self.steps, mostSide: Self.mostSide, withInstruction: false)
-        let batch = try draws.draws(Array(places.prefix(Self.mostDraws)))
-        let text = try textImpacts(batch.indices.map { prompts[places[$0] % prompts.count] }, progress)
+    func run(_ draws: inout Draws, _ indices: [Int], _ progress: () -> Void) throws(InferenceError) -> [String: [Double]] {
+        try draws.follow(.steps(Self.steps))
+        let taken = Array(indices.prefix(Self.mostDraws))
+        let (batch, guidance) = (try draws.draws(taken), draws.guidance)
+        let text = try textImpacts(taken.map(draws.prompt(of:)), progress)
         let exact = parts(weights)
         let candidates = units.linears.map { VelocityWave.Candidate($0, parts(rounded([$0]))) }
-        let wave = VelocityWave(exact: exact, file: exact, guidance: draws.guidance)
+        let wave = VelocityWave(exact: exact, file: exact, guidance: guidance)
         var (errors, step) = ([String: [Double]](), 0)
         _ = try draws.walk(batch) { time, inputs, features throws(InferenceError) in
             defer { step += 1 }
             let moment = Moment(time: time, inputs: inputs, draws: Array(inputs.indices))
-            let velocities = try exact.velocities(draws.guidance, [moment], features, progress)[0]
-            let moved = try text.map { text throws(InferenceError) in try exact.velocities(draws.guidance, [moment], text.whole)[0] }
+            let velocities = try exact.velocities(guidance, [moment], features, progress)[0]
+            let moved = try text.map { text throws(InferenceError) in try exact.velocities(guidance, [moment], text.whole)[0] }
             // Other draws are worth more than other steps of the same.
             let measured = inputs.indices.filter { $0 % Self.steps == step % Self.steps }
             var results: [VelocityWave.Result] = []
-            for start in stride(from: 0, to: measured.count, by: drawsAtOnce(inputs[0])) {
-                let group = measured[start..<min(start + drawsAtOnce(inputs[0]), measured.count)]
+            for start in stride(from: 0, to: measured.count, by: drawsAtOnce(draws.side)) {
+                let group = measured[start..<min(start + drawsAtOnce(draws.side), measured.count)]
                 results += try wave.run(
                     time: time, inputs: group.map { inputs[$0] }, features: group.map { features[$0] }, candidates: candidates,
-                    known: group.map { velocities[$0] })
+                    known: group.map { velocities[$0] }, progress)
             }
             for (draw, result) in zip(measured, results) {
                 for (index, name) in units.linears.enumerated() { errors[name, default: []].append(result.kept[index]) }
@@ -58,9 +62,9 @@ struct ImpactMeasurement {
     }
 
     /// As many as the memory for their streams lets.
-    private func drawsAtOnce(_ input: Tensor) -> Int {
+    private func drawsAtOnce(_ side: Int) -> Int {
         let c = pipeline.configuration.transformer
-        let bytes = units.linears.count * input.shape[1] * input.shape[2] / (c.patch * c.patch) * c.width * MemoryLayout<Float>.stride
+        let bytes = units.linears.count * side * side / (c.patch * c.patch) * c.width * MemoryLayout<Float>.stride
         return max(1, Impacts.mostStreamBytes / max(1, bytes))
     }
 

@@ -28,7 +28,14 @@ package struct KeptWeights: WeightSource {
     package static func stored(_ name: String, _ scheme: Scheme, _ checkpoint: CheckpointWeights) throws(InferenceError) -> EncodedTensor {
         let stored = try checkpoint.weight(name)
         guard let source = stored.float32 else { throw .unreadable(name: name, reason: "expected the checkpoint's values in float32, found \(stored.scheme)") }
-        do throws(PackedFileError) { return try scheme.encode(source, subject: name)[0] } catch {
+        return try scheme.planes(of: source, name)[0]
+    }
+}
+
+extension Scheme {
+    /// The planes of a weight that a model is about to be run with.
+    func planes(of values: Tensor, _ name: String) throws(InferenceError) -> [EncodedTensor] {
+        do throws(PackedFileError) { return try encode(values, subject: name) } catch {
             if case .memory(let error) = error { throw .memory(error) }
             throw .unreadable(name: name, reason: "\(error)")
         }

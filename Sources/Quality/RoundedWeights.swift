@@ -21,9 +21,6 @@ struct RoundedWeights: WeightSource {
     private func stored(_ name: String, _ exact: StoredWeight) throws(InferenceError) -> StoredWeight {
         guard rounded.contains(name), let values = exact.float32 else { return exact }
         let scheme = Impacts.scheme(values.shape)
-        do throws(PackedFileError) { return StoredWeight(scheme, values.shape, planes: try scheme.encode(values, subject: name)) } catch {
-            if case .memory(let error) = error { throw .memory(error) }
-            throw .unreadable(name: name, reason: "\(error)")
-        }
+        return StoredWeight(scheme, values.shape, planes: try scheme.planes(of: values, name))
     }
 }

@@ -64,8 +64,9 @@ package struct VelocityWave {
     ///   - inputs: by draw, what the network sees at flow time `time`, `[channels, side, side]`.
     ///   - features: by draw.
     ///   - known: by draw, the checkpoint's velocities where they have been computed before.
+    ///   - progress: is told before each block.
     package func run(
-        time: Double, inputs: [Tensor], features: [Tensor], candidates: [Candidate], known: [Tensor]? = nil
+        time: Double, inputs: [Tensor], features: [Tensor], candidates: [Candidate], known: [Tensor]? = nil, _ progress: () -> Void = {}
     ) throws(InferenceError) -> [Result] {
         let grid = file.grid(inputs[0])
         let told = try MeasuredModels.Conditions(file, time, guidance, features)
@@ -85,6 +86,7 @@ package struct VelocityWave {
             }
         }
         for layer in 0..<file.configuration.transformer.layers {
+            progress()
             let built = BuiltLayers()
             let block = try file.residentBlock(layer, built)
             try grid.advance(&streams.tokens, of: streams.draws, block, told)

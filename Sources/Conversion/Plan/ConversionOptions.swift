@@ -31,7 +31,7 @@ package struct ConversionOptions: Sendable {
     }
 
     /// Stores layers as a calibration chose, where no rule says otherwise.
-    package mutating func choose(_ choices: LayerChoices) { policy.choices = choices }
+    package mutating func choose(_ choices: LayerChoices?) { policy.choices = choices }
 
     /// What the packed directory says of the conversion: preset and rules, and the schedule where one is frozen.
     var recordedPolicy: JSONValue {

@@ -60,25 +60,25 @@ package struct PolicySearch: Sendable {
             throw .statistics("\(missing): expected its impact, found none; the statistics are of another configuration: calibrate this checkpoint")
         }
         let measurement = try OptionMeasurement(plan, statistics, impacts, on: executor)
-        let (searched, all) = (Set(units.linears).union(units.text.values.joined()), plan.tensors.count)
+        let tensors = Dictionary(uniqueKeysWithValues: plan.tensors.map { ($0.name, $0) })
+        let searched = Set(units.linears).union(units.text.values.joined())
         var (linears, others, fixed, done): ([[Option]], [String: LayerChoices.Choice], Double, Int) = ([], [:], 0, 0)
         func step(_ count: Int = 1) {
             done += count
-            progress(done, all)
+            progress(done, tensors.count)
         }
         for tensor in plan.tensors where !searched.contains(tensor.name) {
-            let choice = tensor.isOpen ? try measurement.usual(tensor.name) : nil
-            others[tensor.name] = choice
-            fixed += try measurement.bytes(tensor.name, choice?.storage ?? tensor.storage, choice?.calibration)
+            others[tensor.name] = tensor.isOpen ? try measurement.usual(tensor.name) : nil
+            fixed += try measurement.bytes(tensor, others[tensor.name] ?? LayerChoices.Choice(storage: tensor.storage))
             step()
         }
-        for name in units.linears {
-            linears.append(try measurement.linear(name))
+        for tensor in units.linears.compactMap({ tensors[$0] }) {
+            linears.append(try measurement.linear(tensor))
             step()
         }
         var text: [[Option]] = []
         for (unit, names) in units.text.sorted(by: { $0.key < $1.key }) {
-            text.append(try measurement.text(unit, names))
+            text.append(try measurement.text(unit, names.compactMap { tensors[$0] }))
             step(names.count)
         }
         for blob in plan.blobs { fixed += try measurement.bytes(blob.bytes) }

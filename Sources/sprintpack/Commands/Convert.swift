@@ -181,7 +181,8 @@ extension Convert {
         let goal = try goal() ?? (preset == .compact && calibration != "none" ? .share(PolicySearch.compactShare) : nil)
         let policy = try policy(of: plan, goal)
         guard !dryRun, let output else {
-            let planned = try planned(source, options, policy.choices)
+            options.choose(policy.choices)
+            let planned = try ConversionPlan(source, options)
             var json: JSONObject = ["plan": planned.json, "leftOut": source.omissionsJSON]
             json["search"] = policy.prediction.flatMap { prediction in goal.map { prediction.json(of: $0) } } ?? .null
             let lines = [planned.text] + (policy.prediction.map { ["search: \($0.text)"] } ?? []) + source.omissionLines
@@ -210,12 +211,6 @@ extension Convert {
         let bar = common.progress("choose", unit: .steps)
         defer { bar.finish() }
         return ConvertJob.Policy(choices: try LayerChoices(plan, statistics, on: .best) { bar.update(UInt64($0), of: UInt64($1)) })
-    }
-
-    private func planned(_ source: Checkpoint, _ options: ConversionOptions, _ choices: LayerChoices?) throws -> ConversionPlan {
-        var options = options
-        if let choices { options.choose(choices) }
-        return try ConversionPlan(source, options)
     }
 }
 

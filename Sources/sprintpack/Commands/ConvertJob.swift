@@ -120,7 +120,7 @@ struct ConvertJob {
 
     private func plan(_ options: ConversionOptions, _ choices: LayerChoices?) throws -> ConversionPlan {
         var options = options
-        if let choices { options.choose(choices) }
+        options.choose(choices)
         let plan = try ConversionPlan(source, options)
         guard adaptsMemory, let memory = AvailableMemory.now(), plan.memoryNeeded > memory.byteCount else { return plan }
         options.memoryBound = memory.byteCount

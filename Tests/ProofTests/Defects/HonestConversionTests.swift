@@ -85,9 +85,10 @@ struct HonestConversion: Sendable, CustomTestStringConvertible {
         #expect(alone.passed && alone.rungs.contains { $0.id == "P8" }, "the certificate's claims can be proved again: \(alone.findings)")
     }
 
-    @Test("four bits that are too coarse for a checkpoint of noise are called so, and no tensor is accused") func tooCoarse() throws {
+    @Test("four bits that are too coarse for a checkpoint of noise are called so, and no tensor is accused", arguments: ["mini", "odd"])
+    func tooCoarse(_ fixture: String) throws {
         let folder = try TemporaryFolder()
-        let checkpoint = try Checkpoint.open(Fixtures.path("mini"))
+        let checkpoint = try Checkpoint.open(Fixtures.path(fixture), variant: Self.variants[fixture])
         try ProofFixture.convert(ConversionPlan(checkpoint, ConversionOptions(.compact, components: .all)), to: folder.file("coarse.sprint"))
         let verification = try Verification(PackedFile.open(folder.file("coarse.sprint")), against: checkpoint, on: .best)
         #expect(!verification.findings.isEmpty && verification.findings.allSatisfy { $0.cause?.kind == .coarse }, "\(verification.findings)")
