@@ -26,26 +26,26 @@ import Testing
     func targetSize() throws {
         let (shop, statistics) = try Self.start()
         let file = shop.path("a.sprint")
-        let predicted = try Tool.run(["convert", Workshop.tiny, "--target-size", "5.4MB", "--calibration", statistics, "--dry-run", "--json"])
+        let predicted = try Tool.run(["convert", Workshop.tiny, "--target-size", "6MB", "--calibration", statistics, "--dry-run", "--json"])
         #expect(predicted.status == 0, "\(predicted.errors)")
         let search = try #require(try predicted.json()["search"])
-        #expect(search["goal"]?["bytes"] == 5_400_000)
-        let made = try Tool.run(["convert", Workshop.tiny, "-o", file, "--target-size", "5.4MB", "--calibration", statistics, "--json"])
+        #expect(search["goal"]?["bytes"] == 6_000_000)
+        let made = try Tool.run(["convert", Workshop.tiny, "-o", file, "--target-size", "6MB", "--calibration", statistics, "--json"])
         #expect(made.status == 0, "\(made.errors)")
         let size = try Self.bytes(file)
-        #expect((5_346_000...5_400_000).contains(size), "\(size)")
+        #expect((5_940_000...6_000_000).contains(size), "\(size)")
         let json = try made.json()
         #expect(json["bytes"]?.double == Double(size) && json["search"]?["predicted"]?["velocity"]?.double ?? 0 > 25)
         let (before, found) = (search["predicted"]?["velocity"]?.double ?? 0, json["quality"]?["velocity"]?["median"]?.double)
         if let found { #expect(abs(before - found) < 4, "\(before), \(found)") }
-        let text = try Tool.run(["convert", Workshop.tiny, "-o", file, "--force", "--target-size", "5.4MB", "--calibration", statistics])
-        #expect(text.output.contains("\nsearch: predicted 5.") && text.output.contains(" MB, velocities of "), "\(text.output)")
-        #expect(try Tool.run(["inspect", file]).output.contains("int8, searched for at most 5400000 bytes"))
+        let text = try Tool.run(["convert", Workshop.tiny, "-o", file, "--force", "--target-size", "6MB", "--calibration", statistics])
+        #expect(text.output.contains("\nsearch: predicted ") && text.output.contains(" MB, velocities of "), "\(text.output)")
+        #expect(try Tool.run(["inspect", file]).output.contains("int8, searched for at most 6000000 bytes"))
         #expect(try Tool.run(["verify", file, "--against", Workshop.tiny]).output.hasPrefix("PASS"))
         #expect(try Tool.run(["generate", file, "--prompt", "a red circle", "--steps", "1", "-o", shop.path("a.png")]).status == 0)
         // Equal statistics give equal files.
         let again = try Tool.run(
-            ["convert", Workshop.tiny, "-o", shop.path("b.sprint"), "--target-size", "5.4MB", "--calibration", statistics, "--threads", "1", "--json"])
+            ["convert", Workshop.tiny, "-o", shop.path("b.sprint"), "--target-size", "6MB", "--calibration", statistics, "--threads", "1", "--json"])
         #expect(try again.json()["contentHash"] == json["contentHash"] && json["contentHash"] != nil)
     }
 
