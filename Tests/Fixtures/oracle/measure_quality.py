@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """What quantizing the transformer costs its velocities: sprintpack's presets and searches, and other people's quantizers, byte for byte.
 
-Velocities are of the embedded checkpoint, 12 captions at 1, 2 and 4 steps, all on the inputs of sprintpack's own float32 run, which is stock
-diffusers' to a relative 1e-5. The planted copies (plant_outliers.py, seeds 1 to 3) compute the same function, and have the same reference.
-Peers are those that are installed (quality-requirements.txt); each row tells its version.
+Velocities are of 12 captions at 1, 2 and 4 steps, all on the inputs of sprintpack's own float32 run, which is stock diffusers' to a relative 1e-5.
+The checkpoints: the embedded one; copies of it with outliers planted (plant_outliers.py, seeds 1 to 3), which compute the same function and have the
+same reference; the random `mini`; two blocks of the 1.6B model's width with heavy tails, large channels and planted outliers. These all with 4 of the captions.
+Peers are those that are installed (quality-requirements.txt); each row tells its version. What is measured is written after every checkpoint.
 """
 import argparse
 import json
@@ -19,8 +20,25 @@ from fixture_json import read_json
 from measure_int8 import FIXTURES, TIMES, Program, sqnr
 
 SEEDS = (1, 2, 3)
+# Captions for all checkpoints but the first.
+OTHER_CAPTIONS = 4
 # Sizes that are searched for, as shares of the int8 file's.
 SEARCHES = (0.83, 0.9, 1.0, 1.04)
+
+
+def checkpoints(folder, seeds):
+    """Name, folder, and whether it computes what the one before it does."""
+    def run(script, *arguments):
+        subprocess.run([sys.executable, pathlib.Path(__file__).with_name(script), *map(str, arguments)], check=True, stdout=subprocess.DEVNULL)
+
+    yield "as it is", FIXTURES / "tiny-sprint", False
+    for seed in seeds:
+        run("plant_outliers.py", FIXTURES / "tiny-sprint", folder / f"planted-{seed}", "--seed", seed)
+        yield f"planted, seed {seed}", folder / f"planted-{seed}", True
+    yield "mini", FIXTURES / "mini", False
+    run("make_checkpoint.py", folder / "plain", "--preset", "wide", "--outliers")
+    run("plant_outliers.py", folder / "plain", folder / "wide", "--parts", "transformer", "--max-power", 10)
+    yield "two wide blocks", folder / "wide", False
 
 
 def gather(program, captions):
@@ -118,24 +136,23 @@ def main():
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         folder, binary = pathlib.Path(folder), options.binary.resolve()
-        checkpoints = {"as it is": FIXTURES / "tiny-sprint"}
-        for seed in filter(None, options.seeds.split(",")):
-            checkpoints[f"planted, seed {seed}"] = folder / f"planted-{seed}"
-            subprocess.run([sys.executable, pathlib.Path(__file__).with_name("plant_outliers.py"), FIXTURES / "tiny-sprint", folder / f"planted-{seed}",
-                            "--seed", seed], check=True, stdout=subprocess.DEVNULL)
-        cases, results = None, {}
-        for name, checkpoint in checkpoints.items():
+        cases, results, names = None, {}, []
+        for name, checkpoint, same in checkpoints(folder, filter(None, options.seeds.split(","))):
             print(f"== {name}", flush=True)
-            program = Ours(binary, folder / f"files-{len(results)}", checkpoint)
-            if cases is None:
+            program = Ours(binary, folder / f"files-{len(names)}", checkpoint)
+            captions = min(options.captions, OTHER_CAPTIONS) if names else options.captions
+            if not same:
                 program.convert("fp32", "--preset", "fp32")
-                cases = gather(program, options.captions)
+                cases = gather(program, captions)
+            known = list(dict.fromkeys(case["prompt"] for case in cases))[:captions]
+            cases = [case for case in cases if case["prompt"] in known]
+            names.append(name)
             for who, what, size, found in ours(program, cases) + peers(checkpoint, cases):
-                results.setdefault((who, what), {"by": who, "method": what, "bytes": {}, "velocity": {}})
-                results[who, what]["bytes"][name], results[who, what]["velocity"][name] = size, found
-    report = {"velocities": len(cases), "checkpoints": list(checkpoints), "rows": list(results.values())}
-    (options.output / "quality.json").write_text(json.dumps(report, indent=1) + "\n")
-    (options.output / "quality.svg").write_text(quality_chart.svg(report))
+                row = results.setdefault((who, what), {"by": who, "method": what, "bytes": {}, "velocity": {}})
+                row["bytes"][name], row["velocity"][name] = size, found | {"velocities": len(cases)}
+            report = {"checkpoints": names, "rows": list(results.values())}
+            (options.output / "quality.json").write_text(json.dumps(report, indent=1) + "\n")
+            (options.output / "quality.svg").write_text(quality_chart.svg(report))
     print(quality_chart.table(report))
 
 

@@ -32,6 +32,12 @@ PRESETS = {
     "600M": dict(
         transformer=TRANSFORMER | dict(num_layers=28, num_attention_heads=36, num_cross_attention_heads=16, cross_attention_head_dim=72, cross_attention_dim=1152),
         vae=VAE_REAL, text=None, files=dict(dtype="bfloat16", shard="2GB", variant=None)),
+    # Two blocks of the real width between small parts; 512 px.
+    "wide": dict(
+        transformer=TRANSFORMER | dict(num_layers=2, num_attention_heads=70, num_cross_attention_heads=20, cross_attention_head_dim=112, cross_attention_dim=2240,
+                                       sample_size=16),
+        vae=vae_f32((16, 32, 64, 64, 128, 128), (1,) * 6, (1, 1, 1, 1, 2, 2)),
+        text=GEMMA_SMALL, files=dict(dtype="bfloat16", shard="2GB", variant=None)),
     # All parts of the real layout, small enough for a test that runs them all, too large for git.
     "medium": dict(
         transformer=TRANSFORMER | dict(num_layers=3, num_attention_heads=10, num_cross_attention_heads=5, cross_attention_head_dim=64, cross_attention_dim=320,

@@ -10,19 +10,22 @@ STYLE = """text { font: 12px system-ui, sans-serif; fill: #24292f } .small { fon
 
 
 def worst_planted(row, key="median"):
-    planted = [found[key] for name, found in row["velocity"].items() if name != "as it is"]
+    planted = [found[key] for name, found in row["velocity"].items() if name.startswith("planted")]
     return min(planted) if planted else None
 
 
 def table(report):
-    lines = ["| by | method | transformer | velocity, median (95 %) | worst | planted copies, median of the worst |", "|---|---|---|---|---|---|"]
+    others = [name for name in report["checkpoints"] if name != "as it is" and not name.startswith("planted")]
+    lines = ["| by | method | transformer | velocity, median (95 %) | worst | median of the worst planted copy | " + " | ".join(others) + " |",
+             "|---" * (6 + len(others)) + "|"]
+    decibels = lambda value: "" if value is None else f"{value:.1f}"
     for row in report["rows"]:
-        found, planted = row["velocity"].get("as it is"), worst_planted(row)
+        found = row["velocity"].get("as it is")
         if found is None:
             continue
-        lines.append(
-            f"| {row['by']} | {row['method']} | {row['bytes']['as it is'] / 1e6:.2f} MB | {found['median']:.1f} dB ({found['low']:.1f} to {found['high']:.1f}) "
-            f"| {found['worst']:.1f} dB | {'' if planted is None else f'{planted:.1f} dB'} |")
+        cells = [row["by"], row["method"], f"{row['bytes']['as it is'] / 1e6:.2f} MB", f"{found['median']:.1f} ({found['low']:.1f} to {found['high']:.1f})",
+                 decibels(found["worst"]), decibels(worst_planted(row)), *(decibels(row["velocity"].get(name, {}).get("median")) for name in others)]
+        lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
