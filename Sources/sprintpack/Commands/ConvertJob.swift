@@ -23,7 +23,11 @@ struct ConvertJob {
     /// Conversions that a search may take.
     private static let mostAttempts = 4
     /// Of the size that was asked for, what a file may leave unused before the search goes on.
-    private static let mostUnused = 0.01
+    private static let mostUnused = 0.005
+    /// Attempts after which any file that fits is kept.
+    private static let closeAttempts = 2
+    /// Parts that the compression of attachments is counted in: few, so that what differs from one CPU to the next in the last digits seldom counts.
+    private static let ratioParts = 32.0
     /// More than the record of quality takes.
     private static let qualityBytes = 8192
     /// dB that a search aims above what its last file lacked.
@@ -50,6 +54,8 @@ struct ConvertJob {
         var verdict: (verdict: ReportVerdict, seconds: Double)?
         var velocity: Double?
         var contentBytes: Int?
+        /// Of the whole file.
+        var bytes: Int?
         /// Of what is computed from the content, before compression.
         var attachedBytes = 0
         /// Why the file was not kept.
@@ -67,7 +73,7 @@ struct ConvertJob {
                     plan, attempt,
                     accepting: { bytes, isComplete in
                         guard isComplete else { return Self.fits(bytes, goal) }
-                        return Self.fits(bytes, goal) && (count > 1 || Self.isClose(bytes, goal, policy))
+                        return Self.fits(bytes, goal) && (count > Self.closeAttempts || Self.isClose(bytes, goal, policy))
                     })
                 return outcome(plan, summary, attempt, policy, goal, seconds: ProgressBar.now() - start)
             } catch {
@@ -100,8 +106,8 @@ struct ConvertJob {
 
     /// Learns from a file that was not kept; false where it says nothing.
     ///
-    /// By what does not depend on the CPU or the number of threads: bytes of the content, and those of the certificate before compression; decibels in
-    /// tenths.
+    /// By what does not depend on the CPU or the number of threads: bytes of the content, and those of attachments before compression, with their ratio in
+    /// few parts; decibels in tenths.
     private static func correct(
         _ correction: inout (bytes: Double, decibels: Double), _ attempt: Attempt, _ goal: PolicySearch.Goal, _ prediction: PolicySearch.Prediction
     ) -> Bool {
@@ -109,7 +115,9 @@ struct ConvertJob {
         case .bytes:
             guard let content = attempt.contentBytes, let predicted = prediction.bytes else { return false }
             // Numbers in text have more digits or fewer.
-            correction.bytes += Double(content + attempt.attachedBytes / 4096 * 4096) - predicted
+            let attached = Double(attempt.attachedBytes / 4096 * 4096)
+            let ratio = attempt.bytes.map { (ratioParts * Double($0 - content) / max(1, attached)).rounded(.up) / ratioParts } ?? 1
+            correction.bytes += Double(content) + attached * ratio - predicted
         case .sqnr(let decibels):
             guard let found = attempt.velocity, found < decibels else { return false }
             correction.decibels += ((decibels - found) * 10).rounded(.up) / 10 + margin
@@ -152,7 +160,7 @@ struct ConvertJob {
             if let shortfall = attempt.shortfall { throw .quality(shortfall) }
             return [found.attachment]
         }
-        attempt.attachedBytes = Self.qualityBytes + (plan.prefixCache.map { Int($0.byteCount) } ?? 0)
+        attempt.attachedBytes = (plan.components.contains(.quality) ? Self.qualityBytes : 0) + (plan.prefixCache.map { Int($0.byteCount) } ?? 0)
         func certify(_ file: PackedFile) throws(ConversionError) -> [Converter.Attachment] {
             bar.finish()
             let (began, steps) = (ProgressBar.now(), common.progress("certify", unit: .steps))
@@ -167,7 +175,7 @@ struct ConvertJob {
             return attachments
         }
         func accept(_ bytes: UInt64, _ isComplete: Bool) throws(ConversionError) {
-            if !isComplete { attempt.contentBytes = Int(bytes) }
+            if isComplete { attempt.bytes = Int(bytes) } else { attempt.contentBytes = Int(bytes) }
             guard !accepting(bytes, isComplete) else { return }
             attempt.shortfall = "found a file of \(ByteCount.text(bytes)), not the size that was asked for (--target-size)"
             throw .target(attempt.shortfall ?? "")
