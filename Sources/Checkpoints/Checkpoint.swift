@@ -18,10 +18,12 @@ package final class Checkpoint: Sendable {
     ///   - files: by component, a file to take its weights from; the folder's own are then not looked at.
     ///   - folders: by component, a folder that takes the place of its own, configuration included.
     ///   - weights: which weights of such files are meant.
+    ///   - timeScale: what the largest flow time is for the transformer, where it is not distilled and its configuration does not say.
     package static func open(
-        _ path: String, variant: String? = nil, files: [String: String] = [:], folders: [String: String] = [:], weights: WeightsChoice = .model
+        _ path: String, variant: String? = nil, files: [String: String] = [:], folders: [String: String] = [:], weights: WeightsChoice = .model,
+        timeScale: Double? = nil
     ) throws(CheckpointError) -> Checkpoint {
-        try Checkpoint(CheckpointReader(path: path, variant: variant, files: files, folders: folders, weights: weights).read())
+        try Checkpoint(CheckpointReader(path: path, variant: variant, files: files, folders: folders, weights: weights, timeScale: timeScale).read())
     }
 
     private init(_ parts: CheckpointReader.Parts) {

@@ -52,6 +52,9 @@ package enum CheckpointError: Error, Sendable, Equatable, CustomStringConvertibl
     /// The file holds weights of something else.
     case otherModel(path: String, found: String, advice: String)
     case splitRows(path: String, tensor: String, parts: Int, shape: Shape)
+    /// A model before distillation, over the folder of one after it: nothing says how it counts times.
+    case noTimeScale(path: String)
+    case timeScaleOfSprint(path: String)
 
     // Tensors.
     case nameCollision(folder: String, tensor: String, stored: [String])
@@ -144,6 +147,11 @@ package enum CheckpointError: Error, Sendable, Equatable, CustomStringConvertibl
         case .otherModel(let path, let found, let advice): return "\(path): expected weights of SANA-Sprint, found \(found); \(advice)"
         case .splitRows(let path, let tensor, let parts, let shape):
             return "\(path): tensor \(tensor.quoted): expected rows in \(parts) equal parts, found \(shape); the file is of another model"
+        case .noTimeScale(let path):
+            return "\(path): expected --time-scale, since the file is of a model before distillation (no embedding of guidance) and does not say how it "
+                + "counts times, found none; give --time-scale 1000 for SANA and SANA-1.5, --time-scale 1 for a teacher of SANA-Sprint"
+        case .timeScaleOfSprint(let path):
+            return "\(path): --time-scale: expected a model before distillation, found SANA-Sprint, whose times end at 1; leave the option away"
         case .nameCollision(let folder, let tensor, let stored):
             return "\(folder): tensor \(tensor.quoted): expected it once, found \(Self.list(stored))"
         case .missingTensor(let folder, let tensor): return "\(folder): expected a tensor \(tensor.quoted), found none of this name"

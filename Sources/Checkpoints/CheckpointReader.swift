@@ -11,6 +11,8 @@ struct CheckpointReader {
     /// By component, the folder that takes the place of its own.
     let folders: [String: String]
     let weights: WeightsChoice
+    /// What the largest flow time is for the transformer; nil where its configuration says.
+    let timeScale: Double?
     private var indexPath: String { Paths.join(path, "model_index.json") }
 
     struct Parts {
@@ -21,12 +23,16 @@ struct CheckpointReader {
         var identities: [FileIdentity] = []
     }
 
-    init(path: String, variant: String?, files: [String: String] = [:], folders: [String: String] = [:], weights: WeightsChoice = .model) {
+    init(
+        path: String, variant: String?, files: [String: String] = [:], folders: [String: String] = [:], weights: WeightsChoice = .model,
+        timeScale: Double? = nil
+    ) {
         self.path = path
         self.variant = variant
         self.files = files
         self.folders = folders
         self.weights = weights
+        self.timeScale = timeScale
     }
 
     func read() throws(CheckpointError) -> Parts {
@@ -111,19 +117,34 @@ struct CheckpointReader {
             }
         }
         if isTokenizer && !names.contains("tokenizer.json") { throw .missingTokenizer(path: folder) }
-        let configuration = try configuration(rule, className: className, folder: folder, from: parts.smallFiles)
+        var configuration = try configuration(rule, className: className, folder: folder, from: parts.smallFiles)
         if let file = files[rule.name] {
             let original = try OriginalFile.open(file, component: rule.name, configuration: configuration, weights: weights)
+            try amend(&configuration, rule, original.decided, path: file, in: &parts)
             parts.components.append(
                 try CheckpointComponent(
                     rule: rule, className: className, folder: file, configuration: configuration, files: original.files, variant: nil,
                     omissions: original.omissions))
             return
         }
+        try amend(&configuration, rule, nil, path: folder, in: &parts)
         let weights = try weights(rule, folder: folder, names: names)
         let component = try CheckpointComponent(
             rule: rule, className: className, folder: folder, configuration: configuration, files: weights.files, variant: weights.variant)
         parts.components.append(component)
+    }
+
+    /// Writes what is known otherwise of a transformer into its configuration, also as it is carried along.
+    private func amend(
+        _ configuration: inout JSONValue, _ rule: ComponentRule, _ decided: JSONObject?, path: String, in parts: inout Parts
+    ) throws(CheckpointError) {
+        guard rule.name == "transformer", case .object(let members) = configuration,
+            let amended = try TransformerMembers(decided: decided, timeScale: timeScale).applied(to: members, path: path)
+        else { return }
+        configuration = .object(amended)
+        let name = Paths.join(rule.name, rule.configuration)
+        guard let index = parts.smallFiles.firstIndex(where: { $0.path == name }) else { return }
+        parts.smallFiles[index] = SmallFile(path: name, bytes: Array(configuration.text.utf8))
     }
 
     /// The component's configuration; its class, where it gives one, must be one that the component can have.

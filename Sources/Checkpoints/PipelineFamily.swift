@@ -9,17 +9,16 @@ struct PipelineFamily: Sendable {
 
     /// Relatives that are easily mistaken for a supported pipeline, and why they are not.
     static let refusals: [String: String] = [
-        "SanaPipeline": "this is SANA before distillation; only its few-step successor SANA-Sprint is supported",
-        "SanaPAGPipeline": "this is SANA before distillation; only its few-step successor SANA-Sprint is supported",
+        "SanaPAGPipeline": "perturbed attention guidance is not supported; its weights are those of a SanaPipeline, which is",
         "SanaControlNetPipeline": "control networks are not supported; only plain SANA-Sprint is",
         "SanaVideoPipeline": "video is not supported; only SANA-Sprint is",
     ]
 
     static func of(_ className: String) -> PipelineFamily? { supported.first { $0.classNames.contains(className) } }
 
-    /// diffusers: pipelines/sana/pipeline_sana_sprint.py, pipeline_sana_sprint_img2img.py.
+    /// diffusers: pipelines/sana/pipeline_sana_sprint.py, pipeline_sana_sprint_img2img.py, and pipeline_sana.py for what it was distilled from.
     static let sanaSprint = PipelineFamily(
-        classNames: ["SanaSprintPipeline", "SanaSprintImg2ImgPipeline"],
+        classNames: ["SanaSprintPipeline", "SanaSprintImg2ImgPipeline", "SanaPipeline"],
         components: [
             ComponentRule(
                 name: "transformer",
@@ -35,7 +34,9 @@ struct PipelineFamily: Sendable {
                 name: "tokenizer", classNames: ["GemmaTokenizerFast", "GemmaTokenizer"], configuration: "tokenizer_config.json",
                 // The first is what this tool reads; with the others transformers opens an export.
                 others: ["tokenizer.json", "tokenizer.model", "special_tokens_map.json", "added_tokens.json", "chat_template.jinja"]),
-            ComponentRule(name: "scheduler", classNames: ["SCMScheduler"], configuration: "scheduler_config.json"),
+            ComponentRule(
+                name: "scheduler", classNames: ["SCMScheduler", "DPMSolverMultistepScheduler", "FlowMatchEulerDiscreteScheduler"],
+                configuration: "scheduler_config.json"),
         ])
 }
 

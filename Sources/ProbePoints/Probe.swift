@@ -23,6 +23,8 @@ package struct Probe: Hashable, Sendable {
         case block = "dit.step#.block.*"
         case outputNorm = "dit.step#.norm_out"
         case output = "dit.step#.output"
+        case negative = "dit.step#.negative"
+        case guided = "dit.step#.guided"
         case velocity = "dit.velocity"
         case denoised = "dit.step#.denoised"
         case noise = "input.noise.#"

@@ -1,14 +1,16 @@
-import Inference
+package import Inference
 import Operations
-import Tensors
+package import Tensors
 
 /// What the network sees at one flow time, of some draws.
-struct Moment {
+package struct Moment {
     let time: Double
     /// `[channels, side, side]` each.
     var inputs: [Tensor]
     /// Whose features go with each of the inputs.
     var draws: [Int]
+
+    package init(time: Double, inputs: [Tensor], draws: [Int]) { (self.time, self.inputs, self.draws) = (time, inputs, draws) }
 }
 
 extension ModelParts {
@@ -17,7 +19,7 @@ extension ModelParts {
     ///   - features: by draw.
     ///   - progress: is told before each block.
     /// - Returns: by moment, by input.
-    func velocities(
+    package func velocities(
         _ guidance: Double, _ moments: [Moment], _ features: [Tensor], _ progress: () -> Void = {}
     ) throws(InferenceError) -> [[Tensor]] {
         let told = try MeasuredModels.Conditions.at(moments.map(\.time), self, guidance, features)

@@ -209,7 +209,6 @@ struct OriginalFileTests {
     @Test("files of something else say so") func relatives() throws {
         try expect(["heads.0.weight"], "discriminator")
         try expect(["x_embedder.proj.weight", "controlnet.0.before_proj.weight"], "control network")
-        try expect(["x_embedder.proj.weight", "t_block.1.weight"], "before distillation")
         try expect(["decoder.stages.0.op_list.0.main.conv.conv.weight"], "--vae")
         try expect(["decoder.conv_in.weight"], "--vae")
         try expect(["unet.weight"], "x_embedder.proj.weight", "patch_embed.proj.weight", "unet.weight")

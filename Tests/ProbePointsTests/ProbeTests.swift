@@ -7,7 +7,8 @@ import Testing
         Probe(.tokens), Probe(.attentionMask), Probe(.embeddings), Probe(.textLayer, 9), Probe(.textLayer, 10), Probe(.promptMask), Probe(.promptEmbeds),
         Probe(.start), Probe(.guidance), Probe(.caption), Probe(.input, step: 0), Probe(.timestep, step: 0), Probe(.timeEmbedding, step: 0),
         Probe(.modulation, step: 0), Probe(.patches, step: 0), Probe(.block, 19, step: 0), Probe(.outputNorm, step: 0), Probe(.output, step: 0),
-        Probe(.denoised, step: 0), Probe(.noise, step: 0), Probe(.renoised, step: 0), Probe(.input, step: 11), Probe(.latents), Probe(.decoderInput),
+        Probe(.negative, step: 0), Probe(.guided, step: 0), Probe(.denoised, step: 0), Probe(.noise, step: 0), Probe(.renoised, step: 0),
+        Probe(.input, step: 11), Probe(.latents), Probe(.decoderInput),
         Probe(.decoderConvolution), Probe(.decoderStage, 5), Probe(.decoderStage, 0), Probe(.image), Probe(.bytes), Probe(.encoderConvolution),
         Probe(.encoderStage, 0), Probe(.encoderStage, 5), Probe(.encoderOutput),
     ]

@@ -11,6 +11,8 @@ struct OriginalFile {
     let component: String
     let files: [any TensorFile]
     let omissions: [Omission]
+    /// What the tensors say of the transformer's configuration; nil where the names are diffusers', and of other components.
+    let decided: JSONObject?
 
     /// - Parameter configuration: of the component, for what the names do not say.
     static func open(_ path: String, component: String, configuration: JSONValue, weights: WeightsChoice) throws(CheckpointError) -> OriginalFile {
@@ -34,7 +36,7 @@ struct OriginalFile {
             }
             renamed.append(try RenamedFile(file, pieces: pieces))
         }
-        return OriginalFile(path: path, component: component, files: renamed, omissions: omitted)
+        return OriginalFile(path: path, component: component, files: renamed, omissions: omitted, decided: renaming.decided(by: names))
     }
 
     /// The file's tensors under its own names.
@@ -97,7 +99,7 @@ enum WeightFileKind {
 private struct Renamer {
     private enum Names {
         case diffusers
-        case transformer
+        case transformer(embedsGuidance: Bool)
         case autoencoder(AutoencoderNames)
     }
 
@@ -117,12 +119,7 @@ private struct Renamer {
             if has(TransformerNames.diffusersMark) {
                 self.names = .diffusers
             } else if has(TransformerNames.originalMark) {
-                guard names.contains(where: { $0.hasPrefix("cfg_embedder.") }) else {
-                    throw .otherModel(
-                        path: path, found: "SANA before distillation or a teacher (no cfg_embedder)",
-                        advice: "only its few-step successor SANA-Sprint is supported")
-                }
-                self.names = .transformer
+                self.names = .transformer(embedsGuidance: TransformerNames.embedsGuidance(names))
             } else if AutoencoderNames.isOriginal(names) || has(AutoencoderNames.diffusersMark) {
                 throw .otherModel(path: path, found: "an autoencoder", advice: "give it with --vae")
             } else {
@@ -142,6 +139,10 @@ private struct Renamer {
         }
     }
 
+    func decided(by names: [String]) -> JSONObject? {
+        if case .transformer = self.names { TransformerMembers.decided(by: names) } else { nil }
+    }
+
     func omissionReason(_ name: String) -> String? {
         if case .transformer = names { return TransformerNames.omitted[name] }
         return nil
@@ -150,7 +151,7 @@ private struct Renamer {
     func pieces(of source: StoredTensor, name: String) throws(CheckpointError) -> [TensorPiece] {
         switch names {
         case .diffusers: [TensorPiece(name: name, source: source)]
-        case .transformer: try TransformerNames.pieces(of: source, name: name, path: path)
+        case .transformer(let embedsGuidance): try TransformerNames.pieces(of: source, name: name, path: path, embedsGuidance: embedsGuidance)
         case .autoencoder(let names): try names.pieces(of: source, name: name, path: path)
         }
     }

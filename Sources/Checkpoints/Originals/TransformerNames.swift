@@ -7,18 +7,26 @@ enum TransformerNames {
     static let originalMark = "x_embedder.proj.weight"
     static let diffusersMark = "patch_embed.proj.weight"
 
-    private static let modules = ModuleNames([
-        "x_embedder.proj": ["patch_embed.proj"],
-        "y_embedder.y_proj.fc1": ["caption_projection.linear_1"],
-        "y_embedder.y_proj.fc2": ["caption_projection.linear_2"],
-        "attention_y_norm": ["caption_norm"],
-        "t_embedder.mlp.0": ["time_embed.timestep_embedder.linear_1"],
-        "t_embedder.mlp.2": ["time_embed.timestep_embedder.linear_2"],
-        "cfg_embedder.mlp.0": ["time_embed.guidance_embedder.linear_1"],
-        "cfg_embedder.mlp.2": ["time_embed.guidance_embedder.linear_2"],
-        "t_block.1": ["time_embed.linear"],
-        "final_layer.linear": ["proj_out"],
-    ])
+    /// Whether names of NVlabs are of a model that is told the guidance: Sprint. SANA, SANA-1.5 and Sprint's teachers are not.
+    static func embedsGuidance(_ names: [String]) -> Bool { names.contains { $0.hasPrefix("cfg_embedder.") } }
+
+    private static let modules = ModuleNames(modules(times: "time_embed.timestep_embedder"))
+    private static let flowModules = ModuleNames(modules(times: "time_embed.emb.timestep_embedder"))
+
+    private static func modules(times: String) -> [String: [String]] {
+        [
+            "x_embedder.proj": ["patch_embed.proj"],
+            "y_embedder.y_proj.fc1": ["caption_projection.linear_1"],
+            "y_embedder.y_proj.fc2": ["caption_projection.linear_2"],
+            "attention_y_norm": ["caption_norm"],
+            "t_embedder.mlp.0": [times + ".linear_1"],
+            "t_embedder.mlp.2": [times + ".linear_2"],
+            "cfg_embedder.mlp.0": ["time_embed.guidance_embedder.linear_1"],
+            "cfg_embedder.mlp.2": ["time_embed.guidance_embedder.linear_2"],
+            "t_block.1": ["time_embed.linear"],
+            "final_layer.linear": ["proj_out"],
+        ]
+    }
 
     private static let blockModules = ModuleNames([
         "attn.qkv": ["attn1.to_q", "attn1.to_k", "attn1.to_v"],
@@ -37,7 +45,7 @@ enum TransformerNames {
 
     /// What training needs and drawing does not.
     static let omitted: [String: String] = [
-        "pos_embed": "positions, which Sprint does not use",
+        "pos_embed": "positions, which are computed where a model uses them",
         "y_embedder.y_embedding": "the caption of training without one",
         "logvar_linear.weight": "a weight of the training loss",
         "logvar_linear.bias": "a weight of the training loss",
@@ -45,7 +53,8 @@ enum TransformerNames {
 
     /// The pieces of a tensor of that name, prefixes stripped. A name that is in no table stays as it is, so that it is reported with all others that
     /// fit nothing.
-    static func pieces(of source: StoredTensor, name: String, path: String) throws(CheckpointError) -> [TensorPiece] {
+    /// - Parameter embedsGuidance: of the file; without, diffusers has the embedder of times elsewhere.
+    static func pieces(of source: StoredTensor, name: String, path: String, embedsGuidance: Bool) throws(CheckpointError) -> [TensorPiece] {
         if name == "final_layer.scale_shift_table" { return [TensorPiece(name: "scale_shift_table", source: source)] }
         guard let (module, suffix) = ModuleNames.parts(of: name) else { return [TensorPiece(name: name, source: source)] }
         if let block = Block(module) {
@@ -53,7 +62,8 @@ enum TransformerNames {
             if block.module.isEmpty, suffix == "scale_shift_table" { return [TensorPiece(name: "\(prefix)scale_shift_table", source: source)] }
             if let pieces = try blockModules.pieces(of: source, module: block.module, suffix: suffix, prefix: prefix, path: path) { return pieces }
         }
-        return try modules.pieces(of: source, module: module, suffix: suffix, path: path) ?? [TensorPiece(name: name, source: source)]
+        let names = embedsGuidance ? modules : flowModules
+        return try names.pieces(of: source, module: module, suffix: suffix, path: path) ?? [TensorPiece(name: name, source: source)]
     }
 
     /// "blocks.3.attn.qkv" taken apart.

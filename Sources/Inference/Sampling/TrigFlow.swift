@@ -25,21 +25,43 @@ package struct TrigFlow {
     /// The flow time, 0 for a picture and 1 for noise.
     package var flowTime: Double { sin(time) / (sin(time) + cos(time)) }
 
-    /// The norm of (flowTime, 1 - flowTime), the factor between the two parameterizations.
-    private var scale: Double { (flowTime * flowTime + (1 - flowTime) * (1 - flowTime)).squareRoot() }
+    /// The step's formulas, element by element in double.
+    package struct Formulas {
+        package let tau: Double
+        package let sigma: Double
+        private let cosine: Double
+        private let sine: Double
+        /// The norm of (tau, 1 - tau), the factor between the two parameterizations.
+        private let scale: Double
+
+        fileprivate init(_ step: TrigFlow) {
+            (tau, sigma, cosine, sine) = (step.flowTime, step.sigma, cos(step.time), sin(step.time))
+            scale = (tau * tau + (1 - tau) * (1 - tau)).squareRoot()
+        }
+
+        @inline(__always) package func input(_ latent: Double) -> Double { latent / sigma * scale }
+
+        /// The velocity as TrigFlow's.
+        @inline(__always) package func flow(input: Double, velocity: Double) -> Double {
+            ((1 - 2 * tau) * input + (1 - 2 * tau + 2 * tau * tau) * velocity) / scale
+        }
+
+        @inline(__always) package func denoised(_ latent: Double, flow: Double) -> Double { cosine * latent - sine * flow * sigma }
+    }
+
+    package var formulas: Formulas { Formulas(self) }
 
     /// The network's input at `latents`.
     package func input(_ latents: Tensor) throws(AllocationError) -> Tensor {
-        let (scale, sigma) = (scale, sigma)
-        return try Self.combine(latents, latents) { value, _, _ in value / sigma * scale }
+        let formulas = formulas
+        return try Self.combine(latents, latents) { value, _, _ in formulas.input(value) }
     }
 
     /// The scheduler's estimate of the clean latents, times sigma.
     package func denoised(_ latents: Tensor, input: Tensor, velocity: Tensor) throws(AllocationError) -> Tensor {
-        let (tau, scale, cosine, sine, sigma) = (flowTime, scale, cos(time), sin(time), sigma)
+        let formulas = formulas
         return try Self.combine(latents, input, velocity) { latent, input, velocity in
-            let flow = ((1 - 2 * tau) * input + (1 - 2 * tau + 2 * tau * tau) * velocity) / scale
-            return cosine * latent - sine * flow * sigma
+            formulas.denoised(latent, flow: formulas.flow(input: input, velocity: velocity))
         }
     }
 

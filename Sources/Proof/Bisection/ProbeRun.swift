@@ -49,7 +49,9 @@ struct ProbeRun {
             return try Tensor([1], [Float(scale * configuration.transformer.guidanceScale * slip.guidance)])
         case .caption: return try value(.promptEmbeds).map { try parts.caption($0) }
         case .latents:
-            guard let times = values.times(), let last = try value(.denoised, step: times.count - 2) else { return nil }
+            guard let times = values.times() else { return nil }
+            if values.sampler == .flowEuler { return try value(.renoised, step: times.count - 2) }
+            guard let last = try value(.denoised, step: times.count - 2) else { return nil }
             return try last.map { $0 / configuration.scheduler.sigmaData }
         default: return try probe.step.map { try transformer(probe, $0) } ?? autoencoder(probe)
         }
@@ -80,7 +82,8 @@ struct ProbeRun {
             guard let time = flowTime(step) else { return nil }
             return try Tensor([1], [Float(time)])
         case .timeEmbedding:
-            guard let time = try value(.timestep, step: step)?.elements.first, let guidance = try value(.guidance)?.elements.first else { return nil }
+            let told = configuration.transformer.embedsGuidance ? try value(.guidance)?.elements.first : 0
+            guard let time = try value(.timestep, step: step)?.elements.first, let guidance = told else { return nil }
             return try parts.timeEmbedding(
                 time: slip.time.map { flowTime(step + $0) ?? 0 } ?? Double(time) * slip.timeFactor, guidance: Double(guidance) * slip.guidance)
         case .modulation:
@@ -136,21 +139,46 @@ struct ProbeRun {
 
     private func flowTime(_ step: Int) -> Double? {
         guard let times = values.times(), times.indices.contains(step) else { return nil }
+        if values.sampler == .flowEuler { return Double(times[step]) }
         return TrigFlow(from: times[step], to: 0, sigma: 1).flowTime
     }
 
     /// What a step starts from.
     private func start(_ step: Int) throws -> Tensor? {
         guard step == 0 else { return try value(.renoised, step: step - 1) }
-        return try values.input(Probe(.start))?.map { $0 * configuration.scheduler.sigmaData }
+        let scale = values.sampler == .flowEuler ? 1 : configuration.scheduler.sigmaData
+        return try values.input(Probe(.start))?.map { $0 * scale }
+    }
+
+    /// The velocity that the sampler takes: in models that are not told the guidance, guided away from no words.
+    private func velocity(_ step: Int) throws -> Tensor? { try value(values.isGuidedAway(configuration) ? .guided : .output, step: step) }
+
+    private func guided(_ step: Int) throws -> Tensor? {
+        guard let velocity = try value(.output, step: step), let negative = try values.input(Probe(.negative, step: step)),
+            let scale = values.request("guidance")?.double
+        else { return nil }
+        return try ClassifierFreeGuidance.velocity(velocity, awayFrom: negative, scale: scale)
+    }
+
+    private func euler(_ probe: Probe, _ step: Int) throws -> Tensor? {
+        guard let times = values.times(), times.indices.contains(step + 1) else { return nil }
+        switch probe.kind {
+        case .input: return try start(step)
+        case .renoised:
+            guard let latents = try value(.input, step: step), let velocity = try velocity(step) else { return nil }
+            return try FlowEuler(from: times[step], to: times[step + 1]).advanced(latents, velocity: velocity)
+        default: return nil
+        }
     }
 
     private func sampler(_ probe: Probe, _ step: Int) throws -> Tensor? {
+        if probe.kind == .guided { return try guided(step) }
+        if values.sampler == .flowEuler { return try euler(probe, step) }
         guard let flow = flow(step) else { return nil }
         switch probe.kind {
         case .input: return try start(step).map { try flow.input($0) }
         case .denoised:
-            guard let latents = try start(step), let input = try value(.input, step: step), let velocity = try value(.output, step: step) else { return nil }
+            guard let latents = try start(step), let input = try value(.input, step: step), let velocity = try velocity(step) else { return nil }
             return try flow.denoised(latents, input: input, velocity: velocity)
         case .renoised:
             guard let clean = try value(.denoised, step: step), let noise = try values.input(Probe(.noise, step: max(0, step + slip.noise))) else { return nil }
@@ -211,7 +239,7 @@ struct Slip: Sendable, Equatable {
 
 extension Probe {
     /// Whether the bisection computes it from probes before it.
-    var isComputed: Bool { ![.tokens, .attentionMask, .promptMask, .start, .noise, .encoderConvolution, .encoderOutput].contains(kind) }
+    var isComputed: Bool { ![.tokens, .attentionMask, .promptMask, .start, .noise, .negative, .encoderConvolution, .encoderOutput].contains(kind) }
 
     /// What a layer or block takes: the output of the one before it, or `first`.
     func previous(_ first: Kind) -> Probe {

@@ -51,6 +51,14 @@ struct TraceValues {
         guard let steps = request("steps")?.integer.flatMap({ Int(exactly: $0) }), steps > 0, steps <= 1000 else { return nil }
         return try? TimestepPlan.steps(steps).times(maximumSteps: 1000)
     }
+
+    /// How the run sampled, as its trace states.
+    var sampler: Sampler { request("sampler")?.string.flatMap(Sampler.init(rawValue:)) ?? .consistency }
+
+    /// Whether each step of the run took a pass with no words.
+    func isGuidedAway(_ configuration: SanaSprintConfiguration) -> Bool {
+        !configuration.transformer.embedsGuidance && ClassifierFreeGuidance.isOn(request("guidance")?.double ?? 0)
+    }
 }
 
 extension EncodedTensor {

@@ -59,6 +59,7 @@ struct Ladder {
                 variants: [
                     ("concatenated", fused), ("concatenated, norm_q folded", try CheckpointWeights(checkpoint, fusions: folding, components: components)),
                 ]))
+        try outcome.take(TrigFlowRung(layers))
     }
 
     private mutating func fail(_ reason: String) {

@@ -19,15 +19,19 @@ struct CheckpointOptions: ParsableArguments {
     @Option(help: "Of a training file: model, the weights of the last step, or ema, their average.")
     var weights: WeightsChoice = .model
 
+    @Option(help: ArgumentHelp("Of a model before distillation: 1000 for SANA and SANA-1.5, 1 for a teacher of SANA-Sprint.", valueName: "1|1000"))
+    var timeScale: Int?
+
     @Option(help: ArgumentHelp("Which variant of a folder's weight files to read, for instance fp16.", valueName: "name"))
     var variant: String?
 
     func validate() throws {
+        if let timeScale, timeScale != 1, timeScale != 1000 { throw ValidationError("--time-scale: expected 1 or 1000, found \(timeScale)") }
         if base != nil, transformer != nil { throw ValidationError("--base: expected one file of the transformer's weights, found --transformer too") }
     }
 
     /// Whether the options are of a checkpoint.
-    var areUsed: Bool { base != nil || transformer != nil || vae != nil || textEncoder != nil || weights != .model || variant != nil }
+    var areUsed: Bool { base != nil || transformer != nil || vae != nil || textEncoder != nil || weights != .model || timeScale != nil || variant != nil }
 
     private var files: [String: String] { ["transformer": transformer, "vae": vae].compactMapValues { $0 } }
 
@@ -35,6 +39,7 @@ struct CheckpointOptions: ParsableArguments {
     func open(_ path: String) throws -> Checkpoint {
         var source = CheckpointSource(path)
         (source.base, source.variant, source.files, source.weights) = (base, variant, files, weights)
+        source.timeScale = timeScale.map(Double.init)
         source.folders = ["text_encoder": textEncoder].compactMapValues { $0 }
         guard weights == .model || base != nil || !files.isEmpty else {
             throw CommandFailure.usage("--weights: expected a file of weights (--base, --transformer or --vae), found a folder alone")
@@ -46,7 +51,7 @@ struct CheckpointOptions: ParsableArguments {
     var words: [String] {
         Shell.option("--base", base) + Shell.option("--transformer", transformer) + Shell.option("--vae", vae)
             + Shell.option("--text-encoder", textEncoder) + Shell.option("--weights", weights == .model ? nil : weights.rawValue)
-            + Shell.option("--variant", variant)
+            + Shell.option("--time-scale", timeScale.map { "\($0)" }) + Shell.option("--variant", variant)
     }
 }
 

@@ -30,6 +30,9 @@ struct Generate: Verb {
     @Option(help: ArgumentHelp("Sampling steps.", valueName: "n"))
     var steps: Int?
 
+    @Option(help: "How to sample: scm, as SANA-Sprint is, or flow-euler, as models before distillation are.")
+    var sampler: Sampler?
+
     @Option(help: ArgumentHelp("Times from about pi/2 down to 0, separated by commas, or paper4 for the paper's four steps.", valueName: "list"))
     var timesteps: String?
 
@@ -44,6 +47,9 @@ struct Generate: Verb {
 
     @Option(help: ArgumentHelp("Height in pixels; the model's own size by default.", valueName: "h"))
     var height: Int?
+
+    @Flag(help: "Draw at the nearest shape that the model was trained on and resize, as diffusers does unless told otherwise.")
+    var binning = false
 
     @Flag(help: "Leave out the instruction that the model was trained to find before the prompt.")
     var noInstruction = false
@@ -75,6 +81,7 @@ struct Generate: Verb {
     func validate() throws {
         if let steps, !(1...Self.maximumSteps).contains(steps) { throw ValidationError("--steps: expected 1 to \(Self.maximumSteps), found \(steps)") }
         _ = try timestepPlan()
+        if timesteps != nil && sampler == .flowEuler { throw ValidationError("--timesteps: expected --steps with --sampler flow-euler, found a list") }
         if steps != nil && timesteps != nil { throw ValidationError("--steps and --timesteps: expected one of them, found both") }
         if let guidance, !(guidance.isFinite && abs(guidance) <= 1000) {
             throw ValidationError("--guidance: expected a number from -1000 to 1000, found \(guidance)")
@@ -110,6 +117,8 @@ extension Generate {
         if let prompt { request.prompt = prompt }
         if noInstruction { request.useInstruction = false }
         if let plan = try timestepPlan() { request.timesteps = plan }
+        if let sampler { request.sampler = sampler }
+        request.usesBinning = binning
         if let guidance { request.guidance = Float(guidance) }
         if let width { request.width = width }
         if let height { request.height = height }
@@ -125,7 +134,7 @@ extension Generate {
         let pipeline = try pipeline(packed)
         let engine = Engine(pipeline)
 
-        follow(pipeline.frozenSchedule, &request)
+        follow(pipeline, &request)
         // What the machine cannot give is better refused now than in the middle of the work.
         let statement = try engine.memoryStatement(request)
         try Memory.check(available: statement.byteCount)
@@ -172,14 +181,19 @@ extension Generate {
     /// What `--dry-run` prints.
     private func plan(_ request: GenerationRequest, _ pipeline: SanaSprintPipeline<CPU>) throws -> Outcome {
         var request = request
-        follow(pipeline.frozenSchedule, &request)
+        follow(pipeline, &request)
         let statement = try Engine(pipeline).memoryStatement(request)
         return Outcome(text: statement.text, json: ["memory": statement.json(measured: nil)])
     }
 
-    private func follow(_ schedule: FrozenSchedule?, _ request: inout GenerationRequest) {
-        guard let schedule else { return }
+    private func follow(_ pipeline: SanaSprintPipeline<CPU>, _ request: inout GenerationRequest) {
         let statesSteps = steps != nil || timesteps != nil || inputs != nil
+        let model = pipeline.configuration.transformer
+        request.follow(model, keepsSteps: statesSteps)
+        if !model.embedsGuidance, request.sampler == .consistency {
+            Console.warn("the model was not distilled to few steps; --sampler flow-euler draws as SANA's users do")
+        }
+        guard let schedule = pipeline.frozenSchedule else { return }
         request.follow(schedule, keepsSteps: statesSteps, keepsGuidance: guidance != nil || inputs != nil)
     }
 
@@ -206,6 +220,8 @@ extension Generate {
             "dtype": compute == .bfloat16 ? "bfloat16" : "float32",
             "weights": .string(packed.traceWeights.rawValue), "tool": .string(Version.tool), "model": .string(packed.contentHash),
         ]
+        if request.usesBinning { settings["binning"] = true }
+        if request.sampler != .consistency { settings["sampler"] = .string(request.sampler.rawValue) }
         if case .custom(let times) = request.timesteps { settings["timesteps"] = .array(times.map { .number($0) }) }
         switch request.noise {
         case .seed(let seed): settings["seed"] = seed <= UInt64(Int64.max) ? .integer(Int64(seed)) : .string("\(seed)")
@@ -214,6 +230,8 @@ extension Generate {
         return settings
     }
 }
+
+extension Sampler: ExpressibleByArgument {}
 
 /// What a trace says about the run that wrote it, as a request for the same run.
 private struct GenerationInputs {
@@ -235,6 +253,14 @@ private struct GenerationInputs {
         // A trace states the times it used; the grid of a number of steps is only a default.
         let times = try meta.array("timesteps", default: []).compactMap(\.double)
         if times.count >= 2 { request.timesteps = .custom(times) }
+        if meta.value("sampler") != nil {
+            let name = try meta.string("sampler", default: "")
+            guard let sampler = Sampler(rawValue: name) else {
+                throw CommandFailure.usage(
+                    "\(trace.path): meta: sampler: expected \(Sampler.allCases.map(\.rawValue).joined(separator: " or ")), found \(name)")
+            }
+            request.sampler = sampler
+        }
         if textFromInputs {
             request.promptFeatures = PromptFeatures(try tensor(Probe(.promptEmbeds)), mask: try tensor(Probe(.promptMask)).elements.map { Int32($0) })
         }

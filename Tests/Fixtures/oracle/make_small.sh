@@ -9,6 +9,7 @@ ATEN_CPU_CAPABILITY=avx2 "$python" make_noise.py
 "$python" make_tokenizer.py
 "$python" make_prompts.py
 "$python" make_torch_files.py
+"$python" make_teachers.py ../teachers
 mkdir -p ../fake-quant
 "$python" fake_quant.py ../tiny-sprint --out ../fake-quant/fake-quant.json
 "$python" fake_quant.py ../tiny-sprint --trace ../fake-quant/demo-steps2.safetensors

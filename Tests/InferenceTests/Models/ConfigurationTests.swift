@@ -32,8 +32,7 @@ import Testing
     @Test(arguments: [
         Change("transformer", "_class_name", "FluxTransformer2DModel", "\"SanaTransformer2DModel\""),
         Change("transformer", "qk_norm", "layer_norm", "qk_norm", "\"rms_norm_across_heads\""),
-        Change("transformer", "guidance_embeds", false, "guidance_embeds", "SANA-1.5"),
-        Change("transformer", "interpolation_scale", .number(1), "interpolation_scale", "null"),
+        Change("transformer", "interpolation_scale", .number(0), "interpolation_scale", "0.001"),
         Change("transformer", "timestep_scale", .number(0.001), "timestep_scale", "1.0"),
         Change("transformer", "norm_elementwise_affine", true, "norm_elementwise_affine", "false"),
         Change("transformer", "cross_attention_dim", 160, "cross_attention_dim", "192"),
@@ -62,7 +61,8 @@ import Testing
         Change("text_encoder", "layer_types", ["chunked_attention", "full_attention", "full_attention"], "\"sliding_attention\"", "\"full_attention\""),
         Change("text_encoder", "rope_parameters", ["rope_type": "yarn"], "\"default\""),
         Change("text_encoder", "use_bidirectional_attention", true, "use_bidirectional_attention"),
-        Change("scheduler", "_class_name", "EulerDiscreteScheduler", "\"SCMScheduler\""),
+        Change("scheduler", "_class_name", "EulerDiscreteScheduler", "\"SCMScheduler\"", "\"FlowMatchEulerDiscreteScheduler\""),
+        Change("scheduler", "_class_name", "DPMSolverMultistepScheduler", "\"flow_prediction\""),
         Change("scheduler", "prediction_type", "epsilon", "\"trigflow\""),
     ]) func aValueOutsideTheFamilyIsRefused(_ change: Change) {
         let error = #expect(throws: InferenceError.self) { try Self.read(change) }

@@ -81,7 +81,8 @@ private func hold(_ condition: Bool, _ message: @autoclosure () -> String) {
                                 return try transformer.velocity(latents, time: 0.5, guidance: 4.5, prompt: try transformer.prompt(features))
                             }
                             let stated = SanaTransformer<CPU>.footprint(
-                                TransformerRows(c.transformer, fusions, nil), c.transformer, sizes, latents: latents.shape, tokens: tokens, keepsBlocks: false
+                                TransformerRows(c.transformer, fusions, nil), c.transformer, sizes, latents: latents.shape, tokens: tokens, prompts: 1,
+                                keepsBlocks: false
                             ) { _ in false }
                             check("transformer \(tokens) \(height) \(width)", stated, peak)
                             withExtendedLifetime(velocity) {}

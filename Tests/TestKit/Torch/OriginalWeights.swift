@@ -51,7 +51,9 @@ package struct OriginalWeights {
         var model = try OriginalWeights(folder)
         for (from, to) in [
             ("patch_embed.proj", "x_embedder.proj"), ("time_embed.timestep_embedder.linear_1", "t_embedder.mlp.0"),
-            ("time_embed.timestep_embedder.linear_2", "t_embedder.mlp.2"), ("time_embed.guidance_embedder.linear_1", "cfg_embedder.mlp.0"),
+            ("time_embed.timestep_embedder.linear_2", "t_embedder.mlp.2"),
+            ("time_embed.emb.timestep_embedder.linear_1", "t_embedder.mlp.0"), ("time_embed.emb.timestep_embedder.linear_2", "t_embedder.mlp.2"),
+            ("time_embed.guidance_embedder.linear_1", "cfg_embedder.mlp.0"),
             ("time_embed.guidance_embedder.linear_2", "cfg_embedder.mlp.2"), ("time_embed.linear", "t_block.1"),
             ("caption_projection.linear_1", "y_embedder.y_proj.fc1"), ("caption_projection.linear_2", "y_embedder.y_proj.fc2"),
             ("caption_norm", "attention_y_norm"), ("proj_out", "final_layer.linear"),

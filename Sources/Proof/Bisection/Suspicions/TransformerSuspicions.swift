@@ -134,7 +134,25 @@ struct TransformerSuspicions {
 
     var timeEmbedding: [Suspicion] {
         let flipped = WeightEdit.columns { column, count in (column + count / 2) % count }
-        let scale = configuration.guidanceScale
+        return guidanceEmbedding + [
+            Suspicion(.timestep, "the time is that of the next step") { $0.time = 1 },
+            Suspicion(.timestep, "the time is that of the step before") { $0.time = -1 },
+            Suspicion(.timestep, "the time is multiplied by 1000") { $0.timeFactor = 1000 },
+            Suspicion(.timestep, "the time is divided by 1000") { $0.timeFactor = 0.001 },
+            Suspicion(.partsSwapped, "sines come before cosines in the embedding of time", edits: ["dit.time.in.weight": flipped]),
+        ] + ["dit.time.in", "dit.time.out"].map(Self.withoutBias)
+    }
+
+    private static func withoutBias(_ name: String) -> Suspicion {
+        Suspicion(.biasMissing, "the bias of \(name) is missing", edits: [name + ".bias": WeightEdit.zero])
+    }
+
+    /// Of models that are told the guidance.
+    private var guidanceEmbedding: [Suspicion] {
+        guard configuration.embedsGuidance else { return [] }
+        let (flipped, scale) = (WeightEdit.columns { column, count in (column + count / 2) % count }, configuration.guidanceScale)
+        var exchanged = Suspicion(.partsSwapped, "the embedders of time and guidance are exchanged")
+        exchanged.replacements = [("dit.time.", "dit.guidance."), ("dit.guidance.", "dit.time.")]
         return [
             Suspicion(.guidance, "the guidance scale is not multiplied by guidance_embeds_scale, \(scale)") { $0.guidance = 1 / scale },
             Suspicion(.guidance, "the guidance scale is multiplied by guidance_embeds_scale twice") { $0.guidance = scale },
@@ -142,20 +160,9 @@ struct TransformerSuspicions {
             Suspicion(
                 .partMissing, "the embedding of guidance is left out",
                 edits: ["dit.guidance.out.weight": WeightEdit.zero, "dit.guidance.out.bias": WeightEdit.zero]),
-            Suspicion(.timestep, "the time is that of the next step") { $0.time = 1 },
-            Suspicion(.timestep, "the time is that of the step before") { $0.time = -1 },
-            Suspicion(.timestep, "the time is multiplied by 1000") { $0.timeFactor = 1000 },
             Suspicion(.partsSwapped, "sines come before cosines", edits: ["dit.time.in.weight": flipped, "dit.guidance.in.weight": flipped]),
-            Suspicion(.partsSwapped, "sines come before cosines in the embedding of time", edits: ["dit.time.in.weight": flipped]),
-            {
-                var suspicion = Suspicion(.partsSwapped, "the embedders of time and guidance are exchanged")
-                suspicion.replacements = [("dit.time.", "dit.guidance."), ("dit.guidance.", "dit.time.")]
-                return suspicion
-            }(),
-        ]
-            + ["dit.time.in", "dit.time.out", "dit.guidance.in", "dit.guidance.out"].map {
-                Suspicion(.biasMissing, "the bias of \($0) is missing", edits: [$0 + ".bias": WeightEdit.zero])
-            }
+            exchanged,
+        ] + ["dit.guidance.in", "dit.guidance.out"].map(Self.withoutBias)
     }
 
     var modulationProjection: [Suspicion] {

@@ -31,18 +31,32 @@ package struct SanaSprintConfiguration: Sendable, Equatable {
     }
 }
 
-/// `scheduler/scheduler_config.json` of diffusers' SCMScheduler.
+/// `scheduler/scheduler_config.json`: of diffusers' SCMScheduler, or of those that flow models come with.
 package struct SchedulerConfiguration: Sendable, Equatable {
     /// Standard deviation of the clean latents.
     package let sigmaData: Double
     /// The most steps the scheduler takes.
     let maximumSteps: Int
+    /// How far Euler steps are shifted to the noise.
+    let flowShift: Double
+
+    /// The key of a flow scheduler's shift by its class; none of SCMScheduler, whose models are drawn otherwise.
+    private static let classes: [(String, shift: String?)] = [
+        ("SCMScheduler", nil), ("DPMSolverMultistepScheduler", "flow_shift"), ("FlowMatchEulerDiscreteScheduler", "shift"),
+    ]
+    /// What SANA's own repositories say.
+    private static let usualShift = 3.0
 
     init(_ json: JSONValue) throws(InferenceError) {
         let reader = try ConfigurationReader(json, subject: "scheduler/scheduler_config.json")
-        try reader.choice("_class_name", [("SCMScheduler", ())], default: "SCMScheduler")
-        try reader.choice("prediction_type", [("trigflow", ())], default: "trigflow")
-        sigmaData = try reader.double("sigma_data", in: 1e-6...1e6, default: 0.5)
+        let shift = try reader.choice("_class_name", Self.classes.map { ($0.0, $0.shift) }, default: "SCMScheduler")
         maximumSteps = try reader.int("num_train_timesteps", in: 1...1_000_000, default: 1000)
+        flowShift = try shift.map { key throws(InferenceError) in try reader.double(key, in: 1e-3...1e3, default: 1) } ?? Self.usualShift
+        sigmaData = try reader.double("sigma_data", in: 1e-6...1e6, default: 0.5)
+        switch shift {
+        case nil: try reader.choice("prediction_type", [("trigflow", ())], default: "trigflow")
+        case "flow_shift": try reader.choice("prediction_type", [("flow_prediction", ())], default: "epsilon")
+        default: try reader.mustBe("use_dynamic_shifting", false, why: "false, a shift that is the same for all sizes")
+        }
     }
 }

@@ -1,7 +1,7 @@
 import Operations
 import StrictJSON
 
-/// The architecture of a SANA-Sprint transformer: `transformer/config.json` of diffusers' SanaTransformer2DModel.
+/// The architecture of a SANA transformer, Sprint's or a teacher's: `transformer/config.json` of diffusers' SanaTransformer2DModel.
 ///
 /// Absent members take that class's defaults.
 package struct TransformerConfiguration: Sendable, Equatable {
@@ -24,7 +24,13 @@ package struct TransformerConfiguration: Sendable, Equatable {
     /// Whether q and k go through an RMS norm over all heads ("rms_norm_across_heads").
     package let queryKeyNorm: Bool
     package let normEpsilon: Double
+    /// Whether the network is told the guidance scale. SANA and the teachers of Sprint are not: guidance is the difference of two passes there.
+    package let embedsGuidance: Bool
     package let guidanceScale: Double
+    /// What the flow time in [0, 1] is multiplied by for the network.
+    package let timeScale: Double
+    /// How much closer positions lie in the table that is added to the patches; nil in models without one.
+    let positionScale: Double?
 
     /// Channels of a token.
     package var width: Int { heads * headDimension }
@@ -32,6 +38,9 @@ package struct TransformerConfiguration: Sendable, Equatable {
     package var crossWidth: Int { crossHeads * crossHeadDimension }
     /// Inputs of the patch embedding and outputs of the last projection.
     var patchChannels: Int { patch * patch * channels }
+
+    /// Where SanaPipeline's times end.
+    private static let pipelineTimes = 1000.0
 
     init(_ json: JSONValue) throws(InferenceError) {
         let reader = try ConfigurationReader(json, subject: "transformer/config.json")
@@ -69,13 +78,20 @@ package struct TransformerConfiguration: Sendable, Equatable {
         guard outputs == channels else {
             throw .inconsistent(subject: "transformer/config.json: out_channels", expected: "in_channels, \(channels)", found: "\(outputs)")
         }
-        guard try reader.bool("guidance_embeds", default: false) else {
-            throw .unsupported(
-                subject: "transformer/config.json: guidance_embeds", found: "false",
-                supported: "true; a model without guidance embedding is SANA or SANA-1.5, which needs another sampler and two forward passes per step")
+        positionScale = reader.has("interpolation_scale") ? try reader.double("interpolation_scale", in: 1e-3...1e3, default: 1) : nil
+        guard positionScale == nil || width % 4 == 0 else {
+            throw .inconsistent(
+                subject: "transformer/config.json: interpolation_scale", expected: "a width that is a multiple of 4, for sines and cosines of two axes",
+                found: "\(width)")
         }
-        try reader.mustBe("interpolation_scale", .null, why: "null (models with a table of positions are SANA 2K and 4K, not SANA-Sprint)")
+        embedsGuidance = try reader.bool("guidance_embeds", default: false)
+        if embedsGuidance {
+            timeScale = 1
+            try reader.mustBe("timestep_scale", 1, why: "1.0, the only value SanaSprintPipeline computes with")
+        } else {
+            // SanaPipeline's schedulers count times to 1000, whatever the number of times a model was trained on.
+            timeScale = Self.pipelineTimes * (try reader.double("timestep_scale", in: 1e-6...1e6, default: 1))
+        }
         try reader.mustBe("norm_elementwise_affine", false, why: "false")
-        try reader.mustBe("timestep_scale", 1, why: "1.0, the only value SanaSprintPipeline computes with")
     }
 }

@@ -17,7 +17,7 @@ package final class Engine<E: Executor>: Sendable {
     /// What is held of the text before the transformer.
     private struct Reading: Sendable {
         var tokenizer: GemmaTokenizer?
-        var prompt: (key: PromptKey, value: SanaTransformer<E>.Prompt, events: [GenerationStage])?
+        var prompt: (key: PromptKey, value: GuidedPrompt<E>, events: [GenerationStage])?
     }
 
     /// All that the values of a prompt depend on. Texts are compared by their bytes: the tokenizer tells apart what Unicode holds equal.
@@ -25,11 +25,13 @@ package final class Engine<E: Executor>: Sendable {
         let text: [UInt8]
         let useInstruction: Bool
         let usePrefixCache: Bool
+        let isGuided: Bool
 
         /// Nil where the prompt is not read, and where somebody follows how.
         init?(_ job: Job) {
             guard job.request.promptFeatures == nil, job.probes.sink == nil else { return nil }
             (text, useInstruction, usePrefixCache) = (Array(job.request.prompt.utf8), job.request.useInstruction, job.request.usePrefixCache)
+            isGuided = ClassifierFreeGuidance.isOn(Double(job.request.guidance))
         }
     }
 
@@ -56,7 +58,7 @@ package final class Engine<E: Executor>: Sendable {
         let sampler = try LatentSampler(job.request, pipeline.configuration, compression: compression, frozen: pipeline.frozenSchedule)
         let latents = try sample(sampler, job)
         try job.begin(.decoding)
-        let picture = try pipeline.decode(latents, decoder, job.probes)
+        let picture = try pipeline.decode(latents, decoder, size: sampler.size, job.probes)
         if job.probes.sink != nil, pipeline.has(.vaeEncoder) {
             try job.begin(.encoding)
             let input = job.request.encoderPicture ?? picture
@@ -79,9 +81,12 @@ package final class Engine<E: Executor>: Sendable {
         read.withLock { $0.prompt = nil }
         var events: [GenerationStage] = []
         let features = try pipeline.promptFeatures(job.heard { events.append($0) }, tokenizer, built)
+        let negative = pipeline.isGuidedAway(job.request) ? try pipeline.promptFeatures(of: [""], withInstruction: false)[0] : nil
         try job.begin(.loadingTransformer)
         let transformer = try pipeline.transformer(built, job.probes)
-        let prompt = try transformer.prompt(features, probes: job.probes)
+        let prompt = GuidedPrompt(
+            words: try transformer.prompt(features, probes: job.probes),
+            negative: try negative.map { features throws(InferenceError) in try transformer.prompt(features, probes: job.probes.unheard) })
         if let key, residency.holdsPrompt { read.withLock { [events] in $0.prompt = (key, prompt, events) } }
         return try sampler.run(transformer, prompt, for: job)
     }

@@ -8,10 +8,13 @@ package struct GenerationRequest: Sendable {
     /// Whether what the file knows of the instruction is used, instead of computing it anew.
     package var usePrefixCache = true
     package var timesteps = TimestepPlan.steps(2)
+    package var sampler = Sampler.consistency
     package var guidance: Float = 4.5
     /// Size in pixels; nil for the model's own.
     package var width: Int?
     package var height: Int?
+    /// Whether the picture is drawn at the nearest shape of a size that the model was trained on, and resized.
+    package var usesBinning = false
     package var noise: NoiseSource
     /// Latents at the first of the times, `[c, h, w]` or `[1, c, h, w]`, of standard deviation sigma_data, instead of the first of the noise: a
     /// picture with noise of that time, or a run's own latents to go on from.
@@ -34,6 +37,16 @@ extension GenerationRequest {
         if !keepsSteps, !plans.contains(timesteps), let first = plans.first { timesteps = first }
         let own = guidance
         if !keepsGuidance, !schedule.guidance.contains(where: { Float($0) == own }) { guidance = Float(schedule.guidance[0]) }
+    }
+}
+
+extension GenerationRequest {
+    /// Steps for a model that was not distilled to few.
+    private static let flowSteps = 20
+
+    /// Takes as many steps as a model needs, where none are stated.
+    package mutating func follow(_ model: TransformerConfiguration, keepsSteps: Bool) {
+        if !keepsSteps, !model.embedsGuidance { timesteps = .steps(Self.flowSteps) }
     }
 }
 

@@ -4,9 +4,12 @@ package import Tensors
 
 /// The sampling loop of one picture: a request, checked and laid out for a model.
 struct LatentSampler {
+    private let sampler: Sampler
     private let times: [Float]
     /// Of the latents, `[c, h, w]`.
     let shape: Shape
+    /// Of the picture, where it is not that of the latents.
+    let size: (height: Int, width: Int)?
     private let guidance: Float
     private let guidanceScale: Double
     private let sigma: Double
@@ -32,7 +35,14 @@ struct LatentSampler {
         let transformer = configuration.transformer
         let grid = compression * transformer.patch
         let side = transformer.sampleSize * compression
-        let (height, width) = (request.height ?? side, request.width ?? side)
+        var (height, width) = (request.height ?? side, request.width ?? side)
+        if request.usesBinning {
+            let bin = try ResolutionBin(height: height, width: width, sampleSize: transformer.sampleSize)
+            size = (height, width)
+            (height, width) = (bin.height, bin.width)
+        } else {
+            size = nil
+        }
         for (name, extent) in [("width", width), ("height", height)] where extent <= 0 || extent % grid != 0 || extent > 65_536 {
             let (below, above) = (extent / grid * grid, (extent / grid + 1) * grid)
             throw .request(
@@ -40,7 +50,11 @@ struct LatentSampler {
                 expected: "a multiple of \(grid) pixels up to 65536" + (extent > 0 && below > 0 && above <= 65_536 ? ", such as \(below) or \(above)" : ""),
                 found: "\(extent)")
         }
-        times = try request.timesteps.times(maximumSteps: configuration.scheduler.maximumSteps)
+        sampler = request.sampler
+        times = try Self.times(request, configuration.scheduler)
+        guard frozen == nil || sampler == .consistency else {
+            throw .request(subject: "sampler", expected: "scm, whose times the file was frozen for", found: sampler.rawValue)
+        }
         try frozen?.check(times: times, guidance: request.guidance)
         shape = [transformer.channels, height / compression, width / compression]
         guidance = request.guidance
@@ -48,7 +62,15 @@ struct LatentSampler {
         sigma = configuration.scheduler.sigmaData
         promptPositions = request.promptFeatures?.mask.count ?? SanaSprintPrompt.defaultMaximumLength
         start = if let latents = request.start { try Self.fitting(latents, shape, "start") } else { nil }
-        (noise, noises) = drawsNoise ? try Self.noise(request.noise, shape, steps: times.count - 1) : (try Self.nothing(), [])
+        (noise, noises) = drawsNoise ? try Self.noise(request.noise, shape, steps: sampler == .consistency ? times.count - 1 : 0) : (try Self.nothing(), [])
+    }
+
+    private static func times(_ request: GenerationRequest, _ scheduler: SchedulerConfiguration) throws(InferenceError) -> [Float] {
+        guard request.sampler == .flowEuler else { return try request.timesteps.times(maximumSteps: scheduler.maximumSteps) }
+        guard case .steps(let count) = request.timesteps else {
+            throw .request(subject: "timesteps", expected: "a number of steps for the sampler flow-euler, whose times follow from it", found: "a list")
+        }
+        return try FlowEuler.times(steps: count, maximumSteps: scheduler.maximumSteps, shift: scheduler.flowShift)
     }
 
     private static func nothing() throws(InferenceError) -> Tensor {
@@ -84,26 +106,43 @@ struct LatentSampler {
     }
 
     /// The final latents `[c, h, w]`, of unit variance.
-    func run<E>(_ transformer: SanaTransformer<E>, _ prompt: SanaTransformer<E>.Prompt, for job: Job) throws(InferenceError) -> Tensor {
+    func run<E>(_ transformer: SanaTransformer<E>, _ prompt: GuidedPrompt<E>, for job: Job) throws(InferenceError) -> Tensor {
         let probes = job.probes
-        var latents = try allocating { () throws(AllocationError) in
-            let (unit, latents) = if let start { (try start.scaled(by: 1 / sigma), start) } else { (noise, try noise.scaled(by: sigma)) }
+        let unit = try allocating { () throws(AllocationError) in
+            let unit = if let start { try start.scaled(by: 1 / sigma) } else { noise }
             try probes.record(Probe(.start), unit.batched)
-            try probes.record(Probe(.guidance), Double(guidance) * guidanceScale)
-            try probes.recordTokens(Probe(.caption), try transformer.executor.tensor(from: prompt.caption), paddedTo: promptPositions)
-            return latents
+            if transformer.configuration.embedsGuidance { try probes.record(Probe(.guidance), Double(guidance) * guidanceScale) }
+            try probes.recordTokens(Probe(.caption), try transformer.executor.tensor(from: prompt.words.caption), paddedTo: promptPositions)
+            return unit
         }
-        var denoised = latents
-        for step in 0..<times.count - 1 {
-            try job.begin(.step(step + 1, of: times.count - 1))
-            let flow = TrigFlow(from: times[step], to: times[step + 1], sigma: sigma)
-            let probes = probes.at(step: step)
-            let input = try allocating(try flow.input(latents))
-            let velocity = try transformer.velocity(
-                input, time: flow.flowTime, guidance: Double(guidance), prompt: prompt, probes: probes)
-            (denoised, latents) = try allocating { () throws(AllocationError) in
+        let network: Network = { input, time, probes throws(InferenceError) in
+            try allocating { () throws(AllocationError) in
                 try probes.record(Probe(.input), input.batched)
-                try probes.record(Probe(.timestep), flow.flowTime)
+                try probes.record(Probe(.timestep), time)
+            }
+            return try prompt.velocity(transformer, input, time: time, guidance: Double(guidance), probes: probes)
+        }
+        let latents =
+            switch sampler {
+            case .consistency: try consistency(unit, network, job)
+            case .flowEuler: try flow(unit, network, job)
+            }
+        try allocating(try probes.record(Probe(.latents), latents.batched))
+        return latents
+    }
+
+    /// The velocity at an input and a flow time.
+    private typealias Network = (Tensor, Double, Probes) throws(InferenceError) -> Tensor
+
+    private func consistency(_ unit: Tensor, _ network: Network, _ job: Job) throws(InferenceError) -> Tensor {
+        var latents = if let start { start } else { try allocating(try unit.scaled(by: sigma)) }
+        var denoised = latents
+        for step in 0..<steps {
+            try job.begin(.step(step + 1, of: steps))
+            let (flow, probes) = (TrigFlow(from: times[step], to: times[step + 1], sigma: sigma), job.probes.at(step: step))
+            let input = try allocating(try flow.input(latents))
+            let velocity = try network(input, flow.flowTime, probes)
+            (denoised, latents) = try allocating { () throws(AllocationError) in
                 let clean = try flow.denoised(latents, input: input, velocity: velocity)
                 try probes.record(Probe(.denoised), clean.batched)
                 // The noise after the last step has the weight sin 0 = 0; a trace may lack it.
@@ -114,10 +153,41 @@ struct LatentSampler {
                 return (clean, next)
             }
         }
+        return try allocating(try denoised.scaled(by: 1 / sigma))
+    }
+
+    private func flow(_ unit: Tensor, _ network: Network, _ job: Job) throws(InferenceError) -> Tensor {
+        var latents = unit
+        for step in 0..<steps {
+            try job.begin(.step(step + 1, of: steps))
+            let (flow, probes) = (FlowEuler(from: times[step], to: times[step + 1]), job.probes.at(step: step))
+            let velocity = try network(latents, flow.flowTime, probes)
+            try allocating { () throws(AllocationError) in
+                latents = try flow.advanced(latents, velocity: velocity)
+                try probes.record(Probe(.renoised), latents.batched)
+            }
+        }
+        return latents
+    }
+}
+
+/// What a transformer is told of a prompt; of models that are not told the guidance also no words, which it leads away from.
+struct GuidedPrompt<E: Executor>: Sendable {
+    let words: SanaTransformer<E>.Prompt
+    /// Nil where guidance is told or not wanted.
+    let negative: SanaTransformer<E>.Prompt?
+
+    func velocity(
+        _ transformer: SanaTransformer<E>, _ input: Tensor, time: Double, guidance: Double, probes: Probes
+    ) throws(InferenceError) -> Tensor {
+        let velocity = try transformer.velocity(input, time: time, guidance: guidance, prompt: words, probes: probes)
+        guard let negative else { return velocity }
+        let other = try transformer.velocity(input, time: time, guidance: guidance, prompt: negative, probes: probes.unheard)
         return try allocating { () throws(AllocationError) in
-            let result = try denoised.scaled(by: 1 / sigma)
-            try probes.record(Probe(.latents), result.batched)
-            return result
+            try probes.record(Probe(.negative), other.batched)
+            let guided = try ClassifierFreeGuidance.velocity(velocity, awayFrom: other, scale: guidance)
+            try probes.record(Probe(.guided), guided.batched)
+            return guided
         }
     }
 }

@@ -59,7 +59,7 @@ extension Engine {
         }
         let transformer = SanaTransformer<E>.footprint(
             TransformerRows(configuration.transformer, weights.fusions, pipeline.frozenSchedule), configuration.transformer, sizes, latents: sampler.shape,
-            tokens: tokens, keepsBlocks: residency.holdsSteps && sampler.steps > 1, held)
+            tokens: tokens, prompts: pipeline.isGuidedAway(request) ? 2 : 1, keepsBlocks: residency.holdsSteps && sampler.steps > 1, held)
         stages.append(
             stage("transformer", Footprint(kept: transformer.kept, passing: transformer.passing + LatentSampler.byteCount(sampler.shape, sampler.steps))))
         let picture = AutoencoderDecoder<E>.footprint(decoder, weights.fusions, sizes.unrounded, height: sampler.shape[1], width: sampler.shape[2], held)

@@ -51,7 +51,7 @@ package struct ModelParts<E: Executor>: Sendable {
     /// The projection `[1, 6 width]` of an embedding of time and guidance.
     package func modulation(_ embedding: Tensor) throws(InferenceError) -> Tensor {
         var table = TableBuilder()
-        let rows = TimeEmbeddingRows(transformer.width, &table)
+        let rows = TimeEmbeddingRows(transformer, &table)
         let step = try ModulationProjection(loader, rows)
         return try allocating(try taken(step(try placed(embedding))))
     }

@@ -32,6 +32,9 @@ package struct Probes {
     /// Throws where the run is not wanted any more: asked between layers.
     func checkCancelled() throws(InferenceError) { try cancellation?.check() }
 
+    /// The same run, with nobody who listens to what it computes on the way.
+    var unheard: Probes { Probes(cancellation: cancellation) }
+
     /// The probe points of a step of the sampler.
     func at(step: Int) -> Probes {
         var probes = self

@@ -63,7 +63,8 @@ package final class SanaSprintPipeline<E: Executor>: Sendable {
     // MARK: - Steps of a job
 
     /// The picture of a sampler's latents, `[c, h, w]` of unit variance.
-    func decode(_ latents: Tensor, _ decoder: AutoencoderDecoder<E>, _ probes: Probes) throws(InferenceError) -> Picture {
+    /// - Parameter size: of the picture, where it is to be resized.
+    func decode(_ latents: Tensor, _ decoder: AutoencoderDecoder<E>, size: (height: Int, width: Int)? = nil, _ probes: Probes) throws(InferenceError) -> Picture {
         let scaled = try allocating { () throws(AllocationError) in
             var scaled = try latents.copy()
             var elements = scaled.mutableSpan
@@ -72,7 +73,8 @@ package final class SanaSprintPipeline<E: Executor>: Sendable {
         }
         let image = try decoder.decode(scaled, probes: probes)
         try allocating(try probes.record(Probe(.image), image.batched))
-        let picture = try Pixels.bytes(image)
+        let sized = if let size { try allocating(try ResolutionBin.resized(image, height: size.height, width: size.width)) } else { image }
+        let picture = try Pixels.bytes(sized)
         try allocating(try probes.record(Probe(.bytes), picture.rgb, as: [picture.height, picture.width, 3]))
         return picture
     }
@@ -106,6 +108,11 @@ package final class SanaSprintPipeline<E: Executor>: Sendable {
             try probes.record(Probe(.promptMask), prompt.promptMask, as: [1, prompt.promptMask.count])
             return kept
         }
+    }
+
+    /// Whether a request takes two passes a step, with the prompt and with no words.
+    func isGuidedAway(_ request: GenerationRequest) -> Bool {
+        !configuration.transformer.embedsGuidance && ClassifierFreeGuidance.isOn(Double(request.guidance))
     }
 
     /// The features of several prompts, computed with weights that are read once.

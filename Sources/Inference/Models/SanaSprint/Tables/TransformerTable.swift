@@ -22,7 +22,7 @@ struct TransformerRows: Sendable {
         var table = TableBuilder()
         let width = c.width
         patch = table.linear("dit.patch", "patch_embed.proj", width, c.channels, role: .sensitiveLinear, bias: true, kernel: c.patch)
-        timing = if let frozen { TimeEmbeddingRows.tables(of: frozen, width, &table) } else { .networks(TimeEmbeddingRows(width, &table)) }
+        timing = if let frozen { TimeEmbeddingRows.tables(of: frozen, width, &table) } else { .networks(TimeEmbeddingRows(c, &table)) }
         captionIn = table.linear("dit.caption.in", "caption_projection.linear_1", width, c.captionChannels, role: .sensitiveLinear, bias: true)
         captionOut = table.linear("dit.caption.out", "caption_projection.linear_2", width, width, role: .sensitiveLinear, bias: true)
         captionNorm = table.norm("dit.caption.norm", "caption_norm", width)
@@ -88,20 +88,23 @@ struct TransformerRows: Sendable {
 /// The weights of the networks of time and guidance.
 struct TimeEmbeddingRows: Sendable {
     let time: [Parameters]
-    let guidance: [Parameters]
+    /// Nil in models that are not told the guidance.
+    let guidance: [Parameters]?
     let modulation: Parameters
 
     /// Channels of the sinusoids of time and guidance; fixed in diffusers' SanaCombinedTimestepGuidanceEmbeddings.
     static let sinusoidChannels = 256
 
-    init(_ width: Int, _ table: inout TableBuilder) {
+    init(_ c: TransformerConfiguration, _ table: inout TableBuilder) {
+        let width = c.width
         func embedder(_ name: String, _ source: String) -> [Parameters] {
             [("in", "linear_1", Self.sinusoidChannels), ("out", "linear_2", width)].map { part, linear, inputs in
                 table.linear("dit.\(name).\(part)", "time_embed.\(source)_embedder.\(linear)", width, inputs, role: .sensitiveLinear, bias: true)
             }
         }
-        time = embedder("time", "timestep")
-        guidance = embedder("guidance", "guidance")
+        // Without guidance the embedder lies in diffusers' AdaLayerNormSingle.
+        time = embedder("time", c.embedsGuidance ? "timestep" : "emb.timestep")
+        guidance = c.embedsGuidance ? embedder("guidance", "guidance") : nil
         modulation = table.linear("dit.modulation", "time_embed.linear", 6 * width, width, role: .sensitiveLinear, bias: true)
     }
 

@@ -2,7 +2,7 @@ package import Operations
 import ProbePoints
 package import Tensors
 
-/// The SANA-Sprint transformer: predicts the velocity from noise to picture.
+/// The SANA transformer: predicts the velocity from noise to picture.
 ///
 /// Each block is loaded when a step comes to it, unless it is among the layers that stay in memory.
 /// Source: SanaTransformer2DModel in diffusers' sana_transformer.py.
@@ -46,10 +46,10 @@ package final class SanaTransformer<E: Executor>: Sendable {
         }
     }
 
-    /// Sampling latents `[c, h, w]` with a prompt of so many tokens: the networks around the blocks with all of these or the largest one loaded; the
+    /// Sampling latents `[c, h, w]` with so many prompts of so many tokens: the networks around the blocks with all of these or the largest one loaded; the
     /// prompt with its features, while it is made or the tokens pass through the blocks and the last norm and projection.
     static func footprint(
-        _ rows: TransformerRows, _ c: TransformerConfiguration, _ sizes: WeightSizes<E>, latents: Shape, tokens: Int, keepsBlocks: Bool,
+        _ rows: TransformerRows, _ c: TransformerConfiguration, _ sizes: WeightSizes<E>, latents: Shape, tokens: Int, prompts: Int, keepsBlocks: Bool,
         _ held: (WeightSummary) -> Bool
     ) -> Footprint {
         let around = sizes.loading("dit.", { !$0.name.hasPrefix("dit.blocks.") }, held: held)
@@ -69,7 +69,7 @@ package final class SanaTransformer<E: Executor>: Sendable {
         let caption = Tensor.byteCount(tokens * (c.captionChannels + 2 * c.width))
         return Footprint(
             kept: around.kept + kept,
-            passing: Prompt.byteCount(c, tokens: tokens, on: sizes.executor) + caption + max(made, stream + max(working, output)))
+            passing: prompts * Prompt.byteCount(c, tokens: tokens, on: sizes.executor) + caption + max(made, stream + max(working, output)))
     }
 
     /// - Parameter features: of the prompt's tokens, without padding, `[tokens, captionChannels]`.
@@ -134,14 +134,17 @@ struct PatchEmbedding<E: Executor>: Sendable {
     private let executor: E
     private let projection: E.Linear
     private let patch: Int
+    private let positions: PositionTable?
 
     init(_ loader: WeightLoader<E>, _ rows: TransformerRows, _ c: TransformerConfiguration) throws(InferenceError) {
-        (executor, projection, patch) = (loader.executor, try loader.linear(rows.patch), c.patch)
+        (executor, projection, patch, positions) = (loader.executor, try loader.linear(rows.patch), c.patch, PositionTable(c))
     }
 
     /// `[channels, h, w]` to `[tokens, width]`.
     func callAsFunction(_ latents: Tensor) throws(AllocationError) -> E.Rows {
-        try executor.multiply(try executor.rows(from: try Patches.unfold(latents, size: patch)), by: projection)
+        let tokens = try executor.multiply(try executor.rows(from: try Patches.unfold(latents, size: patch)), by: projection)
+        guard let positions else { return tokens }
+        return try executor.sum(tokens, try executor.rows(from: try positions.rows(height: latents.shape[1] / patch, width: latents.shape[2] / patch)))
     }
 }
 

@@ -3,11 +3,11 @@ package import Tensors
 
 /// The networks that turn time and guidance into the embedding that modulates the blocks.
 ///
-/// Source: SanaCombinedTimestepGuidanceEmbeddings of diffusers.
+/// Source: SanaCombinedTimestepGuidanceEmbeddings of diffusers, and AdaLayerNormSingle for models that are not told the guidance.
 struct TimeEmbedding<E: Executor>: Sendable {
     private let executor: E
     private let time: Embedder
-    private let guidance: Embedder
+    private let guidance: Embedder?
     private let projection: ModulationProjection<E>
 
     private struct Embedder: Sendable {
@@ -27,13 +27,14 @@ struct TimeEmbedding<E: Executor>: Sendable {
         }
         executor = loader.executor
         time = try embedder(rows.time)
-        guidance = try embedder(rows.guidance)
+        guidance = try rows.guidance.map { rows throws(InferenceError) in try embedder(rows) }
         projection = try ModulationProjection(loader, rows)
     }
 
     /// The embedding `[1, width]`, and its projection to the blocks' six vectors, `[1, 6 width]`.
     func callAsFunction(time: Double, guidance: Double) throws(AllocationError) -> (embedding: E.Rows, modulation: E.Rows) {
-        let embedding = try executor.sum(try self.time(time), try self.guidance(guidance))
+        var embedding = try self.time(time)
+        if let network = self.guidance { embedding = try executor.sum(embedding, try network(guidance)) }
         return (embedding, try projection(embedding))
     }
 }
@@ -67,12 +68,12 @@ package struct ScheduleTables: Sendable {
     /// Computes the tables with the networks' weights, one row after the other as a run without tables does.
     package init(_ schedule: FrozenSchedule, _ c: TransformerConfiguration, from source: any WeightSource, on executor: some Executor) throws(InferenceError) {
         var table = TableBuilder()
-        let rows = TimeEmbeddingRows(c.width, &table)
+        let rows = TimeEmbeddingRows(c, &table)
         let network = try TimeEmbedding(WeightLoader(source: source, on: executor), rows)
         (embedding, modulation) = try allocating { () throws(AllocationError) in
             var results: [(embedding: Tensor, modulation: Tensor)] = []
             for row in schedule.rows {
-                let (embedding, modulation) = try network(time: row.flowTime, guidance: row.guidance * c.guidanceScale)
+                let (embedding, modulation) = try network(time: row.flowTime * c.timeScale, guidance: row.guidance * c.guidanceScale)
                 results.append((try executor.tensor(from: embedding), try executor.tensor(from: modulation)))
             }
             let modulation = try Tensor(stacking: results.map(\.modulation))

@@ -8,6 +8,7 @@ struct TransformerConditioning<E: Executor>: Sendable {
     private let executor: E
     private let timing: Timing
     private let guidanceScale: Double
+    private let timeScale: Double
     private let captionIn: E.Linear
     private let captionOut: E.Linear
     private let captionNorm: E.Norm
@@ -21,7 +22,7 @@ struct TransformerConditioning<E: Executor>: Sendable {
 
     init(_ loader: WeightLoader<E>, _ rows: TransformerRows, _ c: TransformerConfiguration) throws(InferenceError) {
         executor = loader.executor
-        guidanceScale = c.guidanceScale
+        (guidanceScale, timeScale) = (c.guidanceScale, c.timeScale)
         switch rows.timing {
         case .tables(let embedding, let modulation, let schedule):
             timing = .tables(embedding: try loader.rows(embedding), modulation: try loader.rows(modulation), schedule)
@@ -37,11 +38,13 @@ struct TransformerConditioning<E: Executor>: Sendable {
 
     /// The embedding of time and guidance, `width` values, and its projection to the blocks' six vectors.
     ///
-    /// - Parameter guidance: as the user states it.
+    /// - Parameters:
+    ///   - time: flow time in [0, 1].
+    ///   - guidance: as the user states it.
     func embed(time: Double, guidance: Double) throws(InferenceError) -> (embedding: E.Rows, modulation: E.Rows) {
         switch timing {
         case .networks(let network):
-            return try allocating(try network(time: time, guidance: guidance * guidanceScale))
+            return try allocating(try network(time: time * timeScale, guidance: guidance * guidanceScale))
         case .tables(let embedding, let modulation, let schedule):
             guard let row = schedule.row(flowTime: time, guidance: guidance) else {
                 throw .request(
