@@ -13,7 +13,7 @@ BUILD_PACKAGES := libopenblas-dev libzstd-dev libxxhash-dev libpng-dev pkg-confi
 TEST_PACKAGES  := python3 python3-numpy python3-zstandard python3-xxhash python3-jsonschema exfatprogs exfat-fuse
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test build release demo test test-debug test-avx512 fuzz lint format bench fixtures unchanged quality size install clean
+.PHONY: help setup setup-test build release demo test test-debug test-avx512 fuzz lint format bench fixtures unchanged kernels quality size install clean
 
 help: ## List the verbs.
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -97,6 +97,20 @@ fixtures: $(ORACLE) ## Make the fixtures again with PyTorch (downloads about 1 G
 
 unchanged: release setup-test ## Compare packed files, pictures and traces of the fixtures with the list of what they were.
 	/usr/bin/python3 Tests/Fixtures/unchanged/unchanged.py $(BIN)
+
+# Nothing of an SDK, and no freedom: sums and products are fused where the source says so, and nothing is called, approximated or kept outside registers.
+GPU_KERNELS := Sources/CGPUKernels
+PTX_FLAGS   := -x cuda --cuda-device-only -nocudainc -nocudalib --cuda-gpu-arch=sm_80 -Xclang -target-feature -Xclang +ptx70 -std=c++17 \
+    -O3 -fno-unroll-loops -ffp-contract=off -Wall -Werror
+
+kernels: ## Compile the GPU kernels to the PTX that is committed again (by clang-19; CI looks for a difference).
+	$(call install_packages,clang-19)
+	@for source in $(GPU_KERNELS)/kernels/*.cu; do \
+	    text=$(GPU_KERNELS)/ptx/$$(basename $$source .cu).ptx; \
+	    clang-19 $(PTX_FLAGS) -S $$source -o - | sed -E 's@[[:space:]]*//.*@@; /^[[:space:]]*$$/d' > $$text || exit 1; \
+	    if ! grep -q '^}' $$text; then echo "$$source was not compiled"; exit 1; fi; \
+	    if grep -nE '\.local|\.approx|\.ftz|\bcall|\b(add|sub|mul|fma|mad)\.f(32|64)' $$text; then echo "$$text: not what every card computes alike"; exit 1; fi; \
+	done
 
 quality: release $(ORACLE) ## Measure what quantizing costs the embedded checkpoint, beside others (downloads as `fixtures` does, and the others).
 	$(ORACLE) -m pip install --quiet -r Tests/Fixtures/oracle/quality-requirements.txt

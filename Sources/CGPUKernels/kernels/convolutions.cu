@@ -1,0 +1,197 @@
+// 3x3 convolutions in int8 by the contract: a scale for each pixel, an accumulator for each tap; and what follows them in a residual block.
+#define CG_DEVICE
+#include "../include/CGPUKernels.h"
+#include "functions.h"
+#include "shapes.h"
+#include "tiles.h"
+
+namespace gpu {
+
+GPU_FN int outputExtent(int extent, int sampling) { return sampling == cg_same ? extent : sampling == cg_doubled ? 2 * extent : (extent + 1) / 2; }
+GPU_FN int outputWidth(const cg_integer_convolution &a) { return outputExtent(a.width, a.sampling); }
+GPU_FN int outputHeight(const cg_integer_convolution &a) { return outputExtent(a.height, a.sampling); }
+
+// Where the taps of an output pixel lie. All outputs of a map are one row of pixels, which tiles cut anywhere.
+struct Place {
+    int y, x;  // of the first tap
+    bool exists;
+
+    GPU_FN Place(const cg_integer_convolution &a, int pixel) {
+        const int width = outputWidth(a), step = a.sampling == cg_stride2 ? 2 : 1;
+        exists = pixel < outputHeight(a) * width;
+        y = pixel / width * step - 1, x = pixel % width * step - 1;
+    }
+    // The pixel under a tap; below 0 where it is outside the map.
+    GPU_FN int under(const cg_integer_convolution &a, int tap) const {
+        const int doubled = a.sampling == cg_doubled, row = y + tap / 3, column = x + tap % 3;
+        if (!exists || row < 0 || row >= a.height << doubled || column < 0 || column >= a.width << doubled) return -1;
+        return (row >> doubled) * a.width + (column >> doubled);
+    }
+};
+
+// An accumulator that starts at 1.5 * 2^23 is, read as a float, that number plus the sum, as long as the sum stays below 2^22: no conversion.
+constexpr int biasedChannels = (1 << 22) / (127 * 127), biasedStart = 0x4b400000;
+
+template <class T> struct Convolution {
+    static constexpr int MT = T::MT, NT = T::NT, threads = T::threads, turns = (T::BM * piecesPerRow + threads - 1) / threads;
+    // Tiles, and when they are used up the sums of all taps, rows of so many floats; behind them the scales of the nine taps of each pixel.
+    static constexpr int sumPitch = T::BN + 8, sumBytes = T::BM * sumPitch * 4, scaleBytes = 9 * T::BM * 4;
+    static constexpr int tileBytes = sumBytes > T::bytes ? sumBytes : T::bytes, bytes = tileBytes + scaleBytes;
+
+    GPU_FN static void run(const cg_integer_convolution &a) {
+        GPU_SHARED(shared);
+        float *scales = (float *)(shared + tileBytes);
+        const int first = blockX() * T::BM, rowN = blockY() * T::BN, warpM = warp() % T::warpsM * T::WM, warpN = warp() / T::warpsM * T::WN;
+        const int perTap = a.pitch / depth, perPixel = a.pitch / 16;
+        const RowCopy<T::BN, threads> copyW(a.w, 9 * a.pitch, rowN, a.outputs);
+        for (int item = thread(); item < 9 * T::BM; item += threads) {
+            const int pixel = Place(a, first + item % T::BM).under(a, item / T::BM);
+            scales[item] = pixel < 0 ? 0 : a.sx[pixel];
+        }
+        // The pixels whose pieces this thread copies.
+        int y[turns], x[turns];
+        bool exists[turns];
+#pragma unroll
+        for (int turn = 0; turn < turns; turn++) {
+            const Place place(a, first + (turn * threads + thread()) / piecesPerRow);
+            y[turn] = place.y, x[turn] = place.x, exists[turn] = place.exists;
+        }
+        const int doubled = a.sampling == cg_doubled, height = a.height << doubled, width = a.width << doubled;
+        int ky = 0, kx = 0, part = 0;
+
+        const bool biased = a.channels <= biasedChannels;
+        const int start = biased ? biasedStart : 0;
+        int acc[MT][NT][4];
+        float f[MT][NT][4];
+#pragma unroll
+        for (int i = 0; i < MT; i++)
+#pragma unroll
+            for (int j = 0; j < NT; j++)
+#pragma unroll
+                for (int e = 0; e < 4; e++) acc[i][j][e] = start, f[i][j][e] = 0;
+
+        int left = perTap, tap = 0;
+        T::multiply(
+            acc, 9 * perTap, sharedAddress(shared), warpM, warpN,
+            [&](u32 at, int tile) GPU_INLINE {
+#pragma unroll
+                for (int turn = 0; turn < turns; turn++) {
+                    const int piece = turn * threads + thread();
+                    if (T::BM * piecesPerRow % threads != 0 && piece >= T::BM * piecesPerRow) continue;
+                    const int row = y[turn] + ky, column = x[turn] + kx;
+                    const bool inside = exists[turn] && row >= 0 && row < height && column >= 0 && column < width;
+                    const int pixel = inside ? (row >> doubled) * a.width + (column >> doubled) : 0;
+                    const i8 *from = a.x + ((i64)pixel * perPixel + part * piecesPerRow + piece % piecesPerRow) * 16;
+                    copyAsync(at + place(piece / piecesPerRow, piece % piecesPerRow), from, inside ? 16 : 0);
+                }
+                copyW.start(at + T::bytesA, tile * depth);
+                if (++part == perTap) {
+                    part = 0;
+                    if (++kx == 3) kx = 0, ky++;
+                }
+            },
+            [&](int) GPU_INLINE {
+                if (--left) return;
+                left = perTap;
+                const float *own = scales + tap++ * T::BM + warpM + (lane() >> 2);
+#pragma unroll
+                for (int i = 0; i < MT; i++) {
+                    const float factors[2] = {own[i * 16], own[i * 16 + 8]};
+#pragma unroll
+                    for (int j = 0; j < NT; j++)
+#pragma unroll
+                        for (int e = 0; e < 4; e++) {
+                            const float sum = biased ? asFloat((u32)acc[i][j][e]) - 12582912.0f : toFloat(acc[i][j][e]);
+                            f[i][j][e] = fma(factors[e >> 1], sum, f[i][j][e]), acc[i][j][e] = start;
+                        }
+                }
+            });
+        float *sums = (float *)shared;
+        barrier();
+#pragma unroll
+        for (int i = 0; i < MT; i++)
+#pragma unroll
+            for (int j = 0; j < NT; j++)
+#pragma unroll
+                for (int half = 0; half < 2; half++) {
+                    // Lane 4g + t holds columns 2t and 2t + 1 of the rows g and g + 8.
+                    const int row = warpM + i * 16 + half * 8 + (lane() >> 2), column = warpN + j * 8 + (lane() & 3) * 2;
+                    storeShared(sums + row * sumPitch + column, f[i][j][2 * half], f[i][j][2 * half + 1]);
+                }
+        barrier();
+        const int pixels = outputHeight(a) * outputWidth(a);
+#pragma unroll 1
+        for (int row = warp(); row < T::BM && first + row < pixels; row += threads / 32) finish(a, sums + row * sumPitch, first + row, rowN);
+    }
+
+    // What follows the sums of a pixel, which a warp has: four channels a lane, and as many 128 further on.
+    GPU_FN static void finish(const cg_integer_convolution &a, const float *sums, int pixel, int rowN) {
+        constexpr int groups = (T::BN + 127) / 128;
+        const int outputs = a.outputs - rowN < T::BN ? a.outputs - rowN : T::BN;
+        const bool whole = a.outputs % 4 == 0;
+        const i64 at = (i64)pixel * a.outputs + rowN;
+        f4 v[groups];
+        two squares = {0, 0};
+#pragma unroll
+        for (int group = 0; group < groups; group++) {
+            const int channel = 4 * lane() + 128 * group, count = outputs - channel;
+            v[group] = f4{0, 0, 0, 0};
+            if (count <= 0) continue;
+            const f4 sum = loadShared(sums + channel), s = load4(a.s + rowN + channel, count, count >= 4);
+            const f4 b = a.bias ? load4(a.bias + rowN + channel, count, count >= 4) : f4{0, 0, 0, 0};
+            f4 &r = v[group];
+            r = f4{fma(sum.x, s.x, b.x), fma(sum.y, s.y, b.y), fma(sum.z, s.z, b.z), fma(sum.w, s.w, b.w)};
+            if (a.activation == cg_relu) r = f4{r.x < 0 ? 0 : r.x, r.y < 0 ? 0 : r.y, r.z < 0 ? 0 : r.z, r.w < 0 ? 0 : r.w};
+            if (a.activation == cg_silu) r = f4{silu(r.x), silu(r.y), silu(r.z), silu(r.w)};
+            // Channels past the last one are sums of zeros by scales of zero.
+            if (a.norm) squares = add(add(add(add(squares, productOf(r.x, r.x)), productOf(r.y, r.y)), productOf(r.z, r.z)), productOf(r.w, r.w));
+        }
+        if (a.norm) {
+            const float factor = inverseRoot(add(divided(warpSum(squares), (float)a.outputs), two{a.epsilon, a.epsilonRest})).hi;
+#pragma unroll
+            for (int group = 0; group < groups; group++) {
+                const int channel = 4 * lane() + 128 * group, count = outputs - channel;
+                if (count <= 0) continue;
+                const f4 w = load4(a.norm + channel, count, count >= 4), b = load4(a.normBias + channel, count, count >= 4);
+                f4 &r = v[group];
+                r = f4{fma(r.x * factor, w.x, b.x), fma(r.y * factor, w.y, b.y), fma(r.z * factor, w.z, b.z), fma(r.w * factor, w.w, b.w)};
+            }
+        }
+        float largest = 0;
+#pragma unroll
+        for (int group = 0; group < groups; group++) {
+            const int channel = 4 * lane() + 128 * group, count = outputs - channel;
+            if (count <= 0) continue;
+            f4 &r = v[group];
+            if (a.base) {
+                const f4 base = a.inputs ? shortcut(a, pixel, rowN + channel, count) : load4(a.base + at + channel, count, whole);
+                r = f4{base.x + r.x, base.y + r.y, base.z + r.z, base.w + r.w};
+            }
+            if (a.y) store4(a.y + at + channel, r, count, whole);
+            largest = larger(larger(larger(largest, magnitude(r.x)), larger(magnitude(r.y), magnitude(r.z))), magnitude(r.w));
+        }
+        if (!a.q) return;
+        const float scale = scaleOf(warpMax(largest));
+        if (lane() == 0) a.sq[pixel] = scale;
+        u32 *q = (u32 *)(a.q + (i64)pixel * a.pitchQ);
+#pragma unroll
+        for (int group = 0; group < groups; group++) {
+            const int channel = 4 * lane() + 128 * group;
+            if (channel < a.pitchQ) q[channel / 4] = codes4(v[group], scale);
+        }
+    }
+
+    // Four channels of what a doubling has added (add_doubled in rows.cu).
+    GPU_FN static f4 shortcut(const cg_integer_convolution &a, int pixel, int channel, int count) {
+        const int row = pixel / (2 * a.width), column = pixel % (2 * a.width), corner = (row & 1) * 2 + (column & 1), repeats = 4 * a.outputs / a.inputs;
+        const float *base = a.base + ((i64)(row / 2) * a.width + column / 2) * a.inputs;
+        const auto at = [&](int i) { return i < count ? base[(4 * (channel + i) + corner) / repeats] : 0.0f; };
+        return f4{at(0), at(1), at(2), at(3)};
+    }
+};
+}
+
+#define CONVOLUTION(name, BM, BN, WM, WN, stages, buffers, blocks) \
+    GPU_KERNEL(32 * WM * WN, blocks) void conv_i8_##name(const cg_integer_convolution a) { gpu::Convolution<gpu::Tile<BM, BN, WM, WN, stages, buffers>>::run(a); }
+
+CG_INTEGER_CONVOLUTIONS(CONVOLUTION)
