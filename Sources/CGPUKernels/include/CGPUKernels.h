@@ -235,7 +235,7 @@ typedef struct {
 // ---- attention: and what stands around it
 
 /// depthwise: y = bias + a kernel x kernel depthwise convolution, padding kernel / 2. gate_depthwise: of the two halves of the channels, 3x3, y =
-/// first * silu(second). 1024 elements of y a block (x).
+/// first * silu(second). 1024 elements of y a block (x); of gate_depthwise 256 channels of y (x), and 8 pixels of a row of a map (y), rounded up.
 typedef struct {
     CG_AT(const float) x;           ///< [maps, h, w, channels]
     CG_AT(const float) w;           ///< [kernel * kernel, channels]

@@ -241,6 +241,47 @@ GPU_FN float depthwiseAt(const cg_depthwise &a, int pixel, int channel) {
     }
     return sum;
 }
+
+// One of two maps: its taps, and the three rows under them of the columns before, at and behind a pixel.
+struct Window {
+    float w[9], bias, x[3][3];
+
+    GPU_FN Window(const cg_depthwise &a, int channel) : bias(a.bias ? a.bias[channel] : 0) {
+#pragma unroll
+        for (int tap = 0; tap < 9; tap++) w[tap] = a.w[tap * a.channels + channel];
+    }
+    // Column `column` of a map becomes the last of the three; `at` is its pixel of the middle row.
+    GPU_FN void take(const cg_depthwise &a, int channel, int row, int column, i64 at) {
+#pragma unroll
+        for (int ky = 0; ky < 3; ky++) {
+            const bool inside = column >= 0 && column < a.width && row + ky > 0 && row + ky <= a.height;
+            x[ky][0] = x[ky][1], x[ky][1] = x[ky][2];
+            x[ky][2] = inside ? a.x[(at + (ky - 1) * a.width) * a.channels + channel] : 0;
+        }
+    }
+    GPU_FN float sum() const {
+        float s = bias;
+#pragma unroll
+        for (int tap = 0; tap < 9; tap++) s = fma(x[tap / 3][tap % 3], w[tap], s);
+        return s;
+    }
+};
+
+// A thread goes along some pixels of a row with one channel and its gate.
+constexpr int strip = 8;
+GPU_FN void gateDepthwise(const cg_depthwise &a) {
+    const int half = a.channels / 2, channel = blockX() * 256 + thread(), strips = (a.width + strip - 1) / strip;
+    if (channel >= half) return;
+    const int line = blockY() / strips, row = line % a.height, first = blockY() % strips * strip;
+    const i64 start = (i64)line * a.width;
+    Window value(a, channel), gate(a, half + channel);
+#pragma unroll 1
+    for (int column = first - 1; column <= first + strip && column <= a.width; column++) {
+        value.take(a, channel, row, column, start + column);
+        gate.take(a, half + channel, row, column, start + column);
+        if (column > first) a.y[(start + column - 1) * half + channel] = value.sum() * silu(gate.sum());
+    }
+}
 }
 
 using namespace gpu;
@@ -257,16 +298,7 @@ GPU_KERNEL(256, 4) void depthwise(const cg_depthwise a) {
 #pragma unroll 1
     for (int i = 0; i < 4 && at < a.count; i++, at += 256) a.y[at] = depthwiseAt(a, at / (u32)a.channels, at % (u32)a.channels);
 }
-GPU_KERNEL(256, 4) void gate_depthwise(const cg_depthwise a) {
-    u32 at = (u32)blockX() * 1024 + thread();
-    const int half = a.channels / 2;
-#pragma unroll 1
-    for (int i = 0; i < 4 && at < a.count; i++, at += 256) {
-        const int pixel = at / (u32)half, channel = at % (u32)half;
-        const float value = depthwiseAt(a, pixel, channel), gate = depthwiseAt(a, pixel, half + channel);
-        a.y[at] = value * silu(gate);
-    }
-}
+GPU_KERNEL(256, 2) void gate_depthwise(const cg_depthwise a) { gateDepthwise(a); }
 
 GPU_KERNEL(256, 4) void pointwise(const cg_pointwise a) {
     const u32 at = (u32)blockX() * 256 + thread();

@@ -81,7 +81,25 @@ struct Pixels {
     GPU_FN f4 right(int channel, int k) const { return load4(a.w + (i64)channel * 9 * a.channels + k, 9 * a.channels - k, whole); }
 };
 
-// A block makes TM rows by TN columns, each thread RM by RN of them: rows ty + (threads along rows) * i, columns in the same way.
+// Element i of a thread's rows or columns: four side by side, or all where there are fewer, and as many again behind those of all threads.
+template <int count, int along> GPU_FN int elementOf(int t, int i) {
+    constexpr int group = count < 4 ? count : 4;
+    return t * group + i % group + i / group * along * group;
+}
+template <int count, int along> GPU_FN void loadElements(float (&to)[count], const float *row, int t) {
+#pragma unroll
+    for (int i = 0; i < count; i += 4) {
+        if (count % 4 == 0) {
+            const f4 v = loadShared(row + elementOf<count, along>(t, i));
+            to[i] = v.x, to[i + 1] = v.y, to[i + 2] = v.z, to[i + 3] = v.w;
+            continue;
+        }
+#pragma unroll
+        for (int j = i; j < i + 4 && j < count; j++) to[j] = row[elementOf<count, along>(t, j)];
+    }
+}
+
+// A block makes TM rows by TN columns, each thread RM by RN of them.
 template <int TM, int TN, int RM, int RN> struct FloatTile {
     static constexpr int alongM = TM / RM, alongN = TN / RN, threads = alongM * alongN, pitchM = TM + 4, pitchN = TN + 4;
     static constexpr int bytes = tileDepth * (pitchM + pitchN) * 4;
@@ -127,10 +145,8 @@ template <int TM, int TN, int RM, int RN> struct FloatTile {
 #pragma unroll 4
             for (int k = 0; k < tileDepth; k++) {
                 float x[RM], w[RN];
-#pragma unroll
-                for (int i = 0; i < RM; i++) x[i] = left[k * pitchM + ty + i * alongM];
-#pragma unroll
-                for (int j = 0; j < RN; j++) w[j] = right[k * pitchN + tx + j * alongN];
+                loadElements<RM, alongM>(x, left + k * pitchM, ty);
+                loadElements<RN, alongN>(w, right + k * pitchN, tx);
 #pragma unroll
                 for (int i = 0; i < RM; i++)
 #pragma unroll
@@ -147,11 +163,11 @@ template <int TM, int TN, int RM, int RN> struct FloatTile {
         for (int i = 0; i < RM; i++) {
             barrier();
 #pragma unroll
-            for (int j = 0; j < RN; j++) left[ty * TN + tx + j * alongN] = total[i][j];
+            for (int j = 0; j < RN; j++) left[ty * TN + elementOf<RN, alongN>(tx, j)] = total[i][j];
             barrier();
 #pragma unroll 1
             for (int item = thread(); item < alongM * TN; item += threads) {
-                const int row = firstM + item / TN + i * alongM, column = firstN + item % TN;
+                const int row = firstM + elementOf<RM, alongM>(item / TN, i), column = firstN + item % TN;
                 if (row < rows && column < columns) finish(row, column, left[item]);
             }
         }
