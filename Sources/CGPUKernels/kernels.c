@@ -34,7 +34,7 @@ static const struct {
     [rows] = {"rows", rows_text, sizeof rows_text - 1},
 };
 
-const int cg_module_count = sizeof modules / sizeof *modules;
+int cg_module_count(void) { return sizeof modules / sizeof *modules; }
 const char *cg_module_name(int module) { return modules[module].name; }
 const char *cg_module_text(int module) { return modules[module].text; }
 unsigned long cg_module_bytes(int module) { return modules[module].bytes; }
@@ -55,7 +55,7 @@ enum { depth = 64, row_scratch = 128, square = 32 };
 #define CG_FLOAT_CONVOLUTION(name, TM, TN, ...) CG_FLOAT(conv, name, TM, TN)
 #define CG_ROW(name, shared) {#name, rows, 256, shared, 0, 0},
 
-const cg_kernel cg_kernels[] = {
+static const cg_kernel kernels[] = {
     {"attention_128", attention, 256, 0, 0, 0},
     {"attention_256", attention, 256, 0, 0, 0},
     {"depthwise", attention, 256, 0, 0, 0},
@@ -87,4 +87,5 @@ const cg_kernel cg_kernels[] = {
     CG_ROW(shuffle, 0)
     CG_ROW(unshuffle, 0)
 };
-const int cg_kernel_count = sizeof cg_kernels / sizeof *cg_kernels;
+int cg_kernel_count(void) { return sizeof kernels / sizeof *kernels; }
+cg_kernel cg_kernel_at(int index) { return kernels[index]; }

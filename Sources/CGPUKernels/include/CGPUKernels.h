@@ -23,25 +23,25 @@ typedef struct {
     const char *name;
     /// Index of its module.
     int module;
-    /// Threads of a block, and bytes of shared memory; 0 where the comment of its argument gives a formula.
+    /// Threads of a block, and bytes of shared memory; 0 where there is a function for it.
     unsigned threads, shared;
     /// Rows and columns of outputs that a block makes, for products and convolutions; else 0.
     unsigned rows, columns;
 } cg_kernel;
 
 /// All kernels, in the order of modules.
-extern const cg_kernel cg_kernels[];
-extern const int cg_kernel_count;
+int cg_kernel_count(void);
+cg_kernel cg_kernel_at(int index);
 
 /// The modules, from 0 on: its name, and its text, which ends with a zero that is not counted in the bytes.
-extern const int cg_module_count;
+int cg_module_count(void);
 const char *cg_module_name(int module);
 const char *cg_module_text(int module);
 unsigned long cg_module_bytes(int module);
 
 // ---- rows: quantizers, norms, what is done to elements
 
-/// quantize_rows: a block for each row (x). Shared memory: 128 + 4 * pitch bytes; pitch is at most 24,576.
+/// quantize_rows: a block for each row (x). pitch is at most 24,576.
 ///
 /// In this order: layer norm with a modulation, factors, turn, and the quantizer of the integer contract.
 typedef struct {
@@ -55,6 +55,8 @@ typedef struct {
     cg_int columns, ldx, pitch;
     cg_int turn;                    ///< the largest Hadamard block, a power of two; 1: rows are not turned
 } cg_quantize;
+
+static inline unsigned cg_quantize_shared(unsigned pitch) { return 128 + 4 * pitch; }
 
 /// quantize_pixels: 8 rows a block (x), of any number of columns, as they are. narrow_rows: the same to bfloat16.
 typedef struct {
@@ -86,11 +88,12 @@ typedef struct {
     CG_AT(signed char) q;           ///< or 0: codes [rows, pitch] with scales s
     CG_AT(float) s;
     float epsilon, epsilonRest;
-    cg_int activation;              ///< an enum cg_function: relu, silu or none
+    cg_int activation;              ///< cg_relu, cg_silu or cg_none
     cg_int rows, columns, pitch;
 } cg_norm_pixels;
 
-enum cg_function { cg_none = 0, cg_relu = 1, cg_silu = 2, cg_gelu = 3, cg_exact_gelu = 4 };
+/// Functions of an element.
+enum { cg_none = 0, cg_relu = 1, cg_silu = 2, cg_gelu = 3, cg_exact_gelu = 4 };
 
 /// activate: y = function(x), 1024 elements a block (x).
 typedef struct {
@@ -175,7 +178,8 @@ typedef struct {
 
 // ---- floats: products and convolutions in float32
 
-enum cg_weight { cg_f32 = 0, cg_bf16 = 1, cg_f16 = 2, cg_i8 = 3 };
+/// Types of weights.
+enum { cg_f32 = 0, cg_bf16 = 1, cg_f16 = 2, cg_i8 = 3 };
 
 /// gemm_f32_...: y = x w^T * s + bias, then as in cg_product, sums in float32. row_product: one row, 8 columns a block (x), summed in two floats.
 typedef struct {
@@ -186,29 +190,35 @@ typedef struct {
     CG_AT(float) y;                 ///< [rows, columns] (ldy)
     CG_AT(const float) gate;        ///< [columns], or 0: 1
     cg_int rows, columns, depth, ldx, ldw, ldy;
-    cg_int weight;                  ///< an enum cg_weight
+    cg_int weight;                  ///< a type
     cg_int silu, adds;
     cg_int narrows;                 ///< whether x and w are rounded to bfloat16 first
 } cg_floats;
 
-enum cg_sampling { cg_same = 0, cg_stride2 = 1, cg_doubled = 2 };
+/// Every pixel; every second of every second row; a map that is first doubled by repetition.
+enum { cg_same = 0, cg_stride2 = 1, cg_doubled = 2 };
 
-/// conv_f32_...: a 3x3 convolution, padding 1. Grid: output pixels / tile rows, outputs / tile columns. conv_f32_narrow: of at most four outputs, 32
-/// output pixels a block (x), and 36 * channels * outputs bytes of shared memory.
+/// conv_f32_...: a 3x3 convolution, padding 1. Grid: output pixels made / tile rows, outputs / tile columns. A map may be there in part, its row r
+/// being the row r & mask of a ring; a mask of -1 is that of a whole map. conv_f32_narrow: of at most four outputs, 32
+/// output pixels a block (x).
 typedef struct {
     CG_AT(const float) x;           ///< [h, w, channels]
     CG_AT(const float) w;           ///< [outputs, 9, channels]
     CG_AT(const float) bias;        ///< [outputs], or 0
     CG_AT(float) y;                 ///< [h', w', outputs]; h' = h, ceil(h / 2) or 2h
     cg_int height, width, channels, outputs;
-    cg_int sampling;                ///< an enum cg_sampling
-    cg_int activation;              ///< an enum cg_function: relu, silu or none
+    cg_int sampling;                ///< cg_same, cg_stride2 or cg_doubled
+    cg_int activation;              ///< cg_relu, cg_silu or cg_none
+    cg_int from, to;                ///< the output pixels that are made, of all h' * w'
+    cg_int maskX, maskY;            ///< of the rows of x and of y
 } cg_convolution;
+
+static inline unsigned cg_narrow_shared(unsigned channels, unsigned outputs) { return 36 * channels * outputs; }
 
 // ---- convolutions: int8, by the integer contract
 
 /// conv_i8_...: a 3x3 convolution, padding 1, then in this order what is asked for: activation, RMS norm, the base added, codes of the result. Grid:
-/// output pixels / tile rows, outputs / tile columns; norm and codes need all outputs in one tile.
+/// output pixels made / tile rows, outputs / tile columns; norm and codes need all outputs in one tile. Maps and masks as of conv_f32.
 typedef struct {
     CG_AT(const signed char) x;     ///< codes [h, w, pitch]
     CG_AT(const float) sx;          ///< scales [h, w]
@@ -225,11 +235,12 @@ typedef struct {
     cg_int height, width;
     cg_int channels;                ///< that are not zero
     cg_int pitch, outputs;
-    cg_int sampling;                ///< an enum cg_sampling
-    cg_int activation;              ///< an enum cg_function: relu, silu or none
+    cg_int sampling;                ///< cg_same, cg_stride2 or cg_doubled
+    cg_int activation;              ///< cg_relu, cg_silu or cg_none
     cg_int inputs;                  ///< of the base of a doubling; else 0
     cg_int pitchQ;
-    cg_int reserved;
+    cg_int from, to;                ///< the output pixels that are made, of all h' * w'
+    cg_int maskX, maskY, maskBase;  ///< of the rows of x, of y and q, and of the base
 } cg_integer_convolution;
 
 // ---- attention: and what stands around it
@@ -259,8 +270,7 @@ typedef struct {
 ///
 /// linear_sum: sums over the tokens of a part, of relu(k) and of relu(k) v^T, 32 x 32 elements of them a block: a part (x), a head and in it a
 /// square, heads * ceil(d / 32)^2 (y), a map (z). linear_total: the parts added up and rounded, 256 elements of totals a block (x). linear_apply:
-/// out = totals relu(q) / (sum of k . relu(q) + 1e-15), 64 tokens a block (x), a head (y), a map (z); 4 * (64 * (d + 1) + d * d + d) bytes of shared
-/// memory.
+/// out = totals relu(q) / (sum of k . relu(q) + 1e-15), 64 tokens a block (x), a head (y), a map (z).
 typedef struct {
     CG_AT(const float) q;           ///< [maps * tokens, ..] (ld)
     CG_AT(const float) k;
@@ -272,9 +282,10 @@ typedef struct {
     cg_int parts;
 } cg_linear_attention;
 
+static inline unsigned cg_linear_apply_shared(unsigned d) { return 4 * (64 * (d + 1) + d * d + d); }
+
 /// attention_128, attention_256: out = softmax(scale * q k^T) v, for heads of at most so many elements; a head (y), 64 or 32 queries a block (x).
-/// With `causal` query row i sees the keys j <= first + i, and of those the last `window`. Shared memory: 4 * (queries + 32) * (d' + 4) + 4 * 36 *
-/// queries bytes, d' being d up to a multiple of 4.
+/// With `causal` query row i sees the keys j <= first + i, and of those the last `window`.
 typedef struct {
     CG_AT(const float) q;           ///< [rows, ..] (ldq), head h at h * d
     CG_AT(const float) k;           ///< [tokens, ..] (ldk), head h at h / share * d
@@ -287,5 +298,7 @@ typedef struct {
     float scale;
     float cap;                      ///< or 0; scores become cap * tanh(score / cap)
 } cg_attention;
+
+static inline unsigned cg_attention_shared(unsigned queries, unsigned d) { return 4 * (queries + 32) * ((d + 3) / 4 * 4 + 4) + 4 * 36 * queries; }
 
 #endif

@@ -9,7 +9,6 @@ namespace gpu {
 
 GPU_FN int outputExtent(int extent, int sampling) { return sampling == cg_same ? extent : sampling == cg_doubled ? 2 * extent : (extent + 1) / 2; }
 GPU_FN int outputWidth(const cg_integer_convolution &a) { return outputExtent(a.width, a.sampling); }
-GPU_FN int outputHeight(const cg_integer_convolution &a) { return outputExtent(a.height, a.sampling); }
 
 // Where the taps of an output pixel lie. All outputs of a map are one row of pixels, which tiles cut anywhere.
 struct Place {
@@ -18,14 +17,14 @@ struct Place {
 
     GPU_FN Place(const cg_integer_convolution &a, int pixel) {
         const int width = outputWidth(a), step = a.sampling == cg_stride2 ? 2 : 1;
-        exists = pixel < outputHeight(a) * width;
+        exists = pixel < a.to;
         y = pixel / width * step - 1, x = pixel % width * step - 1;
     }
     // The pixel under a tap; below 0 where it is outside the map.
     GPU_FN int under(const cg_integer_convolution &a, int tap) const {
         const int doubled = a.sampling == cg_doubled, row = y + tap / 3, column = x + tap % 3;
         if (!exists || row < 0 || row >= a.height << doubled || column < 0 || column >= a.width << doubled) return -1;
-        return (row >> doubled) * a.width + (column >> doubled);
+        return (row >> doubled & a.maskX) * a.width + (column >> doubled);
     }
 };
 
@@ -41,7 +40,7 @@ template <class T> struct Convolution {
     GPU_FN static void run(const cg_integer_convolution &a) {
         GPU_SHARED(shared);
         float *scales = (float *)(shared + tileBytes);
-        const int first = blockX() * T::BM, rowN = blockY() * T::BN, warpM = warp() % T::warpsM * T::WM, warpN = warp() / T::warpsM * T::WN;
+        const int first = a.from + blockX() * T::BM, rowN = blockY() * T::BN, warpM = warp() % T::warpsM * T::WM, warpN = warp() / T::warpsM * T::WN;
         const int perTap = a.pitch / depth, perPixel = a.pitch / 16;
         const RowCopy<T::BN, threads> copyW(a.w, 9 * a.pitch, rowN, a.outputs);
         for (int item = thread(); item < 9 * T::BM; item += threads) {
@@ -80,9 +79,10 @@ template <class T> struct Convolution {
                     if (T::BM * piecesPerRow % threads != 0 && piece >= T::BM * piecesPerRow) continue;
                     const int row = y[turn] + ky, column = x[turn] + kx;
                     const bool inside = exists[turn] && row >= 0 && row < height && column >= 0 && column < width;
-                    const int pixel = inside ? (row >> doubled) * a.width + (column >> doubled) : 0;
+                    const int pixel = inside ? (row >> doubled & a.maskX) * a.width + (column >> doubled) : 0;
                     const i8 *from = a.x + ((i64)pixel * perPixel + part * piecesPerRow + piece % piecesPerRow) * 16;
-                    copyAsync(at + place(piece / piecesPerRow, piece % piecesPerRow), from, inside ? 16 : 0);
+                    // The next tap reads most of these pixels again: they stay in the first-level cache.
+                    copyAsyncCached(at + place(piece / piecesPerRow, piece % piecesPerRow), from, inside ? 16 : 0);
                 }
                 copyW.start(at + T::bytesA, tile * depth);
                 if (++part == perTap) {
@@ -119,9 +119,8 @@ template <class T> struct Convolution {
                     storeShared(sums + row * sumPitch + column, f[i][j][2 * half], f[i][j][2 * half + 1]);
                 }
         barrier();
-        const int pixels = outputHeight(a) * outputWidth(a);
 #pragma unroll 1
-        for (int row = warp(); row < T::BM && first + row < pixels; row += threads / 32) finish(a, sums + row * sumPitch, first + row, rowN);
+        for (int row = warp(); row < T::BM && first + row < a.to; row += threads / 32) finish(a, sums + row * sumPitch, first + row, rowN);
     }
 
     // What follows the sums of a pixel, which a warp has: four channels a lane, and as many 128 further on.
@@ -129,7 +128,9 @@ template <class T> struct Convolution {
         constexpr int groups = (T::BN + 127) / 128;
         const int outputs = a.outputs - rowN < T::BN ? a.outputs - rowN : T::BN;
         const bool whole = a.outputs % 4 == 0;
-        const i64 at = (i64)pixel * a.outputs + rowN;
+        const int width = outputWidth(a), row = pixel / width, column = pixel % width;
+        const i64 to = (i64)(row & a.maskY) * width + column, at = to * a.outputs + rowN;
+        const i64 under = ((i64)(row & a.maskBase) * width + column) * a.outputs + rowN;
         f4 v[groups];
         two squares = {0, 0};
 #pragma unroll
@@ -164,7 +165,7 @@ template <class T> struct Convolution {
             if (count <= 0) continue;
             f4 &r = v[group];
             if (a.base) {
-                const f4 base = a.inputs ? shortcut(a, pixel, rowN + channel, count) : load4(a.base + at + channel, count, whole);
+                const f4 base = a.inputs ? shortcut(a, row, column, rowN + channel, count) : load4(a.base + under + channel, count, whole);
                 r = f4{base.x + r.x, base.y + r.y, base.z + r.z, base.w + r.w};
             }
             if (a.y) store4(a.y + at + channel, r, count, whole);
@@ -172,8 +173,8 @@ template <class T> struct Convolution {
         }
         if (!a.q) return;
         const float scale = scaleOf(warpMax(largest));
-        if (lane() == 0) a.sq[pixel] = scale;
-        u32 *q = (u32 *)(a.q + (i64)pixel * a.pitchQ);
+        if (lane() == 0) a.sq[to] = scale;
+        u32 *q = (u32 *)(a.q + to * a.pitchQ);
 #pragma unroll
         for (int group = 0; group < groups; group++) {
             const int channel = 4 * lane() + 128 * group;
@@ -182,9 +183,9 @@ template <class T> struct Convolution {
     }
 
     // Four channels of what a doubling has added (add_doubled in rows.cu).
-    GPU_FN static f4 shortcut(const cg_integer_convolution &a, int pixel, int channel, int count) {
-        const int row = pixel / (2 * a.width), column = pixel % (2 * a.width), corner = (row & 1) * 2 + (column & 1), repeats = 4 * a.outputs / a.inputs;
-        const float *base = a.base + ((i64)(row / 2) * a.width + column / 2) * a.inputs;
+    GPU_FN static f4 shortcut(const cg_integer_convolution &a, int row, int column, int channel, int count) {
+        const int corner = (row & 1) * 2 + (column & 1), repeats = 4 * a.outputs / a.inputs;
+        const float *base = a.base + ((i64)(row / 2 & a.maskBase) * a.width + column / 2) * a.inputs;
         const auto at = [&](int i) { return i < count ? base[(4 * (channel + i) + corner) / repeats] : 0.0f; };
         return f4{at(0), at(1), at(2), at(3)};
     }

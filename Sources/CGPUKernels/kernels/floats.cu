@@ -68,9 +68,11 @@ struct Pixels {
     GPU_FN const float *under(int pixel, int tap) const {
         const int row = pixel / width * step + tap / 3 - 1, column = pixel % width * step + tap % 3 - 1;
         if (row < 0 || row >= a.height << doubled || column < 0 || column >= a.width << doubled) return nullptr;
-        return a.x + ((i64)(row >> doubled) * a.width + (column >> doubled)) * a.channels;
+        return a.x + ((i64)(row >> doubled & a.maskX) * a.width + (column >> doubled)) * a.channels;
     }
-    GPU_FN f4 left(int pixel, int k) const {
+    // Of the pixels that are made.
+    GPU_FN f4 left(int index, int k) const {
+        const int pixel = a.from + index;
         const int depth = 9 * a.channels;
         if (whole) {
             const float *from = under(pixel, k / a.channels);
@@ -78,6 +80,8 @@ struct Pixels {
         }
         return f4{at(pixel, k), k + 1 < depth ? at(pixel, k + 1) : 0, k + 2 < depth ? at(pixel, k + 2) : 0, k + 3 < depth ? at(pixel, k + 3) : 0};
     }
+    // Where an output pixel goes.
+    GPU_FN i64 target(int pixel) const { return ((i64)(pixel / width & a.maskY) * width + pixel % width) * a.outputs; }
     GPU_FN f4 right(int channel, int k) const { return load4(a.w + (i64)channel * 9 * a.channels + k, 9 * a.channels - k, whole); }
 };
 
@@ -193,9 +197,9 @@ CG_FLOAT_TILES(PRODUCT)
 
 #define CONVOLUTION(name, TM, TN, RM, RN, blocks) \
     GPU_KERNEL(256, blocks) void conv_f32_##name(const cg_convolution a) { \
-        const int pixels = outputExtent(a.height, a.sampling) * outputExtent(a.width, a.sampling); \
-        FloatTile<TM, TN, RM, RN>::run(Pixels(a), pixels, a.outputs, 9 * a.channels, [&](int pixel, int channel, float sum) GPU_INLINE { \
-            a.y[(i64)pixel * a.outputs + channel] = activatedPixel(sum + (a.bias ? a.bias[channel] : 0.0f), a.activation); \
+        const Pixels pixels(a); \
+        FloatTile<TM, TN, RM, RN>::run(pixels, a.to - a.from, a.outputs, 9 * a.channels, [&](int pixel, int channel, float sum) GPU_INLINE { \
+            a.y[pixels.target(a.from + pixel) + channel] = activatedPixel(sum + (a.bias ? a.bias[channel] : 0.0f), a.activation); \
         }); \
     }
 CG_FLOAT_TILES(CONVOLUTION)
@@ -226,11 +230,10 @@ GPU_KERNEL(256, 4) void conv_f32_narrow(const cg_convolution a) {
     for (int i = thread(); i < depth * a.outputs; i += 256) w[i] = a.w[i];
     barrier();
     const Pixels pixels(a);
-    const int count = outputExtent(a.height, a.sampling) * pixels.width;
-    const int pixel = blockX() * 32 + thread() / 8, part = thread() % 8;
+    const int pixel = a.from + blockX() * 32 + thread() / 8, part = thread() % 8;
     float sums[4] = {0, 0, 0, 0};
     for (int tap = 0; tap < 9; tap++) {
-        const float *from = pixel < count ? pixels.under(pixel, tap) : nullptr;
+        const float *from = pixel < a.to ? pixels.under(pixel, tap) : nullptr;
         if (!from) continue;
         for (int k = 4 * part; k < a.channels; k += 32) {
             const f4 x = load4(from + k, a.channels - k, pixels.whole);
@@ -248,8 +251,8 @@ GPU_KERNEL(256, 4) void conv_f32_narrow(const cg_convolution a) {
     for (int o = 0; o < 4; o++)
 #pragma unroll
         for (int mask = 4; mask; mask >>= 1) sums[o] = sums[o] + shuffleXor(sums[o], mask);
-    if (part || pixel >= count) return;
+    if (part || pixel >= a.to) return;
 #pragma unroll
     for (int o = 0; o < 4; o++)
-        if (o < a.outputs) a.y[(i64)pixel * a.outputs + o] = activatedPixel(sums[o] + (a.bias ? a.bias[o] : 0.0f), a.activation);
+        if (o < a.outputs) a.y[pixels.target(pixel) + o] = activatedPixel(sums[o] + (a.bias ? a.bias[o] : 0.0f), a.activation);
 }

@@ -35,10 +35,13 @@ GPU_FN u32 sharedAddress(const void *p) {
     return a;
 }
 
-// 16 bytes from global to shared memory, past the first-level cache: the first `bytes` of them (0 or 16), and zeros behind.
+// 16 bytes from global to shared memory, past the first-level cache or through it: the first `bytes` of them (0 or 16), and zeros behind.
 GPU_FN void copyAsync(u32 to, const void *from) { asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(to), "l"(from) : "memory"); }
 GPU_FN void copyAsync(u32 to, const void *from, int bytes) {
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(bytes) : "memory");
+}
+GPU_FN void copyAsyncCached(u32 to, const void *from, int bytes) {
+    asm volatile("cp.async.ca.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(bytes) : "memory");
 }
 GPU_FN void commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 template <int pending> GPU_FN void wait() { asm volatile("cp.async.wait_group %0;" ::"n"(pending) : "memory"); }
