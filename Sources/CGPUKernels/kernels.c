@@ -1,6 +1,8 @@
-// The table of kernels, and the text that they are compiled from on a machine with a GPU.
+// The table of kernels, the choice among them, and the text that they are compiled from on a machine with a GPU.
 #include "include/CGPUKernels.h"
 #include "kernels/shapes.h"
+
+#include <string.h>
 
 // #embed is C23, and what clang 19 has had in every mode since.
 #pragma clang diagnostic ignored "-Wc23-extensions"
@@ -44,31 +46,32 @@ enum { depth = 64, row_scratch = 128, square = 32 };
 #define CG_LARGER(a, b) ((a) > (b) ? (a) : (b))
 #define CG_TILES(BM, BN, stages) ((stages) * ((BM) + (BN)) * depth)
 
-#define CG_PRODUCT(type, name, BM, BN, WM, WN, stages, ...) \
-    {"gemm_" #type "_" #name, products, 32 * (WM) * (WN), CG_TILES(BM, BN, stages), BM, BN},
+#define CG_PRODUCT(type, name, BM, BN, WM, WN, stages, buffers, blocks, speed) \
+    {"gemm_" #type "_" #name, products, 32 * (WM) * (WN), CG_TILES(BM, BN, stages), BM, BN, speed},
 #define CG_INTEGER(name, ...) CG_PRODUCT(i8, name, __VA_ARGS__)
 #define CG_HALF(name, ...) CG_PRODUCT(bf16, name, __VA_ARGS__)
-#define CG_CONVOLUTION(name, BM, BN, WM, WN, stages, ...) \
-    {"conv_i8_" #name, convolutions, 32 * (WM) * (WN), CG_LARGER(CG_TILES(BM, BN, stages), (BM) * ((BN) + 8) * 4) + 36 * (BM), BM, BN},
-#define CG_FLOAT(kind, name, TM, TN) {#kind "_f32_" #name, floats, 256, 16 * 4 * ((TM) + (TN) + 8), TM, TN},
-#define CG_FLOAT_PRODUCT(name, TM, TN, ...) CG_FLOAT(gemm, name, TM, TN)
-#define CG_FLOAT_CONVOLUTION(name, TM, TN, ...) CG_FLOAT(conv, name, TM, TN)
-#define CG_ROW(name, shared) {#name, rows, 256, shared, 0, 0},
+#define CG_CONVOLUTION(name, BM, BN, WM, WN, stages, buffers, blocks, speed) \
+    {"conv_i8_" #name, convolutions, 32 * (WM) * (WN), CG_LARGER(CG_TILES(BM, BN, stages), (BM) * ((BN) + 8) * 4) + 36 * (BM), BM, BN, speed},
+#define CG_FLOAT(kind, name, TM, TN, RM, RN, blocks, speed) \
+    {#kind "_f32_" #name, floats, 256, 16 * 4 * ((TM) + (TN) + 8), TM, TN, speed},
+#define CG_FLOAT_PRODUCT(name, ...) CG_FLOAT(gemm, name, __VA_ARGS__)
+#define CG_FLOAT_CONVOLUTION(name, ...) CG_FLOAT(conv, name, __VA_ARGS__)
+#define CG_ROW(name, shared) {#name, rows, 256, shared, 0, 0, 0},
 
 static const cg_kernel kernels[] = {
-    {"attention_128", attention, 256, 0, 0, 0},
-    {"attention_256", attention, 256, 0, 0, 0},
-    {"depthwise", attention, 256, 0, 0, 0},
-    {"gate_depthwise", attention, 256, 0, 0, 0},
-    {"linear_apply", attention, 256, 0, 0, 0},
-    {"linear_sum", attention, 256, 2 * square * square * 4, 0, 0},
-    {"linear_total", attention, 256, 0, 0, 0},
-    {"pointwise", attention, 256, 0, 0, 0},
+    {"attention_128", attention, 256, 0, 0, 0, 0},
+    {"attention_256", attention, 256, 0, 0, 0, 0},
+    {"depthwise", attention, 256, 0, 0, 0, 0},
+    {"gate_depthwise", attention, 256, 0, 0, 0, 0},
+    {"linear_apply", attention, 256, 0, 0, 0, 0},
+    {"linear_sum", attention, 256, 2 * square * square * 4, 0, 0, 0},
+    {"linear_total", attention, 256, 0, 0, 0, 0},
+    {"pointwise", attention, 256, 0, 0, 0, 0},
     CG_INTEGER_CONVOLUTIONS(CG_CONVOLUTION)
     CG_FLOAT_TILES(CG_FLOAT_CONVOLUTION)
     CG_FLOAT_TILES(CG_FLOAT_PRODUCT)
-    {"conv_f32_narrow", floats, 256, 0, 0, 0},
-    {"row_product", floats, 256, 0, 0, 0},
+    {"conv_f32_narrow", floats, 256, 0, 0, 0, 0},
+    {"row_product", floats, 256, 0, 0, 0, 0},
     CG_INTEGER_PRODUCTS(CG_INTEGER)
     CG_HALF_PRODUCTS(CG_HALF)
     CG_ROW(activate, 0)
@@ -89,3 +92,24 @@ static const cg_kernel kernels[] = {
 };
 int cg_kernel_count(void) { return sizeof kernels / sizeof *kernels; }
 cg_kernel cg_kernel_at(int index) { return kernels[index]; }
+
+// Each multiprocessor has as many tiles to make, one after the other, as the one that has most.
+int cg_best(const char *family, long long rows, const int32_t *columns, int parts, int multiprocessors, bool whole) {
+    int best = -1;
+    double least = 0;
+    for (int i = 0; i < cg_kernel_count(); i++) {
+        const cg_kernel *k = kernels + i;
+        if (k->speed == 0 || strncmp(k->name, family, strlen(family)) != 0) continue;
+        long long across = 0;
+        bool fits = true;
+        for (int part = 0; part < parts; part++) {
+            across += (columns[part] + k->columns - 1) / k->columns;
+            fits = fits && columns[part] <= (int32_t)k->columns;
+        }
+        if (whole && !fits) continue;
+        const long long tiles = (rows + k->rows - 1) / k->rows * across;
+        const double time = (double)((tiles + multiprocessors - 1) / multiprocessors) * k->rows * k->columns / k->speed;
+        if (best < 0 || time < least) best = i, least = time;
+    }
+    return best;
+}

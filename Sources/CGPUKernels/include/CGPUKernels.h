@@ -11,11 +11,11 @@
 #define CG_AT(type) type *
 typedef int cg_int;
 #else
+#include <stdbool.h>
 #include <stdint.h>
 /// An address on the device.
 #define CG_AT(type) uint64_t
 typedef int32_t cg_int;
-#endif
 
 // ---- The kernels
 
@@ -25,19 +25,24 @@ typedef struct {
     int module;
     /// Threads of a block, and bytes of shared memory; 0 where there is a function for it.
     unsigned threads, shared;
-    /// Rows and columns of outputs that a block makes, for products and convolutions; else 0.
-    unsigned rows, columns;
+    /// Of products and convolutions, else 0: rows and columns of outputs that a block makes, and the share of the fastest's speed in hundredths.
+    unsigned rows, columns, speed;
 } cg_kernel;
 
 /// All kernels, in the order of modules.
 int cg_kernel_count(void);
 cg_kernel cg_kernel_at(int index);
+/// The one of a family ("gemm_i8_", "conv_f32_" ...) that makes rows by columns of each part soonest, by the tiles that each multiprocessor gets; -1
+/// where none can. All are equal in what they compute.
+/// - Parameter whole: whether all columns have to be in one tile.
+int cg_best(const char *family, long long rows, const int32_t *columns, int parts, int multiprocessors, bool whole);
 
 /// The modules, from 0 on: its name, and its text, which ends with a zero that is not counted in the bytes.
 int cg_module_count(void);
 const char *cg_module_name(int module);
 const char *cg_module_text(int module);
 unsigned long cg_module_bytes(int module);
+#endif
 
 // ---- rows: quantizers, norms, what is done to elements
 

@@ -192,7 +192,7 @@ template <class T> struct Convolution {
 };
 }
 
-#define CONVOLUTION(name, BM, BN, WM, WN, stages, buffers, blocks) \
+#define CONVOLUTION(name, BM, BN, WM, WN, stages, buffers, blocks, speed) \
     GPU_KERNEL(32 * WM * WN, blocks) void conv_i8_##name(const cg_integer_convolution a) { gpu::Convolution<gpu::Tile<BM, BN, WM, WN, stages, buffers>>::run(a); }
 
 CG_INTEGER_CONVOLUTIONS(CONVOLUTION)

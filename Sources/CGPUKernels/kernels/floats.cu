@@ -189,13 +189,13 @@ GPU_FN float activatedPixel(float v, int activation) { return activation == cg_s
 
 using namespace gpu;
 
-#define PRODUCT(name, TM, TN, RM, RN, blocks) \
+#define PRODUCT(name, TM, TN, RM, RN, blocks, speed) \
     GPU_KERNEL(256, blocks) void gemm_f32_##name(const cg_floats a) { \
         FloatTile<TM, TN, RM, RN>::run(Rows(a), a.rows, a.columns, a.depth, [&](int row, int column, float sum) GPU_INLINE { finishProduct(a, row, column, sum); }); \
     }
 CG_FLOAT_TILES(PRODUCT)
 
-#define CONVOLUTION(name, TM, TN, RM, RN, blocks) \
+#define CONVOLUTION(name, TM, TN, RM, RN, blocks, speed) \
     GPU_KERNEL(256, blocks) void conv_f32_##name(const cg_convolution a) { \
         const Pixels pixels(a); \
         FloatTile<TM, TN, RM, RN>::run(pixels, a.to - a.from, a.outputs, 9 * a.channels, [&](int pixel, int channel, float sum) GPU_INLINE { \

@@ -84,9 +84,9 @@ template <class T, class Sum> GPU_FN void product(const cg_product &a) {
 }
 }
 
-#define INTEGER(name, BM, BN, WM, WN, stages, buffers, blocks) \
+#define INTEGER(name, BM, BN, WM, WN, stages, buffers, blocks, speed) \
     GPU_KERNEL(32 * WM * WN, blocks) void gemm_i8_##name(const cg_product a) { gpu::product<gpu::Tile<BM, BN, WM, WN, stages, buffers>, int>(a); }
-#define HALF(name, BM, BN, WM, WN, stages, buffers, blocks) \
+#define HALF(name, BM, BN, WM, WN, stages, buffers, blocks, speed) \
     GPU_KERNEL(32 * WM * WN, blocks) void gemm_bf16_##name(const cg_product a) { gpu::product<gpu::Tile<BM, BN, WM, WN, stages, buffers>, float>(a); }
 
 CG_INTEGER_PRODUCTS(INTEGER)
