@@ -27,8 +27,8 @@ import Testing
         case cg_gelu: unsafe ck_gelu_tanh(CK_ISA_PLAIN, x, &expected, x.count)
         default: expected = x.map { Float(Double($0) / 2 * erfc(-Double($0) / 2.0.squareRoot())) }
         }
-        // Of numbers that are no subnormals: what is further down is zero beside all it is added to.
-        let error = zip(result, expected).map { abs($0 - $1) / max($1.magnitude, 1e-30).ulp }.max() ?? 0
+        // The exponential ends at 88: what is further down is zero beside all it is added to.
+        let error = zip(result, expected).map { abs($0 - $1) / max($1.magnitude, 1e-28).ulp }.max() ?? 0
         #expect(Double(error) <= limit)
     }
 

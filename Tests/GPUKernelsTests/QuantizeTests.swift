@@ -22,7 +22,7 @@ import Testing
         for column in 0..<columns {
             // A row of zeros, and one of subnormals.
             x[columns + column] = 0
-            x[2 * columns + column] *= 1e-42
+            x[2 * columns + column] *= 0x1p-139
         }
         let (scale, shift) = (random.floats(columns, range: 0.5), random.floats(columns, range: 0.5))
         let factors = (0..<columns).map { _ in Float(sign: .plus, exponent: Int.random(in: -6...6, using: &random), significand: 1) }
@@ -67,7 +67,7 @@ import Testing
         let (rows, own) = (9, pitch(2 * columns) / 2)
         var random = SplitMix64(seed: UInt64(columns))
         var x = random.floats(rows * columns)
-        (x[0], x[1], x[2]) = (.infinity, .nan, 1e-42)
+        (x[0], x[1], x[2]) = (.infinity, .nan, 0x1p-139)
         var expected = [UInt16](repeating: 0, count: x.count)
         unsafe ck_f32_to_bf16(CK_ISA_PLAIN, x, &expected, x.count)
         let gpu = try GPU()

@@ -55,7 +55,7 @@ import Testing
                 let words = line.split { $0 == " " || $0 == "\t" || $0 == ";" }
                 guard let word = words.first(where: { !$0.hasPrefix("@") && $0 != "{" }), word.hasSuffix(".f32") || word.hasSuffix(".f64") else { continue }
                 let operation = word.dropLast(4)
-                let moves = ["mov", "selp", "ld", "st", "setp", "cvt", "shfl"].contains { operation.hasPrefix($0) }
+                let moves = ["mov", "selp", "ld", "st", "setp", "cvt", "shfl", "mma"].contains { operation.hasPrefix($0) }
                 #expect(moves || allowed.contains(String(operation)), "\(line)")
             }
         }

@@ -2,7 +2,8 @@
 ///
 /// An argument is a struct, passed by value: `kernelParams` of `cuLaunchKernel` is the address of its address. Matrices are row-major, maps
 /// are `[h, w, c]`, rows of `ld` elements; where nothing is said of a pointer it is to float32 and may be 0 where "or 0" stands. Rows of int8 and
-/// bfloat16 have a *pitch*: a multiple of 64 bytes, zeros behind the elements; their first row is aligned to 16 bytes. What kernels compute, and how
+/// bfloat16 have a *pitch*: a multiple of 64 bytes, zeros behind the elements. All are aligned to 16 bytes at their first element, but columns of a
+/// matrix whose rows are no multiple of four elements. What kernels compute, and how
 /// exactly, is in README.md. Counts of elements stay below 2^32 - 1024.
 #ifndef CGPUKERNELS_H
 #define CGPUKERNELS_H
