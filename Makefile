@@ -107,7 +107,7 @@ kernels: ## Compile the GPU kernels to the PTX that is committed again (by clang
 	$(call install_packages,clang-19)
 	@for source in $(GPU_KERNELS)/kernels/*.cu; do \
 	    text=$(GPU_KERNELS)/ptx/$$(basename $$source .cu).ptx; \
-	    clang-19 $(PTX_FLAGS) -S $$source -o - | sed -E 's@[[:space:]]*//.*@@; /^[[:space:]]*$$/d' > $$text || exit 1; \
+	    clang-19 $(PTX_FLAGS) -S $$source -o - | sed -E 's@[[:space:]]*//.*@@; /^[[:space:]]*$$/d' > $$text.new && mv $$text.new $$text || exit 1; \
 	    if ! grep -q '^}' $$text; then echo "$$source was not compiled"; exit 1; fi; \
 	    if grep -nE '\.local|\.approx|\.ftz|\bcall|\b(add|sub|mul|fma|mad)\.f(32|64)' $$text; then echo "$$text: not what every card computes alike"; exit 1; fi; \
 	done

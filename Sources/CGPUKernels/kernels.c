@@ -68,6 +68,7 @@ static const cg_kernel kernels[] = {
     {"linear_total", attention, 256, 0, 0, 0, 0},
     {"pointwise", attention, 256, 0, 0, 0, 0},
     CG_INTEGER_CONVOLUTIONS(CG_CONVOLUTION)
+    {"conv_up_i8", convolutions, 256, CG_TILES(128, 64, 4) + 128 * (64 + 8) * 4 + 128 * 4, 0, 0, 0},
     CG_FLOAT_TILES(CG_FLOAT_CONVOLUTION)
     CG_FLOAT_TILES(CG_FLOAT_PRODUCT)
     {"conv_f32_narrow", floats, 256, 0, 0, 0, 0},

@@ -80,6 +80,46 @@ import Testing
         }
     }
 
+    /// Of a doubled map with a quarter of the products: the same bits; and of some rows of it alone.
+    @Test(arguments: [(3, 5, 300, 33, 2), (13, 30, 40, 70, 0), (1, 1, 64, 16, 4)])
+    func doubled(_ height: Int, _ width: Int, _ channels: Int, _ outputs: Int, _ repeats: Int) throws {
+        let (own, inputs, pixels) = (pitch(channels), repeats * outputs, height * width)
+        var random = SplitMix64(seed: UInt64(channels))
+        let x = QuantizeTests.quantized(random.floats(pixels * channels), channels)
+        let (w, s, bias) = (random.codes(outputs * 9 * channels), random.scales(outputs), random.floats(outputs))
+        let base = random.floats(pixels * inputs)
+        let scene = Case(height: height, width: width, channels: channels, outputs: outputs, sampling: cg_doubled)
+        let expected = Self.sums(scene, x.codes, x.scales, w).enumerated().map { index, sum in
+            let (channel, pixel) = (index % outputs, index / outputs)
+            let value = bias[channel].addingProduct(sum, s[channel])
+            guard repeats > 0 else { return value }
+            let (row, column) = (pixel / (2 * width), pixel % (2 * width))
+            return value + base[(row / 2 * width + column / 2) * inputs + (4 * channel + row % 2 * 2 + column % 2) * repeats / 4]
+        }
+        let gpu = try GPU()
+        let (codes, scales) = (try gpu.values(padded(x.codes, columns: channels, pitch: own)), try gpu.values(x.scales))
+        let (weights, steps, shift) = (try gpu.values(padded(w, columns: channels, pitch: own)), try gpu.values(s), try gpu.values(bias))
+        let (added, output) = (try gpu.values(base), try gpu.values([Float](repeating: -1, count: expected.count)))
+        var argument = cg_integer_convolution()
+        (argument.x, argument.sx, argument.w, argument.s, argument.bias) = (codes.address, scales.address, weights.address, steps.address, shift.address)
+        if repeats > 0 { argument.base = added.address }
+        (argument.y, argument.height, argument.width, argument.channels) = (output.address, Int32(height), Int32(width), Int32(channels))
+        (argument.pitch, argument.outputs, argument.inputs, argument.sampling) = (Int32(own), Int32(outputs), Int32(inputs), Int32(cg_doubled))
+        (argument.maskX, argument.maskY, argument.maskBase) = (-1, -1, -1)
+        func make(_ rows: Range<Int>) throws {
+            (argument.from, argument.to) = (Int32(4 * rows.lowerBound * width), Int32(4 * rows.upperBound * width))
+            try gpu.run("conv_up_i8", pieces(rows.count, of: 6) * pieces(width, of: 14), pieces(outputs, of: 64), with: argument)
+        }
+        let half = height / 2
+        if half > 0 {
+            try make(0..<half)
+            let made = 4 * half * width * outputs
+            #expect(try gpu.read(output) == expected[..<made] + [Float](repeating: -1, count: expected.count - made))
+        }
+        try make(half..<height)
+        #expect(try gpu.read(output) == expected)
+    }
+
     /// In bands of pixels that end anywhere, between rings of four and eight rows, what is made of a whole map.
     @Test(arguments: shapes) func bands(_ name: String) throws {
         let (height, width, channels, outputs, own) = (13, 5, 32, 24, 64)

@@ -225,6 +225,9 @@ static inline unsigned cg_narrow_shared(unsigned channels, unsigned outputs) { r
 
 /// conv_i8_...: a 3x3 convolution, padding 1, then in this order what is asked for: activation, RMS norm, the base added, codes of the result. Grid:
 /// output pixels made / tile rows, outputs / tile columns; norm and codes need all outputs in one tile. Maps and masks as of conv_f32.
+///
+/// conv_up_i8: the same of a doubled map, cg_doubled, with a quarter of the products; without activation, norm and codes. It makes whole pairs of
+/// rows. Grid: pairs of rows made / 6 times w / 14, outputs / 64; all upwards.
 typedef struct {
     CG_AT(const signed char) x;     ///< codes [h, w, pitch]
     CG_AT(const float) sx;          ///< scales [h, w]

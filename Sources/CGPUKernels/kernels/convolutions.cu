@@ -190,9 +190,139 @@ template <class T> struct Convolution {
         return f4{at(0), at(1), at(2), at(3)};
     }
 };
+
+// ---- Of a map doubled by repetition, with a quarter of the products
+//
+// Output pixel (2y + dy, 2x + dx) has under its tap (ky, kx) the pixel (y + (dy + ky - 1 >> 1), x + (dx + kx - 1 >> 1)) of the map. A block makes the
+// product of each tap with 8 x 16 pixels once, passes it on through shared memory, and adds it to the outputs of the 6 x 14 pixels inside.
+
+struct DoubledConvolution {
+    using T = Tile<128, 64, 4, 2, 4, 2>;
+    static constexpr int MT = T::MT, NT = T::NT, threads = T::threads, turns = T::BM * piecesPerRow / threads;
+    static constexpr int wide = 16, insideRows = 6, insideColumns = 14;
+    // Four groups of threads, a channel each, share out the inside in quarters.
+    static constexpr int rows = insideRows / 2, columns = insideColumns / 2, pixels = rows * columns;
+    static constexpr int sumPitch = T::BN + 8, bytes = T::bytes + T::BM * sumPitch * 4 + T::BM * 4;
+
+    // Adds a tap's products to the four outputs of each pixel. `sums` and `scales` are those of the pixel above and left of this quarter's first.
+    template <int tap> GPU_FN static void spread(float (&f)[pixels][4], const float *sums, const float *scales) {
+        constexpr int ky = tap / 3, kx = tap % 3;
+#pragma unroll
+        for (int i = 0; i < pixels; i++)
+#pragma unroll
+            for (int sy = ky == 0 ? 0 : 1; sy < (ky == 2 ? 3 : 2); sy++)
+#pragma unroll
+                for (int sx = kx == 0 ? 0 : 1; sx < (kx == 2 ? 3 : 2); sx++) {
+                    const int at = (i / columns + sy) * wide + i % columns + sx;
+                    const float scale = scales[at], sum = sums[at * sumPitch];
+#pragma unroll
+                    for (int corner = 0; corner < 4; corner++) {
+                        if ((corner / 2 + ky + 1) / 2 != sy || (corner % 2 + kx + 1) / 2 != sx) continue;
+                        f[i][corner] = fma(scale, sum, f[i][corner]);
+                    }
+                }
+    }
+
+    GPU_FN static void run(const cg_integer_convolution &a) {
+        GPU_SHARED(shared);
+        float *sums = (float *)(shared + T::bytes), *scales = sums + T::BM * sumPitch;
+        const int across = (a.width + insideColumns - 1) / insideColumns, line = 4 * a.width, lastRow = a.to / line;
+        // The first pixel of all, which is outside by one row and one column.
+        const int top = a.from / line + blockX() / across * insideRows - 1, left = blockX() % across * insideColumns - 1;
+        const int rowN = blockY() * T::BN, warpM = warp() % T::warpsM * T::WM, warpN = warp() / T::warpsM * T::WN, perTap = a.pitch / depth;
+        const RowCopy<T::BN, threads> copyW(a.w, 9 * a.pitch, rowN, a.outputs);
+        const i8 *source[turns];
+        bool exists[turns];
+#pragma unroll
+        for (int turn = 0; turn < turns; turn++) {
+            const int piece = turn * threads + thread(), y = top + piece / piecesPerRow / wide, x = left + piece / piecesPerRow % wide;
+            exists[turn] = y >= 0 && y < a.height && x >= 0 && x < a.width;
+            source[turn] = a.x + (exists[turn] ? ((i64)(y & a.maskX) * a.width + x) * a.pitch : 0) + piece % piecesPerRow * 16;
+        }
+        if (thread() < T::BM) {
+            const int y = top + thread() / wide, x = left + thread() % wide;
+            scales[thread()] = y >= 0 && y < a.height && x >= 0 && x < a.width ? a.sx[(y & a.maskX) * a.width + x] : 0;
+        }
+        const bool biased = a.channels <= biasedChannels;
+        const int start = biased ? biasedStart : 0;
+        int acc[MT][NT][4];
+#pragma unroll
+        for (int i = 0; i < MT; i++)
+#pragma unroll
+            for (int j = 0; j < NT; j++)
+#pragma unroll
+                for (int e = 0; e < 4; e++) acc[i][j][e] = start;
+        float f[pixels][4] = {};
+        const int channel = thread() % T::BN, quarter = thread() / T::BN, firstRow = quarter / 2 * rows, firstColumn = quarter % 2 * columns;
+        const float *ownScales = scales + firstRow * wide + firstColumn, *ownSums = sums + (firstRow * wide + firstColumn) * sumPitch + channel;
+        int part = 0, leftOver = perTap, tap = 0;
+        T::multiply(
+            acc, 9 * perTap, sharedAddress(shared), warpM, warpN,
+            [&](u32 at, int tile) GPU_INLINE {
+#pragma unroll
+                for (int turn = 0; turn < turns; turn++) {
+                    const int piece = turn * threads + thread();
+                    copyAsyncCached(at + place(piece / piecesPerRow, piece % piecesPerRow), source[turn] + part * depth, exists[turn] ? 16 : 0);
+                }
+                copyW.start(at + T::bytesA, tile * depth);
+                if (++part == perTap) part = 0;
+            },
+            [&](int) GPU_INLINE {
+                if (--leftOver) return;
+                leftOver = perTap;
+                // All have passed a barrier since they read the sums of the tap before.
+#pragma unroll
+                for (int i = 0; i < MT; i++)
+#pragma unroll
+                    for (int j = 0; j < NT; j++)
+#pragma unroll
+                        for (int half = 0; half < 2; half++) {
+                            const int row = warpM + i * 16 + half * 8 + (lane() >> 2), column = warpN + j * 8 + (lane() & 3) * 2;
+                            float v[2];
+#pragma unroll
+                            for (int side = 0; side < 2; side++) {
+                                int &sum = acc[i][j][2 * half + side];
+                                v[side] = biased ? asFloat((u32)sum) - 12582912.0f : toFloat(sum), sum = start;
+                            }
+                            storeShared(sums + row * sumPitch + column, v[0], v[1]);
+                        }
+                barrier();
+                switch (tap++) {
+                case 0: spread<0>(f, ownSums, ownScales); break;
+                case 1: spread<1>(f, ownSums, ownScales); break;
+                case 2: spread<2>(f, ownSums, ownScales); break;
+                case 3: spread<3>(f, ownSums, ownScales); break;
+                case 4: spread<4>(f, ownSums, ownScales); break;
+                case 5: spread<5>(f, ownSums, ownScales); break;
+                case 6: spread<6>(f, ownSums, ownScales); break;
+                case 7: spread<7>(f, ownSums, ownScales); break;
+                default: spread<8>(f, ownSums, ownScales); break;
+                }
+            });
+
+        if (rowN + channel >= a.outputs) return;
+        const float scale = a.s[rowN + channel], shift = a.bias ? a.bias[rowN + channel] : 0;
+        const int repeats = a.base ? 4 * a.outputs / a.inputs : 1;
+#pragma unroll
+        for (int i = 0; i < pixels; i++) {
+            const int y = top + 1 + firstRow + i / columns, x = left + 1 + firstColumn + i % columns;
+            if (y >= lastRow || x >= a.width) continue;
+            const float *base = a.base ? a.base + ((i64)(y & a.maskBase) * a.width + x) * a.inputs : nullptr;
+#pragma unroll
+            for (int corner = 0; corner < 4; corner++) {
+                float v = fma(f[i][corner], scale, shift);
+                if (base) v = base[(4 * (rowN + channel) + corner) / repeats] + v;
+                const i64 pixel = (i64)(2 * y + corner / 2 & a.maskY) * 2 * a.width + 2 * x + corner % 2;
+                a.y[pixel * a.outputs + rowN + channel] = v;
+            }
+        }
+    }
+};
 }
 
 #define CONVOLUTION(name, BM, BN, WM, WN, stages, buffers, blocks, speed) \
     GPU_KERNEL(32 * WM * WN, blocks) void conv_i8_##name(const cg_integer_convolution a) { gpu::Convolution<gpu::Tile<BM, BN, WM, WN, stages, buffers>>::run(a); }
 
 CG_INTEGER_CONVOLUTIONS(CONVOLUTION)
+
+GPU_KERNEL(256, 1) void conv_up_i8(const cg_integer_convolution a) { gpu::DoubledConvolution::run(a); }
