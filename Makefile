@@ -105,11 +105,12 @@ PTX_FLAGS   := -x cuda --cuda-device-only -nocudainc -nocudalib --cuda-gpu-arch=
 
 kernels: ## Compile the GPU kernels to the PTX that is committed again (by clang-19; CI looks for a difference).
 	$(call install_packages,clang-19)
-	@for source in $(GPU_KERNELS)/kernels/*.cu; do \
-	    text=$(GPU_KERNELS)/ptx/$$(basename $$source .cu).ptx; \
-	    clang-19 $(PTX_FLAGS) -S $$source -o - | sed -E 's@[[:space:]]*//.*@@; /^[[:space:]]*$$/d' > $$text.new && mv $$text.new $$text || exit 1; \
-	    if ! grep -q '^}' $$text; then echo "$$source was not compiled"; exit 1; fi; \
-	    if grep -nE '\.local|\.approx|\.ftz|\bcall|\b(add|sub|mul|fma|mad)\.f(32|64)' $$text; then echo "$$text: not what every card computes alike"; exit 1; fi; \
+	@mkdir -p .build; new=.build/kernels.ptx; \
+	for source in $(GPU_KERNELS)/kernels/*.cu; do \
+	    clang-19 $(PTX_FLAGS) -S $$source -o $$new || exit 1; \
+	    sed -i -E 's@[[:space:]]*//.*@@; /^[[:space:]]*$$/d' $$new; \
+	    if grep -nE '\.local|\.approx|\.ftz|\bcall|\b(add|sub|mul|fma|mad)\.f(32|64)' $$new; then echo "$$source: not what every card computes alike"; exit 1; fi; \
+	    mv $$new $(GPU_KERNELS)/ptx/$$(basename $$source .cu).ptx || exit 1; \
 	done
 
 quality: release $(ORACLE) ## Measure what quantizing costs the embedded checkpoint, beside others (downloads as `fixtures` does, and the others).
