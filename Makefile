@@ -13,7 +13,7 @@ BUILD_PACKAGES := libopenblas-dev libzstd-dev libxxhash-dev libpng-dev pkg-confi
 TEST_PACKAGES  := python3 python3-numpy python3-zstandard python3-xxhash python3-jsonschema exfatprogs exfat-fuse
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test build release demo test test-debug test-avx512 fuzz lint format bench fixtures unchanged kernels quality size install clean
+.PHONY: help setup setup-test build release demo test test-debug test-avx512 fuzz lint format bench bench-gpu fixtures unchanged kernels quality size install clean
 
 help: ## List the verbs.
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -85,6 +85,11 @@ $(PEERS): Tests/Bench/requirements.txt Tests/Fixtures/oracle/requirements.txt
 
 bench: release $(PEERS) ## Time real-size checkpoints beside PyTorch and OpenVINO (ROWS=... for some; an hour, and 40 GB below CACHE=...).
 	$(PEERS) Tests/Bench/bench.py $(BIN) --json .build/bench.json --svg .build/bench.svg $(if $(ROWS),--rows $(ROWS)) $(if $(CACHE),--cache $(CACHE))
+
+bench-gpu: ## Time the GPU kernels at real sizes on this machine's GPU, and compare the bits of all shapes (a minute).
+	@mkdir -p .build
+	clang -std=gnu17 -O2 -Wno-deprecated-non-prototype -I$(GPU_KERNELS)/include Tests/Bench/gpu.c $(GPU_KERNELS)/kernels.c -ldl -o .build/bench-gpu
+	.build/bench-gpu
 
 $(ORACLE): Tests/Fixtures/oracle/requirements.txt
 	python3 -m venv .build-oracle
