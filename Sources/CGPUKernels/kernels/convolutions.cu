@@ -41,15 +41,16 @@ template <class T> struct Convolution {
         GPU_SHARED(shared);
         float *scales = (float *)(shared + tileBytes);
         const int first = a.from + blockX() * T::BM, rowN = blockY() * T::BN, warpM = warp() % T::warpsM * T::WM, warpN = warp() / T::warpsM * T::WN;
-        const int perTap = a.pitch / depth, perPixel = a.pitch / 16;
+        const int perTap = a.pitch / depth;
         const RowCopy<T::BN, threads> copyW(a.w, 9 * a.pitch, rowN, a.outputs);
         for (int item = thread(); item < 9 * T::BM; item += threads) {
             const int pixel = Place(a, first + item % T::BM).under(a, item / T::BM);
             scales[item] = pixel < 0 ? 0 : a.sx[pixel];
         }
-        // The pixels whose pieces this thread copies.
+        // The pixels whose pieces this thread copies: under the first tap, and under the one that is copied.
         int y[turns], x[turns];
-        bool exists[turns];
+        bool exists[turns], inside[turns];
+        const i8 *source[turns];
 #pragma unroll
         for (int turn = 0; turn < turns; turn++) {
             const Place place(a, first + (turn * threads + thread()) / piecesPerRow);
@@ -73,16 +74,21 @@ template <class T> struct Convolution {
         T::multiply(
             acc, 9 * perTap, sharedAddress(shared), warpM, warpN,
             [&](u32 at, int tile) GPU_INLINE {
+                if (part == 0) {
+#pragma unroll
+                    for (int turn = 0; turn < turns; turn++) {
+                        const int row = y[turn] + ky, column = x[turn] + kx;
+                        inside[turn] = exists[turn] && row >= 0 && row < height && column >= 0 && column < width;
+                        const int pixel = inside[turn] ? (row >> doubled & a.maskX) * a.width + (column >> doubled) : 0;
+                        source[turn] = a.x + (i64)pixel * a.pitch + (turn * threads + thread()) % piecesPerRow * 16;
+                    }
+                }
 #pragma unroll
                 for (int turn = 0; turn < turns; turn++) {
                     const int piece = turn * threads + thread();
                     if (T::BM * piecesPerRow % threads != 0 && piece >= T::BM * piecesPerRow) continue;
-                    const int row = y[turn] + ky, column = x[turn] + kx;
-                    const bool inside = exists[turn] && row >= 0 && row < height && column >= 0 && column < width;
-                    const int pixel = inside ? (row >> doubled & a.maskX) * a.width + (column >> doubled) : 0;
-                    const i8 *from = a.x + ((i64)pixel * perPixel + part * piecesPerRow + piece % piecesPerRow) * 16;
                     // The next tap reads most of these pixels again: they stay in the first-level cache.
-                    copyAsyncCached(at + place(piece / piecesPerRow, piece % piecesPerRow), from, inside ? 16 : 0);
+                    copyAsyncCached(at + place(piece / piecesPerRow, piece % piecesPerRow), source[turn] + part * depth, inside[turn] ? 16 : 0);
                 }
                 copyW.start(at + T::bytesA, tile * depth);
                 if (++part == perTap) {
