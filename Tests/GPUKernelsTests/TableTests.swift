@@ -1,5 +1,6 @@
 import CGPUKernels
 import CUDADriver
+import Foundation
 import Testing
 
 /// The text that ships, and the table that kernels are launched by.
@@ -13,6 +14,28 @@ import Testing
             }
             #expect(!entries.isEmpty)
             #expect(Set(entries) == Set(GPU.table.filter { $0.module == Int(module) }.map(\.name)))
+        }
+    }
+
+    /// The text was made of the header as it is: every argument has the size of its structure.
+    @Test func argumentsAreThoseOfTheHeader() throws {
+        let sizes: [(kernels: [String], size: Int)] = [
+            (["quantize_rows"], MemoryLayout<cg_quantize>.stride), (["quantize_pixels", "narrow_rows"], MemoryLayout<cg_pixels>.stride),
+            (["layer_norm", "rms_norm"], MemoryLayout<cg_norm>.stride), (["norm_pixels"], MemoryLayout<cg_norm_pixels>.stride),
+            (["activate"], MemoryLayout<cg_activate>.stride), (["gate_gelu", "gate_silu"], MemoryLayout<cg_gate>.stride),
+            (["add"], MemoryLayout<cg_add>.stride), (["rotate"], MemoryLayout<cg_rotate>.stride),
+            (["shuffle", "unshuffle"], MemoryLayout<cg_shuffle>.stride), (["add_shortcut", "add_doubled"], MemoryLayout<cg_shortcut>.stride),
+            (["gemm_i8_", "gemm_bf16_"], MemoryLayout<cg_product>.stride), (["gemm_f32_", "row_product"], MemoryLayout<cg_floats>.stride),
+            (["conv_f32_"], MemoryLayout<cg_convolution>.stride), (["conv_i8_", "conv_up_i8"], MemoryLayout<cg_integer_convolution>.stride),
+            (["depthwise", "gate_depthwise"], MemoryLayout<cg_depthwise>.stride), (["pointwise"], MemoryLayout<cg_pointwise>.stride),
+            (["linear_"], MemoryLayout<cg_linear_attention>.stride), (["attention_"], MemoryLayout<cg_attention>.stride),
+        ]
+        for kernel in GPU.table {
+            let start = "\n.visible .entry \(kernel.name)(\n"
+            let text = Self.text(Int32(kernel.module))
+            let parameter = try #require(text.range(of: start).map { text[$0.upperBound...].prefix { $0 != "\n" } })
+            let own = sizes.filter { $0.kernels.contains { $0.hasSuffix("_") ? kernel.name.hasPrefix($0) : kernel.name == $0 } }
+            #expect(own.count == 1 && parameter.hasSuffix("\(kernel.name)_param_0[\(own.first?.size ?? 0)]"), "\(kernel.name): \(parameter)")
         }
     }
 
