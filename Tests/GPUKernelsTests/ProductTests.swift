@@ -12,7 +12,7 @@ import Testing
     }
     static let cases = [
         Case(rows: 70, depth: 100, columns: [30, 33], stride: 64),
-        Case(rows: 131, depth: 224, columns: [260, 7, 129, 2], stride: 400, silu: true),
+        Case(rows: 131, depth: 72, columns: [260, 7, 129, 2], stride: 400, silu: true),
         Case(rows: 33, depth: 64, columns: [300], stride: 301, adds: true, gated: true),
         Case(rows: 5, depth: 640, columns: [64, 64, 64], stride: 192, adds: true, biased: false),
     ]
