@@ -78,6 +78,24 @@ import Testing
         }
     }
 
+    @Test(
+        "A norm before, and each nonlinearity behind, within the rounding of their sums",
+        arguments: [nil, .silu, .gelu, .exactGELU, .geluGate] as [Nonlinearity?])
+    func fused(_ nonlinearity: Nonlinearity?) throws {
+        var random = SplitMix64(seed: 9)
+        let engine = try Self.engine.get()
+        let x = try Self.tensor([18, 96], &random), scale = try Self.tensor([96], &random), shift = try Self.tensor([96], &random)
+        let stored = try Self.weight([70, 96], .int8PerChannel, &random)
+        let linear = try #require(try engine.integerLinear(stored, 0..<70, bias: nil))
+        let norm = ModulatedNorm(scale: try engine.rows(from: scale), shift: try engine.rows(from: shift), epsilon: 1e-6)
+        let found = try engine.tensor(from: try engine.multiply(try engine.rows(from: x), by: [linear], norm: norm, then: nonlinearity))
+        let expected = try CPU.best.multiply(
+            x, by: [try Linear(stored, on: .best)], norm: ModulatedNorm(scale: scale, shift: shift, epsilon: 1e-6), then: nonlinearity)
+        #expect(found.shape == expected.shape)
+        let largest = expected.elements.reduce(0) { max($0, $1.magnitude) }
+        #expect(zip(found.elements, expected.elements).allSatisfy { ($0 - $1).magnitude <= 1e-6 * largest })
+    }
+
     @Test("Weights that the integer contract does not cover are none")
     func others() throws {
         var random = SplitMix64(seed: 7)
@@ -89,7 +107,8 @@ import Testing
     @Test("What has no rows gives none, and memory is used again")
     func memory() throws {
         var random = SplitMix64(seed: 8)
-        let engine = try Engine(try Device(library: StandIn.library))
+        let folder = try TemporaryFolder()
+        let engine = try Engine(try Device(library: try StandIn.copy(in: folder)))
         let linear = try #require(try engine.integerLinear(try Self.weight([8, 64], .int8PerChannel, &random), 0..<8, bias: nil))
         #expect(try engine.multiply(try engine.rows(from: try Tensor([0, 64])), by: [linear]).shape == [0, 8])
         let x = try Self.tensor([4, 64], &random)
