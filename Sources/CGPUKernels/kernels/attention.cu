@@ -99,12 +99,21 @@ template <int queries, int groups> struct Attention {
     // Rows of d elements to rows of `pitch`, what does not exist as zeros.
     GPU_FN static void fetch(float *to, const float *from, int ld, int count, int all, int d, int pitch) {
         const bool whole = (d | ld) % 4 == 0;
-        const int quarters = (d + 3) / 4;
-        for (int item = thread(); item < all * quarters; item += attentionThreads) {
-            const int row = item / quarters, k = item % quarters * 4;
-            const f4 v = row < count ? load4(from + (i64)row * ld + k, d - k, whole) : f4{0, 0, 0, 0};
-            float *place = to + row * pitch + k;
-            place[0] = v.x, place[1] = v.y, place[2] = v.z, place[3] = v.w;
+        const int quarters = (d + 3) / 4, items = all * quarters;
+        // Four reads are under way before the first is stored.
+        for (int first = thread(); first < items; first += 4 * attentionThreads) {
+            f4 v[4];
+#pragma unroll
+            for (int i = 0; i < 4; i++) {
+                const int item = first + i * attentionThreads, row = item / quarters, k = item % quarters * 4;
+                v[i] = row < count ? load4(from + (i64)row * ld + k, d - k, whole) : f4{0, 0, 0, 0};
+            }
+#pragma unroll
+            for (int i = 0; i < 4; i++) {
+                const int item = first + i * attentionThreads;
+                float *place = to + item / quarters * pitch + item % quarters * 4;
+                if (item < items) place[0] = v[i].x, place[1] = v[i].y, place[2] = v[i].z, place[3] = v[i].w;
+            }
         }
     }
 

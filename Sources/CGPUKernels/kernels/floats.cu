@@ -27,7 +27,7 @@ GPU_FN f4 weights4(const void *w, int type, i64 k, int count, bool whole) {
         return f4{count > 0 ? weightAt(w, type, k) : 0, count > 1 ? weightAt(w, type, k + 1) : 0, count > 2 ? weightAt(w, type, k + 2) : 0,
                   count > 3 ? weightAt(w, type, k + 3) : 0};
     }
-    if (type == cg_f32) return loadGlobal((const float *)w + k);
+    if (type == cg_f32) return loadConstant((const float *)w + k);
     if (type == cg_i8) {
         const u32 q = *(const u32 *)((const i8 *)w + k);
         return f4{toFloat((i8)q), toFloat((i8)(q >> 8)), toFloat((i8)(q >> 16)), toFloat((i8)(q >> 24))};
@@ -76,7 +76,7 @@ struct Pixels {
         const int depth = 9 * a.channels;
         if (whole) {
             const float *from = under(pixel, k / a.channels);
-            return from ? loadGlobal(from + k % a.channels) : f4{0, 0, 0, 0};
+            return from ? loadConstant(from + k % a.channels) : f4{0, 0, 0, 0};
         }
         return f4{at(pixel, k), k + 1 < depth ? at(pixel, k + 1) : 0, k + 2 < depth ? at(pixel, k + 2) : 0, k + 3 < depth ? at(pixel, k + 3) : 0};
     }

@@ -95,6 +95,12 @@ struct alignas(16) i4 {
     int x, y, z, w;
     static constexpr bool isWhole = true;
 };
+// What nobody has written since the kernel began may be read at any time.
+GPU_FN f4 loadConstant(const float *p) {
+    f4 v;
+    asm("ld.global.v4.f32 {%0,%1,%2,%3}, [%4];" : "=f"(v.x), "=f"(v.y), "=f"(v.z), "=f"(v.w) : "l"(p));
+    return v;
+}
 GPU_FN f4 loadGlobal(const float *p) {
     f4 v;
     asm volatile("ld.global.v4.f32 {%0,%1,%2,%3}, [%4];" : "=f"(v.x), "=f"(v.y), "=f"(v.z), "=f"(v.w) : "l"(p) : "memory");
@@ -149,9 +155,11 @@ GPU_FN u32 codes4(f4 v, float scale) {
 
 // Of up to four floats from `p` on, `count` of which exist; the rest is 0. `whole` is the same for all threads: that rows have a multiple of four.
 GPU_FN f4 load4(const float *p, int count, bool whole) {
-    if (whole) return loadGlobal(p);
+    if (whole) return loadConstant(p);
     return f4{count > 0 ? p[0] : 0, count > 1 ? p[1] : 0, count > 2 ? p[2] : 0, count > 3 ? p[3] : 0};
 }
+// The same where this thread has written.
+GPU_FN f4 reload4(const float *p, int count, bool whole) { return whole ? loadGlobal(p) : load4(p, count, false); }
 GPU_FN void store4(float *p, f4 v, int count, bool whole) {
     if (whole) { storeGlobal(p, v); return; }
     if (count > 0) p[0] = v.x;

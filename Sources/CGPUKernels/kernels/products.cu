@@ -38,7 +38,7 @@ template <class Four> GPU_FN void finish(const cg_product &a, const Columns &c, 
     float *y = a.y + (i64)row * a.ldy + place;
     const bool whole = count >= 4 && (a.ldy | c.place) % 4 == 0;
     if (a.adds) {
-        const f4 gate = a.gate ? load4(a.gate + place, count, count >= 4 && c.place % 4 == 0) : one, old = load4(y, count, whole);
+        const f4 gate = a.gate ? load4(a.gate + place, count, count >= 4 && c.place % 4 == 0) : one, old = reload4(y, count, whole);
         v = f4{fma(gate.x, v.x, old.x), fma(gate.y, v.y, old.y), fma(gate.z, v.z, old.z), fma(gate.w, v.w, old.w)};
     }
     store4(y, v, count, whole);

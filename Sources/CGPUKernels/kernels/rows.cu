@@ -61,17 +61,33 @@ GPU_FN void turnEights(float *v, int bit, int columns, int most, int threads) {
 
 GPU_FN two factorOf(two squares, int columns, float epsilon, float rest) { return inverseRoot(add(divided(squares, (float)columns), two{epsilon, rest})); }
 
+// Elements `threads` apart that a thread has under way at once, from one on; those past the end are zeros.
+template <int count, int threads> GPU_FN void take(float (&e)[count], const float *x, int first, int columns) {
+#pragma unroll
+    for (int i = 0; i < count; i++) e[i] = first + i * threads < columns ? x[first + i * threads] : 0;
+}
+
 template <int warps> GPU_FN two sumOfRow(const float *x, int columns, float *scratch) {
     two sum = {0, 0};
-    for (int k = thread(); k < columns; k += 32 * warps) sum = add(sum, x[k]);
+    for (int first = thread(); first < columns; first += 4 * 32 * warps) {
+        float e[4];
+        take<4, 32 * warps>(e, x, first, columns);
+#pragma unroll
+        for (int i = 0; i < 4; i++) sum = add(sum, e[i]);
+    }
     return blockSum<warps>(sum, scratch);
 }
 // Of (x + offset)^2.
 template <int warps> GPU_FN two squaresOfRow(const float *x, two offset, int columns, float *scratch) {
     two sum = {0, 0};
-    for (int k = thread(); k < columns; k += 32 * warps) {
-        const two d = add(offset, x[k]);
-        sum = add(sum, multiply(d, d));
+    for (int first = thread(); first < columns; first += 4 * 32 * warps) {
+        float e[4];
+        take<4, 32 * warps>(e, x, first, columns);
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+            const two d = add(offset, e[i]);
+            if (first + i * 32 * warps < columns) sum = add(sum, multiply(d, d));
+        }
     }
     return blockSum<warps>(sum, scratch);
 }
@@ -87,14 +103,22 @@ GPU_FN void quantizeRow(const cg_quantize &a) {
     const float *x = a.x + (i64)blockX() * a.ldx;
     const int columns = a.columns, whole = (columns + 31) & ~31;
     two offset = {0, 0}, factor = {1, 0};
+    // All that a thread reads is under way at once; it is its own until the turn.
+    for (int first = thread(); first < columns; first += 8 * rowThreads) {
+        float e[8];
+        take<8, rowThreads>(e, x, first, columns);
+#pragma unroll
+        for (int i = 0; i < 8; i++)
+            if (first + i * rowThreads < columns) v[first + i * rowThreads] = e[i];
+    }
     if (a.scale) {
-        offset = negative(divided(sumOfRow<rowWarps>(x, columns, scratch), (float)columns));
-        factor = factorOf(squaresOfRow<rowWarps>(x, offset, columns, scratch), columns, a.epsilon, a.epsilonRest);
+        offset = negative(divided(sumOfRow<rowWarps>(v, columns, scratch), (float)columns));
+        factor = factorOf(squaresOfRow<rowWarps>(v, offset, columns, scratch), columns, a.epsilon, a.epsilonRest);
     }
     float largest = 0;
     // Whole warps take part: a row ends inside one, whose other elements are zeros.
     for (int k = thread(); k < whole; k += rowThreads) {
-        float e = k < columns ? x[k] : 0;
+        float e = k < columns ? v[k] : 0;
         if (a.scale && k < columns) e = normed(e, offset, factor, a.scale[k], a.shift[k]);
         if (a.factors && k < columns) e = e * a.factors[k];
         if (a.turn > 1) e = turnedInWarp(e, k, columns, a.turn);
@@ -219,7 +243,7 @@ GPU_KERNEL(256, 4) void norm_pixels(const cg_norm_pixels a) {
     if (lane() == 0) a.s[row] = scale;
     u32 *q = (u32 *)(a.q + (i64)row * a.pitch);
     // A lane reads back what it has written itself.
-    for (int k = 4 * lane(); k < a.pitch; k += 128) q[k / 4] = k < a.columns ? codes4(load4(a.y + at + k, a.columns - k, whole), scale) : 0;
+    for (int k = 4 * lane(); k < a.pitch; k += 128) q[k / 4] = k < a.columns ? codes4(reload4(a.y + at + k, a.columns - k, whole), scale) : 0;
 }
 
 GPU_KERNEL(256, 4) void activate(const cg_activate a) {
