@@ -120,6 +120,27 @@ import Testing
         #expect(try gpu.read(output) == expected)
     }
 
+    /// The largest sums there are, at 260 channels, where they are read as floats, and beyond, where they are converted.
+    @Test(arguments: shapes + ["conv_up_i8"], [260, 261, 1040]) func extremes(_ name: String, _ channels: Int) throws {
+        let (side, outputs, own) = (3, 4, pitch(channels))
+        let isUp = name == "conv_up_i8"
+        let scene = Case(height: side, width: side, channels: channels, outputs: outputs, sampling: isUp ? cg_doubled : cg_same)
+        let w = (0..<outputs * 9 * channels).map { Int8($0 / (9 * channels) % 2 == 0 ? 127 : -127) }
+        let (codes, scales) = ([Int8](repeating: 127, count: side * side * channels), [Float](repeating: 1.25, count: side * side))
+        let expected = Self.sums(scene, codes, scales, w).map { $0 * 0.5 }
+        let gpu = try GPU()
+        let (input, steps) = (try gpu.values(padded(codes, columns: channels, pitch: own)), try gpu.values(scales))
+        let (weights, factors) = (try gpu.values(padded(w, columns: channels, pitch: own)), try gpu.values([Float](repeating: 0.5, count: outputs)))
+        let output: GPU.Values<Float> = try gpu.room(expected.count)
+        var argument = cg_integer_convolution()
+        (argument.x, argument.sx, argument.w, argument.s, argument.y) = (input.address, steps.address, weights.address, factors.address, output.address)
+        (argument.height, argument.width, argument.channels, argument.pitch) = (Int32(side), Int32(side), Int32(channels), Int32(own))
+        (argument.outputs, argument.sampling, argument.to) = (Int32(outputs), Int32(scene.sampling), Int32(expected.count / outputs))
+        (argument.maskX, argument.maskY, argument.maskBase) = (-1, -1, -1)
+        try gpu.run(name, 1, with: argument)
+        #expect(try gpu.read(output) == expected)
+    }
+
     /// In bands of pixels that end anywhere, between rings of four and eight rows, what is made of a whole map.
     @Test(arguments: shapes) func bands(_ name: String) throws {
         let (height, width, channels, outputs, own) = (13, 5, 32, 24, 64)
