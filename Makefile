@@ -13,7 +13,7 @@ BUILD_PACKAGES := libopenblas-dev libzstd-dev libxxhash-dev libpng-dev pkg-confi
 TEST_PACKAGES  := python3 python3-numpy python3-zstandard python3-xxhash python3-jsonschema exfatprogs exfat-fuse
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test build release demo test test-debug test-avx512 fuzz lint format bench fixtures unchanged quality size install clean
+.PHONY: help setup setup-test build release demo test test-debug test-avx512 fuzz lint format bench bench-gpu fixtures unchanged kernels quality size install clean
 
 help: ## List the verbs.
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -86,6 +86,11 @@ $(PEERS): Tests/Bench/requirements.txt Tests/Fixtures/oracle/requirements.txt
 bench: release $(PEERS) ## Time real-size checkpoints beside PyTorch and OpenVINO (ROWS=... for some; an hour, and 40 GB below CACHE=...).
 	$(PEERS) Tests/Bench/bench.py $(BIN) --json .build/bench.json --svg .build/bench.svg $(if $(ROWS),--rows $(ROWS)) $(if $(CACHE),--cache $(CACHE))
 
+bench-gpu: ## Time the GPU kernels at real sizes on this machine's GPU, and compare the bits of all shapes (a minute).
+	@mkdir -p .build
+	clang -std=gnu17 -O2 -Wno-deprecated-non-prototype -I$(GPU_KERNELS)/include Tests/Bench/gpu.c $(GPU_KERNELS)/kernels.c -ldl -o .build/bench-gpu
+	.build/bench-gpu
+
 $(ORACLE): Tests/Fixtures/oracle/requirements.txt
 	python3 -m venv .build-oracle
 	.build-oracle/bin/pip install -q -r $<
@@ -97,6 +102,21 @@ fixtures: $(ORACLE) ## Make the fixtures again with PyTorch (downloads about 1 G
 
 unchanged: release setup-test ## Compare packed files, pictures and traces of the fixtures with the list of what they were.
 	/usr/bin/python3 Tests/Fixtures/unchanged/unchanged.py $(BIN)
+
+# Nothing of an SDK, and no freedom: sums and products are fused where the source says so, and nothing is called, approximated or kept outside registers.
+GPU_KERNELS := Sources/CGPUKernels
+PTX_FLAGS   := -x cuda --cuda-device-only -nocudainc -nocudalib --cuda-gpu-arch=sm_80 -Xclang -target-feature -Xclang +ptx70 -std=c++17 \
+    -O3 -fno-unroll-loops -ffp-contract=off -Wall -Werror
+
+kernels: ## Compile the GPU kernels to the PTX that is committed again (by clang-19; CI looks for a difference).
+	$(call install_packages,clang-19)
+	@mkdir -p .build; new=.build/kernels.ptx; \
+	for source in $(GPU_KERNELS)/kernels/*.cu; do \
+	    clang-19 $(PTX_FLAGS) -S $$source -o $$new || exit 1; \
+	    sed -i -E 's@[[:space:]]*//.*@@; /^[[:space:]]*$$/d' $$new; \
+	    if grep -nE '\.local|\.approx|\.ftz|\bcall|\b(add|sub|mul|fma|mad)\.f(32|64)' $$new; then echo "$$source: not what every card computes alike"; exit 1; fi; \
+	    mv $$new $(GPU_KERNELS)/ptx/$$(basename $$source .cu).ptx || exit 1; \
+	done
 
 quality: release $(ORACLE) ## Measure what quantizing costs the embedded checkpoint, beside others (downloads as `fixtures` does, and the others).
 	$(ORACLE) -m pip install --quiet -r Tests/Fixtures/oracle/quality-requirements.txt

@@ -26,7 +26,11 @@ func tests(_ name: String, _ dependencies: [Target.Dependency], exclude: [String
 
 let package = Package(
     name: "sprintpack",
-    products: [.executable(name: "sprintpack", targets: ["sprintpack"])],
+    products: [
+        .executable(name: "sprintpack", targets: ["sprintpack"]),
+        // A libcuda.so.1 for the tests, which load it as the program loads the driver's.
+        .library(name: "StandInDriver", type: .dynamic, targets: ["StandInDriver"]),
+    ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.0"),
@@ -34,7 +38,9 @@ let package = Package(
     targets: [
         // The C edges.
         .target(name: "CKernels", cSettings: kernelFlags),
+        .target(name: "CGPUKernels", exclude: ["README.md", "kernels", "ptx"]),
         .target(name: "COpenBLAS", linkerSettings: [.linkedLibrary("dl")]),
+        .target(name: "CCUDA", linkerSettings: [.linkedLibrary("dl")]),
         .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
         .systemLibrary(name: "CXXHash", pkgConfig: "libxxhash", providers: [.apt(["libxxhash-dev"])]),
         .systemLibrary(name: "CPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"])]),
@@ -44,11 +50,13 @@ let package = Package(
         room("ProbePoints", []),
         room("Files", ["CKernels", "CPNG", "CXXHash", .product(name: "Crypto", package: "swift-crypto")]),
         room("Tensors", ["CKernels"]),
+        room("CUDADriver", ["CCUDA"], exclude: ["README.md"]),
         room("Safetensors", ["StrictJSON", "Files", "Tensors"]),
         room("TorchFiles", ["StrictJSON", "Files", "Tensors"]),
         room("Checkpoints", ["StrictJSON", "Files", "Tensors", "Safetensors", "TorchFiles"]),
         room("PackedFiles", ["StrictJSON", "Files", "Tensors", "CZstd", "CKernels"]),
         room("Operations", ["Tensors", "PackedFiles", "CKernels", "COpenBLAS"], exclude: ["README.md"]),
+        room("CUDAInference", ["CGPUKernels", "CUDADriver", "Operations", "PackedFiles", "Tensors"], exclude: ["README.md"]),
         room("Inference", ["StrictJSON", "Files", "ProbePoints", "Tensors", "PackedFiles", "Operations"]),
         room("Conversion", ["StrictJSON", "Files", "Tensors", "Safetensors", "Checkpoints", "PackedFiles", "Operations", "Inference"]),
         room("Parity", ["StrictJSON", "Files", "ProbePoints", "Tensors", "Safetensors"]),
@@ -71,6 +79,12 @@ let package = Package(
 
         // The tests mirror the rooms.
         .target(name: "TestKit", dependencies: ["Tensors", "Files", "StrictJSON", "Safetensors"], path: "Tests/TestKit", swiftSettings: swift),
+        .target(
+            name: "StandInDriver", path: "Tests/StandInDriver", exclude: ["README.md"], cSettings: kernelFlags,
+            linkerSettings: [.linkedLibrary("m"), .linkedLibrary("pthread")]),
+        tests("CUDADriverTests", ["CUDADriver", "Files"]),
+        tests("GPUKernelsTests", ["CGPUKernels", "CKernels", "CUDADriver"]),
+        tests("CUDAInferenceTests", ["CUDAInference", "CUDADriver", "Operations", "PackedFiles", "Tensors"]),
         tests("KernelsTests", ["CKernels", "CZstd"], exclude: ["Emulated"]),
         tests("StrictJSONTests", ["StrictJSON"]),
         tests("ProbePointsTests", ["ProbePoints"]),

@@ -35,7 +35,10 @@ import Testing
 
     @Test(
         "C is imported where its arithmetic belongs",
-        arguments: [("COpenBLAS", ["Operations"]), ("CKernels", ["Files", "Operations", "PackedFiles", "Tensors"]), ("CPNG", ["Files"])])
+        arguments: [
+            ("CCUDA", ["CUDADriver"]), ("CGPUKernels", ["CUDAInference"]), ("COpenBLAS", ["Operations"]),
+            ("CKernels", ["Files", "Operations", "PackedFiles", "Tensors"]), ("CPNG", ["Files"]),
+        ])
     func imports(_ module: String, _ rooms: [String]) throws {
         let found = try Paths.entries(of: Self.sources).filter { Paths.isDirectory(Paths.join(Self.sources, $0)) }.filter { room in
             try Self.code(Paths.join(Self.sources, room)).contains { $0.lines.contains { Self.words($0).suffix(2) == ["import", module[...]] } }

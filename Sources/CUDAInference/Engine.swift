@@ -1,0 +1,113 @@
+internal import CGPUKernels
+package import CUDADriver
+internal import Synchronization
+
+/// A GPU with the kernels that ship, one stream of work, and memory that is used again.
+///
+/// All work is on the one stream: memory that a value leaves behind is the next one's at once, since what read it is done before what writes it.
+package final class Engine: Sendable {
+    package let device: Device
+    package let stream: Stream
+    private let state = Mutex(State())
+    /// What weights are uploaded through.
+    let uploads: Uploads
+
+    private struct State {
+        var modules: [CInt: Module] = [:]
+        /// By place in the table, and by bytes of shared memory, which belong to what the driver prepares.
+        var kernels: [CInt: [Int: Kernel]] = [:]
+        /// Memory that nobody uses, by its size.
+        var idle: [Int: [DeviceMemory]] = [:]
+    }
+
+    /// Where a kernel is in the program's table.
+    private static let places = Dictionary(uniqueKeysWithValues: (0..<cg_kernel_count()).map { unsafe (String(cString: cg_kernel_at($0).name), $0) })
+
+    package init(_ device: Device) throws(CUDAError) {
+        self.device = device
+        let stream = try onDevice { () throws(DeviceError) in try Stream(device) }
+        self.stream = stream
+        uploads = try onDevice { () throws(DeviceError) in try Uploads(stream) }
+    }
+
+    /// Queues a kernel by its name.
+    /// - Parameter sharedBytes: of those whose need is not in the table.
+    func launch<Argument: BitwiseCopyable>(
+        _ name: String, grid: (x: Int, y: Int, z: Int), sharedBytes: Int = 0, _ argument: Argument
+    ) throws(CUDAError) {
+        guard let place = Self.places[name] else { preconditionFailure("there is no kernel \(name)") }
+        try launch(place, grid: grid, sharedBytes: sharedBytes, argument)
+    }
+
+    /// Queues a kernel by its place in the table.
+    func launch<Argument: BitwiseCopyable>(
+        _ place: CInt, grid: (x: Int, y: Int, z: Int), sharedBytes: Int = 0, _ argument: Argument
+    ) throws(CUDAError) {
+        let kernel = try kernel(place, sharedBytes)
+        try onDevice { () throws(DeviceError) in try kernel.launch(on: stream, grid: grid, argument) }
+    }
+
+    /// A kernel, whose module is made when it is asked for the first time.
+    private func kernel(_ place: CInt, _ sharedBytes: Int) throws(CUDAError) -> Kernel {
+        let entry = unsafe cg_kernel_at(place)
+        let (name, index, threads, bytes) = unsafe (String(cString: entry.name), entry.module, Int(entry.threads), max(sharedBytes, Int(entry.shared)))
+        return try onDevice { () throws(DeviceError) in
+            try state.withLock { state throws(DeviceError) in
+                if let known = state.kernels[place]?[bytes] { return known }
+                let module =
+                    if let known = state.modules[index] { known } else {
+                        try unsafe Module(device, name: String(cString: cg_module_name(index)), text: cg_module_text(index))
+                    }
+                state.modules[index] = module
+                let kernel = try module.kernel(name, threads: threads, sharedBytes: bytes)
+                state.kernels[place, default: [:]][bytes] = kernel
+                return kernel
+            }
+        }
+    }
+
+    /// Memory of unknown content, given back with its last reference.
+    func take(_ byteCount: Int) throws(CUDAError) -> Block {
+        let size = Self.size(for: byteCount)
+        if let idle = state.withLock({ $0.idle[size]?.popLast() }) { return Block(idle, self) }
+        do {
+            return Block(try DeviceMemory(device, byteCount: size), self)
+        } catch {
+            guard case .outOfMemory = error, giveBackIdle() else { throw .device(error) }
+        }
+        return Block(try onDevice { () throws(DeviceError) in try DeviceMemory(device, byteCount: size) }, self)
+    }
+
+    /// Sizes in steps of an eighth, so that values of a few shapes share them.
+    private static func size(for byteCount: Int) -> Int {
+        let step = max(256, (byteCount.nextPowerOfTwo) / 8)
+        return max(step, (byteCount + step - 1) / step * step)
+    }
+
+    /// Gives memory that nobody uses back to the device; false where there was none.
+    private func giveBackIdle() -> Bool {
+        let idle = state.withLock { state in
+            defer { state.idle = [:] }
+            return state.idle
+        }
+        return !idle.isEmpty
+    }
+
+    fileprivate func keep(_ memory: DeviceMemory) { state.withLock { $0.idle[memory.byteCount, default: []].append(memory) } }
+
+    /// Memory of a value. Its last reference gives it to the next.
+    final class Block: Sendable {
+        private let memory: DeviceMemory
+        private let engine: Engine
+
+        fileprivate init(_ memory: DeviceMemory, _ engine: Engine) { (self.memory, self.engine) = (memory, engine) }
+        deinit { engine.keep(memory) }
+
+        var address: UInt64 { memory.address }
+        func slice(_ byteCount: Int) -> DeviceSlice { memory.slice[0..<byteCount] }
+    }
+}
+
+extension Int {
+    fileprivate var nextPowerOfTwo: Int { self <= 1 ? 1 : 1 << (Int.bitWidth - (self - 1).leadingZeroBitCount) }
+}

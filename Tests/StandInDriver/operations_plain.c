@@ -1,0 +1,3 @@
+// For any CPU.
+#define TABLE operations_plain
+#include "operations.h"
