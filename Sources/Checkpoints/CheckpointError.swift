@@ -53,6 +53,12 @@ package enum CheckpointError: Error, Sendable, Equatable, CustomStringConvertibl
     case otherModel(path: String, found: String, advice: String)
     case splitRows(path: String, tensor: String, parts: Int, shape: Shape)
 
+    // Adapters.
+    case adapterFolder(path: String, expected: [String])
+    case adapterWeight(path: String, found: String)
+    /// Everything that keeps an adapter from being added.
+    case adapter(path: String, problems: [AdapterProblem])
+
     // Tensors.
     case nameCollision(folder: String, tensor: String, stored: [String])
     case missingTensor(folder: String, tensor: String)
@@ -144,6 +150,13 @@ package enum CheckpointError: Error, Sendable, Equatable, CustomStringConvertibl
         case .otherModel(let path, let found, let advice): return "\(path): expected weights of SANA-Sprint, found \(found); \(advice)"
         case .splitRows(let path, let tensor, let parts, let shape):
             return "\(path): tensor \(tensor.quoted): expected rows in \(parts) equal parts, found \(shape); the file is of another model"
+        case .adapterFolder(let path, let expected):
+            return "\(path): expected a file of an adapter's tensors, or a folder with \(Self.choice(expected)), found neither"
+        case .adapterWeight(let path, let found):
+            return "\(path): expected a number behind the =, the weight of the adapter, found \(found.quoted)"
+        case .adapter(let path, let problems):
+            let more = problems.count > 20 ? ["  and \(problems.count - 20) more"] : []
+            return (["\(path): the adapter does not fit:"] + problems.prefix(20).map { "  \($0)" } + more).joined(separator: "\n")
         case .nameCollision(let folder, let tensor, let stored):
             return "\(folder): tensor \(tensor.quoted): expected it once, found \(Self.list(stored))"
         case .missingTensor(let folder, let tensor): return "\(folder): expected a tensor \(tensor.quoted), found none of this name"

@@ -19,6 +19,7 @@ struct CheckpointReader {
         var components: [CheckpointComponent] = []
         var smallFiles: [SmallFile] = []
         var identities: [FileIdentity] = []
+        var adapters: [Adapter] = []
     }
 
     init(path: String, variant: String?, files: [String: String] = [:], folders: [String: String] = [:], weights: WeightsChoice = .model) {

@@ -14,11 +14,15 @@ package struct CheckpointSource: Sendable {
     package var folders: [String: String] = [:]
     /// Which weights of training files are meant.
     package var weights = WeightsChoice.model
+    /// What is added to the weights.
+    package var adapters: [AdapterSource] = []
 
     package init(_ path: String) { self.path = path }
 
     /// Opens the folder and the files; no tensor is read.
-    package func open() throws(CheckpointError) -> Checkpoint {
+    package func open() throws(CheckpointError) -> Checkpoint { try opened().adapted(by: adapters) }
+
+    private func opened() throws(CheckpointError) -> Checkpoint {
         guard let base else {
             guard Paths.isDirectory(path) || !Paths.exists(path) else { throw .fileWithoutFolder(path: path) }
             return try Checkpoint.open(path, variant: variant, files: files, folders: folders, weights: weights)
