@@ -103,7 +103,8 @@ extension ConversionPlan {
             tool: tool, preset: options.policy.preset.rawValue, policy: options.recordedPolicy,
             fusions: options.fusions.names,
             components: components.filter { !$0.isAttachment }.map { ComponentEntry(name: $0.rawValue, configuration: configurationBlob($0)) },
-            sourceFiles: sourceFiles + (try wrapping(ConversionError.checkpoint, try checkpoint.adapterFiles()))
+            sourceFiles: sourceFiles
+                + (try wrapping(ConversionError.checkpoint, try checkpoint.adapterFiles()))
                 .map { SourceFile(path: $0.path, byteCount: $0.byteCount, sha256: $0.sha256, weight: $0.weight) })
     }
 

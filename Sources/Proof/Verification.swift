@@ -73,6 +73,7 @@ package struct Verification: Sendable {
             try measure(file, checkpoint, on: executor, options, progress)
         }
         guard let checkpoint else { return }
+        take(try AdapterChecks(file, checkpoint).outcome)
         take(BlobChecks(file, checkpoint).outcome)
         take(try PolicyChecks(file, checkpoint).outcome)
         take(try TensorChecks(file, checkpoint, on: executor) { progress(.deriving(tensor: $0, done: $1, total: $2)) }.outcome)

@@ -182,7 +182,8 @@ extension AdapterFile {
     }
 
     private static func withoutNumber(_ name: String) -> String {
-        let words = name.split { $0 == "." || $0 == "_" }
+        // What ends a name belongs to it: "linear_1", "to_out.0".
+        let words = name.split { $0 == "." || $0 == "_" }.dropLast()
         guard let number = words.first(where: { $0.allSatisfy(\.isNumber) }) else { return name }
         return name[..<number.startIndex] + "N" + name[number.endIndex...]
     }

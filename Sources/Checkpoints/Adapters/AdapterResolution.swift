@@ -134,7 +134,8 @@ struct AdapterResolution {
         }
         if let settings {
             if let said = settings.rank(of: name), said != rank {
-                problems.append(.disagrees(tensor: down.name, setting: "\(settings.subject): r or rank_pattern", expected: "the rank \(said)", found: "\(rank)"))
+                problems.append(
+                    .disagrees(tensor: down.name, setting: "\(settings.subject): r or rank_pattern", expected: "the rank \(said)", found: "\(rank)"))
             }
             if let said = settings.isDoRA, said != (magnitude != nil) {
                 problems.append(

@@ -39,7 +39,8 @@ struct AdapterSettings: Sendable {
 
     /// For people.
     var alphaText: String {
-        (alpha.map { "\($0)" } ?? "the rank") + (alphas.isEmpty ? "" : ", \(alphas.count) others") + (usesRootOfRank ? ", over the root of the rank" : "")
+        (alpha.map { "\($0)" } ?? "the rank") + (alphas.isEmpty ? "" : ", another one by \(alphas.count) patterns")
+            + (usesRootOfRank ? ", over the root of the rank" : "")
             + " (\(subject))"
     }
 
@@ -76,7 +77,8 @@ struct AdapterSettings: Sendable {
 
     /// Settings that are read here, are of the training alone, or show in the tensors.
     private static let known: Set<String> = [
-        "r", "lora_alpha", "rank_pattern", "alpha_pattern", "use_rslora", "use_dora", "lora_bias", "peft_type", "init_lora_weights", "task_type", "peft_version",
+        "r", "lora_alpha", "rank_pattern", "alpha_pattern", "use_rslora", "use_dora", "lora_bias", "peft_type", "init_lora_weights", "task_type",
+        "peft_version",
         "auto_mapping", "base_model_name_or_path", "revision", "inference_mode", "target_modules", "exclude_modules", "modules_to_save", "lora_dropout", "bias",
         "fan_in_fan_out", "layers_to_transform", "layers_pattern", "megatron_config", "megatron_core", "loftq_config", "eva_config", "corda_config",
         "lora_ga_config", "qalora_group_size", "runtime_config", "ensure_weight_tying", "trainable_token_indices", "ephemeral_gpu_offload",
@@ -89,12 +91,14 @@ struct AdapterSettings: Sendable {
     private static func refusal(_ key: String, _ value: JSONValue) -> String? {
         switch key {
         case "peft_type":
-            return value.string == "LORA" || value.isNull ? nil : "expected a LoRA; other kinds are not supported: merge it in the program that it was trained with"
+            return value.string == "LORA" || value.isNull
+                ? nil : "expected a LoRA; other kinds are not supported: merge it in the program that it was trained with"
         case "init_lora_weights":
             guard let name = value.string, changedBases.contains(where: { name.hasPrefix($0) }) else { return nil }
             return "such a training changes the base too; save the adapter relative to the untouched one (path_initial_model_for_weight_conversion of PEFT)"
         default:
-            return known.contains(key) || isEmpty(value) ? nil : "not known here, and it may change what the adapter computes; merge it in the program that it was trained with"
+            return known.contains(key) || isEmpty(value)
+                ? nil : "not known here, and it may change what the adapter computes; merge it in the program that it was trained with"
         }
     }
 

@@ -132,7 +132,9 @@ struct TensorRows: Sendable {
         case .permute: break  // read in this order
         case .scale(let factors): values.scaleRows(by: operand(factors), places)
         case .add(let additions):
-            let loaded = additions.map { LoadedAddition(factor: $0.factor, up: operand($0.up), down: $0.down.map(operand), magnitude: $0.magnitude.map(operand)) }
+            let loaded = additions.map {
+                LoadedAddition(factor: $0.factor, up: operand($0.up), down: $0.down.map(operand), magnitude: $0.magnitude.map(operand))
+            }
             try values.add(loaded, places)
         }
     }

@@ -2,7 +2,7 @@
 """Adapters for ../mini as PEFT and diffusers, kohya and OneTrainer write them, and what stock diffusers with PEFT computes with them.
 
 Writes ../adapters/NAME.safetensors and ../adapters/trace-NAME.safetensors: ../mini at 96 x 64 pixels in two steps without the instruction. In the traces the
-adapters are layers of their own beside the model's (nothing is merged), in float32.
+adapters are layers of their own beside the model's, but for one that says so, in float32.
 """
 import json
 import pathlib
@@ -92,7 +92,7 @@ def text_adapter(model, weight=1.0):
     return model
 
 
-def trace(name, adapters, text=None, keep=()):
+def trace(name, adapters, text=None, keep=(), merged=False):
     """One run with adapters [(file, weight)], and of the text encoder with the weight `text`."""
     reference = Reference(FOLDER)
     pipeline = reference.pipeline()
@@ -100,6 +100,8 @@ def trace(name, adapters, text=None, keep=()):
         pipeline.load_lora_weights(str(OUT), weight_name=f"{path}.safetensors", adapter_name=f"a{index}")
     pipeline.set_adapters([f"a{index}" for index in range(len(adapters))], [weight for _, weight in adapters])
     reference.transformer.float()  # PEFT keeps an adapter in the type of its file
+    if merged:
+        pipeline.fuse_lora()
     if text is not None:
         text_adapter(reference.text, text)
     found = Trace(["vae.*", *{"dit.caption", "text.layer.*", "image"} - set(keep)])
@@ -138,7 +140,8 @@ def main():
     trace("weight", [("peft", 0.7)], keep=["dit.caption", "image"])
     trace("two", [("peft", 0.5), ("second", -1.2)])
     trace("dora", [("dora", 0.8)])
-    trace("dora-two", [("second", 0.6), ("dora", 0.8)])
+    # Beside a layer DoRA scales the bias of an adapter before it too, merged it does not: merging is what is done here.
+    trace("dora-two", [("second", 0.6), ("dora", 0.8)], merged=True)
     trace("onetrainer", [("peft", 0.6)], text=0.6, keep=["text.layer.*"])
 
 
