@@ -1,5 +1,5 @@
 import Safetensors
-import Tensors
+package import Tensors
 
 /// A tensor of a file that a test writes.
 package struct FileTensor {

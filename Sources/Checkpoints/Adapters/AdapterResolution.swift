@@ -107,7 +107,7 @@ struct AdapterResolution {
         return problems.count == count ? factor.map { ($0, magnitude?.reshaped([rows])) } : nil
     }
 
-    /// weight * alpha / rank, with the alpha of a tensor, of the settings or of the header, else the rank.
+    /// weight * (alpha / rank), with the alpha of a tensor, of the settings or of the header, else the rank.
     private mutating func factor(
         _ module: AdapterFile.Module, rank: Int, _ magnitude: StoredTensor?, _ target: AdapterTargets.Target, _ down: StoredTensor
     ) throws(CheckpointError) -> Double? {
@@ -151,6 +151,6 @@ struct AdapterResolution {
             }
         }
         let divisor = settings?.usesRootOfRank == true ? Double(rank).squareRoot() : Double(rank)
-        return source.weight * (alpha ?? Double(rank)) / divisor
+        return source.weight * ((alpha ?? Double(rank)) / divisor)
     }
 }

@@ -11,7 +11,8 @@ import Testing
     private let folder: TemporaryFolder
     private let mini: Checkpoint
     /// The fixture's width, and a query projection of it.
-    private let (width, query) = (96, "transformer_blocks.1.attn1.to_q")
+    private let width = 96
+    private let query = "transformer_blocks.1.attn1.to_q"
 
     init() throws {
         folder = try TemporaryFolder()
@@ -73,7 +74,8 @@ import Testing
             let found = try additions(checkpoint, "transformer_blocks.1.attn1.to_\(name).weight")
             let up = try component.read(found[0].up.name).widened().elements
             #expect(up == Array(tensors[1].values[part * width * 2..<(part + 1) * width * 2]))
-            #expect(try component.read(#require(found[0].down).name).widened().elements == tensors[0].values)
+            let down = try #require(found[0].down)
+            #expect(try component.read(down.name).widened().elements == tensors[0].values)
         }
         #expect(mini.components["transformer"]?.adaptations.isEmpty == true)
     }
@@ -190,7 +192,7 @@ import Testing
         Refusal("to_q.alpha", "one finite number") { Refusal.pair(Refusal.q) + [FileTensor("\(Refusal.q).alpha", [], [.nan])] },
         Refusal("to_q.alpha", "one finite number") { Refusal.pair(Refusal.q) + [FileTensor("\(Refusal.q).alpha", [2])] },
         Refusal("header: ss_network_alpha", "one finite number", metadata: ["ss_network_alpha": "None"]),
-        Refusal("expected it once", "lora_A.weight") { Refusal.pair(Refusal.q) + Refusal.pair("blocks.1.attn.qkv", outputs: 288) },
+        Refusal("expected it once", "\"blocks.1.attn.qkv.lora_B.weight\"") { Refusal.pair(Refusal.q) + Refusal.pair("blocks.1.attn.qkv", outputs: 288) },
         Refusal("the tensors of a LoRA, found none") { [] },
         Refusal("nothing in the checkpoint takes it") { Refusal.pair("norm_out") },
         Refusal(settings: #"{"r": 4}"#, "r or rank_pattern", "the rank 4", "found 2"),
@@ -215,7 +217,8 @@ import Testing
 
     @Test("an alpha that is told twice must be one") func twoAlphas() throws {
         let error = #expect(throws: CheckpointError.self) { try factor(alpha: 3, metadata: settings(#"{"r": 2, "lora_alpha": 8}"#)) }
-        #expect("\(try #require(error))".contains("expected 8.0"))
+        let text = "\(try #require(error))"
+        #expect(text.contains("expected 8.0"))
         #expect(try factor(alpha: 8, metadata: settings(#"{"r": 2, "lora_alpha": 8}"#)) == 4)
     }
 
@@ -228,7 +231,8 @@ import Testing
             (Fixtures.path("torch/legacy.pth"), "save it again"),
         ] {
             let error = #expect(throws: CheckpointError.self) { try mini.adapted(by: [AdapterSource(path: word)]) }
-            #expect("\(try #require(error))".contains(words), "\(try #require(error))")
+            let text = "\(try #require(error))"
+            #expect(text.contains(words), "\(text)")
         }
     }
 
