@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """A second reader of packed files (.sprint), written from packed.md and schemes.md alone. Clear, not fast.
 
-    reader.py list FILE             one line for each tensor and attachment
+    reader.py list FILE             one line for each tensor, adapter and attachment
     reader.py verify FILE           check everything
     reader.py decode FILE           what the file holds, as one line of JSON
     reader.py decode FILE TENSOR    the tensor's values as little-endian float32 on standard output
@@ -230,6 +230,8 @@ def main(arguments):
         if arguments[0] == "list":
             for t in file.directory["tensors"]:
                 print(t["name"], t["scheme"], t["shape"], *(f"{p['name']}:{p['codec']}" for p in t["planes"]))
+            for source in (source for source in file.directory["sources"] if "weight" in source):
+                print("adapter", source["path"], source["weight"], source["sha256"])
             print(*(f"attachment {a['name']} {sum(frame[1] for frame in a['frames'])} bytes" for a in file.attachments), sep="\n", end="\n" * bool(file.attachments))
         elif len(arguments) == 3:
             tensor = next((t for t in file.directory["tensors"] if t["name"] == arguments[2]), None)

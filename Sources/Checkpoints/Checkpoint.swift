@@ -39,8 +39,27 @@ package final class Checkpoint: Sendable {
         return Checkpoint(parts)
     }
 
+    /// The same checkpoint with what adapters add to its weights, in their order.
+    package func adapted(by sources: [AdapterSource]) throws(CheckpointError) -> Checkpoint {
+        guard !sources.isEmpty else { return self }
+        var parts = parts
+        let targets = AdapterTargets(parts.components)
+        for source in sources {
+            let file = try AdapterFile.open(source.path)
+            parts.adapters.append(try AdapterResolution.resolve(file, source, number: parts.adapters.count + 1, in: components, targets))
+        }
+        for index in parts.components.indices { parts.components[index] = try parts.components[index].adapted(by: parts.adapters) }
+        return Checkpoint(parts)
+    }
+
+    /// The adapters whose additions are part of the weights.
+    package var adapters: [Adapter] { parts.adapters }
+
     /// All files that were opened, so that no output overwrites one.
-    package var inputIdentities: [FileIdentity] { parts.identities + parts.components.flatMap { $0.files.compactMap(\.identity) } }
+    package var inputIdentities: [FileIdentity] {
+        parts.identities + parts.components.flatMap { $0.files.compactMap(\.identity) }
+            + parts.adapters.flatMap { [$0.file.file.identity, $0.file.settingsFile?.identity].compactMap { $0 } }
+    }
 
     /// The small file of that path: one of `smallFiles`, or another one that lies in the folder, as files of version 0.1 hold them too.
     /// - Precondition: no part of the path leads out of the folder.
@@ -64,6 +83,6 @@ package final class Checkpoint: Sendable {
 
     /// Throws when a weight file was changed since it was opened: called after the last read.
     package func checkUnchanged() throws(CheckpointError) {
-        for file in components.values.flatMap(\.files) { try file.checkUnchanged() }
+        for file in components.values.flatMap({ $0.files + $0.additions }) { try file.checkUnchanged() }
     }
 }

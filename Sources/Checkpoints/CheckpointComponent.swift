@@ -14,6 +14,12 @@ package final class CheckpointComponent: Sendable {
     let variant: String?
     /// What the files have beside the model.
     let omissions: [Omission]
+    /// Those that were told of when it was made, not found among its tensors.
+    private let toldOmissions: [Omission]
+    /// Files of adapters, whose tensors are found beside its own.
+    let additions: [any TensorFile]
+    /// What adapters add to tensors, in order.
+    package let adaptations: [ExactString: [Adaptation]]
     /// The tensors' names, sorted by bytes, without a prefix that the model class put before all of them.
     package let tensorNames: [String]
     private let places: [ExactString: (file: Int, tensor: StoredTensor)]
@@ -24,7 +30,7 @@ package final class CheckpointComponent: Sendable {
 
     init(
         rule: ComponentRule, className: String, folder: String, configuration: JSONValue, files: [any TensorFile], variant: String?,
-        omissions: [Omission] = []
+        omissions: [Omission] = [], additions: [any TensorFile] = [], adaptations: [ExactString: [Adaptation]] = [:]
     ) throws(CheckpointError) {
         self.rule = rule
         self.className = className
@@ -32,9 +38,10 @@ package final class CheckpointComponent: Sendable {
         self.configuration = configuration
         self.files = files
         self.variant = variant
+        (self.additions, self.adaptations, toldOmissions) = (additions, adaptations, omissions)
         var places: [ExactString: (file: Int, tensor: StoredTensor)] = [:]
         var omissions = omissions
-        for (file, source) in files.enumerated() {
+        for (file, source) in (files + additions).enumerated() {
             for tensor in source.tensors {
                 if let reason = rule.ignored[tensor.name] {
                     omissions.append(Omission(component: rule.name, name: tensor.name, reason: reason))
@@ -54,7 +61,18 @@ package final class CheckpointComponent: Sendable {
 
     /// The same component with the tensors of other files.
     func replacing(files: [any TensorFile]) throws(CheckpointError) -> CheckpointComponent {
-        try CheckpointComponent(rule: rule, className: className, folder: folder, configuration: configuration, files: files, variant: variant)
+        try CheckpointComponent(
+            rule: rule, className: className, folder: folder, configuration: configuration, files: files, variant: variant, additions: additions,
+            adaptations: adaptations)
+    }
+
+    /// The same component with what adapters add.
+    func adapted(by adapters: [Adapter]) throws(CheckpointError) -> CheckpointComponent {
+        var adaptations: [ExactString: [Adaptation]] = [:]
+        for adapter in adapters { adaptations.merge(adapter.adaptations[name] ?? [:]) { $0 + $1 } }
+        return try CheckpointComponent(
+            rule: rule, className: className, folder: folder, configuration: configuration, files: files, variant: variant, omissions: toldOmissions,
+            additions: adapters.compactMap { $0.files[name] }, adaptations: adaptations)
     }
 
     /// The tensor of that name, as its file has it: its own name may have the prefix that `tensorNames` lacks.
@@ -74,7 +92,7 @@ package final class CheckpointComponent: Sendable {
     /// - Precondition: the range lies inside the tensor, and the buffer is as long as the range.
     @unsafe package func read(_ name: String, range: Range<UInt64>, into buffer: UnsafeMutableRawBufferPointer) throws(CheckpointError) {
         let (file, tensor) = try place(of: name)
-        unsafe try files[file].read(tensor, range: range, into: buffer)
+        unsafe try (file < files.count ? files[file] : additions[file - files.count]).read(tensor, range: range, into: buffer)
     }
 
     private func place(of name: String) throws(CheckpointError) -> (file: Int, tensor: StoredTensor) {

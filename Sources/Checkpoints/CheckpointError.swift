@@ -56,6 +56,12 @@ package enum CheckpointError: Error, Sendable, Equatable, CustomStringConvertibl
     case noTimeScale(path: String)
     case timeScaleOfSprint(path: String)
 
+    // Adapters.
+    case adapterFolder(path: String, expected: [String])
+    case adapterWeight(path: String, found: String)
+    /// Everything that keeps an adapter from being added.
+    case adapter(path: String, problems: [AdapterProblem])
+
     // Tensors.
     case nameCollision(folder: String, tensor: String, stored: [String])
     case missingTensor(folder: String, tensor: String)
@@ -152,6 +158,13 @@ package enum CheckpointError: Error, Sendable, Equatable, CustomStringConvertibl
                 + "counts times, found none; give --time-scale 1000 for SANA and SANA-1.5, --time-scale 1 for a teacher of SANA-Sprint"
         case .timeScaleOfSprint(let path):
             return "\(path): --time-scale: expected a model before distillation, found SANA-Sprint, whose times end at 1; leave the option away"
+        case .adapterFolder(let path, let expected):
+            return "\(path): expected a file of an adapter's tensors, or a folder with \(Self.choice(expected)), found neither"
+        case .adapterWeight(let path, let found):
+            return "\(path): expected a number behind the =, the weight of the adapter, found \(found.quoted)"
+        case .adapter(let path, let problems):
+            let more = problems.count > 20 ? ["  and \(problems.count - 20) more"] : []
+            return (["\(path): the adapter does not fit:"] + problems.prefix(20).map { "  \($0)" } + more).joined(separator: "\n")
         case .nameCollision(let folder, let tensor, let stored):
             return "\(folder): tensor \(tensor.quoted): expected it once, found \(Self.list(stored))"
         case .missingTensor(let folder, let tensor): return "\(folder): expected a tensor \(tensor.quoted), found none of this name"

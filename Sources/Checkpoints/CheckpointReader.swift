@@ -21,6 +21,7 @@ struct CheckpointReader {
         var components: [CheckpointComponent] = []
         var smallFiles: [SmallFile] = []
         var identities: [FileIdentity] = []
+        var adapters: [Adapter] = []
     }
 
     init(

@@ -16,11 +16,15 @@ package struct CheckpointSource: Sendable {
     package var weights = WeightsChoice.model
     /// What the largest flow time is for a transformer before distillation; nil where its configuration says.
     package var timeScale: Double?
+    /// What is added to the weights.
+    package var adapters: [AdapterSource] = []
 
     package init(_ path: String) { self.path = path }
 
     /// Opens the folder and the files; no tensor is read.
-    package func open() throws(CheckpointError) -> Checkpoint {
+    package func open() throws(CheckpointError) -> Checkpoint { try opened().adapted(by: adapters) }
+
+    private func opened() throws(CheckpointError) -> Checkpoint {
         guard let base else {
             guard Paths.isDirectory(path) || !Paths.exists(path) else { throw .fileWithoutFolder(path: path) }
             return try Checkpoint.open(path, variant: variant, files: files, folders: folders, weights: weights, timeScale: timeScale)

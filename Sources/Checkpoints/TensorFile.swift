@@ -32,6 +32,13 @@ package struct StoredTensor: Sendable, Equatable {
     }
 
     package var byteCount: UInt64 { UInt64(shape.elementCount) * UInt64(dtype.byteCount) }
+
+    /// The same elements under another shape.
+    /// - Precondition: it has as many.
+    func reshaped(_ shape: Shape) -> StoredTensor {
+        precondition(shape.elementCount == self.shape.elementCount)
+        return StoredTensor(name: name, dtype: dtype, shape: shape, scratchByteCount: scratchByteCount)
+    }
 }
 
 extension SafetensorsFile: TensorFile {

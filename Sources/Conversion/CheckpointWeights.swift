@@ -41,8 +41,11 @@ package struct CheckpointWeights: WeightSource {
         }
     }
 
-    /// Each thread's piece as it is stored and in float32.
-    package var readingBytes: Int { Parallel.threads * Self.pieceElements * (MemoryLayout<Double>.stride + MemoryLayout<Float>.stride) }
+    /// Each thread's piece as it is stored and in float32, and what adapters add to one weight.
+    package var readingBytes: Int {
+        let added = tensors.values.map { $0.operands.reduce(0) { $0 + ($1.shape.rank > 1 ? $1.shape.elementCount : 0) } }.max() ?? 0
+        return Parallel.threads * Self.pieceElements * (MemoryLayout<Double>.stride + MemoryLayout<Float>.stride) + 3 * MemoryLayout<Float>.stride * added
+    }
 
     package func contains(_ name: String) -> Bool { tensors[ExactString(name)] != nil }
 

@@ -38,6 +38,10 @@ package enum ConversionError: Error, Sendable, Equatable, CustomStringConvertibl
     /// part's name, and all else fits.
     case memoryBound(needed: Int, bound: Int, tensor: String)
     case nonfinite(tensor: String, value: Float, index: Int)
+    /// A NaN or infinity in what an adapter adds.
+    case adapterNonfinite(tensor: String, value: Float, index: Int)
+    /// A packed tensor that more adapters change than its record can name.
+    case tooManySources(tensor: String, limit: Int, found: Int)
     /// A NaN or infinity that is allowed, but that the scheme cannot hold.
     case unquantizable(tensor: String, value: Float, index: Int, scheme: Scheme)
     /// A finite value that the scheme rounds to infinity.
@@ -77,6 +81,10 @@ package enum ConversionError: Error, Sendable, Equatable, CustomStringConvertibl
                     : Component(rawValue: tensor)?.isAttachment == true ? ", or list components without it (--components)" : "")
         case .nonfinite(let tensor, let value, let index):
             "\(tensor): expected finite values, found \(value) at element \(index); repair the checkpoint, or pass --allow-nonfinite to keep it"
+        case .adapterNonfinite(let tensor, let value, let index):
+            "\(tensor): expected finite values in an adapter, found \(value) at element \(index); its training went wrong: take an earlier step of it"
+        case .tooManySources(let tensor, let limit, let found):
+            "\(tensor): expected at most \(limit) tensors that it is made of, found \(found); give fewer adapters (--lora), or merge some of them first"
         case .unquantizable(let tensor, let value, let index, let scheme):
             "\(tensor): \(value) at element \(index) cannot be held by \(scheme); keep this tensor in bf16 or f32 by a rule"
         case .overflow(let tensor, let value, let index, let scheme):

@@ -51,9 +51,10 @@ package enum Converter {
         let file = try open(plan, output, replace: replace)
         let pool = WorkPool()
         let workingSet = WorkingSet(bound: plan.options.memoryBound, threads: pool.threads)
+        let directory = try plan.directory(tool: tool)
         let writer = try wrapping(ConversionError.packedFile) { () throws(PackedFileError) in
             try PackedFileWriter(
-                output: file, directory: plan.directory(tool: tool), allowNonfinite: plan.options.allowsNonfinite, pool: pool, frames: workingSet.frames,
+                output: file, directory: directory, allowNonfinite: plan.options.allowsNonfinite, pool: pool, frames: workingSet.frames,
                 unhashed: workingSet.unhashed)
         }
         for blob in plan.blobs {
@@ -97,12 +98,14 @@ extension PlannedTensor {
 
 extension ConversionPlan {
     /// What a packed file says about itself before its tensors and blobs are known.
-    func directory(tool: String) -> Directory {
+    func directory(tool: String) throws(ConversionError) -> Directory {
         Directory(
             tool: tool, preset: options.policy.preset.rawValue, policy: options.recordedPolicy,
             fusions: options.fusions.names,
             components: components.filter { !$0.isAttachment }.map { ComponentEntry(name: $0.rawValue, configuration: configurationBlob($0)) },
-            sourceFiles: sourceFiles)
+            sourceFiles: sourceFiles
+                + (try wrapping(ConversionError.checkpoint, try checkpoint.adapterFiles()))
+                .map { SourceFile(path: $0.path, byteCount: $0.byteCount, sha256: $0.sha256, weight: $0.weight) })
     }
 
     private func configurationBlob(_ component: Component) -> String? {

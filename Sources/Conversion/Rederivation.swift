@@ -133,6 +133,7 @@ package struct Rederivation: Sendable {
     }
 
     private static func text(_ source: SourceRecord) -> String {
-        "\(source.name) \(source.dtype.rawValue) \(source.shape)\(source.rowScale.map { " * \($0)" } ?? "")"
+        let added = source.additions.map { " + \($0.factor) * \($0.names.joined(separator: ", "))" }.joined()
+        return "\(source.name) \(source.dtype.rawValue) \(source.shape)\(added)\(source.rowScale.map { " * \($0)" } ?? "")"
     }
 }

@@ -62,6 +62,8 @@ package struct Verification: Sendable {
         isExact = QualityMeasurement.isPossible(file.directory) && QualityMeasurement.isExact(file.directory)
         take(IntegrityChecks(file) { progress(.reading(done: $0, total: $1)) }.outcome)
         take(TableCheck(file).outcome)
+        // Other adapters make other weights of the same checkpoint: all that differs below comes of it.
+        if let checkpoint { take(try AdapterChecks(file, checkpoint).outcome) }
         tables.append(.sizes(of: file.directory))
         // What cannot be read or run is told already.
         if passed {

@@ -51,7 +51,7 @@ import Testing
         return { row, _ in
             guard row.name == Self.name else { return row }
             let scale = RowTransform.scale(by: .init("toy.factors", [width]))
-            let product = RowTransform.add(factor: factor, up: .init("toy.up", [width, rank]), down: .init("toy.down", [rank, width]))
+            let product = RowTransform.add([RowAddition(factor: factor, up: .init("toy.up", [width, rank]), down: .init("toy.down", [rank, width]))])
             let sources: [Recipe.Source] = [
                 .init(Self.source("q"), [width, width], [.permute(order), scale, product]),
                 .init(Self.source("k"), [width, width], [product, scale, .permute(order)]),
@@ -153,7 +153,7 @@ import Testing
         let wrong: RowEdit = { row, component in
             guard row.name == name else { return row }
             let transforms: [RowTransform] = [
-                .scale(by: .init("toy.none", [width])), .add(factor: 1, up: .init("toy.up", [width, 1]), down: .init("toy.rest", [1, width])),
+                .scale(by: .init("toy.none", [width])), .add([RowAddition(factor: 1, up: .init("toy.up", [width, 1]), down: .init("toy.rest", [1, width]))]),
             ]
             let parts = ["k", "v"].map { Recipe.Source(Self.source($0), [width, width]) }
             return WeightRow(name: row.name, shape: row.shape, role: row.role, recipe: .rows([.init(source, [width, width], transforms)] + parts))
@@ -182,7 +182,7 @@ import Testing
         let edit: RowEdit = { row, _ in
             guard row.name == name else { return row }
             let transforms: [RowTransform] = [
-                .permute(order), .add(factor: 1, up: .init("toy.up", [width, 1]), down: .init("toy.down", [1, width])),
+                .permute(order), .add([RowAddition(factor: 1, up: .init("toy.up", [width, 1]), down: .init("toy.down", [1, width]))]),
             ]
             let parts = ["k", "v"].map { Recipe.Source(Self.source($0), [width, width]) }
             return WeightRow(name: row.name, shape: row.shape, role: row.role, recipe: .rows([.init(source, [width, width], transforms)] + parts))

@@ -69,6 +69,12 @@ import Testing
         ("tensors/0/sources/0/dtype", "F4", .unknownDType), ("tensors/0/sources/0/sha256", 5, .directoryMember), ("tensors/0", [], .directoryMember),
         ("tensors", [:], .directoryMember), ("blobs/0/name", "/etc/passwd", .invalidName), ("blobs/0/name", "a/../../b", .invalidName),
         ("components/0/configuration", "vae/config.json", .directoryMember), ("components/1/name", "transformer", .duplicateName),
+        ("tensors/0/sources/0/additions", 5, .directoryMember), ("tensors/0/sources/0/additions", [5], .directoryMember),
+        ("tensors/0/sources/0/additions", [["factor": "1", "up": "b"]], .directoryMember), ("tensors/0/sources/0/additions", [["factor": 1]], .directoryMember),
+        ("tensors/0/sources/0/additions", [["factor": 1, "up": "b\n"]], .invalidName),
+        ("tensors/0/sources/0/additions", [["down": 1, "factor": 1, "up": "b"]], .directoryMember),
+        ("tensors/0/sources/0/additions", .array(Array(repeating: ["factor": 1, "up": "b"], count: 65)), .countLimit),
+        ("sources/0/sha256", "00", .directoryMember), ("sources/0/weight", "1", .directoryMember),
         ("policy", "none", .directoryMember), ("blobs", [], .directoryMember), ("zstd", .null, .directoryMember),
     ]
 

@@ -206,4 +206,12 @@ import Testing
         #expect(try failure([SampleTensor(zero, planes: planes)]) == .planeValues)
         #expect(!Paths.exists(path))
     }
+
+    @Test("What adapters added is recorded, and 1.1 says so") func adapters() throws {
+        let file = try PackedFile.open(Vectors.path(valid: "adapters"))
+        #expect(file.header.minor == 1 && file.directory.adapters.map(\.weight) == [0.5, -1.2])
+        let source = try #require(file.directory.tensors.first?.sources.first)
+        #expect(source.additions.map(\.factor) == [0.75, -1.2] && source.additions.map(\.down) == ["lora/1/linear.lora_A.weight", nil])
+        #expect(source.additions.flatMap(\.names) == file.directory.tensors[0].sources.dropFirst(2).map(\.name))
+    }
 }

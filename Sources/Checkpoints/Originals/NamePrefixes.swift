@@ -1,7 +1,7 @@
 /// What wrappers of PyTorch and other programs put before the names of a model's tensors.
 enum NamePrefixes {
     /// Wrappers of modules inside a model: FSDP, torch.compile, activation checkpoints.
-    private static let wrappers: Set<Substring> = ["_fsdp_wrapped_module", "_orig_mod", "_checkpoint_wrapped_module"]
+    static let wrappers: Set<Substring> = ["_fsdp_wrapped_module", "_orig_mod", "_checkpoint_wrapped_module"]
     /// What stands before every name where it stands anywhere: DDP, ComfyUI, NVlabs' own loader.
     private static let prefixes = ["module.", "model.diffusion_model.", "model.", "base_model.", "transformer."]
 

@@ -19,6 +19,7 @@ struct OriginalFile {
         guard !Paths.isDirectory(path) else { throw .weightsAreAFolder(path: path, component: component) }
         let (files, omissions) = try stored(path, component: component, weights: weights)
         let tensors = files.flatMap(\.tensors)
+        if AdapterFile.isAdapter(tensors.map(\.name)) { throw .otherModel(path: path, found: "an adapter", advice: "give it with --lora") }
         let names = NamePrefixes.stripped(tensors.map(\.name))
         let renaming = try Renamer(path: path, component: component, names: names, configuration: configuration)
         var rest = names[...]

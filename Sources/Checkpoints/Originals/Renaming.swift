@@ -31,6 +31,9 @@ struct ModuleNames: Sendable {
 
     init(_ names: [String: [String]]) { self.names = names }
 
+    /// The rows of the table, in any order.
+    var all: [(original: String, modules: [String])] { names.map { ($0.key, $0.value) } }
+
     /// The pieces of the tensor called `module.suffix`, where the table has the module.
     /// - Parameter prefix: what goes before the new names.
     func pieces(of source: StoredTensor, module: String, suffix: String, prefix: String = "", path: String) throws(CheckpointError) -> [TensorPiece]? {

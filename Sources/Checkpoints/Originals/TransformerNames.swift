@@ -66,6 +66,14 @@ enum TransformerNames {
         return try names.pieces(of: source, module: module, suffix: suffix, path: path) ?? [TensorPiece(name: name, source: source)]
     }
 
+    /// Every module of a model with blocks of these numbers, and the modules of diffusers that its rows are, in equal parts.
+    static func originals(blocks: Set<String>) -> [(original: String, modules: [String])] {
+        modules.all
+            + blocks.flatMap { index in
+                blockModules.all.map { row in ("blocks.\(index).\(row.original)", row.modules.map { "transformer_blocks.\(index).\($0)" }) }
+            }
+    }
+
     /// "blocks.3.attn.qkv" taken apart.
     private struct Block {
         let index: String

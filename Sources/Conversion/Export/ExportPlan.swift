@@ -113,9 +113,11 @@ struct ExportedTensor: Sendable {
     /// The checkpoint tensors that a packed tensor stands for, in their order.
     static func all(of entry: TensorEntry) throws(ConversionError) -> [ExportedTensor] {
         let scaleNames = Set(entry.sources.compactMap(\.rowScale).map(ExactString.init))
+        // What adapters added is in the rows, and no tensor of the checkpoint.
+        let added = Set(entry.sources.flatMap(\.additions).flatMap(\.names).map(ExactString.init))
         var row = 0
         var tensors: [ExportedTensor] = []
-        for source in entry.sources {
+        for source in entry.sources where !added.contains(ExactString(source.name)) {
             switch source.dtype {
             case .f16, .bf16, .f32, .f64: break
             default: throw .notExportable(tensor: source.name, expected: "the source's type F16, BF16, F32 or F64", found: source.dtype.rawValue)

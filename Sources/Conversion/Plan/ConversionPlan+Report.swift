@@ -51,13 +51,17 @@ extension ConversionPlan {
 
 extension PlannedTensor {
     var json: JSONValue {
-        let records = records(digests: (sources + operands).map { _ in "" }).map(\.json)
+        let records = records(digests: (sources + operands).map { _ in "" })
+        let added = Set(records.flatMap(\.additions).flatMap(\.names).map { ExactString($0) })
+        let operands = records.dropFirst(sources.count)
         return [
             "name": .string(name), "component": .string(component.rawValue), "role": .string(row.role.rawValue), "shape": JSONValue(row.shape.extents),
             "layout": .string(row.layout.rawValue), "scheme": .string(storage.scheme.name),
             "activations": storage.activations.map { .string($0.rawValue) } ?? .null, "rule": ruleLine.map { JSONValue($0) } ?? .null,
             "exact": .bool(isExact), "sourceBytes": .integer(Int64(sourceByteCount)), "packedBytes": .integer(Int64(packedByteCount)),
-            "sources": .array(Array(records.prefix(sources.count))), "rowScales": .array(Array(records.dropFirst(sources.count))),
+            "sources": .array(records.prefix(sources.count).map(\.json)),
+            "rowScales": .array(operands.filter { !added.contains(ExactString($0.name)) }.map(\.json)),
+            "additions": .array(operands.filter { added.contains(ExactString($0.name)) }.map(\.json)),
         ]
     }
 }

@@ -24,6 +24,7 @@ package struct ConversionPlan: Sendable {
         self.options = options
         components = try options.components.resolved(folders: Set(checkpoint.components.keys)).filter { $0 != .quality || !options.leavesOutQuality }
         let resolution = try WeightResolution(checkpoint, components: components, fusions: options.fusions, frozen: options.frozenSchedule, edit: edit)
+        try Self.checkAdapters(of: checkpoint, components: components, tensors: resolution.tensors)
         var tensors = resolution.tensors
         for index in tensors.indices {
             let tensor = tensors[index]

@@ -31,8 +31,15 @@ extension PlannedTensor {
         (sources + operands).enumerated().map { index, source in
             SourceRecord(
                 name: source.name, dtype: source.dtype, shape: source.shape, sha256: digests[index],
-                rowScale: index < rows.count ? rows[index].rowScale : nil)
+                rowScale: index < rows.count ? rows[index].rowScale : nil,
+                additions: index < rows.count ? rows[index].additions.map(\.record) : [])
         }
+    }
+}
+
+extension RowAddition {
+    fileprivate var record: AdditionRecord {
+        AdditionRecord(factor: factor, up: up.name, down: down?.name, magnitude: magnitude?.name)
     }
 }
 

@@ -30,7 +30,7 @@ struct WeightResolution: Sendable {
             var missing: [(name: String, row: String)] = []
             for component in Component.allCases where component.folder == folder {
                 for row in SanaSprintWeights.table(configuration, component: component, fusions: fusions, frozen: frozen) {
-                    let row = edit?(row, component) ?? row
+                    let row = files.adapted(edit?(row, component) ?? row)
                     claimed.formUnion((row.recipe.main + row.recipe.operands).map { ExactString($0.name) })
                     guard components.contains(component) else { continue }
                     tensors.append(Self.resolve(row, component, in: files, missing: &missing, problems: &problems))

@@ -48,25 +48,59 @@ extension Tensor {
             for index in row * columns..<(row + 1) * columns { elements[index] *= factor }
         }
     }
+}
 
-    /// Adds factor * up @ down, of `up` the rows at the places: sums in double, one rounding.
-    mutating func add(_ factor: Double, _ up: Tensor, _ down: Tensor, _ places: RowPlaces) throws(AllocationError) {
-        let (columns, rank, weights) = (columns, up.columns, up.span)
-        let scratch = try Buffer(byteCount: columns * MemoryLayout<Double>.stride, zeroed: false)
-        defer { withExtendedLifetime((down, scratch)) {} }
-        let sums = unsafe scratch.mutableBytes.bindMemory(to: Double.self)
+/// An adapter's addition with its operands read.
+struct LoadedAddition {
+    let factor: Double
+    let up: Tensor
+    let down: Tensor?
+    let magnitude: Tensor?
+}
+
+extension Tensor {
+    /// What `RowAddition` says of several, of whose operands the rows at the places count: sums in double, one rounding.
+    mutating func add(_ additions: [LoadedAddition], _ places: RowPlaces) throws(AllocationError) {
+        let columns = columns
+        let scratch = try Buffer(byteCount: 2 * columns * MemoryLayout<Double>.stride, zeroed: false)
+        defer { withExtendedLifetime((additions, scratch)) {} }
+        let values = unsafe scratch.mutableBytes.bindMemory(to: Double.self)
+        let (sums, total) = unsafe (UnsafeMutableBufferPointer(rebasing: values[..<columns]), UnsafeMutableBufferPointer(rebasing: values[columns...]))
         var elements = mutableSpan
         for row in 0..<elements.count / max(1, columns) {
-            unsafe sums.update(repeating: 0)
-            // One row of `down` after the other, each from end to end.
-            for index in 0..<rank {
-                let (weight, line) = unsafe (Double(weights[places[row] * rank + index]), down.pointer + index * columns)
-                for column in 0..<columns { unsafe sums[column] += weight * Double(line[column]) }
+            let (first, place) = (row * columns, places[row])
+            for column in 0..<columns { unsafe total[column] = Double(elements[first + column]) }
+            for addition in additions {
+                unsafe addition.sums(ofRow: place, into: sums)
+                for column in 0..<columns { unsafe total[column] += sums[column] }
+                guard let magnitude = addition.magnitude else { continue }
+                var square = 0.0
+                for column in 0..<columns {
+                    let value = unsafe Double(elements[first + column]) + sums[column]
+                    square += value * value
+                }
+                let scale = Double(magnitude.span[place]) / square.squareRoot()
+                for column in 0..<columns { unsafe total[column] *= scale }
             }
-            for column in 0..<columns {
-                let sum = unsafe factor * sums[column]
-                elements[row * columns + column] = Float(Double(elements[row * columns + column]) + sum)
-            }
+            for column in 0..<columns { elements[first + column] = unsafe Float(total[column]) }
         }
+    }
+}
+
+extension LoadedAddition {
+    /// One row of factor * up @ down.
+    @unsafe fileprivate func sums(ofRow row: Int, into sums: UnsafeMutableBufferPointer<Double>) {
+        let weights = up.span
+        guard let down else {
+            for column in sums.indices { unsafe sums[column] = factor * Double(weights[row * sums.count + column]) }
+            return
+        }
+        unsafe sums.update(repeating: 0)
+        // One row of `down` after the other, each from end to end.
+        for index in 0..<up.columns {
+            let (weight, line) = unsafe (Double(weights[row * up.columns + index]), down.pointer + index * sums.count)
+            for column in sums.indices { unsafe sums[column] += weight * Double(line[column]) }
+        }
+        for column in sums.indices { unsafe sums[column] *= factor }
     }
 }

@@ -20,8 +20,13 @@ struct TensorRows: Sendable {
         let component = try checkpoint.component(of: tensor)
         (self.tensor, self.component) = (tensor, component)
         var operands: [ExactString: (values: Tensor, digest: String)] = [:]
+        let added = Set(tensor.rows.flatMap(\.additions).flatMap(\.operands).map { ExactString($0.name) })
         for source in tensor.operands {
             let stored = try wrapping(ConversionError.checkpoint, try component.read(source.name))
+            // An adapter's: a NaN in it makes whole rows of a weight so.
+            if added.contains(ExactString(source.name)), let (index, value) = ElementScan.nonfinite(stored) {
+                throw .adapterNonfinite(tensor: source.name, value: value, index: index)
+            }
             let values = try wrapping(ConversionError.memory, try stored.widened())
             operands[ExactString(source.name)] = (values, try component.digest(of: source))
         }
@@ -126,7 +131,11 @@ struct TensorRows: Sendable {
         switch transform {
         case .permute: break  // read in this order
         case .scale(let factors): values.scaleRows(by: operand(factors), places)
-        case .add(let factor, let up, let down): try values.add(factor, operand(up), operand(down), places)
+        case .add(let additions):
+            let loaded = additions.map {
+                LoadedAddition(factor: $0.factor, up: operand($0.up), down: $0.down.map(operand), magnitude: $0.magnitude.map(operand))
+            }
+            try values.add(loaded, places)
         }
     }
 

@@ -20,7 +20,7 @@ package enum Recipe: Sendable, Equatable {
 
     /// A tensor whose rows a weight is made of, and what becomes of them, one transform after the other.
     package struct Source: Sendable, Equatable {
-        let input: Input
+        package let input: Input
         package let transforms: [RowTransform]
         /// How many rows come out.
         package let rows: Int
@@ -31,8 +31,8 @@ package enum Recipe: Sendable, Equatable {
             rows = transforms.reduce(shape.rows) { rows, transform in
                 switch transform {
                 case .scale(let factors): precondition(factors.shape == [rows], "\(factors) for \(rows) rows")
-                case .add(_, let up, let down):
-                    precondition(up.shape.rows == rows && down.shape.rows == up.shape.columns && down.shape.columns == shape.columns, "\(up), \(down)")
+                case .add(let additions):
+                    for addition in additions { precondition(addition.fits(rows: rows, columns: shape.columns), "\(addition)") }
                 case .permute(let order):
                     precondition(order.allSatisfy((0..<rows).contains), "no order of \(rows) rows")
                     return order.count
@@ -46,6 +46,8 @@ package enum Recipe: Sendable, Equatable {
         package var keepsValues: Bool { transforms.allSatisfy(\.keepsValues) }
         /// Whether the rows stand where they are stored.
         package var keepsOrder: Bool { !transforms.contains { if case .permute = $0 { true } else { false } } }
+        /// What is added to the rows, in order.
+        package var additions: [RowAddition] { transforms.flatMap(\.additions) }
         /// The first tensor that multiplies the rows, as packed files record it.
         package var rowScale: String? { transforms.lazy.compactMap { if case .scale(let factors) = $0 { factors.name } else { nil } }.first }
     }
@@ -69,18 +71,44 @@ package enum Recipe: Sendable, Equatable {
 package enum RowTransform: Sendable, Equatable {
     /// Row r times element r of a vector, in float32: a norm's weight folded into the linear before it.
     case scale(by: Recipe.Input)
-    /// Plus factor * up @ down, `[rows, rank]` and `[rank, columns]`, summed in double and rounded once, to float32: an adapter.
-    case add(factor: Double, up: Recipe.Input, down: Recipe.Input)
+    /// Plus what adapters add, one after the other, summed in double and rounded once, to float32.
+    case add([RowAddition])
     /// Row r is row `order[r]` of what comes in; rows that are not in it are left out.
     case permute([Int])
 
     fileprivate var keepsValues: Bool { if case .permute = self { true } else { false } }
 
+    fileprivate var additions: [RowAddition] { if case .add(let additions) = self { additions } else { [] } }
+
     fileprivate var operands: [Recipe.Input] {
         switch self {
         case .scale(let factors): [factors]
-        case .add(_, let up, let down): [up, down]
+        case .add(let additions): additions.flatMap(\.operands)
         case .permute: []
         }
     }
+}
+
+/// What one adapter adds to rows w, those of the checkpoint, or makes of the sum y of what was there: y + d with d = factor * up @ down; with a magnitude m
+/// for each row (DoRA, by the rule of PEFT) m / |w + d| * (y + d), with the norm over the whole row.
+package struct RowAddition: Sendable, Equatable {
+    package let factor: Double
+    /// `[rows, rank]`.
+    package let up: Recipe.Input
+    /// `[rank, columns]`; nil where `up` is what is added, `[rows, columns]`: to a bias.
+    package let down: Recipe.Input?
+    /// As many elements as there are rows.
+    package let magnitude: Recipe.Input?
+
+    package init(factor: Double, up: Recipe.Input, down: Recipe.Input?, magnitude: Recipe.Input? = nil) {
+        (self.factor, self.up, self.down, self.magnitude) = (factor, up, down, magnitude)
+    }
+
+    /// Whether it can be added to so many rows of this length.
+    package func fits(rows: Int, columns: Int) -> Bool {
+        up.shape.rows == rows && (down.map { $0.shape.rows == up.shape.columns && $0.shape.columns == columns } ?? (up.shape.columns == columns))
+            && (magnitude.map { $0.shape.elementCount == rows } ?? true)
+    }
+
+    package var operands: [Recipe.Input] { [up] + [down, magnitude].compactMap { $0 } }
 }

@@ -6,10 +6,11 @@ package struct PackedHeader: Sendable, Equatable {
     /// "\x89SPRINT\n": the first byte is not ASCII, and the line end shows a transfer in text mode.
     package static let magic: [UInt8] = [0x89, 0x53, 0x50, 0x52, 0x49, 0x4E, 0x54, 0x0A]
     package static let majorVersion: UInt16 = 1
-    package static let minorVersion: UInt16 = 0
+    /// The newest that is written: 1 of a file with adapters, whose records have members that 1.0 does not know, else 0.
+    package static let minorVersion: UInt16 = 1
 
     package var major = majorVersion
-    package var minor = minorVersion
+    package var minor: UInt16 = 0
     var mustUnderstand: MustUnderstand = []
     var mayIgnore: UInt32 = 0
     package var totalByteCount: UInt64 = 0

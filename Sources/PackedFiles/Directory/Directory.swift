@@ -40,14 +40,22 @@ package struct ComponentEntry: Sendable, Equatable {
 
 /// A file of the checkpoint that was read.
 package struct SourceFile: Sendable, Equatable {
-    /// Relative to the checkpoint's folder.
+    /// Relative to the checkpoint's folder; of an adapter "lora/N/" and the file's name, N counting from 1.
     package let path: String
-    let byteCount: UInt64
+    package let byteCount: UInt64
+    /// Of an adapter: SHA-256 of the whole file.
+    package let sha256: String?
+    /// Of an adapter: what its additions were multiplied by.
+    package let weight: Double?
 
-    package init(path: String, byteCount: UInt64) {
-        self.path = path
-        self.byteCount = byteCount
+    package init(path: String, byteCount: UInt64, sha256: String? = nil, weight: Double? = nil) {
+        (self.path, self.byteCount, self.sha256, self.weight) = (path, byteCount, sha256, weight)
     }
+}
+
+extension Directory {
+    /// The adapters that went into the weights, in order.
+    package var adapters: [SourceFile] { sourceFiles.filter { $0.weight != nil } }
 }
 
 /// A small file kept byte for byte: a configuration, the tokenizer, or an attachment.

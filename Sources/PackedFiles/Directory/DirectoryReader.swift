@@ -59,7 +59,11 @@ struct DirectoryReader {
         var entries: [SourceFile] = []
         for (index, value) in try array(fields, "sources", limit: Limits.blobs).enumerated() {
             let fields = try object(value, "source file \(index)")
-            entries.append(SourceFile(path: try name(fields, "path"), byteCount: UInt64(try int(fields, "size", in: 0 ... .max))))
+            let weight = fields.object["weight"] == nil ? nil : try json { () throws(JSONError) in try fields.double("weight") }
+            entries.append(
+                SourceFile(
+                    path: try name(fields, "path"), byteCount: UInt64(try int(fields, "size", in: 0 ... .max)),
+                    sha256: fields.object["sha256"] == nil ? nil : try digest(fields), weight: weight))
         }
         return entries
     }
@@ -135,7 +139,20 @@ struct DirectoryReader {
             records.append(
                 SourceRecord(
                     name: try name(fields, "name"), dtype: dtype, shape: try shape(fields, fields.subject), sha256: try digest(fields),
-                    rowScale: try optionalString(fields, "rowScale")))
+                    rowScale: try optionalString(fields, "rowScale"), additions: try additions(fields)))
+        }
+        return records
+    }
+
+    private func additions(_ fields: JSONFields) throws(PackedFileError) -> [AdditionRecord] {
+        guard fields.object["additions"] != nil else { return [] }
+        var records: [AdditionRecord] = []
+        for (index, value) in try array(fields, "additions", limit: Limits.sourcesPerTensor).enumerated() {
+            let fields = try object(value, "\(fields.subject), addition \(index)")
+            records.append(
+                AdditionRecord(
+                    factor: try json { () throws(JSONError) in try fields.double("factor") }, up: try name(fields, "up"),
+                    down: try optionalString(fields, "down"), magnitude: try optionalString(fields, "magnitude")))
         }
         return records
     }

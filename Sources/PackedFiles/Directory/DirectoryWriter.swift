@@ -11,7 +11,7 @@ extension Directory {
             "fusions": .array(fusions.map { .string($0) }),
             "policy": policy,
             "preset": .string(preset),
-            "sources": .array(sourceFiles.map { ["path": .string($0.path), "size": .integer(Int64($0.byteCount))] }),
+            "sources": .array(sourceFiles.map(\.json)),
             "tensors": .array(tensors.map(\.json)),
             "tool": .string(tool),
             "zstd": .string(zstd),
@@ -23,6 +23,15 @@ extension ComponentEntry {
     fileprivate var json: JSONValue {
         var object = JSONObject([("name", .string(name))])
         object["configuration"] = configuration.map { .string($0) }
+        return .object(object)
+    }
+}
+
+extension SourceFile {
+    fileprivate var json: JSONValue {
+        var object = JSONObject([("path", .string(path)), ("size", .integer(Int64(byteCount)))])
+        object["sha256"] = sha256.map { .string($0) }
+        object["weight"] = weight.map { .number($0) }
         return .object(object)
     }
 }
@@ -63,6 +72,16 @@ extension SourceRecord {
     fileprivate var json: JSONValue {
         var object = JSONObject([("name", .string(name)), ("dtype", .string(dtype.rawValue)), ("shape", JSONValue(shape.extents)), ("sha256", .string(sha256))])
         object["rowScale"] = rowScale.map { .string($0) }
+        object["additions"] = additions.isEmpty ? nil : .array(additions.map(\.json))
+        return .object(object)
+    }
+}
+
+extension AdditionRecord {
+    fileprivate var json: JSONValue {
+        var object = JSONObject([("factor", .number(factor)), ("up", .string(up))])
+        object["down"] = down.map { .string($0) }
+        object["magnitude"] = magnitude.map { .string($0) }
         return .object(object)
     }
 }

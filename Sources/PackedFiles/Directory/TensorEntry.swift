@@ -74,12 +74,33 @@ package struct SourceRecord: Sendable, Equatable {
     package let sha256: String
     /// The tensor whose elements multiplied the rows of this one before encoding.
     package let rowScale: String?
+    /// What adapters added to its rows before that, in order.
+    package let additions: [AdditionRecord]
 
-    package init(name: String, dtype: DType, shape: Shape, sha256: String, rowScale: String? = nil) {
+    /// How many of them a tensor may have.
+    package static let mostOfTensor = Limits.sourcesPerTensor
+
+    package init(name: String, dtype: DType, shape: Shape, sha256: String, rowScale: String? = nil, additions: [AdditionRecord] = []) {
         self.name = name
         self.dtype = dtype
         self.shape = shape
         self.sha256 = sha256
         self.rowScale = rowScale
+        self.additions = additions
     }
+}
+
+/// What one adapter added to the rows of a source, by the names of its tensors (Formats/packed.md, "Adapters").
+package struct AdditionRecord: Sendable, Equatable {
+    package let factor: Double
+    package let up: String
+    /// Nil where `up` itself was added.
+    package let down: String?
+    package let magnitude: String?
+
+    package init(factor: Double, up: String, down: String?, magnitude: String?) {
+        (self.factor, self.up, self.down, self.magnitude) = (factor, up, down, magnitude)
+    }
+
+    package var names: [String] { [up] + [down, magnitude].compactMap { $0 } }
 }

@@ -186,6 +186,7 @@ package final class PackedFileWriter {
         }
         _ = try DirectoryReader(path: output.path, schemes: schemeList).directory(text)
         var header = PackedHeader()
+        header.minor = directory.adapters.isEmpty ? 0 : PackedHeader.minorVersion
         header.directory = try writeDirectory(text, compressedFlag: .compressedDirectory, &header)
         header.contentHash = Hex.bytes(SHA256Stream.digest(text))
         return header

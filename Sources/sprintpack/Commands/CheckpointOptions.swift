@@ -25,13 +25,24 @@ struct CheckpointOptions: ParsableArguments {
     @Option(help: ArgumentHelp("Which variant of a folder's weight files to read, for instance fp16.", valueName: "name"))
     var variant: String?
 
+    @Option(
+        help: ArgumentHelp(
+            "Add a LoRA's weights, times WEIGHT (1 by default); repeatable. The weight is a number behind the last =, so a name that ends in =2 needs one: name=2=1.",
+            valueName: "file[=weight]"))
+    var lora: [String] = []
+
     func validate() throws {
         if let timeScale, timeScale != 1, timeScale != 1000 { throw ValidationError("--time-scale: expected 1 or 1000, found \(timeScale)") }
+        for word in lora where AdapterSource(word) == nil {
+            throw ValidationError("--lora: expected a file, or FILE=WEIGHT with a finite number, found \(word)")
+        }
         if base != nil, transformer != nil { throw ValidationError("--base: expected one file of the transformer's weights, found --transformer too") }
     }
 
     /// Whether the options are of a checkpoint.
-    var areUsed: Bool { base != nil || transformer != nil || vae != nil || textEncoder != nil || weights != .model || timeScale != nil || variant != nil }
+    var areUsed: Bool {
+        base != nil || transformer != nil || vae != nil || textEncoder != nil || weights != .model || timeScale != nil || variant != nil || !lora.isEmpty
+    }
 
     private var files: [String: String] { ["transformer": transformer, "vae": vae].compactMapValues { $0 } }
 
@@ -40,6 +51,7 @@ struct CheckpointOptions: ParsableArguments {
         var source = CheckpointSource(path)
         (source.base, source.variant, source.files, source.weights) = (base, variant, files, weights)
         source.timeScale = timeScale.map(Double.init)
+        source.adapters = lora.compactMap(AdapterSource.init)
         source.folders = ["text_encoder": textEncoder].compactMapValues { $0 }
         guard weights == .model || base != nil || !files.isEmpty else {
             throw CommandFailure.usage("--weights: expected a file of weights (--base, --transformer or --vae), found a folder alone")
@@ -51,7 +63,7 @@ struct CheckpointOptions: ParsableArguments {
     var words: [String] {
         Shell.option("--base", base) + Shell.option("--transformer", transformer) + Shell.option("--vae", vae)
             + Shell.option("--text-encoder", textEncoder) + Shell.option("--weights", weights == .model ? nil : weights.rawValue)
-            + Shell.option("--time-scale", timeScale.map { "\($0)" }) + Shell.option("--variant", variant)
+            + Shell.option("--time-scale", timeScale.map { "\($0)" }) + Shell.option("--variant", variant) + lora.flatMap { Shell.option("--lora", $0) }
     }
 }
 
@@ -70,6 +82,21 @@ extension Checkpoint {
             let names = group.names.prefix(4).map(\.quoted).joined(separator: ", ") + (group.names.count > 4 ? " and \(group.names.count - 4) more" : "")
             return "left out of the \(group.component): \(names): \(group.reason)"
         }
+    }
+
+    /// A line for each adapter.
+    var adapterLines: [String] {
+        adapters.map { "lora: \($0.path.quoted), \($0.summary), weight \($0.source.weight), into \($0.components.joined(separator: ", "))" }
+    }
+
+    var adaptersJSON: JSONValue {
+        .array(
+            adapters.map {
+                [
+                    "path": .string($0.path), "weight": .number($0.source.weight), "summary": .string($0.summary),
+                    "components": .array($0.components.map { .string($0) }),
+                ]
+            })
     }
 
     var omissionsJSON: JSONValue {

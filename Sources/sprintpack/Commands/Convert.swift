@@ -26,6 +26,10 @@ struct Convert: Verb {
               take single models of a folder from files. Such files are read without
               running anything in them (Formats/checkpoint.md).
 
+            LORA:
+              --lora style.safetensors=0.7 adds an adapter to the weights before they are
+              stored; several add up. Names of PEFT, diffusers, kohya and OneTrainer.
+
             PRESETS:
               int8     DiT linears and 1x1 convolutions W8A8, text encoder int8
                        weights, the rest 16 bit
@@ -183,9 +187,9 @@ extension Convert {
         guard !dryRun, let output else {
             options.choose(policy.choices)
             let planned = try ConversionPlan(source, options)
-            var json: JSONObject = ["plan": planned.json, "leftOut": source.omissionsJSON]
+            var json: JSONObject = ["plan": planned.json, "leftOut": source.omissionsJSON, "adapters": source.adaptersJSON]
             json["search"] = policy.prediction.flatMap { prediction in goal.map { prediction.json(of: $0) } } ?? .null
-            let lines = [planned.text] + (policy.prediction.map { ["search: \($0.text)"] } ?? []) + source.omissionLines
+            let lines = [planned.text] + (policy.prediction.map { ["search: \($0.text)"] } ?? []) + source.adapterLines + source.omissionLines
             return Outcome(text: lines.joined(separator: "\n"), json: json)
         }
         var job = ConvertJob(source: source, output: output, force: force, common: common, minSQNR: minSQNR)

@@ -204,7 +204,7 @@ extension ConvertJob {
                 "certificate: \(certified.probes) probes, \(ByteCount.text(UInt64(certified.bytes))), in \(Decimal.fixed(certified.seconds, digits: 2)) s"
                     + (certified.passed ? "" : "; not all of its claims hold: see verify"))
         }
-        lines += source.omissionLines
+        lines += source.adapterLines + source.omissionLines
         var search: JSONValue = .null
         if let prediction = policy.prediction, let goal {
             let velocity = attempt.velocity.map { ", \(Decimal.fixed($0, digits: 1)) dB" } ?? ""
@@ -217,7 +217,7 @@ extension ConvertJob {
         let json: JSONObject = [
             "output": .string(output), "bytes": .integer(Int64(summary.totalByteCount)), "sourceBytes": .integer(Int64(read)),
             "seconds": .number(seconds), "syncSeconds": .number(summary.syncDuration / .seconds(1)), "preset": .string(summary.directory.preset),
-            "contentHash": .string(summary.contentHash), "leftOut": source.omissionsJSON,
+            "contentHash": .string(summary.contentHash), "leftOut": source.omissionsJSON, "adapters": source.adaptersJSON,
             "tensors": JSONValue(summary.directory.tensors.count), "worstTensor": worst.map { .string($0.name) } ?? .null,
             "prefixCacheBytes": plan.prefixCache.map { .integer(Int64($0.byteCount)) } ?? .null,
             "certificate": attempt.certified.map {

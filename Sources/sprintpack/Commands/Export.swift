@@ -35,8 +35,12 @@ extension Export {
         let bar = common.progress("export")
         try Exporter.run(source, to: output, replace: force, tool: Version.tool) { done, total in bar.update(done, of: total) }
         bar.finish()
+        let adapters = source.directory.adapters.map(\.path)
+        let added = adapters.isEmpty ? "" : ", with \(adapters.joined(separator: ", ")) in its weights"
         return Outcome(
-            text: "\(output)  \(source.directory.tensors.count) packed tensors written back as a diffusers folder",
-            json: ["output": .string(output), "tensors": JSONValue(source.directory.tensors.count)], outputs: [output])
+            text: "\(output)  \(source.directory.tensors.count) packed tensors written back as a diffusers folder\(added)",
+            json: [
+                "output": .string(output), "tensors": JSONValue(source.directory.tensors.count), "adapters": .array(adapters.map { .string($0) }),
+            ], outputs: [output])
     }
 }

@@ -13,7 +13,7 @@ import TorchFiles
 /// `sprintpack inspect`: what is in a file or folder, from its headers alone.
 struct Inspect: Verb {
     static let configuration = CommandConfiguration(
-        abstract: "List what a .sprint file, a safetensors or torch file, a shard index or a diffusers folder holds.",
+        abstract: "List what a .sprint file, a safetensors or torch file, an adapter, a shard index or a diffusers folder holds.",
         discussion: """
             EXAMPLES:
               sprintpack inspect sana.sprint
@@ -77,6 +77,16 @@ private struct Inventory {
             add(safetensors, part: "")
             facts += safetensors.header.metadata.map { ($0.key, $0.value) }
         }
+        if AdapterFile.isAdapter(rows.map(\.name)) { try read(AdapterFile.open(path)) }
+    }
+
+    private mutating func read(_ adapter: AdapterFile) {
+        kind = "adapter"
+        func list(_ words: [String]) -> String { words.prefix(40).joined(separator: ", ") + (words.count > 40 ? " and \(words.count - 40) more" : "") }
+        let header = facts.map { (name: "header: \($0.name)", value: $0.value.quoted) }
+        facts = [("adapter", adapter.summary), ("alpha", adapter.alphaText), ("targets", list(adapter.targets.map { "\($0.name) (\($0.count))" }))]
+        if !adapter.problems.isEmpty { facts.append(("cannot be used", list(adapter.problems.map { "\($0)" }))) }
+        facts += header
     }
 
     private mutating func add(_ file: any TensorFile, part: String) {
@@ -92,6 +102,7 @@ private struct Inventory {
             facts.append((component.name, "\(component.className), \(component.files.count) weight files"))
             for file in component.files { add(file, part: component.name) }
         }
+        facts += checkpoint.adapters.enumerated().map { ("lora \($0 + 1)", "\($1.path), \($1.summary), weight \($1.source.weight)") }
         leftOut = (checkpoint.omissionLines, checkpoint.omissionsJSON)
     }
 
@@ -125,6 +136,9 @@ private struct Inventory {
             ("format", "\(file.header.major).\(file.header.minor)"), ("preset", directory.presetText), ("content hash", file.contentHash),
             ("written by", "\(directory.tool), zstd \(directory.zstd)"), ("fusions", directory.fusions.joined(separator: ", ")),
             ("components", directory.components.map(\.name).joined(separator: ", ")),
+        ]
+        facts += directory.adapters.enumerated().map { ("lora \($0 + 1)", "\($1.path), weight \($1.weight ?? 1), SHA-256 \($1.sha256 ?? "none")") }
+        facts += [
             ("frozen for", (try? FrozenSchedule(policy: directory.policy))?.description ?? "nothing: any steps and guidance"),
             ("small files", "\(directory.blobs.count)"), ("attachments", Self.summary(of: file.attachments)),
             ("size", ByteCount.text(file.header.totalByteCount)),

@@ -5,7 +5,7 @@ cd "$(dirname "$0")/.."
 python=${PYTHON:-python3}
 trace() { "$python" oracle/dump_trace.py "$@"; }
 
-rm -rf mini odd traces defects
+rm -rf mini odd traces defects adapters
 mkdir traces
 "$python" oracle/make_checkpoint.py mini --preset mini
 "$python" oracle/make_checkpoint.py odd --preset odd
@@ -37,4 +37,5 @@ both() {
 both mini --steps 2 --drop text.embed --drop text.layer.[012] --drop vae.???.stage.0 --drop vae.enc.conv_in
 both odd --steps 2 --variant fp16 --width 96 --height 64 --drop text.embed --drop text.layer.[0123]
 "$python" oracle/make_defects.py
-find mini odd traces defects -type f -exec chmod 644 {} +
+"$python" oracle/make_adapters.py
+find mini odd traces defects adapters -type f -exec chmod 644 {} +

@@ -36,11 +36,11 @@ struct SampleTensor {
 }
 
 enum Samples {
-    static func directory() -> Directory {
+    static func directory(adapters: [SourceFile] = []) -> Directory {
         Directory(
             tool: "sprintpack test", preset: "int8", policy: ["rules": []], fusions: ["qkv"],
             components: [ComponentEntry(name: "transformer", configuration: "transformer/config.json"), ComponentEntry(name: "tokenizer", configuration: nil)],
-            sourceFiles: [SourceFile(path: "transformer/model.safetensors", byteCount: 1234)])
+            sourceFiles: [SourceFile(path: "transformer/model.safetensors", byteCount: 1234)] + adapters)
     }
 
     static let configuration = Array(#"{"num_layers": 2}"#.utf8)
@@ -49,10 +49,10 @@ enum Samples {
     @discardableResult
     static func write(
         _ tensors: [SampleTensor], to path: String, blobs: [(String, [UInt8])] = [], attachments: [(name: String, bytes: [UInt8])] = [],
-        allowNonfinite: Bool = false
+        allowNonfinite: Bool = false, adapters: [SourceFile] = []
     ) throws -> PackedFileWriter.Summary {
         let output = try OutputFile(path: path, kind: .packedFile, replace: true)
-        let writer = try PackedFileWriter(output: output, directory: directory(), allowNonfinite: allowNonfinite)
+        let writer = try PackedFileWriter(output: output, directory: directory(adapters: adapters), allowNonfinite: allowNonfinite)
         try writer.addBlob("transformer/config.json", configuration)
         for (name, bytes) in blobs { try writer.addBlob(name, bytes) }
         for tensor in tensors { try writer.append(tensor.description, sources: tensor.sources, error: tensor.error, planes: tensor.planes) }

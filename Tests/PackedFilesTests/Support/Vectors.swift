@@ -13,7 +13,7 @@ enum Vectors {
     static let valid = [
         "f32", "f16", "bf16", "int8-per-channel", "int8-rotated", "int8-balanced", "int4-grouped", "int4-balanced", "channels-last", "codec-zstd",
         "codec-zstd-split16",
-        "frames", "compressed-directory", "attachments", "nonfinite", "newer-minor-version",
+        "frames", "compressed-directory", "attachments", "nonfinite", "newer-minor-version", "adapters",
     ]
 
     static func path(valid name: String) -> String { "\(folder)/valid/\(name).sprint" }
@@ -80,6 +80,21 @@ enum Vectors {
                 return SampleTensor(description, planes: try scheme.encode(Tensor([4], values), subject: scheme.name))
             }
             try Samples.write(tensors, to: path, allowNonfinite: true)
+        case "adapters":
+            var tensor = try SampleTensor("linear.weight", .f32, [2, 4], [1, -2, 3, -4, 0.5, 0.25, 0, 1], role: "linear")
+            let digest = SHA256Stream.digest([1, 2, 3])
+            let prefix = "lora/1/linear.lora_"
+            let additions = [
+                AdditionRecord(factor: 0.75, up: "\(prefix)B.weight", down: "\(prefix)A.weight", magnitude: "\(prefix)magnitude_vector"),
+                AdditionRecord(factor: -1.2, up: "lora/2/linear.lora_B.weight", down: nil, magnitude: nil),
+            ]
+            tensor.sources = [SourceRecord(name: "linear.weight", dtype: .bf16, shape: [2, 4], sha256: digest, rowScale: "norm", additions: additions)]
+            let operands: [(String, Shape)] = [
+                ("norm", [2]), (additions[0].up, [2, 1]), (additions[0].down ?? "", [1, 4]), (additions[0].magnitude ?? "", [2]), (additions[1].up, [2, 4]),
+            ]
+            tensor.sources += operands.map { SourceRecord(name: $0.0, dtype: .f32, shape: $0.1, sha256: digest) }
+            let adapters = [(1, 0.5), (2, -1.2)].map { SourceFile(path: "lora/\($0.0)/a.safetensors", byteCount: 77, sha256: digest, weight: $0.1) }
+            try Samples.write([tensor], to: path, adapters: adapters)
         case "newer-minor-version":
             try Samples.write([SampleTensor("bias", .f32, [1], [1])], to: path)
             var surgeon = Surgeon(try contents(path))

@@ -1,11 +1,11 @@
 /// Finds the names that somebody may have meant: the smallest edit distances.
-struct NearestNames {
+package struct NearestNames {
     private let candidates: [[UInt8]]
 
-    init(_ candidates: [String]) { self.candidates = candidates.map { Array($0.utf8) } }
+    package init(_ candidates: [String]) { self.candidates = candidates.map { Array($0.utf8) } }
 
     /// The up to `count` candidates closest to `name`, at most a third of it away, the closest first.
-    func nearest(to name: String, count: Int = 2) -> [String] {
+    package func nearest(to name: String, count: Int = 2) -> [String] {
         let name = Array(name.utf8)
         let limit = max(2, name.count / 3)
         return candidates.enumerated()
