@@ -22,38 +22,49 @@ struct CheckpointOptions: ParsableArguments {
     @Option(help: ArgumentHelp("Which variant of a folder's weight files to read, for instance fp16.", valueName: "name"))
     var variant: String?
 
+    @Option(
+        parsing: .unconditionalSingleValue,
+        help: ArgumentHelp("Leave out tensors of these names, which the model does not need: * and ? stand for what differs. May be given several times.", valueName: "glob"))
+    var ignore: [String] = []
+
     func validate() throws {
         if base != nil, transformer != nil { throw ValidationError("--base: expected one file of the transformer's weights, found --transformer too") }
     }
 
     /// Whether the options are of a checkpoint.
-    var areUsed: Bool { base != nil || transformer != nil || vae != nil || textEncoder != nil || weights != .model || variant != nil }
+    var areUsed: Bool { base != nil || transformer != nil || vae != nil || textEncoder != nil || weights != .model || variant != nil || !ignore.isEmpty }
 
     private var files: [String: String] { ["transformer": transformer, "vae": vae].compactMapValues { $0 } }
 
     /// Opens the checkpoint at `path`: a folder of diffusers, or with --base a file.
-    func open(_ path: String) throws -> Checkpoint {
+    /// - Parameters:
+    ///   - wanted: the components that have to be there; nil for all that it lists.
+    ///   - recorded: patterns to leave out where none are given: those of the conversion that it is held against.
+    func open(_ path: String, wanted: Set<String>? = nil, recorded: [String] = []) throws -> Checkpoint {
         var source = CheckpointSource(path)
         (source.base, source.variant, source.files, source.weights) = (base, variant, files, weights)
+        (source.wanted, source.ignored) = (wanted, (ignore.isEmpty ? recorded : ignore).map { Glob($0) })
         source.folders = ["text_encoder": textEncoder].compactMapValues { $0 }
         guard weights == .model || base != nil || !files.isEmpty else {
             throw CommandFailure.usage("--weights: expected a file of weights (--base, --transformer or --vae), found a folder alone")
         }
-        return try source.open()
+        let checkpoint = try source.open()
+        if !ignore.isEmpty { try checkpoint.checkIgnored() }
+        return checkpoint
     }
 
     /// The options as they were given.
     var words: [String] {
         Shell.option("--base", base) + Shell.option("--transformer", transformer) + Shell.option("--vae", vae)
             + Shell.option("--text-encoder", textEncoder) + Shell.option("--weights", weights == .model ? nil : weights.rawValue)
-            + Shell.option("--variant", variant)
+            + Shell.option("--variant", variant) + ignore.flatMap { ["--ignore", $0] }
     }
 }
 
 extension WeightsChoice: ExpressibleByArgument {}
 
 extension Checkpoint {
-    /// What was left out, a line for each reason; none where nothing was.
+    /// What was left out, a line for each reason, and what is read otherwise than it is stored; none where nothing is.
     var omissionLines: [String] {
         var groups: [(component: String, reason: String, names: [String])] = []
         for omission in omissions {
@@ -64,10 +75,12 @@ extension Checkpoint {
         return groups.map { group in
             let names = group.names.prefix(4).map(\.quoted).joined(separator: ", ") + (group.names.count > 4 ? " and \(group.names.count - 4) more" : "")
             return "left out of the \(group.component): \(names): \(group.reason)"
-        }
+        } + notes
     }
 
     var omissionsJSON: JSONValue {
         .array(omissions.map { ["component": .string($0.component), "name": .string($0.name), "reason": .string($0.reason)] })
     }
+
+    var notesJSON: JSONValue { .array(notes.map { .string($0) }) }
 }

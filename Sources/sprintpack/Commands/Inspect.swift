@@ -54,7 +54,7 @@ private struct Inventory {
     private(set) var facts: [(name: String, value: String)] = []
     private(set) var rows: [Row] = []
     /// Of a checkpoint: what its files have beside the model.
-    private var leftOut: (lines: [String], json: JSONValue) = ([], [])
+    private var leftOut: (lines: [String], json: JSONValue, notes: JSONValue) = ([], [], [])
 
     init(_ path: String, _ options: CheckpointOptions) throws {
         if Paths.isDirectory(path) || options.areUsed {
@@ -92,7 +92,7 @@ private struct Inventory {
             facts.append((component.name, "\(component.className), \(component.files.count) weight files"))
             for file in component.files { add(file, part: component.name) }
         }
-        leftOut = (checkpoint.omissionLines, checkpoint.omissionsJSON)
+        leftOut = (checkpoint.omissionLines, checkpoint.omissionsJSON, checkpoint.notesJSON)
     }
 
     private mutating func read(_ file: TorchFile) {
@@ -187,7 +187,7 @@ private struct Inventory {
 
     func json(withTensors: Bool) -> JSONObject {
         var object: JSONObject = ["kind": .string(kind), "facts": .object(JSONObject(facts.map { ($0.name, .string($0.value)) }))]
-        object["leftOut"] = leftOut.json
+        (object["leftOut"], object["notes"]) = (leftOut.json, leftOut.notes)
         object["totals"] = .array(
             totals.map {
                 [
