@@ -74,7 +74,8 @@ package final class CheckpointComponent: Sendable {
 
     /// The same component with the tensors of other files.
     func replacing(files: [any TensorFile]) throws(CheckpointError) -> CheckpointComponent {
-        try CheckpointComponent(rule: rule, className: className, folder: folder, configuration: configuration, files: files, variant: variant, ignored: ignored)
+        try CheckpointComponent(
+            rule: rule, className: className, folder: folder, configuration: configuration, files: files, variant: variant, ignored: ignored)
     }
 
     /// The tensor of that name, as its file has it: its own name may have the prefix that `tensorNames` lacks.

@@ -90,13 +90,15 @@ package enum CheckpointError: Error, Sendable, Equatable, CustomStringConvertibl
         case .noModelIndex(let path, let found):
             return "\(path): expected model_index.json, found \(Self.list(found)); give the folder of a diffusers checkpoint"
         case .hubCache(let path, let snapshots):
-            let advice = snapshots.isEmpty ? "it holds no snapshot of a checkpoint: download one with \"hf download ORG/NAME\"" : "give \(Self.choice(snapshots))"
+            let advice =
+                snapshots.isEmpty ? "it holds no snapshot of a checkpoint: download one with \"hf download ORG/NAME\"" : "give \(Self.choice(snapshots))"
             return "\(path): expected the folder of a diffusers checkpoint, found a folder of the hub's cache, whose checkpoints lie in snapshots; \(advice)"
         case .repositoryID(let name):
             return "\(name): expected the folder of a diffusers checkpoint, found no such folder; if it is the name of a repository, download that first: "
                 + "hf download \(name) --local-dir \(Paths.name(of: name))"
         case .originalFolder(let path, let found):
-            return "\(path): expected model_index.json, found weights of the authors (\(Self.list(found))); convert such a file with --base and the folder of a "
+            return
+                "\(path): expected model_index.json, found weights of the authors (\(Self.list(found))); convert such a file with --base and the folder of a "
                 + "diffusers checkpoint: sprintpack convert FILE --base FOLDER -o OUT.sprint"
         case .componentOnly(let path, let className):
             return "\(path): expected a whole checkpoint, found one component of it (\(className.quoted)); "

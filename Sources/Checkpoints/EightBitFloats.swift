@@ -38,9 +38,11 @@ enum EightBitFloats {
                     taken.insert(ExactString(tensor.name))
                     omissions.append(Omission(component: component, name: tensor.name, reason: reason))
                 } else if let weight, scales.contains(suffix) {
-                    let isScale = [.f16, .bf16, .f32].contains(tensor.dtype) && (tensor.shape.elementCount == 1 || tensor.shape.elementCount == weight.shape.rows)
+                    let isScale =
+                        [.f16, .bf16, .f32].contains(tensor.dtype) && (tensor.shape.elementCount == 1 || tensor.shape.elementCount == weight.shape.rows)
                     guard isScale, factors[ExactString(weight.name)] == nil else {
-                        throw .eightBitScale(path: file.path, weight: weight.name, scale: tensor.name, rows: weight.shape.rows, dtype: tensor.dtype, shape: tensor.shape)
+                        throw .eightBitScale(
+                            path: file.path, weight: weight.name, scale: tensor.name, rows: weight.shape.rows, dtype: tensor.dtype, shape: tensor.shape)
                     }
                     taken.insert(ExactString(tensor.name))
                     factors[ExactString(weight.name)] = WidenedFile.Scale(file: file, tensor: tensor)

@@ -44,7 +44,8 @@ package enum FileError: Error, Sendable, Equatable, CustomStringConvertible {
         case .isLink(let path, let target):
             return "\(path): expected a file or nothing, found a link to \(target); a link is not replaced: name the file itself, or remove the link"
         case .danglingLink(let path, let target):
-            return "\(path): expected a file, found a link to \(target), where nothing is; a download was not completed or its cache was cleared: fetch it again"
+            return
+                "\(path): expected a file, found a link to \(target), where nothing is; a download was not completed or its cache was cleared: fetch it again"
         case .displaced(let path, let place):
             return "\(path): another program wrote there at the same moment; what it wrote is now \(place)"
         case .picture(let message):

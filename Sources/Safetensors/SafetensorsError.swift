@@ -52,7 +52,8 @@ package enum SafetensorsError: Error, Sendable, Equatable, CustomStringConvertib
         case .headerTooLarge(let path, let limit, let found):
             let reason =
                 found > 100_000_000
-                ? "the file is damaged or is no safetensors file" : "the format allows that, and no checkpoint of SANA-Sprint needs it: shorten its __metadata__"
+                ? "the file is damaged or is no safetensors file"
+                : "the format allows that, and no checkpoint of SANA-Sprint needs it: shorten its __metadata__"
             return "\(path): expected a header of at most \(limit) bytes, found \(found); \(reason)"
         case .notAnObject(let path):
             return "\(path): expected '{' as the first byte of the header; the file is damaged or is no safetensors file"

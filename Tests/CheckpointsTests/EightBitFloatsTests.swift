@@ -75,7 +75,9 @@ struct EightBitFloatsTests {
 
     @Test("a scale for each row, in another shard; ranges are parts of the whole") func rows() throws {
         mini.remove(file)
-        let (first, second) = ("transformer/diffusion_pytorch_model-00001-of-00002.safetensors", "transformer/diffusion_pytorch_model-00002-of-00002.safetensors")
+        let (first, second) = (
+            "transformer/diffusion_pytorch_model-00001-of-00002.safetensors", "transformer/diffusion_pytorch_model-00002-of-00002.safetensors"
+        )
         try put([("a.weight", .f8e4m3, [16, 16], codes)], first)
         let factors = (0..<16).map { Float(exactly: $0)! * 0.37 + 0.1 }
         try put([("a.weight_scale", .f32, [16, 1], encoded(factors))], second)
@@ -93,7 +95,9 @@ struct EightBitFloatsTests {
         }
     }
 
-    @Test("a scale that is none is named", arguments: [(DType.f32, Shape([2, 2])), (.u8, [1]), (.f32, [0])] as [(DType, Shape)]) func wrongScale(dtype: DType, shape: Shape) throws {
+    @Test("a scale that is none is named", arguments: [(DType.f32, Shape([2, 2])), (.u8, [1]), (.f32, [0])] as [(DType, Shape)]) func wrongScale(
+        dtype: DType, shape: Shape
+    ) throws {
         try put([
             ("a.weight", .f8e4m3, [16, 16], codes), ("a.weight_scale", dtype, shape, [UInt8](repeating: 0, count: shape.elementCount * dtype.byteCount)),
         ])

@@ -20,7 +20,7 @@ import Testing
     /// Writes a weight file of a checkpoint again, with its tensors changed.
     private func rewrite(_ path: String, _ change: (inout [Item]) throws -> Void) throws {
         let file = try SafetensorsFile.open(path)
-        var items: [Item] = try file.header.entries.map { ($0.name, $0.dtype, $0.shape, unsafe Array(try file.read($0.name).bytes)) }
+        var items: [Item] = try file.header.entries.map { ($0.name, $0.dtype, $0.shape, Array(try file.read($0.name).contents)) }
         try change(&items)
         let writer = try SafetensorsWriter(path: path, kind: .anything, replace: true, tensors: items.map { ($0.name, $0.dtype, $0.shape) })
         for item in items { try writer.append(item.bytes) }
@@ -112,7 +112,8 @@ import Testing
         }
         for (folder, component, method) in [(bits, "text_encoder", "bitsandbytes (4 bits)"), (bytes, "transformer", "somebody's")] {
             let error = try refusal(folder)
-            #expect(error.split(separator: "\n").count == 1 && error.contains("\(folder)/\(component): ") && error.contains("quantized with \(method)"), "\(error)")
+            #expect(
+                error.split(separator: "\n").count == 1 && error.contains("\(folder)/\(component): ") && error.contains("quantized with \(method)"), "\(error)")
             #expect(error.contains("give the original"))
         }
         // A word that was left behind over weights that are whole is no obstacle.
@@ -173,7 +174,9 @@ import Testing
             for word in ["left out of the transformer: \"diffusion_pytorch_model.fp16.safetensors\": not used;", "--variant fp16", "\"lm_head.weight\""] {
                 #expect(text.output.contains(word), "\(text.output)")
             }
-            let names = try Tool.run(arguments + ["--json"] + (arguments.contains("-o") ? ["--force"] : [])).json()["leftOut"]?.array?.compactMap { $0["name"]?.string }
+            let names = try Tool.run(arguments + ["--json"] + (arguments.contains("-o") ? ["--force"] : [])).json()["leftOut"]?.array?.compactMap {
+                $0["name"]?.string
+            }
             #expect(names == ["lm_head.weight", "diffusion_pytorch_model.fp16.safetensors"])
         }
     }
@@ -287,7 +290,8 @@ import Testing
     @Test func rulesAndPromptsComeThroughPipes() throws {
         let shop = try Workshop()
         let rules = try Tool.shell(
-            #"printf '%s\n' '*.cross.kv.weight int8-per-channel float' | "$TOOL" convert \#(Workshop.tiny) --dry-run --calibration none --json --rules /dev/stdin"#)
+            #"printf '%s\n' '*.cross.kv.weight int8-per-channel float' | "$TOOL" convert \#(Workshop.tiny) --dry-run --calibration none --json --rules /dev/stdin"#
+        )
         #expect(rules.status == 0, "\(rules.errors)")
         #expect(try rules.json()["plan"]?["policy"]?["rules"] == ["*.cross.kv.weight int8-per-channel float"])
         let file = try shop.packed("int8", ["--calibration", "none"])

@@ -24,7 +24,8 @@ struct CheckpointOptions: ParsableArguments {
 
     @Option(
         parsing: .unconditionalSingleValue,
-        help: ArgumentHelp("Leave out tensors of these names, which the model does not need: * and ? stand for what differs. May be given several times.", valueName: "glob"))
+        help: ArgumentHelp(
+            "Leave out tensors of these names, which the model does not need: * and ? stand for what differs. May be given several times.", valueName: "glob"))
     var ignore: [String] = []
 
     func validate() throws {

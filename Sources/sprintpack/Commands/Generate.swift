@@ -41,7 +41,8 @@ struct Generate: Verb {
     @Option(help: ArgumentHelp("Times from about pi/2 down to 0, separated by commas, or paper4 for the paper's four steps.", valueName: "list"))
     var timesteps: String?
 
-    @Option(parsing: .unconditionalSingleValue, help: ArgumentHelp("Seed of the noise, random, or several separated by commas; 0 by default.", valueName: "seed"))
+    @Option(
+        parsing: .unconditionalSingleValue, help: ArgumentHelp("Seed of the noise, random, or several separated by commas; 0 by default.", valueName: "seed"))
     var seed: [String] = []
 
     @Option(parsing: .unconditional, help: ArgumentHelp("Guidance scale the network is told; 4.5 by default.", valueName: "g"))
@@ -94,7 +95,9 @@ struct Generate: Verb {
         if output == nil && !dryRun { throw ValidationError("-o: expected the picture to write (or --dry-run), found nothing") }
         try checkOutputs()
         if !prompt.isEmpty && prompts != nil { throw ValidationError("--prompt and --prompts: expected one of them, found both") }
-        if prompt.isEmpty && prompts == nil && inputs == nil && !dryRun { throw ValidationError("--prompt: expected the text of the picture (or --inputs), found nothing") }
+        if prompt.isEmpty && prompts == nil && inputs == nil && !dryRun {
+            throw ValidationError("--prompt: expected the text of the picture (or --inputs), found nothing")
+        }
         if textFromInputs && inputs == nil { throw ValidationError("--text-from-inputs: expected --inputs with the trace that holds the features, found none") }
     }
 }
@@ -173,7 +176,8 @@ extension Generate {
     }
 
     private func draw(
-        _ item: PictureSeries.Item, by engine: Engine<CPU>, _ packed: PackedFile, _ protected: [FileIdentity], number: Int, of count: Int, _ peaks: inout StagePeaks
+        _ item: PictureSeries.Item, by engine: Engine<CPU>, _ packed: PackedFile, _ protected: [FileIdentity], number: Int, of count: Int,
+        _ peaks: inout StagePeaks
     ) throws -> Drawn {
         let picture = item.output == "-" ? nil : try OutputFile(path: item.output, kind: .picture, replace: force, inputs: protected)
         let recorder = trace == nil ? nil : TraceRecorder()
@@ -208,7 +212,8 @@ extension Generate {
         let seed = settings["seed"].map { ", seed \($0.string ?? $0.text)" } ?? ""
         return Drawn(
             output: item.output,
-            line: "\(item.output)  \(image.width) x \(image.height), \(item.request.timesteps.stepCount) steps\(seed), in \(Decimal.fixed(seconds, digits: 2)) s",
+            line:
+                "\(item.output)  \(image.width) x \(image.height), \(item.request.timesteps.stepCount) steps\(seed), in \(Decimal.fixed(seconds, digits: 2)) s",
             seconds: seconds, settings: settings, data: picture == nil ? png : nil, probes: recorder?.probes.count ?? 0)
     }
 
@@ -216,7 +221,8 @@ extension Generate {
         var lines = drawn.map(\.line)
         if let trace { lines.append("\(trace)  \(drawn[0].probes) probes") }
         let pictures = drawn.map { ["output": .string($0.output), "seconds": .number($0.seconds), "settings": .object($0.settings)] as JSONObject }
-        var json = pictures.count == 1 ? pictures[0] : ["pictures": .array(pictures.map { .object($0) }), "seconds": .number(drawn.reduce(0) { $0 + $1.seconds })]
+        var json =
+            pictures.count == 1 ? pictures[0] : ["pictures": .array(pictures.map { .object($0) }), "seconds": .number(drawn.reduce(0) { $0 + $1.seconds })]
         json["peakBytes"] = JSONValue(peaks.byteCount)
         if let resident = Memory.peakResident { json["peakResidentBytes"] = JSONValue(resident) }
         json["memory"] = statement.json(measured: peaks)

@@ -21,7 +21,9 @@ struct PictureSeries {
         let prompts = prompts.isEmpty ? [request.prompt] : prompts
         let noises = seeds.isEmpty ? [request.noise] : seeds.map { .seed($0.seed) }
         let count = prompts.count * noises.count
-        guard count <= Self.most else { throw CommandFailure.usage("expected at most \(Self.most) pictures, found \(count): each prompt is drawn with each seed") }
+        guard count <= Self.most else {
+            throw CommandFailure.usage("expected at most \(Self.most) pictures, found \(count): each prompt is drawn with each seed")
+        }
         guard count == 1 || output != "-" else { throw CommandFailure.usage("-o: expected the name of a file for \(count) pictures, found -, where one fits") }
         var items: [Item] = []
         for prompt in prompts {

@@ -80,7 +80,8 @@ package struct TextEncoderConfiguration: Sendable, Equatable {
             if inner.has("rope_theta") { stated.append((place, try theta(inner))) }
         }
         if stated.count == 2, stated[0].theta != stated[1].theta {
-            throw .inconsistent(subject: "\(file): rope_scaling: rope_theta", expected: "the \(stated[0].theta) of rope_parameters", found: "\(stated[1].theta)")
+            throw .inconsistent(
+                subject: "\(file): rope_scaling: rope_theta", expected: "the \(stated[0].theta) of rope_parameters", found: "\(stated[1].theta)")
         }
         guard let inner = stated.first else { return try theta(reader) }
         return inner.theta
