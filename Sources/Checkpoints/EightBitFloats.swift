@@ -34,7 +34,7 @@ enum EightBitFloats {
                 let weight = weights[ExactString(module.isEmpty ? "weight" : "\(module).weight")]
                 if suffix == marker {
                     taken.insert(ExactString(tensor.name))
-                } else if let weight, let reason = others[suffix] {
+                } else if weight != nil, let reason = others[suffix] {
                     taken.insert(ExactString(tensor.name))
                     omissions.append(Omission(component: component, name: tensor.name, reason: reason))
                 } else if let weight, scales.contains(suffix) {

@@ -11,7 +11,7 @@ import Testing
 
     init() throws {
         shop = try Workshop()
-        file = try shop.packed("int8", ["--calibration", "none"])
+        file = try shop.packed("bf16", ["--components", "transformer,vae-decoder,text-encoder,tokenizer"])
     }
 
     private func generate(_ arguments: [String]) throws -> ChildProcess.Result { try Tool.run(["generate", file, "--steps", "1"] + arguments) }
@@ -30,7 +30,7 @@ import Testing
             #expect(try generate(["--prompt", prompt, "--seed", seed, "-o", shop.path("alone.png"), "--force"]).status == 0)
             #expect(try pixels("alone.png") == pixels("p-\(number).png"))
         }
-        #expect(shop.names == ["alone.png", "int8.sprint"] + (1...6).map { "p-\($0).png" })
+        #expect(shop.names == ["alone.png", "bf16.sprint"] + (1...6).map { "p-\($0).png" })
         let lines = try generate(["--prompt", "one", "--seed", "3,4", "-o", shop.path("p.png"), "--force"]).output.split(separator: "\n")
         #expect(lines.count == 2 && lines[1].contains("p-2.png  ") && lines[1].contains(", seed 4, "))
     }
@@ -49,7 +49,7 @@ import Testing
             let result = try generate(["--prompt", "one", "--seed", "1,2", "-o", shop.path("p.png")] + force)
             #expect(result.status == 2 && result.errors.contains("p-2.png"), "\(result.errors)")
             // Found out before the first was drawn.
-            #expect(shop.names == ["int8.sprint", "p-2.png"])
+            #expect(shop.names == ["bf16.sprint", "p-2.png"])
         }
     }
 
@@ -59,7 +59,7 @@ import Testing
             #expect(result.status == 64 && result.errors.contains("2"), "\(result.errors)")
         }
         #expect(try generate(["--prompt", "one", "--prompts", "list.txt", "-o", shop.path("p.png")]).status == 64)
-        #expect(shop.names == ["int8.sprint"])
+        #expect(shop.names == ["bf16.sprint"])
     }
 
     /// `torch.Generator().manual_seed(-2).initial_seed()` is 2^64 - 2.
