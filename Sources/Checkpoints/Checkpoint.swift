@@ -23,8 +23,13 @@ package final class Checkpoint: Sendable {
         _ path: String, variant: String? = nil, files: [String: String] = [:], folders: [String: String] = [:], weights: WeightsChoice = .model,
         timeScale: Double? = nil
     ) throws(CheckpointError) -> Checkpoint {
-        try Checkpoint(CheckpointReader(path: path, variant: variant, files: files, folders: folders, weights: weights, timeScale: timeScale).read())
+        var source = CheckpointSource(path)
+        (source.variant, source.files, source.folders, source.weights, source.timeScale) = (variant, files, folders, weights, timeScale)
+        return try Checkpoint(folder: source)
     }
+
+    /// Opens the folder that `source` names.
+    convenience init(folder source: CheckpointSource) throws(CheckpointError) { self.init(try CheckpointReader(source).read()) }
 
     private init(_ parts: CheckpointReader.Parts) {
         components = Dictionary(uniqueKeysWithValues: parts.components.map { ($0.name, $0) })
@@ -69,7 +74,20 @@ package final class Checkpoint: Sendable {
     }
 
     /// What the files have beside the model, with why it is left out.
-    package var omissions: [Omission] { components.values.sorted { $0.name < $1.name }.flatMap(\.omissions) }
+    package var omissions: [Omission] { components.values.sorted { $0.name < $1.name }.flatMap(\.omissions) + parts.omissions }
+
+    /// How the files' tensors are read, where it is not as they are.
+    package var notes: [String] { components.values.sorted { $0.name < $1.name }.flatMap { component in component.notes.map { "\(component.name): \($0)" } } }
+
+    /// The patterns of names that were left out.
+    package var ignored: [Glob] { parts.ignored }
+
+    /// Throws where one of the patterns leaves nothing out: it was meant for another name.
+    package func checkIgnored() throws(CheckpointError) {
+        for glob in ignored where !components.values.contains(where: { $0.ignoredNames.contains(where: glob.matches) }) {
+            throw .nothingIgnored(path: path, pattern: glob.pattern)
+        }
+    }
 
     /// The tokenizer's tokenizer.json; nil where the checkpoint has no tokenizer.
     package var tokenizerJSON: SmallFile? { smallFiles.first { $0.path == "tokenizer/tokenizer.json" } }

@@ -16,21 +16,30 @@ package final class CheckpointComponent: Sendable {
     let omissions: [Omission]
     /// Those that were told of when it was made, not found among its tensors.
     private let toldOmissions: [Omission]
+    private let toldNotes: [String]
     /// Files of adapters, whose tensors are found beside its own.
     let additions: [any TensorFile]
     /// What adapters add to tensors, in order.
     package let adaptations: [ExactString: [Adaptation]]
+    /// How its tensors are read, where it is not as they are.
+    let notes: [String]
+    /// What the user's patterns left out.
+    let ignoredNames: [String]
     /// The tensors' names, sorted by bytes, without a prefix that the model class put before all of them.
     package let tensorNames: [String]
     private let places: [ExactString: (file: Int, tensor: StoredTensor)]
+    /// The files as they are read, eight-bit floats widened; then those of adapters.
+    private let readable: [any TensorFile]
     private let rule: ComponentRule
+    private let ignored: [Glob]
 
     /// Key in `model_index.json`: "transformer".
     package var name: String { rule.name }
 
     init(
         rule: ComponentRule, className: String, folder: String, configuration: JSONValue, files: [any TensorFile], variant: String?,
-        omissions: [Omission] = [], additions: [any TensorFile] = [], adaptations: [ExactString: [Adaptation]] = [:]
+        omissions: [Omission] = [], notes: [String] = [], ignored: [Glob] = [], additions: [any TensorFile] = [],
+        adaptations: [ExactString: [Adaptation]] = [:]
     ) throws(CheckpointError) {
         self.rule = rule
         self.className = className
@@ -38,32 +47,45 @@ package final class CheckpointComponent: Sendable {
         self.configuration = configuration
         self.files = files
         self.variant = variant
-        (self.additions, self.adaptations, toldOmissions) = (additions, adaptations, omissions)
+        (self.additions, self.adaptations, toldOmissions, toldNotes) = (additions, adaptations, omissions, notes)
+        self.ignored = ignored
+        let widened = try EightBitFloats.widened(files, component: rule.name)
+        readable = widened.files + additions
+        self.notes = notes + widened.notes
         var places: [ExactString: (file: Int, tensor: StoredTensor)] = [:]
-        var omissions = omissions
-        for (file, source) in (files + additions).enumerated() {
+        var omissions = omissions + widened.omissions
+        var ignoredNames: [String] = []
+        func leaveOut(_ name: String, _ reason: String) { omissions.append(Omission(component: rule.name, name: name, reason: reason)) }
+        for (file, source) in readable.enumerated() {
             for tensor in source.tensors {
-                if let reason = rule.ignored[tensor.name] {
-                    omissions.append(Omission(component: rule.name, name: tensor.name, reason: reason))
-                    continue
-                }
-                let hasPrefix = !rule.optionalPrefix.isEmpty && tensor.name.utf8.starts(with: rule.optionalPrefix.utf8)
-                let name = hasPrefix ? String(decoding: tensor.name.utf8.dropFirst(rule.optionalPrefix.utf8.count), as: UTF8.self) : tensor.name
-                if let other = places.updateValue((file, tensor), forKey: ExactString(name)) {
-                    throw .nameCollision(folder: folder, tensor: name, stored: [other.tensor.name, tensor.name])
+                if file < widened.files.count, let glob = ignored.first(where: { $0.matches(tensor.name) }) {
+                    ignoredNames.append(tensor.name)
+                    leaveOut(tensor.name, "--ignore \(glob.pattern)")
+                } else if let other = places.updateValue((file, tensor), forKey: ExactString(rule.unprefixed(tensor.name))) {
+                    throw .nameCollision(folder: folder, tensor: rule.unprefixed(tensor.name), stored: [other.tensor.name, tensor.name])
                 }
             }
         }
+        // An output head that shares the table of tokens may be all that is stored of both.
+        if let tie = rule.tie, configuration[tie.member]?.bool != false, places[ExactString(tie.name)] == nil {
+            places[ExactString(tie.name)] = places[ExactString(tie.alias)]
+        }
+        for (name, reason) in rule.ignored.sorted(by: { $0.key < $1.key }) {
+            guard let place = places.removeValue(forKey: ExactString(name)) else { continue }
+            let isTaken = rule.tie.map { $0.alias == name && places[ExactString($0.name)]?.tensor == place.tensor } ?? false
+            if !isTaken { leaveOut(place.tensor.name, reason) }
+        }
         self.places = places
         self.omissions = omissions
+        self.ignoredNames = ignoredNames
         tensorNames = places.keys.sorted().map(\.string)
     }
 
     /// The same component with the tensors of other files.
     func replacing(files: [any TensorFile]) throws(CheckpointError) -> CheckpointComponent {
         try CheckpointComponent(
-            rule: rule, className: className, folder: folder, configuration: configuration, files: files, variant: variant, additions: additions,
-            adaptations: adaptations)
+            rule: rule, className: className, folder: folder, configuration: configuration, files: files, variant: variant, ignored: ignored,
+            additions: additions, adaptations: adaptations)
     }
 
     /// The same component with what adapters add.
@@ -72,11 +94,27 @@ package final class CheckpointComponent: Sendable {
         for adapter in adapters { adaptations.merge(adapter.adaptations[name] ?? [:]) { $0 + $1 } }
         return try CheckpointComponent(
             rule: rule, className: className, folder: folder, configuration: configuration, files: files, variant: variant, omissions: toldOmissions,
-            additions: adapters.compactMap { $0.files[name] }, adaptations: adaptations)
+            notes: toldNotes, ignored: ignored, additions: adapters.compactMap { $0.files[name] }, adaptations: adaptations)
     }
 
     /// The tensor of that name, as its file has it: its own name may have the prefix that `tensorNames` lacks.
     package func entry(_ name: String) -> StoredTensor? { places[ExactString(name)]?.tensor }
+
+    /// The option that takes the component's weights from a file, of whatever names; nil where there is none.
+    package var fileOption: String? { ["transformer": "--transformer", "vae": "--vae"][name] }
+
+    /// A name that the model's authors give a tensor, and diffusers does not; nil where there is none.
+    package var nameOfAuthors: String? {
+        let names = NamePrefixes.stripped(tensorNames)
+        switch name {
+        case "transformer": return names.first { $0 == TransformerNames.originalMark }
+        case "vae": return AutoencoderNames.isOriginal(names) ? names.first { $0.contains(".project_in.") } ?? names.first : nil
+        default: return nil
+        }
+    }
+
+    /// Whether a prefix of all names is one that goes where the weights are given as a file.
+    package func takesOff(_ prefix: String) -> Bool { NamePrefixes.stripped(["\(prefix)weight"]) == ["weight"] }
 
     /// Reads a whole tensor.
     package func read(_ name: String) throws(CheckpointError) -> EncodedTensor {
@@ -92,7 +130,7 @@ package final class CheckpointComponent: Sendable {
     /// - Precondition: the range lies inside the tensor, and the buffer is as long as the range.
     @unsafe package func read(_ name: String, range: Range<UInt64>, into buffer: UnsafeMutableRawBufferPointer) throws(CheckpointError) {
         let (file, tensor) = try place(of: name)
-        unsafe try (file < files.count ? files[file] : additions[file - files.count]).read(tensor, range: range, into: buffer)
+        unsafe try readable[file].read(tensor, range: range, into: buffer)
     }
 
     private func place(of name: String) throws(CheckpointError) -> (file: Int, tensor: StoredTensor) {

@@ -15,6 +15,12 @@ package enum CheckpointError: Error, Sendable, Equatable, CustomStringConvertibl
     // The folder.
     case notAFolder(path: String, found: String)
     case noModelIndex(path: String, found: [String])
+    /// A folder of the Hugging Face hub's cache, with the snapshots in it that hold a checkpoint.
+    case hubCache(path: String, snapshots: [String])
+    /// No file or folder, but what the hub calls a repository.
+    case repositoryID(String)
+    /// The authors' own files where a diffusers folder was expected.
+    case originalFolder(path: String, found: [String])
     case componentOnly(path: String, className: String)
     case unsupportedPipeline(path: String, found: String, supported: [String], reason: String?)
     case unsupportedComponent(path: String, component: String, found: String, supported: [String])
@@ -27,6 +33,7 @@ package enum CheckpointError: Error, Sendable, Equatable, CustomStringConvertibl
     // The weight files of one component.
     case noWeights(folder: String, expected: String, found: [String])
     case unsafeWeights(folder: String, found: [String])
+    case ggufWeights(folder: String, found: [String])
     case ambiguousVariants(folder: String, found: [String], variants: [String])
     case singleAndSharded(folder: String, found: [String])
     case noSuchVariant(folder: String, variant: String, found: [String])
@@ -65,6 +72,9 @@ package enum CheckpointError: Error, Sendable, Equatable, CustomStringConvertibl
     // Tensors.
     case nameCollision(folder: String, tensor: String, stored: [String])
     case missingTensor(folder: String, tensor: String)
+    case eightBitScale(path: String, weight: String, scale: String, rows: Int, dtype: DType, shape: Shape)
+    /// A pattern of names to leave out that fits none.
+    case nothingIgnored(path: String, pattern: String)
 
     /// A tensor and the file that has it, or should have it.
     package struct TensorPlace: Sendable, Equatable {
@@ -88,6 +98,17 @@ package enum CheckpointError: Error, Sendable, Equatable, CustomStringConvertibl
             return "\(path): expected the folder of a diffusers checkpoint, found \(found); give the folder that holds model_index.json"
         case .noModelIndex(let path, let found):
             return "\(path): expected model_index.json, found \(Self.list(found)); give the folder of a diffusers checkpoint"
+        case .hubCache(let path, let snapshots):
+            let advice =
+                snapshots.isEmpty ? "it holds no snapshot of a checkpoint: download one with \"hf download ORG/NAME\"" : "give \(Self.choice(snapshots))"
+            return "\(path): expected the folder of a diffusers checkpoint, found a folder of the hub's cache, whose checkpoints lie in snapshots; \(advice)"
+        case .repositoryID(let name):
+            return "\(name): expected the folder of a diffusers checkpoint, found no such folder; if it is the name of a repository, download that first: "
+                + "hf download \(name) --local-dir \(Paths.name(of: name))"
+        case .originalFolder(let path, let found):
+            return
+                "\(path): expected model_index.json, found weights of the authors (\(Self.list(found))); convert such a file with --base and the folder of a "
+                + "diffusers checkpoint: sprintpack convert FILE --base FOLDER -o OUT.sprint"
         case .componentOnly(let path, let className):
             return "\(path): expected a whole checkpoint, found one component of it (\(className.quoted)); "
                 + "give the folder above, which holds model_index.json"
@@ -98,7 +119,7 @@ package enum CheckpointError: Error, Sendable, Equatable, CustomStringConvertibl
             return "\(path): \(component.quoted): expected \(expected), found \(found)"
         case .missingComponent(let path, let component):
             return "\(path): expected the component \(component.quoted), which model_index.json lists, found nothing; fetch it, "
-                + "or set it to [null, null] in model_index.json"
+                + "name what is wanted without it (convert --components), or set it to [null, null] in model_index.json"
         case .missingConfiguration(let path): return "\(path): expected the component's configuration, found nothing; fetch it"
         case .classMismatch(let path, let expected, let found):
             return "\(path): expected the class \(Self.choice(expected)), found \(found)"
@@ -112,6 +133,8 @@ package enum CheckpointError: Error, Sendable, Equatable, CustomStringConvertibl
             return "\(folder): expected safetensors, found \(Self.list(found)), which can run any code when Python loads them; "
                 + "name a transformer's or autoencoder's with --transformer or --vae, which runs nothing, "
                 + "or convert to safetensors first (save_pretrained with safe_serialization=True)"
+        case .ggufWeights(let folder, let found):
+            return "\(folder): expected safetensors, found \(Self.list(found)), which a GGUF program has quantized; give the safetensors that it was made from"
         case .ambiguousVariants(let folder, let found, let variants):
             return "\(folder): expected one set of weights, found \(Self.list(found)); choose with --variant \(variants.joined(separator: " or --variant "))"
         case .singleAndSharded(let folder, let found):
@@ -137,7 +160,7 @@ package enum CheckpointError: Error, Sendable, Equatable, CustomStringConvertibl
             return "\(path): expected the folder of a \(component) with its config.json, found \(found); give the folder that holds the model"
         case .fileWithoutFolder(let path):
             return "\(path): expected the folder of a diffusers checkpoint, found a file; a file of weights needs --base with such a folder, "
-                + "which gives configurations, tokenizer and the other models"
+                + "which gives configurations, tokenizer and the other models: sprintpack convert FILE --base FOLDER -o OUT.sprint"
         case .twoFolders(let path, let base): return "\(path): expected a file of weights beside --base \(base), found a folder; give one of the two"
         case .weightsAreAFolder(let path, let component):
             return "\(path): expected a file of the \(component)'s weights, found a folder; give a file in it (of FSDP: model/pytorch_model_fsdp.bin)"
@@ -167,6 +190,11 @@ package enum CheckpointError: Error, Sendable, Equatable, CustomStringConvertibl
             return (["\(path): the adapter does not fit:"] + problems.prefix(20).map { "  \($0)" } + more).joined(separator: "\n")
         case .nameCollision(let folder, let tensor, let stored):
             return "\(folder): tensor \(tensor.quoted): expected it once, found \(Self.list(stored))"
+        case .eightBitScale(let path, let weight, let scale, let rows, let dtype, let shape):
+            return "\(path): tensor \(scale.quoted): expected one scale for \(weight.quoted), or \(rows), one for each row, in F16, BF16 or F32, found "
+                + "\(dtype.rawValue) \(shape); dequantize the weights in the program that wrote them, or give the original"
+        case .nothingIgnored(let path, let pattern):
+            return "\(path): --ignore \(pattern): expected names of tensors that it fits, found none; `sprintpack inspect --tensors` lists them"
         case .missingTensor(let folder, let tensor): return "\(folder): expected a tensor \(tensor.quoted), found none of this name"
         }
     }

@@ -4,15 +4,9 @@ import StrictJSON
 
 /// Opens a checkpoint folder; Formats/checkpoint.md is the list of what it enforces.
 struct CheckpointReader {
-    let path: String
-    let variant: String?
-    /// By component, the file that its weights come from instead of the folder's.
-    let files: [String: String]
-    /// By component, the folder that takes the place of its own.
-    let folders: [String: String]
-    let weights: WeightsChoice
-    /// What the largest flow time is for the transformer; nil where its configuration says.
-    let timeScale: Double?
+    /// The folder, with what is taken from elsewhere.
+    let source: CheckpointSource
+    private var path: String { source.path }
     private var indexPath: String { Paths.join(path, "model_index.json") }
 
     struct Parts {
@@ -22,19 +16,12 @@ struct CheckpointReader {
         var smallFiles: [SmallFile] = []
         var identities: [FileIdentity] = []
         var adapters: [Adapter] = []
+        /// Of components that are not there.
+        var omissions: [Omission] = []
+        var ignored: [Glob] = []
     }
 
-    init(
-        path: String, variant: String?, files: [String: String] = [:], folders: [String: String] = [:], weights: WeightsChoice = .model,
-        timeScale: Double? = nil
-    ) {
-        self.path = path
-        self.variant = variant
-        self.files = files
-        self.folders = folders
-        self.weights = weights
-        self.timeScale = timeScale
-    }
+    init(_ source: CheckpointSource) { self.source = source }
 
     func read() throws(CheckpointError) -> Parts {
         try checkFolder()
@@ -50,12 +37,19 @@ struct CheckpointReader {
         var parts = Parts(path: path, className: className)
         parts.smallFiles.append(SmallFile(path: "model_index.json", bytes: text))
         if let identity = FileIdentity(path: indexPath) { parts.identities.append(identity) }
-        for (rule, className) in try components(fields.object, of: family) { try read(rule, className: className, into: &parts) }
-        if let variant, !parts.components.contains(where: { $0.variant == variant }) {
+        for (rule, className) in try components(fields.object, of: family) {
+            do throws(CheckpointError) { parts = try reading(rule, className: className, into: parts) } catch {
+                // What is not wanted need not be there, nor be right.
+                guard let wanted = source.wanted, !wanted.contains(rule.name) else { throw error }
+                parts.omissions.append(Omission(component: rule.name, name: rule.name, reason: "not wanted, and not read: \(error)"))
+            }
+        }
+        parts.ignored = source.ignored
+        if let variant = source.variant, !parts.components.contains(where: { $0.variant == variant }) {
             let found = parts.components.flatMap { component in component.files.map { Paths.join(component.name, Paths.name(of: $0.path)) } }
             throw .noSuchVariant(folder: path, variant: variant, found: found)
         }
-        for component in files.keys.sorted() + folders.keys.sorted() where !parts.components.contains(where: { $0.name == component }) {
+        for component in source.files.keys.sorted() + source.folders.keys.sorted() where !parts.components.contains(where: { $0.name == component }) {
             throw .noSuchComponent(path: path, component: component)
         }
         parts.smallFiles.sort { ExactString($0.path) < ExactString($1.path) }
@@ -64,7 +58,10 @@ struct CheckpointReader {
 
     /// The folder must hold model_index.json; what it might be instead is said.
     private func checkFolder() throws(CheckpointError) {
-        guard Paths.isDirectory(path) else { throw .notAFolder(path: path, found: Paths.exists(path) ? "a file" : "nothing") }
+        guard Paths.isDirectory(path) else {
+            if !Paths.exists(path), HubCache.isRepositoryID(path) { throw .repositoryID(path) }
+            throw .notAFolder(path: path, found: Paths.exists(path) ? "a file" : "nothing")
+        }
         guard !Paths.exists(indexPath) else { return }
         let configurationPath = Paths.join(path, "config.json")
         if Paths.exists(configurationPath), let text = try? SmallFile.read(configurationPath, limit: SmallFile.configurationLimit),
@@ -72,7 +69,11 @@ struct CheckpointReader {
         {
             throw .componentOnly(path: path, className: name)
         }
-        throw .noModelIndex(path: path, found: try entries(of: path))
+        let names = try entries(of: path)
+        if let snapshots = HubCache.snapshots(in: path, names) { throw .hubCache(path: path, snapshots: snapshots) }
+        let originals = WeightFiles.originals(in: path, names)
+        guard originals.isEmpty else { throw .originalFolder(path: path, found: originals) }
+        throw .noModelIndex(path: path, found: names)
     }
 
     private func entries(of folder: String) throws(CheckpointError) -> [String] {
@@ -98,12 +99,14 @@ struct CheckpointReader {
         return family.components.flatMap { rule in result.filter { $0.0.name == rule.name } }
     }
 
-    private func read(_ rule: ComponentRule, className: String, into parts: inout Parts) throws(CheckpointError) {
-        let folder = folders[rule.name] ?? Paths.join(path, rule.name)
+    private func reading(_ rule: ComponentRule, className: String, into parts: Parts) throws(CheckpointError) -> Parts {
+        var parts = parts
+        let folder = source.folders[rule.name] ?? Paths.join(path, rule.name)
         guard Paths.isDirectory(folder) else {
-            guard folders[rule.name] == nil else {
+            guard source.folders[rule.name] == nil else {
                 throw .notAComponent(path: folder, component: rule.name, found: Paths.exists(folder) ? "a file" : "nothing")
             }
+            if let target = Paths.linkTarget(folder) { throw .file(.danglingLink(path: folder, target: target)) }
             throw .missingComponent(path: path, component: rule.name)
         }
         let names = try entries(of: folder)
@@ -119,20 +122,22 @@ struct CheckpointReader {
         }
         if isTokenizer && !names.contains("tokenizer.json") { throw .missingTokenizer(path: folder) }
         var configuration = try configuration(rule, className: className, folder: folder, from: parts.smallFiles)
-        if let file = files[rule.name] {
-            let original = try OriginalFile.open(file, component: rule.name, configuration: configuration, weights: weights)
+        if let file = source.files[rule.name] {
+            let original = try OriginalFile.open(file, component: rule.name, configuration: configuration, weights: source.weights)
             try amend(&configuration, rule, original.decided, path: file, in: &parts)
             parts.components.append(
                 try CheckpointComponent(
                     rule: rule, className: className, folder: file, configuration: configuration, files: original.files, variant: nil,
-                    omissions: original.omissions))
-            return
+                    omissions: original.omissions, notes: original.notes, ignored: source.ignored))
+            return parts
         }
         try amend(&configuration, rule, nil, path: folder, in: &parts)
         let weights = try weights(rule, folder: folder, names: names)
         let component = try CheckpointComponent(
-            rule: rule, className: className, folder: folder, configuration: configuration, files: weights.files, variant: weights.variant)
+            rule: rule, className: className, folder: folder, configuration: configuration, files: weights.files, variant: weights.variant,
+            omissions: weights.unused, ignored: source.ignored)
         parts.components.append(component)
+        return parts
     }
 
     /// Writes what is known otherwise of a transformer into its configuration, also as it is carried along.
@@ -140,7 +145,7 @@ struct CheckpointReader {
         _ configuration: inout JSONValue, _ rule: ComponentRule, _ decided: JSONObject?, path: String, in parts: inout Parts
     ) throws(CheckpointError) {
         guard rule.name == "transformer", case .object(let members) = configuration,
-            let amended = try TransformerMembers(decided: decided, timeScale: timeScale).applied(to: members, path: path)
+            let amended = try TransformerMembers(decided: decided, timeScale: source.timeScale).applied(to: members, path: path)
         else { return }
         configuration = .object(amended)
         let name = Paths.join(rule.name, rule.configuration)
@@ -168,12 +173,15 @@ struct CheckpointReader {
 
     private func weights(
         _ rule: ComponentRule, folder: String, names: [String]
-    ) throws(CheckpointError) -> (files: [any TensorFile], variant: String?) {
-        guard let base = rule.weights else { return ([], nil) }
-        let choice = try WeightFiles.choose(from: names, base: base, variant: variant, folder: folder)
-        switch choice.source {
-        case .single(let name): return ([try SafetensorsFile.opened(Paths.join(folder, name))], choice.variant)
-        case .index(let name): return (try ShardIndex(path: Paths.join(folder, name)).open(in: folder), choice.variant)
-        }
+    ) throws(CheckpointError) -> (files: [any TensorFile], variant: String?, unused: [Omission]) {
+        guard let base = rule.weights else { return ([], nil, []) }
+        let choice = try WeightFiles.choose(from: names, base: base, variant: source.variant, folder: folder)
+        let files: [any TensorFile] =
+            switch choice.source {
+            case .single(let name): [try SafetensorsFile.opened(Paths.join(folder, name))]
+            case .index(let name): try ShardIndex(path: Paths.join(folder, name)).open(in: folder)
+            }
+        let unused = choice.unused(names, opened: files.map { Paths.name(of: $0.path) }, base: base)
+        return (files, choice.variant, unused.map { Omission(component: rule.name, name: $0.name, reason: $0.reason) })
     }
 }

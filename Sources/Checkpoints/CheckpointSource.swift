@@ -18,6 +18,10 @@ package struct CheckpointSource: Sendable {
     package var timeScale: Double?
     /// What is added to the weights.
     package var adapters: [AdapterSource] = []
+    /// Patterns over names of tensors that are left out, whatever they hold.
+    package var ignored: [Glob] = []
+    /// The components that are wanted, by their keys in `model_index.json`: others that are not there are not missed. Nil for all.
+    package var wanted: Set<String>?
 
     package init(_ path: String) { self.path = path }
 
@@ -27,10 +31,12 @@ package struct CheckpointSource: Sendable {
     private func opened() throws(CheckpointError) -> Checkpoint {
         guard let base else {
             guard Paths.isDirectory(path) || !Paths.exists(path) else { throw .fileWithoutFolder(path: path) }
-            return try Checkpoint.open(path, variant: variant, files: files, folders: folders, weights: weights, timeScale: timeScale)
+            return try Checkpoint(folder: self)
         }
         guard !Paths.isDirectory(path) else { throw .twoFolders(path: path, base: base) }
-        return try Checkpoint.open(
-            base, variant: variant, files: files.merging(["transformer": path]) { $1 }, folders: folders, weights: weights, timeScale: timeScale)
+        var folder = self
+        (folder.path, folder.base) = (base, nil)
+        folder.files["transformer"] = path
+        return try Checkpoint(folder: folder)
     }
 }

@@ -29,9 +29,12 @@ struct PipelineFamily: Sendable {
             ComponentRule(
                 name: "text_encoder", classNames: ["Gemma2Model", "Gemma2ForCausalLM"], weights: "model",
                 // Gemma2ForCausalLM is Gemma2Model under the name "model", and an output head on top of it that encoding a prompt does not use.
-                optionalPrefix: "model.", ignored: ["lm_head.weight": "the output head, which encoding a prompt does not use"]),
+                optionalPrefix: "model.", ignored: ["lm_head.weight": "the output head, which encoding a prompt does not use"],
+                tie: TiedTensor(name: "embed_tokens.weight", alias: "lm_head.weight", member: "tie_word_embeddings")),
             ComponentRule(
-                name: "tokenizer", classNames: ["GemmaTokenizerFast", "GemmaTokenizer"], configuration: "tokenizer_config.json",
+                // Only tokenizer.json says how texts are read; the last two are what transformers calls whatever it reads from one.
+                name: "tokenizer", classNames: ["GemmaTokenizerFast", "GemmaTokenizer", "TokenizersBackend", "PreTrainedTokenizerFast"],
+                configuration: "tokenizer_config.json",
                 // The first is what this tool reads; with the others transformers opens an export.
                 others: ["tokenizer.json", "tokenizer.model", "special_tokens_map.json", "added_tokens.json", "chat_template.jinja"]),
             ComponentRule(
@@ -54,10 +57,12 @@ struct ComponentRule: Sendable {
     let optionalPrefix: String
     /// Tensors that are no part of the model here, by stored name, with why.
     let ignored: [String: String]
+    /// A tensor that may be stored under the name of one that is the same.
+    let tie: TiedTensor?
 
     init(
         name: String, classNames: [String], configuration: String = "config.json", others: [String] = [], weights: String? = nil,
-        optionalPrefix: String = "", ignored: [String: String] = [:]
+        optionalPrefix: String = "", ignored: [String: String] = [:], tie: TiedTensor? = nil
     ) {
         self.name = name
         self.classNames = classNames
@@ -66,5 +71,19 @@ struct ComponentRule: Sendable {
         self.weights = weights
         self.optionalPrefix = optionalPrefix
         self.ignored = ignored
+        self.tie = tie
     }
+
+    /// A tensor's name without the prefix.
+    func unprefixed(_ name: String) -> String {
+        guard !optionalPrefix.isEmpty, name.utf8.starts(with: optionalPrefix.utf8) else { return name }
+        return String(decoding: name.utf8.dropFirst(optionalPrefix.utf8.count), as: UTF8.self)
+    }
+}
+
+/// Two names of one tensor; where only `alias` is stored, it is taken for both, unless a member of the configuration says that they differ.
+struct TiedTensor: Sendable {
+    let name: String
+    let alias: String
+    let member: String
 }

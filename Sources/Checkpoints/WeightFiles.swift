@@ -1,4 +1,5 @@
 import Files
+import StrictJSON
 
 /// Which of the files in a component's folder hold its weights.
 struct WeightFiles: Equatable {
@@ -36,7 +37,10 @@ struct WeightFiles: Equatable {
     ) throws(CheckpointError) -> WeightSet {
         guard !sets.isEmpty else {
             let others = names.filter(isWeightFile)
-            guard others.isEmpty || others.contains(where: isSafetensors) else { throw .unsafeWeights(folder: folder, found: others) }
+            guard others.isEmpty || others.contains(where: isSafetensors) else {
+                if others.allSatisfy({ $0.hasSuffix(".gguf") }) { throw .ggufWeights(folder: folder, found: others) }
+                throw .unsafeWeights(folder: folder, found: others)
+            }
             throw .noWeights(folder: folder, expected: "\(base).safetensors", found: names)
         }
         if let variant, let requested = sets.first(where: { $0.variant == variant }) { return requested }
@@ -47,7 +51,30 @@ struct WeightFiles: Equatable {
         return sets[0]
     }
 
+    /// The files of weights that are there and not taken, with why.
+    /// - Parameter opened: the names of those that are.
+    func unused(_ names: [String], opened: [String], base: String) -> [(name: String, reason: String)] {
+        let taken: String =
+            switch source {
+            case .single(let name), .index(let name): name
+            }
+        let used = Set((opened + [taken]).map(ExactString.init))
+        return names.filter { Self.isWeightFile($0) && !$0.hasPrefix(".") && !used.contains(ExactString($0)) }.map { name in
+            guard let file = WeightFileName(name, base: base) else { return (name, "a file of weights that is not used; \(taken) is") }
+            guard let variant = file.variant, variant != self.variant else { return (name, "not used; \(taken) is") }
+            return (name, "not used; \(taken) is, and --variant \(variant) takes this")
+        }
+    }
+
     static func isSafetensors(_ name: String) -> Bool { name.hasSuffix(".safetensors") }
+
+    /// The files of weights in a folder of the authors, which has them in itself or in `checkpoints`.
+    static func originals(in folder: String, _ names: [String]) -> [String] {
+        let nested = names.contains("checkpoints") ? (try? Paths.entries(of: Paths.join(folder, "checkpoints"))) ?? [] : []
+        return (names + nested.map { Paths.join("checkpoints", $0) }).filter { name in
+            [".safetensors", ".pth", ".pt", ".ckpt"].contains { name.hasSuffix($0) } && !Paths.name(of: name).hasPrefix(".")
+        }
+    }
 
     /// Whether a name looks like weights, of whatever format.
     private static func isWeightFile(_ name: String) -> Bool {

@@ -24,6 +24,8 @@ package enum ConversionError: Error, Sendable, Equatable, CustomStringConvertibl
     case quality(String)
     /// Everything in which a checkpoint's tensors differ from what its configuration asks for.
     case tensors(path: String, problems: [TensorProblem])
+    /// One thing that explains why a component's tensors differ from that.
+    case foreignWeights(path: String, expected: String, found: String, advice: String)
     /// A component that was asked for and that the checkpoint lacks, or that cannot be asked for.
     case component(String, message: String)
     case rulesNotUTF8
@@ -67,7 +69,8 @@ package enum ConversionError: Error, Sendable, Equatable, CustomStringConvertibl
         case .certificate(let message): "certificate: \(message)"
         case .quality(let message): "quality: \(message)"
         case .tensors(let path, let problems):
-            (["\(path): the tensors are not those that the configuration asks for:"] + problems.map { "  \($0)" }).joined(separator: "\n")
+            (["\(path): the tensors are not those that the configuration asks for:"] + TensorProblem.lines(problems)).joined(separator: "\n")
+        case .foreignWeights(let path, let expected, let found, let advice): "\(path): expected \(expected), found \(found); \(advice)"
         case .component(let name, let message): "component \(name): \(message)"
         case .rulesNotUTF8: "rules: expected UTF-8 text, found other bytes"
         case .calibration(let error): "calibration: \(error); --calibration none chooses by the weights alone"
@@ -115,7 +118,29 @@ package enum TensorProblem: Sendable, Equatable, CustomStringConvertible {
         case .unclaimed(let name, let nearest): "\(name): nothing in the model takes this tensor\(Self.hint(nearest))"
         case .missing(let name, let row, let nearest): "\(name): missing, wanted for \(row)\(Self.hint(nearest))"
         case .shape(let name, let expected, let found): "\(name): expected the shape \(expected), found \(found)"
-        case .dtype(let name, let found): "\(name): expected F16, BF16, F32 or F64, found \(found.rawValue); convert the tensor in the checkpoint first"
+        case .dtype(let name, let found): "\(name): expected F16, BF16, F32 or F64, found \(found.rawValue); give the checkpoint that has it in floating point"
+        }
+    }
+
+    /// The first twenty of each kind, and how many more there are.
+    static func lines(_ problems: [TensorProblem]) -> [String] {
+        var counts: [String: Int] = [:]
+        var lines: [String] = []
+        for problem in problems {
+            counts[problem.kind, default: 0] += 1
+            if counts[problem.kind, default: 0] <= 20 { lines.append("  \(problem)") }
+        }
+        lines += counts.filter { $0.value > 20 }.sorted { $0.key < $1.key }.map { "  and \($0.value - 20) more \($0.key)" }
+        let isSurplus = problems.allSatisfy { if case .unclaimed = $0 { true } else { false } }
+        return lines + (isSurplus ? ["  what the model does not need can be left out: --ignore NAME"] : [])
+    }
+
+    private var kind: String {
+        switch self {
+        case .unclaimed: "that nothing takes"
+        case .missing: "that are missing"
+        case .shape: "of another shape"
+        case .dtype: "of another type"
         }
     }
 

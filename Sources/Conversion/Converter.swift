@@ -100,7 +100,7 @@ extension ConversionPlan {
     /// What a packed file says about itself before its tensors and blobs are known.
     func directory(tool: String) throws(ConversionError) -> Directory {
         Directory(
-            tool: tool, preset: options.policy.preset.rawValue, policy: options.recordedPolicy,
+            tool: tool, preset: options.policy.preset.rawValue, policy: recordedPolicy,
             fusions: options.fusions.names,
             components: components.filter { !$0.isAttachment }.map { ComponentEntry(name: $0.rawValue, configuration: configurationBlob($0)) },
             sourceFiles: sourceFiles

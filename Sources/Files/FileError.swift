@@ -15,6 +15,8 @@ package enum FileError: Error, Sendable, Equatable, CustomStringConvertible {
     /// What has the output's name was not written by this tool.
     case foreign(path: String, expected: String)
     case isLink(path: String, target: String)
+    /// A link to read from leads to nothing.
+    case danglingLink(path: String, target: String)
     /// Two programs were at one name at once; what the other one wrote is now at `to`.
     case displaced(path: String, to: String)
     /// What no PNG file can hold.
@@ -41,6 +43,9 @@ package enum FileError: Error, Sendable, Equatable, CustomStringConvertible {
                 + "choose another name, or move that file away"
         case .isLink(let path, let target):
             return "\(path): expected a file or nothing, found a link to \(target); a link is not replaced: name the file itself, or remove the link"
+        case .danglingLink(let path, let target):
+            return
+                "\(path): expected a file, found a link to \(target), where nothing is; a download was not completed or its cache was cleared: fetch it again"
         case .displaced(let path, let place):
             return "\(path): another program wrote there at the same moment; what it wrote is now \(place)"
         case .picture(let message):

@@ -16,7 +16,11 @@ package final class InputFile: Sendable {
     package init(path: String) throws(FileError) {
         // O_NONBLOCK: opening a pipe that nobody writes to would wait for ever, before its type can be looked at.
         let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
-        guard descriptor >= 0 else { throw .system(operation: "open", path: path, code: errno) }
+        guard descriptor >= 0 else {
+            let code = errno
+            if code == ENOENT, let target = Paths.linkTarget(path) { throw .danglingLink(path: path, target: target) }
+            throw .system(operation: "open", path: path, code: code)
+        }
         var status = stat()
         guard unsafe fstat(descriptor, &status) == 0 else {
             let code = errno
@@ -75,6 +79,27 @@ package final class InputFile: Sendable {
     package func contents(limit: UInt64) throws(FileError) -> [UInt8] {
         guard size <= limit else { throw .tooLarge(path: path, limit: limit, found: size) }
         return try bytes(at: 0, count: Int(size))
+    }
+
+    /// The content of a file, a pipe or a device, to its end, which must come within `limit` bytes: for what a user writes, or has written by a command.
+    package static func text(_ path: String, limit: Int) throws(FileError) -> [UInt8] {
+        var status = stat()
+        guard unsafe stat(path, &status) == 0, ![S_IFREG, S_IFDIR].contains(status.st_mode & S_IFMT) else {
+            return try InputFile(path: path).contents(limit: UInt64(limit))
+        }
+        let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY)
+        guard descriptor >= 0 else { throw .system(operation: "open", path: path, code: errno) }
+        defer { close(descriptor) }
+        var text: [UInt8] = []
+        var piece = [UInt8](repeating: 0, count: 1 << 16)
+        while true {
+            let count = unsafe piece.withUnsafeMutableBytes { unsafe Glibc.read(descriptor, $0.baseAddress, $0.count) }
+            if count < 0, errno == EINTR { continue }
+            guard count >= 0 else { throw .system(operation: "read", path: path, code: errno) }
+            guard count > 0 else { return text }
+            text += piece[..<count]
+            guard text.count <= limit else { throw .tooLarge(path: path, limit: UInt64(limit), found: UInt64(text.count)) }
+        }
     }
 
     /// SHA-256 of the whole file.

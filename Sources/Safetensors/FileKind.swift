@@ -40,7 +40,8 @@ package enum FileKind: Sendable, Equatable {
     /// What it is, and what to do about it when safetensors were expected.
     var advice: String {
         switch self {
-        case .zip: "a zip archive, as torch.save writes (.pth, .bin, .ckpt); convert it to safetensors first"
+        case .zip:
+            "a zip archive, as torch.save writes (.pth, .bin, .ckpt); give a transformer's or autoencoder's with --transformer or --vae, or convert it to safetensors first"
         case .pickle: "a Python pickle, which can run any code when loaded; convert it to safetensors first"
         case .gguf: "a GGUF file; give the original safetensors checkpoint"
         case .webPage: "a web page; the download was answered with an error or a login page, fetch the file again"

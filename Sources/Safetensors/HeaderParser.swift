@@ -70,6 +70,8 @@ struct HeaderParser {
     }
 
     private func pairs(_ value: JSONValue) throws(SafetensorsError) -> [(key: String, value: String)] {
+        // How some writers say that there are none.
+        if value.isNull { return [] }
         guard let object = value.object else { throw .metadata(path: path, key: nil, found: value.kind) }
         var result: [(key: String, value: String)] = []
         for (key, value) in object.members {

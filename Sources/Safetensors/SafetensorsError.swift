@@ -50,7 +50,11 @@ package enum SafetensorsError: Error, Sendable, Equatable, CustomStringConvertib
             return "\(path): expected a file of at least 8 + \(count) bytes, which is what its header length says, found \(found); "
                 + "the file is cut off or is no safetensors file, fetch it again"
         case .headerTooLarge(let path, let limit, let found):
-            return "\(path): expected a header of at most \(limit) bytes, found \(found); the file is damaged or is no safetensors file"
+            let reason =
+                found > 100_000_000
+                ? "the file is damaged or is no safetensors file"
+                : "the format allows that, and no checkpoint of SANA-Sprint needs it: shorten its __metadata__"
+            return "\(path): expected a header of at most \(limit) bytes, found \(found); \(reason)"
         case .notAnObject(let path):
             return "\(path): expected '{' as the first byte of the header; the file is damaged or is no safetensors file"
         case .header(let path, let error): return "\(path): header: \(error)"

@@ -159,9 +159,16 @@ package struct JSONScanner {
 // MARK: - The characters
 
 extension JSONScanner {
+    private static let byteOrderMarks: [(bytes: [UInt8], encoding: String)] = [
+        ([0xEF, 0xBB, 0xBF], "UTF-8"), ([0xFF, 0xFE], "UTF-16"), ([0xFE, 0xFF], "UTF-16"),
+    ]
+
     private func unexpected(_ expected: String) -> JSONError {
         guard position < text.count else { return .syntax(offset: position, expected: expected, found: "the end of the text") }
         let byte = text[position]
+        if position == 0, let mark = Self.byteOrderMarks.first(where: { text.starts(with: $0.bytes) }) {
+            return .syntax(offset: 0, expected: expected, found: "a byte order mark of \(mark.encoding); save the file as UTF-8 without one")
+        }
         let found = byte > 0x20 && byte < 0x7F ? "'\(Unicode.Scalar(byte))'" : "the byte 0x\(String(byte, radix: 16))"
         return .syntax(offset: position, expected: expected, found: found)
     }

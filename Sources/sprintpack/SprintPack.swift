@@ -51,3 +51,12 @@ extension ThreadOptions {
         if let threads { Parallel.use(threads: threads) }
     }
 }
+
+/// Names of files to write.
+enum OutputName {
+    /// Refuses the dash that stands for standard output, where only a picture can go.
+    static func check(_ option: String, _ path: String?) throws {
+        guard path == "-" else { return }
+        throw ValidationError("\(option): expected the name of a file, found -, standard output, where only generate writes (its picture); ./- is such a name")
+    }
+}

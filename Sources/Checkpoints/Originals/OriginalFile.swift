@@ -13,18 +13,22 @@ struct OriginalFile {
     let omissions: [Omission]
     /// What the tensors say of the transformer's configuration; nil where the names are diffusers', and of other components.
     let decided: JSONObject?
+    /// How tensors are read, where it is not as they are.
+    let notes: [String]
 
     /// - Parameter configuration: of the component, for what the names do not say.
     static func open(_ path: String, component: String, configuration: JSONValue, weights: WeightsChoice) throws(CheckpointError) -> OriginalFile {
         guard !Paths.isDirectory(path) else { throw .weightsAreAFolder(path: path, component: component) }
-        let (files, omissions) = try stored(path, component: component, weights: weights)
+        let (stored, omissions) = try stored(path, component: component, weights: weights)
+        // Scales have no place in the tables of names.
+        let (files, leftOut, notes) = try EightBitFloats.widened(stored, component: component)
         let tensors = files.flatMap(\.tensors)
         if AdapterFile.isAdapter(tensors.map(\.name)) { throw .otherModel(path: path, found: "an adapter", advice: "give it with --lora") }
         let names = NamePrefixes.stripped(tensors.map(\.name))
         let renaming = try Renamer(path: path, component: component, names: names, configuration: configuration)
         var rest = names[...]
         var renamed: [any TensorFile] = []
-        var omitted = omissions
+        var omitted = omissions + leftOut
         for file in files {
             var pieces: [TensorPiece] = []
             for tensor in file.tensors {
@@ -37,7 +41,8 @@ struct OriginalFile {
             }
             renamed.append(try RenamedFile(file, pieces: pieces))
         }
-        return OriginalFile(path: path, component: component, files: renamed, omissions: omitted, decided: renaming.decided(by: names))
+        return OriginalFile(
+            path: path, component: component, files: renamed, omissions: omitted, decided: renaming.decided(by: names), notes: notes)
     }
 
     /// The file's tensors under its own names.

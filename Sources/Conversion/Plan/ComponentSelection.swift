@@ -27,6 +27,15 @@ package enum ComponentSelection: Sendable, Equatable {
         self = .listed(components)
     }
 
+    /// The folders of a checkpoint that a conversion cannot do without; nil where it takes all that there are. The transformer's configuration
+    /// says what family a file is of, and the scheduler's how its times run.
+    package var folders: Set<String>? {
+        guard case .listed(let components) = self else { return nil }
+        return Set(components.compactMap(\.folder)).union(Self.always)
+    }
+
+    package static let always: Set = ["transformer", "scheduler"]
+
     /// The selected components in the order in which a file has them.
     /// - Parameter folders: the component folders that the checkpoint has.
     func resolved(folders: Set<String>) throws(ConversionError) -> [Component] {

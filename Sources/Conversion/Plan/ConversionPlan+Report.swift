@@ -31,7 +31,7 @@ extension ConversionPlan {
     /// The plan as one JSON object.
     package var json: JSONValue {
         [
-            "checkpoint": .string(checkpoint.path), "policy": options.recordedPolicy,
+            "checkpoint": .string(checkpoint.path), "policy": recordedPolicy,
             "fusions": .array(options.fusions.names.map { .string($0) }),
             "components": .array(components.map { .string($0.rawValue) }),
             "totals": .array(

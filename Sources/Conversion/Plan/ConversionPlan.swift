@@ -1,7 +1,8 @@
 package import Checkpoints
 package import Inference
 import Operations
-import PackedFiles
+package import PackedFiles
+package import StrictJSON
 import Tensors
 
 /// What a conversion is going to do, decided from headers and configuration files alone: this is `--dry-run`.
@@ -113,13 +114,31 @@ package struct ConversionPlan: Sendable {
 
     package var sourceByteCount: UInt64 { tensors.reduce(0) { $0 + $1.sourceByteCount } }
     package var packedByteCount: UInt64 { tensors.reduce(0) { $0 + $1.packedByteCount } }
+
+    /// What the packed directory says of the conversion: what was asked for, and what of the checkpoint was left out.
+    var recordedPolicy: JSONValue {
+        guard let ignored = checkpoint.recordedIgnored, case .object(var object) = options.recordedPolicy else { return options.recordedPolicy }
+        object[PackedFile.ignoredKey] = ignored
+        return .object(object)
+    }
+}
+
+extension Checkpoint {
+    /// The patterns of names that are left out, as a policy has them; nil where there are none.
+    package var recordedIgnored: JSONValue? { ignored.isEmpty ? nil : .array(ignored.map { .string($0.pattern) }) }
+}
+
+extension PackedFile {
+    package static let ignoredKey = "ignore"
+
+    /// The patterns of names that its conversion left out.
+    package var ignored: [String] { directory.policy[Self.ignoredKey]?.array?.compactMap(\.string) ?? [] }
 }
 
 extension ConversionPlan {
     /// The small files of a checkpoint that a packed file of `components` needs, and that an export gives back byte for byte.
     static func blobs(of checkpoint: Checkpoint, components: [Component]) -> [SmallFile] {
-        // The transformer's configuration says what family the file is of, whatever parts it has.
-        let folders = Set(components.compactMap(\.folder)).union(["transformer", "scheduler"])
+        let folders = Set(components.compactMap(\.folder)).union(ComponentSelection.always)
         return checkpoint.smallFiles.filter { file in
             let parts = file.path.split(separator: "/")
             return parts.count == 1 || folders.contains(String(parts[0]))

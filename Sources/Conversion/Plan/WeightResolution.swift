@@ -37,6 +37,11 @@ struct WeightResolution: Sendable {
                 }
             }
             let unclaimed = files.tensorNames.filter { !claimed.contains(ExactString($0)) }
+            if !(unclaimed.isEmpty && missing.isEmpty && problems.isEmpty),
+                let diagnosis = NamingDiagnosis.of(files, unclaimed: unclaimed, missing: missing.map(\.name))
+            {
+                throw diagnosis
+            }
             problems += Self.namingProblems(unclaimed: unclaimed, missing: missing)
         }
         guard problems.isEmpty else { throw .tensors(path: checkpoint.path, problems: problems) }

@@ -1,3 +1,4 @@
+import Checkpoints
 package import PackedFiles
 
 /// The user's say over single tensors: lines of `GLOB SCHEME [ACTIVATIONS]`, of which the first that fits decides (Formats/rules.md).

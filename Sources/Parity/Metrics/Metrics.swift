@@ -51,6 +51,12 @@ package struct Metrics: Sendable, Equatable {
     /// Whether every element is equal; NaN equals NaN here, and -0 equals 0.
     var isExact: Bool { mismatches == 0 && maxAbs == 0 }
 
+    /// The relative L2 for people, which counts finite values alone, and what it leaves out.
+    package var distance: String {
+        "relative L2 \(Decimal.short(relativeL2))"
+            + (mismatches == 0 ? "" : " and \(mismatches) value\(mismatches == 1 ? "" : "s") not finite on one side, the first at element \(worstElement)")
+    }
+
     /// Takes one pair of elements into account; `grid` is the format in which distances are counted.
     package mutating func add(reference: Double, other: Double, grid: UnitsInLastPlace) {
         defer { count += 1 }

@@ -93,7 +93,7 @@ private struct Search {
             findings.append(
                 Finding(
                     subject: name, what: "this step alone", expected: gate.text,
-                    found: "relative L2 \(Decimal.short(result.metrics.relativeL2)) from its own inputs", hint: cause.kind == .unknown ? Self.help : nil,
+                    found: "\(result.metrics.distance) from its own inputs", hint: cause.kind == .unknown ? Self.help : nil,
                     cause: cause))
         }
         return (results, findings)

@@ -19,14 +19,28 @@ enum BlobCauses {
     static func cause(name: String, expected: [UInt8], found: [UInt8]) -> Cause? {
         let kind: Cause.Kind = name.hasPrefix("tokenizer/") ? .tokenizer : .configuration
         guard expected != found else { return nil }
-        guard let left = try? JSONValue.parse(expected, maximumDepth: 64), let right = try? JSONValue.parse(found, maximumDepth: 64) else {
+        guard let differences = differences(expected: expected, found: found) else {
             return kind == .tokenizer ? Cause(kind, "another tokenizer file than the checkpoint's") : nil
         }
-        var differences: [String] = []
-        collect(left, right, path: "", into: &differences)
         guard let first = differences.first else { return Cause(kind, "the same values, written otherwise") }
         let more = differences.count > 1 ? ", and \(differences.count - 1) more" : ""
         return Cause(kind, (kind == .tokenizer ? "another tokenizer than the checkpoint's: " : "") + first + more)
+    }
+
+    /// Members that say who wrote a configuration, and nothing of what it configures.
+    private static let writers: Set = ["_diffusers_version", "transformers_version", "_name_or_path"]
+
+    /// The values in which two texts of JSON differ; nil where they are none.
+    static func differences(expected: [UInt8], found: [UInt8]) -> [String]? {
+        guard let left = try? JSONValue.parse(expected, maximumDepth: 64), let right = try? JSONValue.parse(found, maximumDepth: 64) else { return nil }
+        var differences: [String] = []
+        collect(withoutWriters(left), withoutWriters(right), path: "", into: &differences)
+        return differences
+    }
+
+    private static func withoutWriters(_ value: JSONValue) -> JSONValue {
+        guard let object = value.object else { return value }
+        return .object(JSONObject(object.members.filter { !writers.contains($0.key) }.map { ($0.key, $0.value) }))
     }
 
     /// Every place where two JSON values differ, as "member: what is expected and what is found"; at most some hundred of them.
@@ -34,7 +48,13 @@ enum BlobCauses {
         guard expected != found, list.count < 200 else { return }
         if let left = expected.object, let right = found.object {
             for key in left.keys + right.keys.filter({ left[$0] == nil }) {
-                collect(left[key] ?? .null, right[key] ?? .null, path: path.isEmpty ? key : "\(path).\(key)", into: &list)
+                let path = path.isEmpty ? key : "\(path).\(key)"
+                guard let left = left[key], let right = right[key] else {
+                    // A member that is null is not one that is absent, which has a default.
+                    list.append("\(path) is \(right[key].map(short) ?? "absent") instead of \(left[key].map(short) ?? "absent")")
+                    continue
+                }
+                collect(left, right, path: path, into: &list)
             }
             return
         }

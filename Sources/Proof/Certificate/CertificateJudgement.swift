@@ -86,7 +86,7 @@ struct CertificateJudgement {
                 findings.append(
                     Finding(
                         subject: place, what: "\(result.name): the checkpoint's output", expected: result.gate.text,
-                        found: "relative L2 \(Decimal.short(result.metrics.relativeL2))", hint: hint))
+                        found: result.metrics.distance, hint: hint))
             }
         }
         return findings + missing.map { Finding(subject: Self.place(of: $0), what: $0, expected: "to be computed again", found: "no such output") }

@@ -19,6 +19,13 @@ struct PolicyChecks {
             add(held: 0, of: file.directory.tensors.count)
             return
         }
+        let (recorded, left) = (file.directory.policy[PackedFile.ignoredKey], checkpoint.recordedIgnored)
+        if recorded != left {
+            outcome.findings.append(
+                Finding(
+                    subject: "policy", what: "names that were left out (ignore)", expected: left?.text ?? "none", found: recorded?.text ?? "none",
+                    hint: "without --ignore, verify leaves out what the file says"))
+        }
         var held = 0
         for tensor in plan.tensors {
             // A tensor that is not there at all is the table's finding.

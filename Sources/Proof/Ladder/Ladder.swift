@@ -102,7 +102,7 @@ struct Measurements {
         outcome.findings = failed.map { item in
             Finding(
                 subject: item.name, what: "\(id): \(claim)", expected: "rel L2 <= \(Decimal.short(limit))",
-                found: "relative L2 \(Decimal.short(item.metrics.relativeL2))")
+                found: item.metrics.distance)
         }
         return outcome
     }

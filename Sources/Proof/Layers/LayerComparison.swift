@@ -182,7 +182,7 @@ struct LayerComparison {
             let failed = series.results.count { !$0.passed }
             outcome.findings.append(
                 Finding(
-                    subject: first.name, what: series.title, expected: first.gate.text, found: "relative L2 \(Decimal.short(first.metrics.relativeL2))",
+                    subject: first.name, what: series.title, expected: first.gate.text, found: first.metrics.distance,
                     hint: "\(failed) of \(series.results.count) probes are off; this is the first"))
         }
     }

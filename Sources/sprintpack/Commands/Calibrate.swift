@@ -49,6 +49,7 @@ struct Calibrate: Verb {
     @OptionGroup var common: CommonOptions
 
     func validate() throws {
+        try OutputName.check("-o", output)
         guard merge else {
             guard inputs.count == 1 else { throw ValidationError("expected one checkpoint, found \(inputs.count); --merge joins statistics") }
             _ = try part()
@@ -107,7 +108,7 @@ extension Calibrate {
 /// Prompts in a file, one on each line.
 enum PromptList {
     static func read(_ path: String) throws -> [String] {
-        guard let text = String(validating: try InputFile(path: path).contents(limit: 1 << 24), as: UTF8.self) else {
+        guard let text = String(validating: try InputFile.text(path, limit: 1 << 24), as: UTF8.self) else {
             throw CommandFailure.couldNot("\(path): expected prompts in UTF-8, found other bytes")
         }
         let lines = text.split { $0.isNewline }.map { String($0.drop { $0 == " " }) }.filter { !$0.isEmpty }

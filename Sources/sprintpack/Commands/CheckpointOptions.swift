@@ -31,6 +31,12 @@ struct CheckpointOptions: ParsableArguments {
             valueName: "file[=weight]"))
     var lora: [String] = []
 
+    @Option(
+        parsing: .unconditionalSingleValue,
+        help: ArgumentHelp(
+            "Leave out tensors of these names, which the model does not need: * and ? stand for what differs. May be given several times.", valueName: "glob"))
+    var ignore: [String] = []
+
     func validate() throws {
         if let timeScale, timeScale != 1, timeScale != 1000 { throw ValidationError("--time-scale: expected 1 or 1000, found \(timeScale)") }
         for word in lora where AdapterSource(word) == nil {
@@ -42,21 +48,28 @@ struct CheckpointOptions: ParsableArguments {
     /// Whether the options are of a checkpoint.
     var areUsed: Bool {
         base != nil || transformer != nil || vae != nil || textEncoder != nil || weights != .model || timeScale != nil || variant != nil || !lora.isEmpty
+            || !ignore.isEmpty
     }
 
     private var files: [String: String] { ["transformer": transformer, "vae": vae].compactMapValues { $0 } }
 
     /// Opens the checkpoint at `path`: a folder of diffusers, or with --base a file.
-    func open(_ path: String) throws -> Checkpoint {
+    /// - Parameters:
+    ///   - wanted: the components that have to be there; nil for all that it lists.
+    ///   - recorded: patterns to leave out where none are given: those of the conversion that it is held against.
+    func open(_ path: String, wanted: Set<String>? = nil, recorded: [String] = []) throws -> Checkpoint {
         var source = CheckpointSource(path)
         (source.base, source.variant, source.files, source.weights) = (base, variant, files, weights)
         source.timeScale = timeScale.map(Double.init)
         source.adapters = lora.compactMap(AdapterSource.init)
+        (source.wanted, source.ignored) = (wanted, (ignore.isEmpty ? recorded : ignore).map { Glob($0) })
         source.folders = ["text_encoder": textEncoder].compactMapValues { $0 }
         guard weights == .model || base != nil || !files.isEmpty else {
             throw CommandFailure.usage("--weights: expected a file of weights (--base, --transformer or --vae), found a folder alone")
         }
-        return try source.open()
+        let checkpoint = try source.open()
+        if !ignore.isEmpty { try checkpoint.checkIgnored() }
+        return checkpoint
     }
 
     /// The options as they were given.
@@ -64,13 +77,14 @@ struct CheckpointOptions: ParsableArguments {
         Shell.option("--base", base) + Shell.option("--transformer", transformer) + Shell.option("--vae", vae)
             + Shell.option("--text-encoder", textEncoder) + Shell.option("--weights", weights == .model ? nil : weights.rawValue)
             + Shell.option("--time-scale", timeScale.map { "\($0)" }) + Shell.option("--variant", variant) + lora.flatMap { Shell.option("--lora", $0) }
+            + ignore.flatMap { ["--ignore", $0] }
     }
 }
 
 extension WeightsChoice: ExpressibleByArgument {}
 
 extension Checkpoint {
-    /// What was left out, a line for each reason; none where nothing was.
+    /// What was left out, a line for each reason, and what is read otherwise than it is stored; none where nothing is.
     var omissionLines: [String] {
         var groups: [(component: String, reason: String, names: [String])] = []
         for omission in omissions {
@@ -81,7 +95,7 @@ extension Checkpoint {
         return groups.map { group in
             let names = group.names.prefix(4).map(\.quoted).joined(separator: ", ") + (group.names.count > 4 ? " and \(group.names.count - 4) more" : "")
             return "left out of the \(group.component): \(names): \(group.reason)"
-        }
+        } + notes
     }
 
     /// A line for each adapter.
@@ -102,4 +116,6 @@ extension Checkpoint {
     var omissionsJSON: JSONValue {
         .array(omissions.map { ["component": .string($0.component), "name": .string($0.name), "reason": .string($0.reason)] })
     }
+
+    var notesJSON: JSONValue { .array(notes.map { .string($0) }) }
 }

@@ -48,6 +48,7 @@ struct Compare: Verb {
 
 extension Compare {
     func validate() throws {
+        try OutputName.check("--html", html)
         if with == nil, checkpointOptions.areUsed { throw ValidationError("--with: expected the checkpoint that the options are of, found none") }
     }
 

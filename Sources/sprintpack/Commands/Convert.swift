@@ -110,6 +110,7 @@ struct Convert: Verb {
     @OptionGroup var common: CommonOptions
 
     func validate() throws {
+        try OutputName.check("-o", output)
         if output == nil && !dryRun { throw ValidationError("-o: expected the file to write (or --dry-run), found nothing") }
         _ = try frozenSchedule()
         try QualityTarget.validate(minSQNR)
@@ -171,8 +172,8 @@ extension Convert {
         let selection = try components.map { list in
             do throws(ConversionError) { return try ComponentSelection(list) } catch { throw CommandFailure.usage("--components: \(error)") }
         }
-        let source = try checkpointOptions.open(checkpoint)
-        let ruleFile = try rules.map { try RuleFile(try InputFile(path: $0).contents(limit: 1 << 20)) }
+        let source = try checkpointOptions.open(checkpoint, wanted: selection?.folders)
+        let ruleFile = try rules.map { try RuleFile(try InputFile.text($0, limit: 1 << 20)) }
         var options = ConversionOptions(
             preset ?? .int8, rules: ruleFile, components: selection ?? .standard, allowsNonfinite: allowNonFinite, frozenSchedule: try frozenSchedule(),
             memoryBound: bound ?? ConversionOptions.defaultMemoryBound)
@@ -187,7 +188,9 @@ extension Convert {
         guard !dryRun, let output else {
             options.choose(policy.choices)
             let planned = try ConversionPlan(source, options)
-            var json: JSONObject = ["plan": planned.json, "leftOut": source.omissionsJSON, "adapters": source.adaptersJSON]
+            var json: JSONObject = [
+                "plan": planned.json, "leftOut": source.omissionsJSON, "adapters": source.adaptersJSON, "notes": source.notesJSON,
+            ]
             json["search"] = policy.prediction.flatMap { prediction in goal.map { prediction.json(of: $0) } } ?? .null
             let lines = [planned.text] + (policy.prediction.map { ["search: \($0.text)"] } ?? []) + source.adapterLines + source.omissionLines
             return Outcome(text: lines.joined(separator: "\n"), json: json)

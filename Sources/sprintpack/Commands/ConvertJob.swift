@@ -217,7 +217,7 @@ extension ConvertJob {
         let json: JSONObject = [
             "output": .string(output), "bytes": .integer(Int64(summary.totalByteCount)), "sourceBytes": .integer(Int64(read)),
             "seconds": .number(seconds), "syncSeconds": .number(summary.syncDuration / .seconds(1)), "preset": .string(summary.directory.preset),
-            "contentHash": .string(summary.contentHash), "leftOut": source.omissionsJSON, "adapters": source.adaptersJSON,
+            "contentHash": .string(summary.contentHash), "leftOut": source.omissionsJSON, "adapters": source.adaptersJSON, "notes": source.notesJSON,
             "tensors": JSONValue(summary.directory.tensors.count), "worstTensor": worst.map { .string($0.name) } ?? .null,
             "prefixCacheBytes": plan.prefixCache.map { .integer(Int64($0.byteCount)) } ?? .null,
             "certificate": attempt.certified.map {

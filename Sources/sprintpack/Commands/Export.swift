@@ -29,6 +29,8 @@ struct Export: Verb {
 }
 
 extension Export {
+    func validate() throws { try OutputName.check("-o", output) }
+
     func execute() throws -> Outcome {
         let source = try PackedFile.open(file)
         try Memory.check(available: Exporter.memoryNeeded(source))

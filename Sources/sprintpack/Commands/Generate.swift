@@ -16,16 +16,24 @@ struct Generate: Verb {
         discussion: """
             EXAMPLES:
               sprintpack generate sana.sprint --prompt "a lighthouse" --seed 7 -o a.png
-              sprintpack generate sana.sprint --width 2048 --height 1024 --dry-run
+              sprintpack generate sana.sprint --prompts list.txt --seed 1,2 -o a.png
 
-            A seed gives the noise that torch.Generator("cpu").manual_seed(seed) gives to torch.randn.
+            A seed gives the noise that torch.Generator("cpu").manual_seed(seed) gives to
+            torch.randn; random, or -1, draws one and says which.
+
+            Several prompts or seeds make a picture of each prompt with each seed, in the
+            order of the prompts, then of the seeds: a-1.png, a-2.png and so on, with as
+            many digits as the last number has.
             """)
 
     @Argument(help: ArgumentHelp("The packed file.", valueName: "file.sprint"))
     var file: String
 
-    @Option(help: ArgumentHelp("What the picture shall show.", valueName: "text"))
-    var prompt: String?
+    @Option(parsing: .unconditionalSingleValue, help: ArgumentHelp("What the picture shall show; given again, what the next one shall.", valueName: "text"))
+    var prompt: [String] = []
+
+    @Option(help: ArgumentHelp("Prompts of a file, one on each line.", valueName: "file"))
+    var prompts: String?
 
     @Option(help: ArgumentHelp("Sampling steps.", valueName: "n"))
     var steps: Int?
@@ -36,10 +44,11 @@ struct Generate: Verb {
     @Option(help: ArgumentHelp("Times from about pi/2 down to 0, separated by commas, or paper4 for the paper's four steps.", valueName: "list"))
     var timesteps: String?
 
-    @Option(help: ArgumentHelp("Seed of the noise.", valueName: "seed"))
-    var seed: UInt64?
+    @Option(
+        parsing: .unconditionalSingleValue, help: ArgumentHelp("Seed of the noise, random, or several separated by commas; 0 by default.", valueName: "seed"))
+    var seed: [String] = []
 
-    @Option(help: ArgumentHelp("Guidance scale the network is told; 4.5 by default.", valueName: "g"))
+    @Option(parsing: .unconditional, help: ArgumentHelp("Guidance scale the network is told; 4.5 by default.", valueName: "g"))
     var guidance: Double?
 
     @Option(help: ArgumentHelp("Width in pixels; the model's own size by default.", valueName: "w"))
@@ -82,6 +91,7 @@ struct Generate: Verb {
         if let steps, !(1...Self.maximumSteps).contains(steps) { throw ValidationError("--steps: expected 1 to \(Self.maximumSteps), found \(steps)") }
         _ = try timestepPlan()
         if timesteps != nil && sampler == .flowEuler { throw ValidationError("--timesteps: expected --steps with --sampler flow-euler, found a list") }
+        _ = try seed.map(SeedWord.list)
         if steps != nil && timesteps != nil { throw ValidationError("--steps and --timesteps: expected one of them, found both") }
         if let guidance, !(guidance.isFinite && abs(guidance) <= 1000) {
             throw ValidationError("--guidance: expected a number from -1000 to 1000, found \(guidance)")
@@ -91,7 +101,10 @@ struct Generate: Verb {
         }
         if output == nil && !dryRun { throw ValidationError("-o: expected the picture to write (or --dry-run), found nothing") }
         try checkOutputs()
-        if prompt == nil && inputs == nil && !dryRun { throw ValidationError("--prompt: expected the text of the picture (or --inputs), found nothing") }
+        if !prompt.isEmpty && prompts != nil { throw ValidationError("--prompt and --prompts: expected one of them, found both") }
+        if prompt.isEmpty && prompts == nil && inputs == nil && !dryRun {
+            throw ValidationError("--prompt: expected the text of the picture (or --inputs), found nothing")
+        }
         if textFromInputs && inputs == nil { throw ValidationError("--text-from-inputs: expected --inputs with the trace that holds the features, found none") }
     }
 }
@@ -102,6 +115,7 @@ extension Generate {
     private static let otherPictures = ["jpg", "jpeg", "webp", "gif", "bmp", "tif", "tiff", "avif", "heic", "jxl", "ppm", "svg"]
 
     private func checkOutputs() throws {
+        try OutputName.check("--trace", trace)
         guard let output else { return }
         if let ending = Self.otherPictures.first(where: { output.lowercased().hasSuffix(".\($0)") }) {
             throw ValidationError("-o: expected the name of a PNG, found one that ends in .\(ending); sprintpack writes no other format")
@@ -113,8 +127,44 @@ extension Generate {
     func execute() throws -> Outcome {
         threadOptions.apply()
         let source = try inputs.map { try GenerationInputs(TraceFile.open($0)) }
+        let packed = try PackedFile.open(file)
+        let pipeline = try pipeline(packed)
+        let series = try series(source, pipeline)
+        let engine = try Engine.forSeries(pipeline, of: series.items)
+        let statement = try engine.memoryStatement(series.items[0].request)
+        guard !dryRun else { return Outcome(text: statement.text, json: ["memory": statement.json(measured: nil)]) }
+
+        let protected = [packed.identity] + (source.map { [$0.trace.identity] } ?? [])
+        // Outputs are opened first: a picture that cannot be written should not be computed.
+        for item in series.items where item.output != "-" { _ = try OutputFile(path: item.output, kind: .picture, replace: force, inputs: protected) }
+        if let trace { _ = try OutputFile(path: trace, kind: .trace, replace: force, inputs: protected) }
+        // What the machine cannot give is better refused now than in the middle of the work.
+        try Memory.check(available: statement.byteCount)
+
+        var (drawn, peaks) = ([Drawn](), StagePeaks())
+        for item in series.items {
+            do { drawn.append(try draw(item, by: engine, packed, protected, number: drawn.count + 1, of: series.items.count, &peaks)) } catch {
+                guard !drawn.isEmpty else { throw error }
+                throw CommandFailure.couldNot("\(error); complete: \(drawn.map(\.output).joined(separator: ", "))")
+            }
+        }
+        return outcome(drawn, statement, peaks)
+    }
+
+    /// A picture that is complete.
+    private struct Drawn {
+        let output: String
+        let line: String
+        let seconds: Double
+        let settings: JSONObject
+        /// For standard output.
+        let data: [UInt8]?
+        var probes = 0
+    }
+
+    /// What is drawn: the trace's or the default request, with what the options say.
+    private func series(_ source: GenerationInputs?, _ pipeline: SanaSprintPipeline<CPU>) throws -> PictureSeries {
         var request = try source?.request(textFromInputs: textFromInputs) ?? GenerationRequest(prompt: "")
-        if let prompt { request.prompt = prompt }
         if noInstruction { request.useInstruction = false }
         if let plan = try timestepPlan() { request.timesteps = plan }
         if let sampler { request.sampler = sampler }
@@ -122,40 +172,42 @@ extension Generate {
         if let guidance { request.guidance = Float(guidance) }
         if let width { request.width = width }
         if let height { request.height = height }
-        if let seed { request.noise = .seed(seed) }
-
-        let packed = try PackedFile.open(file)
-        guard !dryRun, let output else { return try plan(request, pipeline(packed)) }
-        let protected = [packed.identity] + (source.map { [$0.trace.identity] } ?? [])
-        // Outputs are opened first: a picture that cannot be written should not be computed.
-        let picture = output == "-" ? nil : try OutputFile(path: output, kind: .picture, replace: force, inputs: protected)
-        let recorder = trace == nil ? nil : TraceRecorder()
-        if let trace { _ = try OutputFile(path: trace, kind: .trace, replace: force, inputs: protected) }
-        let pipeline = try pipeline(packed)
-        let engine = Engine(pipeline)
-
         follow(pipeline, &request)
-        // What the machine cannot give is better refused now than in the middle of the work.
-        let statement = try engine.memoryStatement(request)
-        try Memory.check(available: statement.byteCount)
+        let series = try PictureSeries(
+            request, prompts: prompts.map { try PromptList.read($0) } ?? prompt, seeds: seed.flatMap { try SeedWord.list($0) }, output: output ?? "")
+        guard trace == nil || series.items.count == 1 else {
+            throw CommandFailure.usage("--trace: expected one picture, found \(series.items.count) of them; a trace is of one")
+        }
+        return series
+    }
 
-        let bar = common.progress("generate", unit: .steps)
+    private func draw(
+        _ item: PictureSeries.Item, by engine: Engine<CPU>, _ packed: PackedFile, _ protected: [FileIdentity], number: Int, of count: Int,
+        _ peaks: inout StagePeaks
+    ) throws -> Drawn {
+        let picture = item.output == "-" ? nil : try OutputFile(path: item.output, kind: .picture, replace: force, inputs: protected)
+        let recorder = trace == nil ? nil : TraceRecorder()
+        let bar = common.progress(count == 1 ? "generate" : "generate \(number) of \(count)", unit: .steps)
+        let subject = count == 1 ? "" : "\(item.output): "
         let start = ProgressBar.now()
-        var peaks = StagePeaks()
-        let job = Job(request, probes: recorder) { stage in
-            peaks.begin(stage)
+        var stages = peaks
+        let job = Job(item.request, probes: recorder) { stage in
+            stages.begin(stage)
             switch stage {
-            case .promptCut(let tokens): Console.warn("the prompt is \(tokens) tokens longer than the model takes; its end was cut off, as diffusers does")
-            case .prefixCacheNotUsed(let reason): Console.warn("the file's prefix cache is not used, everything is computed: \(reason)")
+            case .promptCut(let tokens):
+                Console.warn("\(subject)the prompt is \(tokens) tokens longer than the model takes; its end was cut off, as diffusers does")
+            case .prefixCacheNotUsed(let reason):
+                if number == 1 { Console.warn("the file's prefix cache is not used, everything is computed: \(reason)") }
             case .step(let step, let count): bar.update(UInt64(step - 1), of: UInt64(count))
             case .readingPrompt, .loadingTransformer, .decoding, .encoding: break
             }
         }
         let image = try engine.run(job)
         bar.finish()
-        peaks.end()
+        stages.end()
+        peaks = stages
         let seconds = ProgressBar.now() - start
-        let settings = self.settings(request, image, packed)
+        let settings = self.settings(item.request, image, packed)
         let notes = [PNGImage.drawn(by: Version.tool), PNGImage.Note("parameters", JSONValue.object(settings).text)]
         let png = try PNGImage.encode(width: image.width, height: image.height, rgb: image.rgb, notes: notes)
         try picture?.write(png)
@@ -163,27 +215,30 @@ extension Generate {
             try TraceFile.write(recorder.probes, metadata: settings, to: trace, replace: force, inputs: protected)
         }
         try picture?.commit()
-        var lines = ["\(output)  \(image.width) x \(image.height), \(request.timesteps.stepCount) steps, in \(Decimal.fixed(seconds, digits: 2)) s"]
-        if let trace { lines.append("\(trace)  \(recorder?.probes.count ?? 0) probes") }
-        var json: JSONObject = ["output": .string(output), "seconds": .number(seconds), "settings": .object(settings)]
+        let seed = settings["seed"].map { ", seed \($0.string ?? $0.text)" } ?? ""
+        return Drawn(
+            output: item.output,
+            line:
+                "\(item.output)  \(image.width) x \(image.height), \(item.request.timesteps.stepCount) steps\(seed), in \(Decimal.fixed(seconds, digits: 2)) s",
+            seconds: seconds, settings: settings, data: picture == nil ? png : nil, probes: recorder?.probes.count ?? 0)
+    }
+
+    private func outcome(_ drawn: [Drawn], _ statement: MemoryStatement, _ peaks: StagePeaks) -> Outcome {
+        var lines = drawn.map(\.line)
+        if let trace { lines.append("\(trace)  \(drawn[0].probes) probes") }
+        let pictures = drawn.map { ["output": .string($0.output), "seconds": .number($0.seconds), "settings": .object($0.settings)] as JSONObject }
+        var json =
+            pictures.count == 1 ? pictures[0] : ["pictures": .array(pictures.map { .object($0) }), "seconds": .number(drawn.reduce(0) { $0 + $1.seconds })]
         json["peakBytes"] = JSONValue(peaks.byteCount)
         if let resident = Memory.peakResident { json["peakResidentBytes"] = JSONValue(resident) }
         json["memory"] = statement.json(measured: peaks)
         if let trace { json["trace"] = .string(trace) }
-        let outputs = [picture?.path, trace].compactMap { $0 }
-        return Outcome(text: lines.joined(separator: "\n"), json: json, data: picture == nil ? png : nil, outputs: outputs)
+        let outputs = drawn.map(\.output).filter { $0 != "-" } + [trace].compactMap { $0 }
+        return Outcome(text: lines.joined(separator: "\n"), json: json, data: drawn[0].data, outputs: outputs)
     }
 
     private func pipeline(_ packed: PackedFile) throws -> SanaSprintPipeline<CPU> {
         try SanaSprintPipeline(weights: PackedWeights(packed), on: .best, compute: compute)
-    }
-
-    /// What `--dry-run` prints.
-    private func plan(_ request: GenerationRequest, _ pipeline: SanaSprintPipeline<CPU>) throws -> Outcome {
-        var request = request
-        follow(pipeline, &request)
-        let statement = try Engine(pipeline).memoryStatement(request)
-        return Outcome(text: statement.text, json: ["memory": statement.json(measured: nil)])
     }
 
     private func follow(_ pipeline: SanaSprintPipeline<CPU>, _ request: inout GenerationRequest) {

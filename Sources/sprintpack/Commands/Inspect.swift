@@ -54,7 +54,7 @@ private struct Inventory {
     private(set) var facts: [(name: String, value: String)] = []
     private(set) var rows: [Row] = []
     /// Of a checkpoint: what its files have beside the model.
-    private var leftOut: (lines: [String], json: JSONValue) = ([], [])
+    private var leftOut: (lines: [String], json: JSONValue, notes: JSONValue) = ([], [], [])
 
     init(_ path: String, _ options: CheckpointOptions) throws {
         if Paths.isDirectory(path) || options.areUsed {
@@ -103,7 +103,7 @@ private struct Inventory {
             for file in component.files { add(file, part: component.name) }
         }
         facts += checkpoint.adapters.enumerated().map { ("lora \($0 + 1)", "\($1.path), \($1.summary), weight \($1.source.weight)") }
-        leftOut = (checkpoint.omissionLines, checkpoint.omissionsJSON)
+        leftOut = (checkpoint.omissionLines, checkpoint.omissionsJSON, checkpoint.notesJSON)
     }
 
     private mutating func read(_ file: TorchFile) {
@@ -201,7 +201,7 @@ private struct Inventory {
 
     func json(withTensors: Bool) -> JSONObject {
         var object: JSONObject = ["kind": .string(kind), "facts": .object(JSONObject(facts.map { ($0.name, .string($0.value)) }))]
-        object["leftOut"] = leftOut.json
+        (object["leftOut"], object["notes"]) = (leftOut.json, leftOut.notes)
         object["totals"] = .array(
             totals.map {
                 [

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Checkpoints
+import Conversion
 import Inference
 import Operations
 import PackedFiles
@@ -49,6 +50,7 @@ struct Verify: Verb {
 
 extension Verify {
     func validate() throws {
+        try OutputName.check("--html", html)
         try QualityTarget.validate(minSQNR)
         if against == nil, checkpointOptions.areUsed { throw ValidationError("--against: expected the checkpoint that the options are of, found none") }
     }
@@ -63,7 +65,10 @@ extension Verify {
             guard error.isDamage else { throw error }
             throw CommandFailure.failed("\(error)")
         }
-        let checkpoint = try against.map { try checkpointOptions.open($0) }
+        let folders = Set(packed.directory.components.compactMap { Component(rawValue: $0.name)?.folder })
+        let checkpoint = try against.map {
+            try checkpointOptions.open($0, wanted: folders.union(ComponentSelection.always), recorded: packed.ignored)
+        }
         let inputs = [packed.identity] + (checkpoint?.inputIdentities ?? [])
         let page = try ReportPage(html, inputs: inputs)
         let memoryNeeded = Verification.memoryNeeded(packed, against: checkpoint, on: .best)

@@ -41,7 +41,7 @@ extension ParityReport {
                 Table.text(
                     shown.map { probe in
                         [
-                            "  \(probe.passed ? "ok  " : "FAIL")", probe.name, "relative L2 \(Decimal.short(probe.metrics.relativeL2))",
+                            "  \(probe.passed ? "ok  " : "FAIL")", probe.name, probe.metrics.distance,
                             "max abs \(Decimal.short(probe.metrics.maxAbs))", "gate \(probe.gate.text)",
                         ]
                     }))

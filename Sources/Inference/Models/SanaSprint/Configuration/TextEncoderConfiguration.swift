@@ -68,15 +68,26 @@ package struct TextEncoderConfiguration: Sendable, Equatable {
         return sliding.map { $0 ? window : nil }
     }
 
-    /// Since transformers 5 the base lies in `rope_parameters`, before at the top level.
+    /// Since transformers 5 the base lies in `rope_parameters`, before at the top level; some writers give both, and the default kind by its name in
+    /// `rope_scaling` too.
     private static func ropeTheta(_ reader: ConfigurationReader) throws(InferenceError) -> Double {
-        try reader.mustBe("rope_scaling", .null, why: "null (the default rotary embedding)")
-        var place = reader
-        if let parameters = reader.fields.value("rope_parameters") {
-            place = try ConfigurationReader(parameters, subject: "\(file): rope_parameters")
-            try place.choice("rope_type", [("default", ())], default: "default")
-            if !place.has("rope_theta") { place = reader }
+        var stated: [(place: String, theta: Double)] = []
+        for place in ["rope_parameters", "rope_scaling"] {
+            guard let parameters = reader.fields.value(place) else { continue }
+            let inner = try ConfigurationReader(parameters, subject: "\(file): \(place)")
+            // The older spelling of the kind's name is `type`.
+            for kind in ["rope_type", "type"] { try inner.choice(kind, [("default", ())], default: "default") }
+            if inner.has("rope_theta") { stated.append((place, try theta(inner))) }
         }
-        return try place.double("rope_theta", in: 1...1e12, default: 10_000)
+        if stated.count == 2, stated[0].theta != stated[1].theta {
+            throw .inconsistent(
+                subject: "\(file): rope_scaling: rope_theta", expected: "the \(stated[0].theta) of rope_parameters", found: "\(stated[1].theta)")
+        }
+        guard let inner = stated.first else { return try theta(reader) }
+        return inner.theta
+    }
+
+    private static func theta(_ reader: ConfigurationReader) throws(InferenceError) -> Double {
+        try reader.double("rope_theta", in: 1...1e12, default: 10_000)
     }
 }

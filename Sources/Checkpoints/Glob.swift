@@ -1,15 +1,15 @@
-/// A pattern over packed names: `*` stands for any run of bytes, dots included, `?` for one byte, all else for itself.
-struct Glob: Sendable, Equatable {
-    let pattern: String
+/// A pattern over names of tensors: `*` stands for any run of bytes, dots included, `?` for one byte, all else for itself.
+package struct Glob: Sendable, Equatable {
+    package let pattern: String
     private let bytes: [UInt8]
 
-    init(_ pattern: String) {
+    package init(_ pattern: String) {
         self.pattern = pattern
         bytes = Array(pattern.utf8)
     }
 
     /// Whether the whole of `name` fits the pattern. Time is at most the product of the two lengths.
-    func matches(_ name: String) -> Bool {
+    package func matches(_ name: String) -> Bool {
         let name = Array(name.utf8)
         var position = 0
         var next = 0
