@@ -1,7 +1,8 @@
 package import Files
 import StrictJSON
 
-/// A checkpoint in the folder layout of diffusers, open for reading: every header and configuration is validated, no tensor is read.
+/// A checkpoint in the folder layout of diffusers, open for reading: every header and configuration is validated, no tensor is read but for those of
+/// a control network that may be the base's.
 package final class Checkpoint: Sendable {
     package var path: String { parts.path }
     /// `_class_name` of `model_index.json`.
@@ -18,10 +19,12 @@ package final class Checkpoint: Sendable {
     ///   - files: by component, a file to take its weights from; the folder's own are then not looked at.
     ///   - folders: by component, a folder that takes the place of its own, configuration included.
     ///   - weights: which weights of such files are meant.
+    ///   - wiring: of a control network; nil for as it says itself.
     package static func open(
-        _ path: String, variant: String? = nil, files: [String: String] = [:], folders: [String: String] = [:], weights: WeightsChoice = .model
+        _ path: String, variant: String? = nil, files: [String: String] = [:], folders: [String: String] = [:], weights: WeightsChoice = .model,
+        wiring: ControlWiring? = nil
     ) throws(CheckpointError) -> Checkpoint {
-        try Checkpoint(CheckpointReader(path: path, variant: variant, files: files, folders: folders, weights: weights).read())
+        try Checkpoint(CheckpointReader(path: path, variant: variant, files: files, folders: folders, weights: weights, wiring: wiring).read())
     }
 
     private init(_ parts: CheckpointReader.Parts) {

@@ -17,7 +17,7 @@ package final class CheckpointComponent: Sendable {
     /// The tensors' names, sorted by bytes, without a prefix that the model class put before all of them.
     package let tensorNames: [String]
     private let places: [ExactString: (file: Int, tensor: StoredTensor)]
-    private let rule: ComponentRule
+    let rule: ComponentRule
 
     /// Key in `model_index.json`: "transformer".
     package var name: String { rule.name }

@@ -11,6 +11,8 @@ struct CheckpointReader {
     /// By component, the folder that takes the place of its own.
     let folders: [String: String]
     let weights: WeightsChoice
+    /// How a control network is wired; nil for as it says itself.
+    let wiring: ControlWiring?
     private var indexPath: String { Paths.join(path, "model_index.json") }
 
     struct Parts {
@@ -21,12 +23,16 @@ struct CheckpointReader {
         var identities: [FileIdentity] = []
     }
 
-    init(path: String, variant: String?, files: [String: String] = [:], folders: [String: String] = [:], weights: WeightsChoice = .model) {
+    init(
+        path: String, variant: String?, files: [String: String] = [:], folders: [String: String] = [:], weights: WeightsChoice = .model,
+        wiring: ControlWiring? = nil
+    ) {
         self.path = path
         self.variant = variant
         self.files = files
         self.folders = folders
         self.weights = weights
+        self.wiring = wiring
     }
 
     func read() throws(CheckpointError) -> Parts {
@@ -44,6 +50,7 @@ struct CheckpointReader {
         parts.smallFiles.append(SmallFile(path: "model_index.json", bytes: text))
         if let identity = FileIdentity(path: indexPath) { parts.identities.append(identity) }
         for (rule, className) in try components(fields.object, of: family) { try read(rule, className: className, into: &parts) }
+        try ControlReader.join(&parts, wiring: wiring)
         if let variant, !parts.components.contains(where: { $0.variant == variant }) {
             let found = parts.components.flatMap { component in component.files.map { Paths.join(component.name, Paths.name(of: $0.path)) } }
             throw .noSuchVariant(folder: path, variant: variant, found: found)
@@ -88,10 +95,19 @@ struct CheckpointReader {
             }
             result.append((rule, className))
         }
+        // A control network may stand beside a pipeline that knows of none.
+        if let rule = family.components.first(where: { $0.name == ControlReader.name }), files[rule.name] ?? folders[rule.name] != nil,
+            !result.contains(where: { $0.0.name == rule.name })
+        {
+            result.append((rule, rule.classNames[0]))
+        }
         return family.components.flatMap { rule in result.filter { $0.0.name == rule.name } }
     }
 
     private func read(_ rule: ComponentRule, className: String, into parts: inout Parts) throws(CheckpointError) {
+        if rule.name == ControlReader.name, let file = files[rule.name] {
+            return parts.components.append(try ControlReader.read(file, rule, className: className, beside: parts, weights: weights))
+        }
         let folder = folders[rule.name] ?? Paths.join(path, rule.name)
         guard Paths.isDirectory(folder) else {
             guard folders[rule.name] == nil else {

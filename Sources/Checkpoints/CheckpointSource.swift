@@ -14,6 +14,8 @@ package struct CheckpointSource: Sendable {
     package var folders: [String: String] = [:]
     /// Which weights of training files are meant.
     package var weights = WeightsChoice.model
+    /// How a control network is wired; nil for as it says itself.
+    package var wiring: ControlWiring?
 
     package init(_ path: String) { self.path = path }
 
@@ -21,9 +23,10 @@ package struct CheckpointSource: Sendable {
     package func open() throws(CheckpointError) -> Checkpoint {
         guard let base else {
             guard Paths.isDirectory(path) || !Paths.exists(path) else { throw .fileWithoutFolder(path: path) }
-            return try Checkpoint.open(path, variant: variant, files: files, folders: folders, weights: weights)
+            return try Checkpoint.open(path, variant: variant, files: files, folders: folders, weights: weights, wiring: wiring)
         }
         guard !Paths.isDirectory(path) else { throw .twoFolders(path: path, base: base) }
-        return try Checkpoint.open(base, variant: variant, files: files.merging(["transformer": path]) { $1 }, folders: folders, weights: weights)
+        return try Checkpoint.open(
+            base, variant: variant, files: files.merging(["transformer": path]) { $1 }, folders: folders, weights: weights, wiring: wiring)
     }
 }

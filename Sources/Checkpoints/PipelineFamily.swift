@@ -11,7 +11,7 @@ struct PipelineFamily: Sendable {
     static let refusals: [String: String] = [
         "SanaPipeline": "this is SANA before distillation; only its few-step successor SANA-Sprint is supported",
         "SanaPAGPipeline": "this is SANA before distillation; only its few-step successor SANA-Sprint is supported",
-        "SanaControlNetPipeline": "control networks are not supported; only plain SANA-Sprint is",
+        "SanaControlNetPipeline": "this is SANA before distillation; a control network of SANA-Sprint goes beside its base, with --controlnet",
         "SanaVideoPipeline": "video is not supported; only SANA-Sprint is",
     ]
 
@@ -36,6 +36,7 @@ struct PipelineFamily: Sendable {
                 // The first is what this tool reads; with the others transformers opens an export.
                 others: ["tokenizer.json", "tokenizer.model", "special_tokens_map.json", "added_tokens.json", "chat_template.jinja"]),
             ComponentRule(name: "scheduler", classNames: ["SCMScheduler"], configuration: "scheduler_config.json"),
+            ComponentRule(name: ControlReader.name, classNames: ["SanaControlNetModel"], weights: "diffusion_pytorch_model"),
         ])
 }
 

@@ -11,6 +11,8 @@ struct OriginalFile {
     let component: String
     let files: [any TensorFile]
     let omissions: [Omission]
+    /// Whether its names are those of the model's authors.
+    let isOriginal: Bool
 
     /// - Parameter configuration: of the component, for what the names do not say.
     static func open(_ path: String, component: String, configuration: JSONValue, weights: WeightsChoice) throws(CheckpointError) -> OriginalFile {
@@ -34,7 +36,7 @@ struct OriginalFile {
             }
             renamed.append(try RenamedFile(file, pieces: pieces))
         }
-        return OriginalFile(path: path, component: component, files: renamed, omissions: omitted)
+        return OriginalFile(path: path, component: component, files: renamed, omissions: omitted, isOriginal: renaming.isOriginal)
     }
 
     /// The file's tensors under its own names.
@@ -98,6 +100,7 @@ private struct Renamer {
     private enum Names {
         case diffusers
         case transformer
+        case control
         case autoencoder(AutoencoderNames)
     }
 
@@ -128,6 +131,16 @@ private struct Renamer {
             } else {
                 throw .unknownNames(path: path, component: component, expected: [TransformerNames.originalMark, TransformerNames.diffusersMark], found: names)
             }
+        case ControlReader.name:
+            if has(ControlNames.diffusersMark) {
+                self.names = .diffusers
+            } else if has(ControlNames.originalMark) {
+                self.names = .control
+            } else if has(TransformerNames.originalMark) || has(TransformerNames.diffusersMark) {
+                throw .otherModel(path: path, found: "a transformer", advice: "give it with --transformer")
+            } else {
+                throw .unknownNames(path: path, component: component, expected: [ControlNames.originalMark, ControlNames.diffusersMark], found: names)
+            }
         default:
             if has(AutoencoderNames.diffusersMark) {
                 self.names = .diffusers
@@ -142,15 +155,21 @@ private struct Renamer {
         }
     }
 
+    var isOriginal: Bool { if case .diffusers = names { false } else { true } }
+
     func omissionReason(_ name: String) -> String? {
-        if case .transformer = names { return TransformerNames.omitted[name] }
-        return nil
+        switch names {
+        case .transformer: TransformerNames.omitted[name]
+        case .control: ControlNames.omissionReason(name)
+        case .diffusers, .autoencoder: nil
+        }
     }
 
     func pieces(of source: StoredTensor, name: String) throws(CheckpointError) -> [TensorPiece] {
         switch names {
         case .diffusers: [TensorPiece(name: name, source: source)]
         case .transformer: try TransformerNames.pieces(of: source, name: name, path: path)
+        case .control: try ControlNames.pieces(of: source, name: name, path: path)
         case .autoencoder(let names): try names.pieces(of: source, name: name, path: path)
         }
     }

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Checkpoints
+import Files
 import StrictJSON
 
 /// How a checkpoint is told beside its path: the same for every verb that takes one, so that what was converted can be verified.
@@ -16,6 +17,12 @@ struct CheckpointOptions: ParsableArguments {
     @Option(help: ArgumentHelp("Take the text encoder from this folder of transformers: its config.json and model files.", valueName: "folder"))
     var textEncoder: String?
 
+    @Option(help: ArgumentHelp("A control network: its diffusers folder, or a file of its weights.", valueName: "path"))
+    var controlnet: String?
+
+    @Option(help: "How the control network is joined: nvlabs (files in NVlabs' names) or diffusers (all others), unless its configuration says.")
+    var controlWiring: ControlWiring?
+
     @Option(help: "Of a training file: model, the weights of the last step, or ema, their average.")
     var weights: WeightsChoice = .model
 
@@ -24,20 +31,24 @@ struct CheckpointOptions: ParsableArguments {
 
     func validate() throws {
         if base != nil, transformer != nil { throw ValidationError("--base: expected one file of the transformer's weights, found --transformer too") }
+        if controlWiring != nil, controlnet == nil { throw ValidationError("--control-wiring: expected --controlnet with it, found none") }
     }
 
     /// Whether the options are of a checkpoint.
-    var areUsed: Bool { base != nil || transformer != nil || vae != nil || textEncoder != nil || weights != .model || variant != nil }
+    var areUsed: Bool { base != nil || transformer != nil || vae != nil || textEncoder != nil || controlnet != nil || weights != .model || variant != nil }
 
-    private var files: [String: String] { ["transformer": transformer, "vae": vae].compactMapValues { $0 } }
+    private var files: [String: String] {
+        ["transformer": transformer, "vae": vae, "controlnet": controlnet.flatMap { Paths.isDirectory($0) ? nil : $0 }].compactMapValues { $0 }
+    }
 
     /// Opens the checkpoint at `path`: a folder of diffusers, or with --base a file.
     func open(_ path: String) throws -> Checkpoint {
         var source = CheckpointSource(path)
         (source.base, source.variant, source.files, source.weights) = (base, variant, files, weights)
-        source.folders = ["text_encoder": textEncoder].compactMapValues { $0 }
+        source.folders = ["text_encoder": textEncoder, "controlnet": controlnet.flatMap { Paths.isDirectory($0) ? $0 : nil }].compactMapValues { $0 }
+        source.wiring = controlWiring
         guard weights == .model || base != nil || !files.isEmpty else {
-            throw CommandFailure.usage("--weights: expected a file of weights (--base, --transformer or --vae), found a folder alone")
+            throw CommandFailure.usage("--weights: expected a file of weights (--base, --transformer, --vae or --controlnet), found a folder alone")
         }
         return try source.open()
     }
@@ -45,12 +56,14 @@ struct CheckpointOptions: ParsableArguments {
     /// The options as they were given.
     var words: [String] {
         Shell.option("--base", base) + Shell.option("--transformer", transformer) + Shell.option("--vae", vae)
-            + Shell.option("--text-encoder", textEncoder) + Shell.option("--weights", weights == .model ? nil : weights.rawValue)
+            + Shell.option("--text-encoder", textEncoder) + Shell.option("--controlnet", controlnet)
+            + Shell.option("--control-wiring", controlWiring?.rawValue) + Shell.option("--weights", weights == .model ? nil : weights.rawValue)
             + Shell.option("--variant", variant)
     }
 }
 
 extension WeightsChoice: ExpressibleByArgument {}
+extension ControlWiring: ExpressibleByArgument {}
 
 extension Checkpoint {
     /// What was left out, a line for each reason; none where nothing was.

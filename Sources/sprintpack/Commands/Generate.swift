@@ -69,6 +69,7 @@ struct Generate: Verb {
     @Flag(help: "Replace outputs that exist.")
     var force = false
 
+    @OptionGroup var controlOptions: ControlOptions
     @OptionGroup var threadOptions: ThreadOptions
     @OptionGroup var common: CommonOptions
 
@@ -117,7 +118,8 @@ extension Generate {
 
         let packed = try PackedFile.open(file)
         guard !dryRun, let output else { return try plan(request, pipeline(packed)) }
-        let protected = [packed.identity] + (source.map { [$0.trace.identity] } ?? [])
+        let control = try controlOptions.open()
+        let protected = [packed.identity] + [source?.trace.identity, control?.identity].compactMap { $0 }
         // Outputs are opened first: a picture that cannot be written should not be computed.
         let picture = output == "-" ? nil : try OutputFile(path: output, kind: .picture, replace: force, inputs: protected)
         let recorder = trace == nil ? nil : TraceRecorder()
@@ -126,6 +128,7 @@ extension Generate {
         let engine = Engine(pipeline)
 
         follow(pipeline.frozenSchedule, &request)
+        try controlOptions.follow(control, &request, pipeline)
         // What the machine cannot give is better refused now than in the middle of the work.
         let statement = try engine.memoryStatement(request)
         try Memory.check(available: statement.byteCount)
@@ -139,7 +142,7 @@ extension Generate {
             case .promptCut(let tokens): Console.warn("the prompt is \(tokens) tokens longer than the model takes; its end was cut off, as diffusers does")
             case .prefixCacheNotUsed(let reason): Console.warn("the file's prefix cache is not used, everything is computed: \(reason)")
             case .step(let step, let count): bar.update(UInt64(step - 1), of: UInt64(count))
-            case .readingPrompt, .loadingTransformer, .decoding, .encoding: break
+            case .readingPrompt, .encodingControl, .loadingTransformer, .decoding, .encoding: break
             }
         }
         let image = try engine.run(job)
@@ -173,6 +176,7 @@ extension Generate {
     private func plan(_ request: GenerationRequest, _ pipeline: SanaSprintPipeline<CPU>) throws -> Outcome {
         var request = request
         follow(pipeline.frozenSchedule, &request)
+        try controlOptions.follow(try controlOptions.open(), &request, pipeline)
         let statement = try Engine(pipeline).memoryStatement(request)
         return Outcome(text: statement.text, json: ["memory": statement.json(measured: nil)])
     }
@@ -207,6 +211,7 @@ extension Generate {
             "weights": .string(packed.traceWeights.rawValue), "tool": .string(Version.tool), "model": .string(packed.contentHash),
         ]
         if case .custom(let times) = request.timesteps { settings["timesteps"] = .array(times.map { .number($0) }) }
+        if let control = request.control { settings["conditioning_scale"] = .number(control.scale) }
         switch request.noise {
         case .seed(let seed): settings["seed"] = seed <= UInt64(Int64.max) ? .integer(Int64(seed)) : .string("\(seed)")
         case .given: settings["noise"] = "given"
@@ -238,12 +243,23 @@ private struct GenerationInputs {
         if textFromInputs {
             request.promptFeatures = PromptFeatures(try tensor(Probe(.promptEmbeds)), mask: try tensor(Probe(.promptMask)).elements.map { Int32($0) })
         }
+        let scale = try meta.double("conditioning_scale", default: 1)
+        if trace.entry(Probe(.controlPixels).name) != nil {
+            request.control = ControlRequest(.pixels(try tensor(Probe(.controlPixels)).unbatched), scale: scale)
+        } else if trace.entry(Probe(.controlLatents).name) != nil {
+            request.control = ControlRequest(.latents(try tensor(Probe(.controlLatents))), scale: scale)
+        }
         let bytes = Probe(.bytes).name
         if trace.entry(bytes) != nil { request.encoderPicture = Picture(try trace.read(bytes)) }
         return request
     }
 
     private func tensor(_ probe: Probe) throws -> Tensor { try trace.read(probe.name).widened() }
+}
+
+extension Tensor {
+    /// Without a first axis of one.
+    fileprivate var unbatched: Tensor { shape.rank == 4 && shape[0] == 1 ? reshaped(Shape(Array(shape.extents.dropFirst()))) : self }
 }
 
 /// Keeps every probe of a run for a trace file.

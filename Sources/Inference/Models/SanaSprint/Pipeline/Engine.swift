@@ -25,11 +25,14 @@ package final class Engine<E: Executor>: Sendable {
         let text: [UInt8]
         let useInstruction: Bool
         let usePrefixCache: Bool
+        /// Whether a control network is told it too.
+        let isControlled: Bool
 
         /// Nil where the prompt is not read, and where somebody follows how.
         init?(_ job: Job) {
             guard job.request.promptFeatures == nil, job.probes.sink == nil else { return nil }
             (text, useInstruction, usePrefixCache) = (Array(job.request.prompt.utf8), job.request.useInstruction, job.request.usePrefixCache)
+            isControlled = job.request.control != nil
         }
     }
 
@@ -70,20 +73,29 @@ package final class Engine<E: Executor>: Sendable {
     private func sample(_ sampler: LatentSampler, _ job: Job) throws(InferenceError) -> Tensor {
         let built = residency.holdsSteps && sampler.steps > 1 ? BuiltLayers() : built
         let key = PromptKey(job)
+        let control = try job.request.control.map { control throws(InferenceError) in
+            (latents: try pipeline.controlLatents(control, sampler.shape, job), scale: control.scale)
+        }
+        func run(_ transformer: SanaTransformer<E>, _ prompt: SanaTransformer<E>.Prompt) throws(InferenceError) -> Tensor {
+            let hint = try control.map { control throws(InferenceError) in
+                try transformer.hint(control.latents, scale: control.scale, probes: job.probes)
+            }
+            return try sampler.run(transformer, prompt, hint, for: job)
+        }
         if let known = read.withLock({ $0.prompt }), known.key == key {
             for event in known.events { try job.begin(event) }
             try job.begin(.loadingTransformer)
-            return try sampler.run(try pipeline.transformer(built, job.probes), known.value, for: job)
+            return try run(try pipeline.transformer(built, isControlled: control != nil, job.probes), known.value)
         }
         // One prompt is held at a time.
         read.withLock { $0.prompt = nil }
         var events: [GenerationStage] = []
         let features = try pipeline.promptFeatures(job.heard { events.append($0) }, tokenizer, built)
         try job.begin(.loadingTransformer)
-        let transformer = try pipeline.transformer(built, job.probes)
+        let transformer = try pipeline.transformer(built, isControlled: control != nil, job.probes)
         let prompt = try transformer.prompt(features, probes: job.probes)
         if let key, residency.holdsPrompt { read.withLock { [events] in $0.prompt = (key, prompt, events) } }
-        return try sampler.run(transformer, prompt, for: job)
+        return try run(transformer, prompt)
     }
 
     private func tokenizer() throws(InferenceError) -> GemmaTokenizer {

@@ -16,6 +16,8 @@ package struct GenerationRequest: Sendable {
     /// Latents at the first of the times, `[c, h, w]` or `[1, c, h, w]`, of standard deviation sigma_data, instead of the first of the noise: a
     /// picture with noise of that time, or a run's own latents to go on from.
     var start: Tensor?
+    /// The picture that a control network follows; nil for none.
+    package var control: ControlRequest?
     /// Features that stand in for the text encoder's; the prompt is then not read.
     package var promptFeatures: PromptFeatures?
     /// The picture for the probes of the autoencoder's encoder; the generated one where nil.
@@ -35,6 +37,24 @@ extension GenerationRequest {
         let own = guidance
         if !keepsGuidance, !schedule.guidance.contains(where: { Float($0) == own }) { guidance = Float(schedule.guidance[0]) }
     }
+}
+
+/// A picture to follow, and how closely.
+package struct ControlRequest: Sendable {
+    package enum Source: Sendable {
+        /// Pixels `[3, h, w]` in -1 ... 1, of the size of the picture to be.
+        case pixels(Tensor)
+        /// What the autoencoder makes of them, times its factor, `[c, h, w]`.
+        case latents(Tensor)
+    }
+
+    package let source: Source
+    /// What is multiplied with all that the control network adds.
+    package let scale: Double
+
+    package init(_ source: Source, scale: Double = 1) { (self.source, self.scale) = (source, scale) }
+
+    package init(_ picture: Picture, scale: Double = 1) throws(AllocationError) { self.init(.pixels(try Pixels.normalized(picture)), scale: scale) }
 }
 
 /// Where the noise comes from.

@@ -76,7 +76,7 @@ struct LatentSampler {
     }
 
     /// - Throws: where the tensor is neither `[c, h, w]` nor `[1, c, h, w]`.
-    private static func fitting(_ tensor: Tensor, _ shape: Shape, _ subject: String) throws(InferenceError) -> Tensor {
+    static func fitting(_ tensor: Tensor, _ shape: Shape, _ subject: String) throws(InferenceError) -> Tensor {
         guard tensor.shape == shape || tensor.shape == Shape([1] + shape.extents) else {
             throw .request(subject: subject, expected: "the shape \(shape) of the latents", found: "\(tensor.shape)")
         }
@@ -84,7 +84,10 @@ struct LatentSampler {
     }
 
     /// The final latents `[c, h, w]`, of unit variance.
-    func run<E>(_ transformer: SanaTransformer<E>, _ prompt: SanaTransformer<E>.Prompt, for job: Job) throws(InferenceError) -> Tensor {
+    /// - Parameter hint: of a picture that is followed.
+    func run<E>(
+        _ transformer: SanaTransformer<E>, _ prompt: SanaTransformer<E>.Prompt, _ hint: SanaTransformer<E>.Hint? = nil, for job: Job
+    ) throws(InferenceError) -> Tensor {
         let probes = job.probes
         var latents = try allocating { () throws(AllocationError) in
             let (unit, latents) = if let start { (try start.scaled(by: 1 / sigma), start) } else { (noise, try noise.scaled(by: sigma)) }
@@ -100,7 +103,7 @@ struct LatentSampler {
             let probes = probes.at(step: step)
             let input = try allocating(try flow.input(latents))
             let velocity = try transformer.velocity(
-                input, time: flow.flowTime, guidance: Double(guidance), prompt: prompt, probes: probes)
+                input, time: flow.flowTime, guidance: Double(guidance), prompt: prompt, hint: hint, probes: probes)
             (denoised, latents) = try allocating { () throws(AllocationError) in
                 try probes.record(Probe(.input), input.batched)
                 try probes.record(Probe(.timestep), flow.flowTime)

@@ -57,7 +57,7 @@ package struct ModelParts<E: Executor>: Sendable {
     }
 
     package func patchEmbedding(_ latents: Tensor) throws(InferenceError) -> Tensor {
-        let step = try PatchEmbedding(loader, rows, transformer)
+        let step = try PatchEmbedding(loader, rows.patch, transformer)
         return try allocating(try taken(step(latents)))
     }
 
@@ -102,6 +102,12 @@ package struct ModelParts<E: Executor>: Sendable {
 
     /// The same for several latents, with weights that are loaded once.
     package func decode(_ latents: [Tensor]) throws(InferenceError) -> [Tensor] { try decoder.decode(latents) }
+
+    /// The latents of a picture, by the whole encoder.
+    package func encode(_ image: Tensor) throws(InferenceError) -> Tensor {
+        guard let vae = configuration.vae else { throw .missingComponent(.vaeEncoder, needed: "run the encoder") }
+        return try AutoencoderEncoder(vae, from: loader.source, on: loader.executor).encode(image)
+    }
 
     package func encoderStage(_ index: Int, _ x: Tensor) throws(InferenceError) -> Tensor {
         guard let vae = configuration.vae else { throw .missingComponent(.vaeEncoder, needed: "run the encoder") }

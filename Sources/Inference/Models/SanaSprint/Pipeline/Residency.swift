@@ -22,7 +22,7 @@ struct Residency: Sendable {
         guard !weights.summaries.isEmpty else { return }
         holdsTokenizer = take(GemmaTokenizer.byteCount(ofText: weights.tokenizerByteCount), within: bound)
         holdsPrompt = take(SanaTransformer<E>.Prompt.byteCount(configuration, tokens: SanaSprintPrompt.defaultMaximumLength, on: executor), within: bound)
-        for component in ["dit.", "vae.dec.", "text."] {
+        for component in ["dit.", "control.", "vae.dec.", "text."] {
             let kept = weights.summaries.filter { $0.name.hasPrefix(component) && $0.isKept }
             let parts = Dictionary(grouping: kept) { SanaSprintWeights.layer(of: $0.name) }
             for (name, weights) in parts.sorted(by: { $0.key < $1.key }) {

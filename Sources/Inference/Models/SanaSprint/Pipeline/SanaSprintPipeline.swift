@@ -32,9 +32,18 @@ package final class SanaSprintPipeline<E: Executor>: Sendable {
         return Gemma2Encoder(text, from: weights, on: executor, built: built)
     }
 
-    package func transformer(_ built: BuiltLayers? = nil, _ probes: Probes = Probes()) throws(InferenceError) -> SanaTransformer<E> {
+    /// - Parameter isControlled: whether a picture is followed.
+    package func transformer(_ built: BuiltLayers? = nil, isControlled: Bool = false, _ probes: Probes = Probes()) throws(InferenceError) -> SanaTransformer<E>
+    {
         guard has(.transformer) else { throw .missingComponent(.transformer, needed: "sample") }
-        return try SanaTransformer(configuration.transformer, from: weights, on: executor, compute: compute, built: built, probes: probes)
+        return try SanaTransformer(
+            configuration.transformer, control: isControlled ? try controlConfiguration() : nil, from: weights, on: executor, compute: compute, built: built,
+            probes: probes)
+    }
+
+    private func controlConfiguration() throws(InferenceError) -> ControlConfiguration {
+        guard let control = configuration.control, has(.controlnet) else { throw .missingComponent(.controlnet, needed: "follow a picture") }
+        return control
     }
 
     /// The small steps between the probes of a trace.
@@ -55,12 +64,46 @@ package final class SanaSprintPipeline<E: Executor>: Sendable {
 
     package func has(_ component: Component) -> Bool { weights.has(component) }
 
+    /// The size of a request's picture in pixels, which is the model's own where it does not say.
+    package func size(of request: GenerationRequest) throws(InferenceError) -> (width: Int, height: Int) {
+        let side = configuration.transformer.sampleSize * (try decoder().configuration.compression)
+        return (request.width ?? side, request.height ?? side)
+    }
+
     /// What an engine holds that may hold so many bytes.
     func residency(_ bytes: Int?) -> Residency {
         bytes.map { Residency(weights, configuration.transformer, compute, on: executor, within: $0) } ?? Residency()
     }
 
     // MARK: - Steps of a job
+
+    /// The latents of a picture that is followed, times the autoencoder's factor.
+    /// - Parameter shape: of the latents that are sampled.
+    func controlLatents(_ control: ControlRequest, _ shape: Shape, _ job: Job) throws(InferenceError) -> Tensor {
+        _ = try controlConfiguration()
+        let probes = job.probes
+        let latents: Tensor
+        switch control.source {
+        case .latents(let given): latents = try LatentSampler.fitting(given, shape, "control")
+        case .pixels(let pixels):
+            let encoder = try encoder()
+            let side = encoder.configuration.compression
+            guard pixels.shape == [3, shape[1] * side, shape[2] * side] else {
+                throw .request(
+                    subject: "control", expected: "a picture of the size to draw, \(shape[2] * side) x \(shape[1] * side)",
+                    found: "\(pixels.shape[2]) x \(pixels.shape[1])")
+            }
+            try job.begin(.encodingControl)
+            let encoded = try encoder.encode(pixels)
+            latents = try allocating { () throws(AllocationError) in
+                try probes.record(Probe(.controlPixels), pixels.batched)
+                try probes.record(Probe(.controlOutput), encoded.batched)
+                return try encoded.scaled(by: encoder.configuration.scalingFactor)
+            }
+        }
+        try allocating(try probes.record(Probe(.controlLatents), latents.batched))
+        return latents
+    }
 
     /// The picture of a sampler's latents, `[c, h, w]` of unit variance.
     func decode(_ latents: Tensor, _ decoder: AutoencoderDecoder<E>, _ probes: Probes) throws(InferenceError) -> Picture {

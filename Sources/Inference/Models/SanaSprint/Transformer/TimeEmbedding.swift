@@ -7,7 +7,8 @@ package import Tensors
 struct TimeEmbedding<E: Executor>: Sendable {
     private let executor: E
     private let time: Embedder
-    private let guidance: Embedder
+    /// Nil where nobody is told the guidance.
+    private let guidance: Embedder?
     private let projection: ModulationProjection<E>
 
     private struct Embedder: Sendable {
@@ -27,13 +28,14 @@ struct TimeEmbedding<E: Executor>: Sendable {
         }
         executor = loader.executor
         time = try embedder(rows.time)
-        guidance = try embedder(rows.guidance)
+        guidance = rows.guidance.isEmpty ? nil : try embedder(rows.guidance)
         projection = try ModulationProjection(loader, rows)
     }
 
     /// The embedding `[1, width]`, and its projection to the blocks' six vectors, `[1, 6 width]`.
     func callAsFunction(time: Double, guidance: Double) throws(AllocationError) -> (embedding: E.Rows, modulation: E.Rows) {
-        let embedding = try executor.sum(try self.time(time), try self.guidance(guidance))
+        var embedding = try self.time(time)
+        if let network = self.guidance { embedding = try executor.sum(embedding, try network(guidance)) }
         return (embedding, try projection(embedding))
     }
 }
