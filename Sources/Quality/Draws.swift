@@ -97,7 +97,7 @@ package struct Draws {
 
     /// The latents of an outline that a control network follows in the draw of an index; of noise where there is no encoder.
     func outline(_ index: Int, _ pipeline: SanaSprintPipeline<CPU>) throws(InferenceError) -> Tensor {
-        guard let vae = pipeline.configuration.vae, pipeline.has(.vaeEncoder) else {
+        guard let vae = pipeline.configuration.vae, pipeline.readsPictures else {
             return try Self.noises(2000 + index, 1, pipeline.configuration.transformer, side: side)[0]
         }
         let picture = Outlines.picture(index, size: side * vae.compression)

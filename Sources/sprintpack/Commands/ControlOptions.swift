@@ -36,7 +36,7 @@ struct ControlOptions: ParsableArguments {
         guard pipeline.has(.controlnet) else {
             throw CommandFailure.couldNot("--control: expected a file with a control network, found none in it; convert with --controlnet")
         }
-        guard pipeline.has(.vaeEncoder) else {
+        guard pipeline.readsPictures else {
             throw CommandFailure.couldNot(
                 "--control: expected a file with the autoencoder's encoder, which reads the picture, found none in it; convert with vae-encoder among --components"
             )

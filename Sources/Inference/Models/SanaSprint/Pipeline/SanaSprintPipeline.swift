@@ -64,6 +64,9 @@ package final class SanaSprintPipeline<E: Executor>: Sendable {
 
     package func has(_ component: Component) -> Bool { weights.has(component) }
 
+    /// Whether a picture can be made latents of.
+    package var readsPictures: Bool { has(.vaeEncoder) }
+
     /// The size of a request's picture in pixels, which is the model's own where it does not say.
     package func size(of request: GenerationRequest) throws(InferenceError) -> (width: Int, height: Int) {
         let side = configuration.transformer.sampleSize * (try decoder().configuration.compression)
