@@ -57,6 +57,27 @@ import Testing
         #expect(second.status == 0, "\(second.errors)")
     }
 
+    @Test("a picture is changed, or it is said why it would not be") func image() throws {
+        let folder = try TemporaryFolder()
+        let file = folder.file("odd.sprint")
+        #expect(
+            try Tool.run([
+                "convert", Self.odd, "-o", file, "--preset", "fp16", "--components", "transformer,vae-decoder,vae-encoder,text-encoder,tokenizer", "-q",
+            ]).status == 0)
+        let picture = try folder.put(try PNGImage.encode(width: 96, height: 64, rgb: (0..<18432).map { UInt8($0 % 251) }), "in.png")
+        let words = ["generate", file, "--prompt", "x", "--width", "96", "--height", "64", "--image", picture, "--force", "-o", folder.file("out.png")]
+        let drawn = try Tool.run(words + ["--steps", "4", "--strength", "0.3", "--json"])
+        #expect(drawn.status == 0, "\(drawn.errors)")
+        #expect(try drawn.json()["settings"]?["timesteps"]?.array?.count == 3)
+        let again = try Tool.run(words + ["--steps", "2", "--strength", "0.5"])
+        #expect(again.status == 0, "\(again.errors)")
+        // The defaults would ignore it.
+        let ignored = try Tool.run(words)
+        #expect(ignored.status == 64 && ignored.errors.contains("--steps 2 --strength 0.5"), "\(ignored)")
+        #expect(try Tool.run(words + ["--strength", "0"]).status == 64)
+        #expect(try Tool.run(words + ["--steps", "2", "--strength", "1e-9"]).status == 64)
+    }
+
     @Test("words that do not go together") func usage() throws {
         let folder = try TemporaryFolder()
         let plain = folder.file("plain.sprint")

@@ -23,8 +23,6 @@ struct ControlOptions: ParsableArguments {
     func open() throws -> InputFile? { try control.map { try InputFile(path: $0) } }
 
     /// Has the request follow the picture, or with a scale alone what it follows already.
-    ///
-    /// As in diffusers, a picture of another size is resized to that of the picture to be, whatever becomes of the ratio of its sides.
     func follow(_ file: InputFile?, _ request: inout GenerationRequest, _ pipeline: SanaSprintPipeline<CPU>) throws {
         guard let file else {
             if let controlScale {
@@ -36,21 +34,7 @@ struct ControlOptions: ParsableArguments {
         guard pipeline.has(.controlnet) else {
             throw CommandFailure.couldNot("--control: expected a file with a control network, found none in it; convert with --controlnet")
         }
-        guard pipeline.readsPictures else {
-            throw CommandFailure.couldNot(
-                "--control: expected a file with the autoencoder's encoder, which reads the picture, found none in it; convert with vae-encoder among --components"
-            )
-        }
-        let (width, height) = try pipeline.size(of: request)
-        // Sizes are refused before anything is made of them.
-        try Memory.check(available: try Engine(pipeline).memoryStatement(request).byteCount + PNGImage.readingBytes(file))
-        let read = try PNGImage.read(file)
-        var picture = Picture(width: read.width, height: read.height, rgb: read.rgb)
-        if (read.width, read.height) != (width, height) {
-            picture = picture.resized(width: width, height: height)
-            let stretched = read.width * height == read.height * width ? "" : ", which stretches it; --width and --height can be of its ratio"
-            Console.warn("\(file.path) is \(read.width) x \(read.height): resized to \(width) x \(height)\(stretched)")
-        }
+        let picture = try PictureInput.read(file, "--control", for: request, pipeline)
         request.control = try ControlRequest(picture, scale: controlScale ?? 1)
     }
 }

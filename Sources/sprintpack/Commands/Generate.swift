@@ -16,6 +16,7 @@ struct Generate: Verb {
         discussion: """
             EXAMPLES:
               sprintpack generate sana.sprint --prompt "a lighthouse" --seed 7 -o a.png
+              sprintpack generate sana.sprint --prompt "in winter" --image a.png --steps 4 --strength 0.6 -o b.png
               sprintpack generate sana.sprint --width 2048 --height 1024 --dry-run
 
             A seed gives the noise that torch.Generator("cpu").manual_seed(seed) gives to torch.randn.
@@ -69,6 +70,7 @@ struct Generate: Verb {
     @Flag(help: "Replace outputs that exist.")
     var force = false
 
+    @OptionGroup var imageOptions: ImageOptions
     @OptionGroup var controlOptions: ControlOptions
     @OptionGroup var threadOptions: ThreadOptions
     @OptionGroup var common: CommonOptions
@@ -118,8 +120,8 @@ extension Generate {
 
         let packed = try PackedFile.open(file)
         guard !dryRun, let output else { return try plan(request, pipeline(packed)) }
-        let control = try controlOptions.open()
-        let protected = [packed.identity] + [source?.trace.identity, control?.identity].compactMap { $0 }
+        let (original, control) = (try imageOptions.open(), try controlOptions.open())
+        let protected = [packed.identity] + [source?.trace.identity, original?.identity, control?.identity].compactMap { $0 }
         // Outputs are opened first: a picture that cannot be written should not be computed.
         let picture = output == "-" ? nil : try OutputFile(path: output, kind: .picture, replace: force, inputs: protected)
         let recorder = trace == nil ? nil : TraceRecorder()
@@ -128,6 +130,7 @@ extension Generate {
         let engine = Engine(pipeline)
 
         follow(pipeline.frozenSchedule, &request)
+        try imageOptions.follow(original, &request, pipeline)
         try controlOptions.follow(control, &request, pipeline)
         // What the machine cannot give is better refused now than in the middle of the work.
         let statement = try engine.memoryStatement(request)
@@ -142,7 +145,7 @@ extension Generate {
             case .promptCut(let tokens): Console.warn("the prompt is \(tokens) tokens longer than the model takes; its end was cut off, as diffusers does")
             case .prefixCacheNotUsed(let reason): Console.warn("the file's prefix cache is not used, everything is computed: \(reason)")
             case .step(let step, let count): bar.update(UInt64(step - 1), of: UInt64(count))
-            case .readingPrompt, .encodingControl, .loadingTransformer, .decoding, .encoding: break
+            case .readingPrompt, .encodingPicture, .loadingTransformer, .decoding, .encoding: break
             }
         }
         let image = try engine.run(job)
@@ -176,6 +179,7 @@ extension Generate {
     private func plan(_ request: GenerationRequest, _ pipeline: SanaSprintPipeline<CPU>) throws -> Outcome {
         var request = request
         follow(pipeline.frozenSchedule, &request)
+        try imageOptions.follow(try imageOptions.open(), &request, pipeline)
         try controlOptions.follow(try controlOptions.open(), &request, pipeline)
         let statement = try Engine(pipeline).memoryStatement(request)
         return Outcome(text: statement.text, json: ["memory": statement.json(measured: nil)])
@@ -211,6 +215,7 @@ extension Generate {
             "weights": .string(packed.traceWeights.rawValue), "tool": .string(Version.tool), "model": .string(packed.contentHash),
         ]
         if case .custom(let times) = request.timesteps { settings["timesteps"] = .array(times.map { .number($0) }) }
+        if request.picture != nil { settings["strength"] = .number(imageOptions.appliedStrength) }
         if let control = request.control { settings["conditioning_scale"] = .number(control.scale) }
         switch request.noise {
         case .seed(let seed): settings["seed"] = seed <= UInt64(Int64.max) ? .integer(Int64(seed)) : .string("\(seed)")

@@ -14,3 +14,4 @@ mkdir -p ../fake-quant
 "$python" fake_quant.py ../tiny-sprint --trace ../fake-quant/demo-steps2.safetensors
 "$python" make_control.py
 "$python" make_resized.py
+"$python" make_img2img.py

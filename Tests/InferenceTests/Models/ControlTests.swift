@@ -58,7 +58,7 @@ import Testing
     }
 
     @Test("the trained network's trace, at every probe", arguments: CPU.each) func trace(_ executor: CPU) throws {
-        let reference = try TraceFixture("tiny-sprint-controlnet/trace.safetensors")
+        let reference = try TraceFixture("traces/tiny-control-float32.safetensors")
         let pipeline = try SanaSprintPipeline(weights: Self.weights("tiny", nil), on: executor)
         var request = try reference.request()
         request.promptFeatures = try reference.promptFeatures()

@@ -22,7 +22,7 @@ import Testing
             Checkpoint.open(Fixtures.path("tiny-sprint"), folders: ["controlnet": Fixtures.path("tiny-sprint-controlnet")], wiring: wiring))
     }
 
-    private static func reference() throws -> TraceFile { try TraceFile.open(Fixtures.path("tiny-sprint-controlnet/trace.safetensors")) }
+    private static func reference() throws -> TraceFile { try TraceFile.open(Fixtures.path("traces/tiny-control-float32.safetensors")) }
 
     /// PyTorch's trace with some values changed.
     private func edited(_ edit: (String, Tensor) throws -> Tensor?) throws -> TraceFile {

@@ -39,7 +39,7 @@ package struct SchedulerConfiguration: Sendable, Equatable {
     /// Standard deviation of the clean latents.
     package let sigmaData: Double
     /// The most steps the scheduler takes.
-    let maximumSteps: Int
+    package let maximumSteps: Int
 
     init(_ json: JSONValue) throws(InferenceError) {
         let reader = try ConfigurationReader(json, subject: "scheduler/scheduler_config.json")

@@ -1,4 +1,4 @@
-package import Operations
+import Operations
 package import Tensors
 
 /// The steps of a control network, each alone and on given inputs.

@@ -73,6 +73,7 @@ package final class Engine<E: Executor>: Sendable {
     private func sample(_ sampler: LatentSampler, _ job: Job) throws(InferenceError) -> Tensor {
         let built = residency.holdsSteps && sampler.steps > 1 ? BuiltLayers() : built
         let key = PromptKey(job)
+        let picture = try job.request.picture.map { pixels throws(InferenceError) in try pipeline.latents(of: pixels, sampler.shape, "picture", job) }
         let control = try job.request.control.map { control throws(InferenceError) in
             (latents: try pipeline.controlLatents(control, sampler.shape, job), scale: control.scale)
         }
@@ -80,7 +81,7 @@ package final class Engine<E: Executor>: Sendable {
             let hint = try control.map { control throws(InferenceError) in
                 try transformer.hint(control.latents, scale: control.scale, probes: job.probes)
             }
-            return try sampler.run(transformer, prompt, hint, for: job)
+            return try sampler.run(transformer, prompt, hint, from: picture, for: job)
         }
         if let known = read.withLock({ $0.prompt }), known.key == key {
             for event in known.events { try job.begin(event) }

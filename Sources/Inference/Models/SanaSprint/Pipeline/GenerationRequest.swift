@@ -16,6 +16,9 @@ package struct GenerationRequest: Sendable {
     /// Latents at the first of the times, `[c, h, w]` or `[1, c, h, w]`, of standard deviation sigma_data, instead of the first of the noise: a
     /// picture with noise of that time, or a run's own latents to go on from.
     var start: Tensor?
+    /// The picture that is changed, as pixels `[3, h, w]` in -1 ... 1 of the size of the picture to be: what is left of it at the first of the times
+    /// has that time's noise added. Nil to start from noise.
+    package var picture: Tensor?
     /// The picture that a control network follows; nil for none.
     package var control: ControlRequest?
     /// Features that stand in for the text encoder's; the prompt is then not read.

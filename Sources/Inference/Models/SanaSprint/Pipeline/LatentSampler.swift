@@ -84,12 +84,20 @@ struct LatentSampler {
     }
 
     /// The final latents `[c, h, w]`, of unit variance.
-    /// - Parameter hint: of a picture that is followed.
+    /// - Parameters:
+    ///   - hint: of a picture that is followed.
+    ///   - picture: latents of one that is changed, of unit variance.
     func run<E>(
-        _ transformer: SanaTransformer<E>, _ prompt: SanaTransformer<E>.Prompt, _ hint: SanaTransformer<E>.Hint? = nil, for job: Job
+        _ transformer: SanaTransformer<E>, _ prompt: SanaTransformer<E>.Prompt, _ hint: SanaTransformer<E>.Hint? = nil, from picture: Tensor? = nil,
+        for job: Job
     ) throws(InferenceError) -> Tensor {
         let probes = job.probes
         var latents = try allocating { () throws(AllocationError) in
+            let start =
+                try picture.map { picture throws(AllocationError) in
+                    let flow = TrigFlow(from: times[0], to: times[0], sigma: sigma)
+                    return try flow.renoised(try picture.scaled(by: sigma), noise: noise)
+                } ?? self.start
             let (unit, latents) = if let start { (try start.scaled(by: 1 / sigma), start) } else { (noise, try noise.scaled(by: sigma)) }
             try probes.record(Probe(.start), unit.batched)
             try probes.record(Probe(.guidance), Double(guidance) * guidanceScale)

@@ -57,7 +57,8 @@ extension Engine {
                     Gemma2Encoder.footprint(
                         text, weights.fusions, sizes.unrounded, tokens: isCached ? tokens : 3 * tokens, prefix: isCached ? 2 * tokens : 0, held)))
         }
-        if let control = request.control, case .pixels = control.source, let vae = configuration.vae {
+        let readsPicture = if case .pixels? = request.control?.source { true } else { request.picture != nil }
+        if readsPicture, let vae = configuration.vae {
             stages.append(
                 stage(
                     "autoencoder's encoder",

@@ -80,6 +80,29 @@ package final class SanaSprintPipeline<E: Executor>: Sendable {
 
     // MARK: - Steps of a job
 
+    /// The latents of pixels, times the autoencoder's factor.
+    /// - Parameters:
+    ///   - shape: of the latents that are sampled.
+    ///   - subject: what the picture is for.
+    ///   - record: is given what the encoder gave.
+    func latents(
+        of pixels: Tensor, _ shape: Shape, _ subject: String, _ job: Job, record: (Tensor) throws(AllocationError) -> Void = { _ in }
+    ) throws(InferenceError) -> Tensor {
+        let encoder = try encoder()
+        let side = encoder.configuration.compression
+        guard pixels.shape == [3, shape[1] * side, shape[2] * side] else {
+            throw .request(
+                subject: subject, expected: "a picture of the size to draw, \(shape[2] * side) x \(shape[1] * side)",
+                found: "\(pixels.shape[2]) x \(pixels.shape[1])")
+        }
+        try job.begin(.encodingPicture)
+        let encoded = try encoder.encode(pixels)
+        return try allocating { () throws(AllocationError) in
+            try record(encoded)
+            return try encoded.scaled(by: encoder.configuration.scalingFactor)
+        }
+    }
+
     /// The latents of a picture that is followed, times the autoencoder's factor.
     /// - Parameter shape: of the latents that are sampled.
     func controlLatents(_ control: ControlRequest, _ shape: Shape, _ job: Job) throws(InferenceError) -> Tensor {
@@ -89,19 +112,9 @@ package final class SanaSprintPipeline<E: Executor>: Sendable {
         switch control.source {
         case .latents(let given): latents = try LatentSampler.fitting(given, shape, "control")
         case .pixels(let pixels):
-            let encoder = try encoder()
-            let side = encoder.configuration.compression
-            guard pixels.shape == [3, shape[1] * side, shape[2] * side] else {
-                throw .request(
-                    subject: "control", expected: "a picture of the size to draw, \(shape[2] * side) x \(shape[1] * side)",
-                    found: "\(pixels.shape[2]) x \(pixels.shape[1])")
-            }
-            try job.begin(.encodingControl)
-            let encoded = try encoder.encode(pixels)
-            latents = try allocating { () throws(AllocationError) in
+            latents = try self.latents(of: pixels, shape, "control", job) { encoded throws(AllocationError) in
                 try probes.record(Probe(.controlPixels), pixels.batched)
                 try probes.record(Probe(.controlOutput), encoded.batched)
-                return try encoded.scaled(by: encoder.configuration.scalingFactor)
             }
         }
         try allocating(try probes.record(Probe(.controlLatents), latents.batched))
