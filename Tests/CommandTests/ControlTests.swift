@@ -75,7 +75,7 @@ import Testing
         let ignored = try Tool.run(words)
         #expect(ignored.status == 64 && ignored.errors.contains("--steps 2 --strength 0.5"), "\(ignored)")
         #expect(try Tool.run(words + ["--strength", "0"]).status == 64)
-        #expect(try Tool.run(words + ["--steps", "2", "--strength", "1e-9"]).status == 64)
+        #expect(try Tool.run(words + ["--steps", "2", "--strength", "1e-20"]).status == 64)
     }
 
     @Test("words that do not go together") func usage() throws {

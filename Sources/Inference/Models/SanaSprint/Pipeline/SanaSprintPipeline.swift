@@ -75,7 +75,7 @@ package final class SanaSprintPipeline<E: Executor>: Sendable {
 
     /// What an engine holds that may hold so many bytes.
     func residency(_ bytes: Int?) -> Residency {
-        bytes.map { Residency(weights, configuration.transformer, compute, on: executor, within: $0) } ?? Residency()
+        bytes.map { Residency(weights, configuration, compute, on: executor, within: $0) } ?? Residency()
     }
 
     // MARK: - Steps of a job

@@ -47,9 +47,12 @@ package final class SanaTransformer<E: Executor>: Sendable {
         let control: ControlNetwork<E>.Prompt?
 
         /// Bytes of a prompt of so many tokens.
-        static func byteCount(_ c: TransformerConfiguration, tokens: Int, on executor: E) -> Int {
-            let block = executor.footprint(of: .keyValues(tokens: tokens, heads: c.crossHeads, headDimension: c.crossHeadDimension))
-            return c.layers * block.kept + Tensor.byteCount(tokens * c.width)
+        /// - Parameter control: of a control network that is told it too.
+        static func byteCount(_ c: TransformerConfiguration, control: ControlConfiguration? = nil, tokens: Int, on executor: E) -> Int {
+            let keyValues = [c, control?.branch].compactMap { $0 }.reduce(0) { sum, c in
+                sum + c.layers * executor.footprint(of: .keyValues(tokens: tokens, heads: c.crossHeads, headDimension: c.crossHeadDimension)).kept
+            }
+            return keyValues + Tensor.byteCount(tokens * c.width)
         }
     }
 
