@@ -3,6 +3,8 @@
 CONFIG   ?= release
 PREFIX   ?= /usr/local
 FIXTURE  := Tests/Fixtures/tiny-sprint
+CONTROL  := Tests/Fixtures/tiny-sprint-controlnet
+SCRIBBLED := a yellow star on a blue background
 PROMPT   ?= a large red circle on a blue background
 BIN      := .build/$(CONFIG)/sprintpack
 ORACLE   := .build-oracle/bin/python
@@ -41,11 +43,13 @@ build: setup ## Build in debug mode.
 release: setup ## Build the optimised program: .build/release/sprintpack.
 	swift build -c $(CONFIG) --product sprintpack
 
-demo: release ## Convert the embedded checkpoint to int8, verify it against its source, draw a picture.
-	$(BIN) convert $(FIXTURE) -o .build/tiny-sprint.sprint --preset int8 --force
-	$(BIN) verify .build/tiny-sprint.sprint --against $(FIXTURE) --html demo.html
+demo: release ## Convert the embedded checkpoint to int8, verify it against its source, draw pictures: of a prompt, and after a scribble.
+	$(BIN) convert $(FIXTURE) --controlnet $(CONTROL) -o .build/tiny-sprint.sprint --preset int8 --force
+	$(BIN) verify .build/tiny-sprint.sprint --against $(FIXTURE) --controlnet $(CONTROL) --html demo.html
 	$(BIN) generate .build/tiny-sprint.sprint --prompt "$(PROMPT)" --steps 2 --seed 0 --width 128 --height 128 -o demo.png --force
+	$(BIN) generate .build/tiny-sprint.sprint --prompt "$(SCRIBBLED)" --control $(CONTROL)/star-scribble.png --steps 1 --seed 101 -o demo-scribble.png --force
 	@echo
+	@echo "\"$(SCRIBBLED)\", after $(CONTROL)/star-scribble.png, is $(CURDIR)/demo-scribble.png"
 	@echo "The picture of \"$(PROMPT)\" is $(CURDIR)/demo.png; the proof that the file is right is $(CURDIR)/demo.html"
 
 test: setup-test ## Run the test suite, optimised (CONFIG=debug for the other build).
@@ -121,10 +125,10 @@ kernels: ## Compile the GPU kernels to the PTX that is committed again (by clang
 quality: release $(ORACLE) ## Measure what quantizing costs the embedded checkpoint, beside others (downloads as `fixtures` does, and the others).
 	$(ORACLE) -m pip install --quiet -r Tests/Fixtures/oracle/quality-requirements.txt
 	cd Tests/Fixtures/oracle && $(CURDIR)/$(ORACLE) measure_int8.py $(CURDIR)/$(BIN) && $(CURDIR)/$(ORACLE) measure_bf16.py \
-		&& $(CURDIR)/$(ORACLE) measure_quality.py $(CURDIR)/$(BIN)
+		&& $(CURDIR)/$(ORACLE) measure_quality.py $(CURDIR)/$(BIN) && $(CURDIR)/$(ORACLE) measure_control.py $(CURDIR)/$(BIN)
 
 install: release ## Install the program below PREFIX (/usr/local).
 	install -D -m 755 $(BIN) $(DESTDIR)$(PREFIX)/bin/sprintpack
 
 clean: ## Remove what the build made.
-	rm -rf .build .build-oracle .build-peers demo.png demo.html
+	rm -rf .build .build-oracle .build-peers demo.png demo-scribble.png demo.html

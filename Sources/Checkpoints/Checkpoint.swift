@@ -1,7 +1,8 @@
 package import Files
 import StrictJSON
 
-/// A checkpoint in the folder layout of diffusers, open for reading: every header and configuration is validated, no tensor is read.
+/// A checkpoint in the folder layout of diffusers, open for reading: every header and configuration is validated, no tensor is read but for those of
+/// a control network that may be the base's.
 package final class Checkpoint: Sendable {
     package var path: String { parts.path }
     /// `_class_name` of `model_index.json`.
@@ -19,12 +20,14 @@ package final class Checkpoint: Sendable {
     ///   - folders: by component, a folder that takes the place of its own, configuration included.
     ///   - weights: which weights of such files are meant.
     ///   - timeScale: what the largest flow time is for the transformer, where it is not distilled and its configuration does not say.
+    ///   - wiring: of a control network; nil for as it says itself.
     package static func open(
         _ path: String, variant: String? = nil, files: [String: String] = [:], folders: [String: String] = [:], weights: WeightsChoice = .model,
-        timeScale: Double? = nil
+        timeScale: Double? = nil, wiring: ControlWiring? = nil
     ) throws(CheckpointError) -> Checkpoint {
         var source = CheckpointSource(path)
         (source.variant, source.files, source.folders, source.weights, source.timeScale) = (variant, files, folders, weights, timeScale)
+        source.wiring = wiring
         return try Checkpoint(folder: source)
     }
 

@@ -30,7 +30,7 @@ package final class CheckpointComponent: Sendable {
     private let places: [ExactString: (file: Int, tensor: StoredTensor)]
     /// The files as they are read, eight-bit floats widened; then those of adapters.
     private let readable: [any TensorFile]
-    private let rule: ComponentRule
+    let rule: ComponentRule
     private let ignored: [Glob]
 
     /// Key in `model_index.json`: "transformer".

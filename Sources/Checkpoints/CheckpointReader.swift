@@ -44,6 +44,7 @@ struct CheckpointReader {
                 parts.omissions.append(Omission(component: rule.name, name: rule.name, reason: "not wanted, and not read: \(error)"))
             }
         }
+        try ControlReader.join(&parts, wiring: source.wiring)
         parts.ignored = source.ignored
         if let variant = source.variant, !parts.components.contains(where: { $0.variant == variant }) {
             let found = parts.components.flatMap { component in component.files.map { Paths.join(component.name, Paths.name(of: $0.path)) } }
@@ -96,11 +97,21 @@ struct CheckpointReader {
             }
             result.append((rule, className))
         }
+        // A control network may stand beside a pipeline that knows of none.
+        if let rule = family.components.first(where: { $0.name == ControlReader.name }), files[rule.name] ?? folders[rule.name] != nil,
+            !result.contains(where: { $0.0.name == rule.name })
+        {
+            result.append((rule, rule.classNames[0]))
+        }
         return family.components.flatMap { rule in result.filter { $0.0.name == rule.name } }
     }
 
     private func reading(_ rule: ComponentRule, className: String, into parts: Parts) throws(CheckpointError) -> Parts {
         var parts = parts
+        if rule.name == ControlReader.name, let file = source.files[rule.name] {
+            parts.components.append(try ControlReader.read(file, rule, className: className, beside: parts, weights: source.weights))
+            return parts
+        }
         let folder = source.folders[rule.name] ?? Paths.join(path, rule.name)
         guard Paths.isDirectory(folder) else {
             guard source.folders[rule.name] == nil else {

@@ -22,6 +22,8 @@ package struct CheckpointSource: Sendable {
     package var ignored: [Glob] = []
     /// The components that are wanted, by their keys in `model_index.json`: others that are not there are not missed. Nil for all.
     package var wanted: Set<String>?
+    /// How a control network is wired; nil for as it says itself.
+    package var wiring: ControlWiring?
 
     package init(_ path: String) { self.path = path }
 

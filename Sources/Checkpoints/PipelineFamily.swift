@@ -10,7 +10,7 @@ struct PipelineFamily: Sendable {
     /// Relatives that are easily mistaken for a supported pipeline, and why they are not.
     static let refusals: [String: String] = [
         "SanaPAGPipeline": "perturbed attention guidance is not supported; its weights are those of a SanaPipeline, which is",
-        "SanaControlNetPipeline": "control networks are not supported; only plain SANA-Sprint is",
+        "SanaControlNetPipeline": "this is SANA before distillation; a control network of SANA-Sprint goes beside its base, with --controlnet",
         "SanaVideoPipeline": "video is not supported; only SANA-Sprint is",
     ]
 
@@ -40,6 +40,7 @@ struct PipelineFamily: Sendable {
             ComponentRule(
                 name: "scheduler", classNames: ["SCMScheduler", "DPMSolverMultistepScheduler", "FlowMatchEulerDiscreteScheduler"],
                 configuration: "scheduler_config.json"),
+            ComponentRule(name: ControlReader.name, classNames: ["SanaControlNetModel"], weights: "diffusion_pytorch_model"),
         ])
 }
 

@@ -21,6 +21,8 @@ package enum FileError: Error, Sendable, Equatable, CustomStringConvertible {
     case displaced(path: String, to: String)
     /// What no PNG file can hold.
     case picture(String)
+    /// A file that no picture can be read from.
+    case notAPicture(path: String, expected: String, found: String)
 
     package var description: String {
         switch self {
@@ -50,6 +52,8 @@ package enum FileError: Error, Sendable, Equatable, CustomStringConvertible {
             return "\(path): another program wrote there at the same moment; what it wrote is now \(place)"
         case .picture(let message):
             return "PNG: \(message)"
+        case .notAPicture(let path, let expected, let found):
+            return "\(path): expected \(expected), found \(found)"
         }
     }
 

@@ -68,6 +68,8 @@ package enum Work: Sendable {
 /// A `RowOperation` by its weights.
 package enum RowWork: Sendable {
     case convolution(WeightSize)
+    /// A convolution that keeps every second row and column.
+    case halving(WeightSize)
     case doubling(WeightSize)
     case shuffling(WeightSize, often: Bool)
     /// Both convolutions are run often.
@@ -78,6 +80,7 @@ package enum RowWork: Sendable {
     package func result(of map: (height: Int, width: Int, channels: Int)) -> (height: Int, width: Int, channels: Int) {
         switch self {
         case .convolution(let weight): (map.height, map.width, weight.shape.rows)
+        case .halving(let weight): (map.height / 2, map.width / 2, weight.shape.rows)
         case .doubling(let weight): (2 * map.height, 2 * map.width, weight.shape.rows)
         case .shuffling(let weight, _): (2 * map.height, 2 * map.width, weight.shape.rows / 4)
         case .residual, .norm: map

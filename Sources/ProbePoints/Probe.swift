@@ -15,17 +15,27 @@ package struct Probe: Hashable, Sendable {
         case start = "input.latents"
         case guidance = "dit.guidance"
         case caption = "dit.caption"
+        case controlPixels = "control.pixels"
+        case controlOutput = "control.vae.enc.output"
+        case controlLatents = "control.latents"
+        case controlInput = "control.input"
+        case controlCaption = "control.caption"
+        case controlModulation = "control.modulation"
+        case controlPatches = "control.patch_embed"
         case input = "dit.step#.input"
         case timestep = "dit.step#.timestep"
         case timeEmbedding = "dit.step#.time_embed"
         case modulation = "dit.step#.modulation"
         case patches = "dit.step#.patch_embed"
         case block = "dit.step#.block.*"
+        case controlBlock = "control.step#.block.*"
+        case controlResidual = "control.step#.residual.*"
         case outputNorm = "dit.step#.norm_out"
         case output = "dit.step#.output"
         case negative = "dit.step#.negative"
         case guided = "dit.step#.guided"
         case velocity = "dit.velocity"
+        case controlVelocity = "control.velocity"
         case denoised = "dit.step#.denoised"
         case noise = "input.noise.#"
         case renoised = "dit.step#.latents"
@@ -108,7 +118,7 @@ package struct Probe: Hashable, Sendable {
 extension Probe {
     private var isTraced: Bool {
         switch kind {
-        case .textNorm, .velocity, .decoded, .encoded: false
+        case .textNorm, .velocity, .decoded, .encoded, .controlCaption, .controlModulation, .controlPatches, .controlVelocity: false
         default: step != nil || !kind.rawValue.contains("#")
         }
     }
@@ -118,13 +128,21 @@ extension Probe {
 
     /// The place in the order of the data, compared element by element: what comes first cannot be broken by what comes later.
     package var rank: [Int] {
-        let order = Kind.allCases.firstIndex(of: kind) ?? 0
-        // All of a step comes before the next. The decoder runs from its highest stage down.
-        let place = [order, kind == .decoderStage ? -(index ?? 0) : index ?? 0]
+        let order = Self.order(kind)
+        // All of a step comes before the next. The decoder runs from its highest stage down. A control network's block stands behind the base's of its
+        // number, and behind what a trace may have inside that.
+        let place =
+            switch kind {
+            case .decoderStage: [order, -(index ?? 0)]
+            case .controlBlock: [Self.order(.block), index ?? 0, 2]
+            case .controlResidual: [Self.order(.block), index ?? 0, 3]
+            default: [order, index ?? 0]
+            }
         return step.map { [Self.firstOfStep, $0] + place } ?? place
     }
 
-    private static let firstOfStep = Kind.allCases.firstIndex(of: .input) ?? 0
+    private static func order(_ kind: Kind) -> Int { Kind.allCases.firstIndex(of: kind) ?? 0 }
+    private static let firstOfStep = order(.input)
 
     /// The mask of which token rows count; nil where all do.
     package var mask: Probe? {
@@ -139,7 +157,7 @@ extension Probe {
     package static func part(_ name: String) -> Part? {
         switch name.split(separator: ".").first {
         case "text", "prompt_embeds": .textEncoder
-        case "dit": .transformer
+        case "dit", "control": .transformer
         case "vae": .autoencoder
         case "image", "image_u8": .picture
         default: nil
@@ -148,8 +166,8 @@ extension Probe {
 
     package enum Part: Sendable { case textEncoder, transformer, autoencoder, picture }
 
-    /// Whether it is given to the run, not computed by the model: tokens, masks, noise and times.
-    package var isInput: Bool { [.tokens, .attentionMask, .promptMask, .start, .noise, .guidance, .timestep].contains(kind) }
+    /// Whether it is given to the run, not computed by the model: tokens, masks, noise, pictures and times.
+    package var isInput: Bool { [.tokens, .attentionMask, .promptMask, .start, .noise, .guidance, .controlPixels, .timestep].contains(kind) }
     /// Whether it is noise that both of two runs have to start from.
     package var isNoise: Bool { kind == .start || kind == .noise }
 }

@@ -33,6 +33,8 @@ package enum Calibrator {
     /// The largest side of the latents, and how many of them the decoder is given.
     private static let (mostSide, mostPictures) = (8, 4)
 
+    private static func isOfControl(_ weight: String) -> Bool { weight.hasPrefix("control.") }
+
     /// - Parameters:
     ///   - plan: of a conversion: its open choices are what statistics are gathered for.
     ///   - withImpacts: whether also what a search goes by.
@@ -60,7 +62,8 @@ package enum Calibrator {
             let measurement =
                 withImpacts && !units.linears.isEmpty
                 ? ImpactMeasurement(pipeline: pipeline, weights: weights, executor: executor, units: units) : nil
-            let total = schedules.reduce(0) { $0 + $1.0 } * layers + (measurement?.passes(draws: own.count, side: draws.side) ?? 0)
+            let isControlled = pipeline.configuration.control != nil && plan.components.contains(.controlnet)
+            let total = schedules.reduce(0) { $0 + $1.0 } * layers * (isControlled ? 2 : 1) + (measurement?.passes(draws: own.count, side: draws.side) ?? 0)
             var done = 0
             func step() {
                 done += 1
@@ -74,6 +77,19 @@ package enum Calibrator {
                 latents += try draws.walk(batch) { time, inputs, features throws(InferenceError) in
                     let moment = Moment(time: time, inputs: inputs, draws: Array(inputs.indices))
                     return try parts.velocities(draws.guidance, [moment], features) { step() }[0]
+                }
+            }
+            if isControlled {
+                // A control network follows outlines. What the base is given then is none of its statistics: it draws without one too.
+                let observing = Observing(executor) { name, rows in if Self.isOfControl(name) { recorder.record(name, rows) } }
+                let parts = ModelParts(pipeline.configuration, from: weights, on: observing)
+                for (steps, indices) in schedules {
+                    try draws.follow(.steps(steps))
+                    let pictures = try indices.map { index throws(InferenceError) in try draws.outline(index, pipeline) }
+                    _ = try draws.walk(try draws.draws(indices)) { time, inputs, features throws(InferenceError) in
+                        let moment = Moment(time: time, inputs: inputs, draws: Array(inputs.indices))
+                        return try parts.velocities(draws.guidance, moment, features, following: pictures) { step() }
+                    }
                 }
             }
             if pipeline.has(.vaeDecoder) { _ = try parts.pictures(Array(latents.prefix(mostPictures))) }

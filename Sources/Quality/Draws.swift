@@ -95,6 +95,16 @@ package struct Draws {
         }
     }
 
+    /// The latents of an outline that a control network follows in the draw of an index; of noise where there is no encoder.
+    func outline(_ index: Int, _ pipeline: SanaSprintPipeline<CPU>) throws(InferenceError) -> Tensor {
+        guard let vae = pipeline.configuration.vae, pipeline.readsPictures else {
+            return try Self.noises(2000 + index, 1, pipeline.configuration.transformer, side: side)[0]
+        }
+        let picture = Outlines.picture(index, size: side * vae.compression)
+        let latents = try pipeline.parts.encode(try allocating(try Pixels.normalized(picture)))
+        return try allocating(try latents.scaled(by: vae.scalingFactor))
+    }
+
     /// What stands for a prompt's features where there is no text encoder.
     static func seededFeatures(_ index: Int, _ c: TransformerConfiguration) throws(InferenceError) -> Tensor {
         var generator = TorchGenerator(seed: UInt64(1000 + index))

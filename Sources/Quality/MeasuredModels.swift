@@ -51,7 +51,12 @@ package struct MeasuredModels {
 
         /// Those of several times, with weights that are loaded once.
         static func at(_ times: [Double], _ parts: ModelParts<some Executor>, _ guidance: Double, _ features: [Tensor]) throws(InferenceError) -> [Conditions] {
-            let loaded = try parts.residentConditioning()
+            try at(times, try parts.residentConditioning(), guidance, features)
+        }
+
+        static func at<E>(
+            _ times: [Double], _ loaded: ModelParts<E>.ResidentConditioning, _ guidance: Double, _ features: [Tensor]
+        ) throws(InferenceError) -> [Conditions] {
             let captions = try features.map { rows throws(InferenceError) in try loaded.caption(rows) }
             return try times.map { time throws(InferenceError) in Conditions(try loaded.embed(time: time, guidance: guidance), captions) }
         }

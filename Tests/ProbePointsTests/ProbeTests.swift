@@ -5,16 +5,20 @@ import Testing
     /// One probe of each kind, in the order of the data, as traces have them.
     private static let traced = [
         Probe(.tokens), Probe(.attentionMask), Probe(.embeddings), Probe(.textLayer, 9), Probe(.textLayer, 10), Probe(.promptMask), Probe(.promptEmbeds),
-        Probe(.start), Probe(.guidance), Probe(.caption), Probe(.input, step: 0), Probe(.timestep, step: 0), Probe(.timeEmbedding, step: 0),
-        Probe(.modulation, step: 0), Probe(.patches, step: 0), Probe(.block, 19, step: 0), Probe(.outputNorm, step: 0), Probe(.output, step: 0),
-        Probe(.negative, step: 0), Probe(.guided, step: 0), Probe(.denoised, step: 0), Probe(.noise, step: 0), Probe(.renoised, step: 0),
-        Probe(.input, step: 11), Probe(.latents), Probe(.decoderInput),
+        Probe(.start), Probe(.guidance), Probe(.caption), Probe(.controlPixels), Probe(.controlOutput), Probe(.controlLatents), Probe(.controlInput),
+        Probe(.input, step: 0), Probe(.timestep, step: 0), Probe(.timeEmbedding, step: 0),
+        Probe(.modulation, step: 0), Probe(.patches, step: 0), Probe(.block, 0, step: 0), Probe(.controlBlock, 0, step: 0),
+        Probe(.controlResidual, 0, step: 0), Probe(.block, 1, step: 0), Probe(.controlBlock, 1, step: 0), Probe(.block, 19, step: 0),
+        Probe(.outputNorm, step: 0), Probe(.output, step: 0), Probe(.negative, step: 0), Probe(.guided, step: 0),
+        Probe(.denoised, step: 0), Probe(.noise, step: 0), Probe(.renoised, step: 0), Probe(.input, step: 11), Probe(.latents), Probe(.decoderInput),
         Probe(.decoderConvolution), Probe(.decoderStage, 5), Probe(.decoderStage, 0), Probe(.image), Probe(.bytes), Probe(.encoderConvolution),
         Probe(.encoderStage, 0), Probe(.encoderStage, 5), Probe(.encoderOutput),
     ]
     private static let certified = [
         Probe(.embeddings), Probe(.textLayer, 3), Probe(.textNorm), Probe(.caption), Probe(.timeEmbedding), Probe(.modulation), Probe(.patches),
-        Probe(.block, 0), Probe(.outputNorm), Probe(.output), Probe(.velocity), Probe(.decoderConvolution), Probe(.decoderStage, 2), Probe(.decoded),
+        Probe(.block, 0), Probe(.outputNorm), Probe(.output), Probe(.velocity), Probe(.controlCaption), Probe(.controlModulation), Probe(.controlPatches),
+        Probe(.controlInput), Probe(.controlBlock, 1), Probe(.controlResidual, 1), Probe(.controlVelocity), Probe(.decoderConvolution), Probe(.decoderStage, 2),
+        Probe(.decoded),
         Probe(.encoded),
     ]
 
@@ -35,6 +39,8 @@ import Testing
     @Test(arguments: [
         "", ".", "dit", "dit.step.input", "dit.step-1.input", "dit.step01.input", "dit.step0.block", "dit.step0.block.x", "dit.step0.block.1.attn1",
         "text.layer.+1", "text.layer.99999999999999999999", "vae.mid.stage.1", "Latents", "latents.", "dit.block.0", "dit.velocity", "text.norm",
+        "control.block.0",
+        "control.velocity", "control.step0.input",
     ]) func otherNamesAreNone(_ name: String) {
         #expect(Probe(name) == nil)
     }

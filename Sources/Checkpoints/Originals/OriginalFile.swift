@@ -15,6 +15,8 @@ struct OriginalFile {
     let decided: JSONObject?
     /// How tensors are read, where it is not as they are.
     let notes: [String]
+    /// Whether its names are those of the model's authors.
+    let isOriginal: Bool
 
     /// - Parameter configuration: of the component, for what the names do not say.
     static func open(_ path: String, component: String, configuration: JSONValue, weights: WeightsChoice) throws(CheckpointError) -> OriginalFile {
@@ -42,7 +44,8 @@ struct OriginalFile {
             renamed.append(try RenamedFile(file, pieces: pieces))
         }
         return OriginalFile(
-            path: path, component: component, files: renamed, omissions: omitted, decided: renaming.decided(by: names), notes: notes)
+            path: path, component: component, files: renamed, omissions: omitted, decided: renaming.decided(by: names), notes: notes,
+            isOriginal: renaming.isOriginal)
     }
 
     /// The file's tensors under its own names.
@@ -106,6 +109,7 @@ private struct Renamer {
     private enum Names {
         case diffusers
         case transformer(embedsGuidance: Bool)
+        case control
         case autoencoder(AutoencoderNames)
     }
 
@@ -131,6 +135,16 @@ private struct Renamer {
             } else {
                 throw .unknownNames(path: path, component: component, expected: [TransformerNames.originalMark, TransformerNames.diffusersMark], found: names)
             }
+        case ControlReader.name:
+            if has(ControlNames.diffusersMark) {
+                self.names = .diffusers
+            } else if has(ControlNames.originalMark) {
+                self.names = .control
+            } else if has(TransformerNames.originalMark) || has(TransformerNames.diffusersMark) {
+                throw .otherModel(path: path, found: "a transformer", advice: "give it with --transformer")
+            } else {
+                throw .unknownNames(path: path, component: component, expected: [ControlNames.originalMark, ControlNames.diffusersMark], found: names)
+            }
         default:
             if has(AutoencoderNames.diffusersMark) {
                 self.names = .diffusers
@@ -148,16 +162,21 @@ private struct Renamer {
     func decided(by names: [String]) -> JSONObject? {
         if case .transformer = self.names { TransformerMembers.decided(by: names) } else { nil }
     }
+    var isOriginal: Bool { if case .diffusers = names { false } else { true } }
 
     func omissionReason(_ name: String) -> String? {
-        if case .transformer = names { return TransformerNames.omitted[name] }
-        return nil
+        switch names {
+        case .transformer: TransformerNames.omitted[name]
+        case .control: ControlNames.omissionReason(name)
+        case .diffusers, .autoencoder: nil
+        }
     }
 
     func pieces(of source: StoredTensor, name: String) throws(CheckpointError) -> [TensorPiece] {
         switch names {
         case .diffusers: [TensorPiece(name: name, source: source)]
         case .transformer(let embedsGuidance): try TransformerNames.pieces(of: source, name: name, path: path, embedsGuidance: embedsGuidance)
+        case .control: try ControlNames.pieces(of: source, name: name, path: path)
         case .autoencoder(let names): try names.pieces(of: source, name: name, path: path)
         }
     }

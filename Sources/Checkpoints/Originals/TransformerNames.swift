@@ -91,6 +91,6 @@ enum TransformerNames {
     /// Files that hold something else in a similar form, by what their names begin with.
     static let relatives: [(prefix: String, what: String, advice: String)] = [
         ("heads.", "the discriminator of the training", "give the file of the model"),
-        ("controlnet.", "a control network", "only plain SANA-Sprint is supported"),
+        ("controlnet.", "a control network", "give it with --controlnet, beside its base"),
     ]
 }

@@ -3,7 +3,7 @@ package import Inference
 /// The parts of a checkpoint that go into a file.
 package enum ComponentSelection: Sendable, Equatable {
     /// What making pictures from prompts takes, as far as the checkpoint has it: transformer, vae-decoder, text-encoder, tokenizer, prefix-cache,
-    /// certificate, quality.
+    /// certificate, quality; with a control network, that and vae-encoder.
     case standard
     /// Everything that the checkpoint has: the autoencoder's encoder too.
     case all
@@ -40,7 +40,11 @@ package enum ComponentSelection: Sendable, Equatable {
     /// - Parameter folders: the component folders that the checkpoint has.
     func resolved(folders: Set<String>) throws(ConversionError) -> [Component] {
         switch self {
-        case .standard: return Component.allCases.filter { $0.definition.isStandard && Self.isPossible($0, folders) }
+        case .standard:
+            return Component.allCases.filter { component in
+                let other = component.definition.isStandardBeside
+                return (component.definition.isStandard || other.map { Self.isPossible($0, folders) } == true) && Self.isPossible(component, folders)
+            }
         case .all: return Component.allCases.filter { Self.isPossible($0, folders) }
         case .listed(let components):
             for component in components {

@@ -1,6 +1,6 @@
 import CPNG
 
-/// Writes pictures as PNG files: 8 bits per channel, red, green, blue.
+/// Writes and reads pictures as PNG files: 8 bits per channel, red, green, blue.
 package enum PNGImage {
     /// A note inside the file, where `exiftool` and picture viewers show it: ("prompt", "a red circle").
     package struct Note: Sendable, Equatable {
@@ -18,8 +18,8 @@ package enum PNGImage {
     package static func drawn(by tool: String) -> Note { Note("Software", tool) }
 
     /// The signature and IHDR, the chunk that comes first, have 8 + 25 bytes; notes may stand anywhere after them.
-    fileprivate static let headByteCount = 33
-    fileprivate static let signature: [UInt8] = [0x89, 0x50, 0x4E, 0x47, 0x0D, 0x0A, 0x1A, 0x0A]
+    static let headByteCount = 33
+    static let signature: [UInt8] = [0x89, 0x50, 0x4E, 0x47, 0x0D, 0x0A, 0x1A, 0x0A]
 
     /// Far below the 2^31 bytes that a chunk can have, and far above any prompt.
     private static let maximumTextLength = 1 << 24
@@ -66,7 +66,7 @@ package enum PNGImage {
         return Array(bytes.prefix(byteCount))
     }
 
-    private static func message(_ image: inout png_image) -> String {
+    static func message(_ image: inout png_image) -> String {
         unsafe withUnsafeBytes(of: &image.message) { bytes in
             unsafe String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
         }

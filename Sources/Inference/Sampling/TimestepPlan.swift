@@ -46,6 +46,20 @@ package enum TimestepPlan: Sendable, Equatable {
         }
     }
 
+    /// The last steps of the plan, for a picture that is changed by so much: of n steps those from int(n - n strength) on, as diffusers takes them.
+    package func last(strength: Double, maximumSteps: Int) throws(InferenceError) -> TimestepPlan {
+        let times = try times(maximumSteps: maximumSteps)
+        let count = Double(times.count - 1)
+        let first = Int(max(count - min(count * strength, count), 0))
+        guard first < times.count - 1 else {
+            throw .request(subject: "strength", expected: "enough for one of \(times.count - 1) steps", found: "\(strength)")
+        }
+        return .custom(times[first...].map { Double($0) })
+    }
+
+    /// What a picture that the plan starts from counts at its first time, as a factor: at 1.5708 nothing.
+    package func pictureWeight(maximumSteps: Int) throws(InferenceError) -> Double { cos(Double(try times(maximumSteps: maximumSteps)[0])) }
+
     /// torch.linspace(1.5708, 0, count + 1) in float32, to the last bit: counted from either end to the middle, with one rounding each.
     private static func evenlySpaced(_ count: Int) -> [Float] {
         let start = Float(highest)

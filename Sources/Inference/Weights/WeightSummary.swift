@@ -16,10 +16,13 @@ package struct WeightSummary: Sendable {
     var isKept: Bool { role != .embedding && !isOfPrompt }
 
     /// Whether it makes a prompt's keys and values.
-    var isOfPrompt: Bool { name.hasPrefix("dit.blocks.") && (name.contains(".cross.k") || name.contains(".cross.v")) }
+    var isOfPrompt: Bool { (name.hasPrefix("dit.blocks.") || name.hasPrefix("control.blocks.")) && (name.contains(".cross.k") || name.contains(".cross.v")) }
 
-    /// Whether its products are rounded with `Compute.bfloat16`: the transformer's, but for the networks of time and guidance.
-    var isRounded: Bool { name.hasPrefix("dit.") && !["dit.time.", "dit.guidance.", "dit.modulation."].contains(where: name.hasPrefix) }
+    /// Whether its products are rounded with `Compute.bfloat16`: the transformer's and a control network's, but for the networks of time and guidance.
+    var isRounded: Bool {
+        let parts = name.split(separator: ".", maxSplits: 2)
+        return parts.count > 1 && ["dit", "control"].contains(parts[0]) && !["time", "guidance", "modulation"].contains(parts[1])
+    }
 
     /// What the layer takes that `WeightLoader` makes of it, at most.
     func footprint(_ compute: Compute, on executor: some Executor) -> Footprint {

@@ -22,11 +22,12 @@ struct ProbeRun {
 
     final class Length { var steps = 0 }
 
-    private var configuration: SanaSprintConfiguration { parts.configuration }
+    var configuration: SanaSprintConfiguration { parts.configuration }
 
     /// A probe as the trace has it, or computed where it has not.
     func value(_ probe: Probe) throws -> Tensor? {
         if let stored = try values.tensor(probe) { return stored }
+        if probe.kind == .controlPixels || probe.kind == .controlLatents && !values.has(Probe(.controlPixels)) { return try values.input(probe) }
         // An engine without a text encoder starts from the reference's features.
         if probe.kind == .promptEmbeds, !values.has(Probe(.tokens)), let given = try values.input(probe) { return given }
         let upstream = ProbeRun(parts: honest, values: values, honest: honest)
@@ -34,7 +35,7 @@ struct ProbeRun {
         return try upstream.compute(probe)
     }
 
-    private func value(_ kind: Probe.Kind, _ index: Int? = nil, step: Int? = nil) throws -> Tensor? { try value(Probe(kind, index, step: step)) }
+    func value(_ kind: Probe.Kind, _ index: Int? = nil, step: Int? = nil) throws -> Tensor? { try value(Probe(kind, index, step: step)) }
 
     /// A probe computed from those before it; nil for inputs, and where something that it needs is missing.
     func compute(_ probe: Probe) throws -> Tensor? {
@@ -47,6 +48,7 @@ struct ProbeRun {
         case .guidance:
             guard let scale = values.request("guidance")?.double else { return nil }
             return try Tensor([1], [Float(scale * configuration.transformer.guidanceScale * slip.guidance)])
+        case .controlOutput, .controlLatents, .controlInput, .controlBlock, .controlResidual: return try control(probe)
         case .caption: return try value(.promptEmbeds).map { try parts.caption($0) }
         case .latents:
             guard let times = values.times() else { return nil }
@@ -92,7 +94,7 @@ struct ProbeRun {
             return try value(.input, step: step).map { try parts.patchEmbedding($0) }
         case .block: return try block(probe, step)
         case .outputNorm:
-            guard let x = try value(.block, configuration.transformer.layers - 1, step: step), let embedding = try value(.timeEmbedding, step: step) else {
+            guard let x = try joined(Probe(.block, configuration.transformer.layers, step: step)), let embedding = try value(.timeEmbedding, step: step) else {
                 return nil
             }
             return try parts.outputNorm(x, embedding: embedding.reshaped([1, embedding.count]))
@@ -105,7 +107,7 @@ struct ProbeRun {
 
     private func block(_ probe: Probe, _ step: Int) throws -> Tensor? {
         let patch = configuration.transformer.patch
-        guard let x = try value(probe.previous(.patches)), var modulation = try value(.modulation, step: step),
+        guard let x = try joined(probe), var modulation = try value(.modulation, step: step),
             var caption = try value(.caption), let size = try latentSize()
         else { return nil }
         if slip.attendsToPadding { caption = try paddedCaption() ?? caption }
@@ -121,7 +123,7 @@ struct ProbeRun {
         return try values.padded(Probe(.promptEmbeds)).map { try honest.caption($0) }
     }
 
-    private func latentSize() throws -> (height: Int, width: Int)? {
+    func latentSize() throws -> (height: Int, width: Int)? {
         for probe in [Probe(.start), Probe(.input, step: 0), Probe(.latents)] {
             if let shape = try values.input(probe)?.shape, shape.rank == 3 { return (shape[1], shape[2]) }
         }
@@ -231,6 +233,9 @@ struct Slip: Sendable, Equatable {
     var truncates = false
     /// The order of the six vectors of the modulation.
     var modulationOrder: [Int]?
+    /// Of a control network, what is added.
+    var skipsControl = false
+    var skipsControlScale = false
 
     static let none = Slip()
 
@@ -239,7 +244,9 @@ struct Slip: Sendable, Equatable {
 
 extension Probe {
     /// Whether the bisection computes it from probes before it.
-    var isComputed: Bool { ![.tokens, .attentionMask, .promptMask, .start, .noise, .negative, .encoderConvolution, .encoderOutput].contains(kind) }
+    var isComputed: Bool {
+        ![.tokens, .attentionMask, .promptMask, .start, .noise, .negative, .controlPixels, .encoderConvolution, .encoderOutput].contains(kind)
+    }
 
     /// What a layer or block takes: the output of the one before it, or `first`.
     func previous(_ first: Kind) -> Probe {

@@ -22,6 +22,8 @@ struct CertificateInputs: Sendable, Equatable {
     /// Names of what the decoder, the encoder and a transformer without a text encoder are fed.
     static let latents = "input.vae"
     static let picture = "input.picture"
+    /// Latents of a picture that a control network follows.
+    static let control = "input.control"
     private static let noFeatures = "input.features"
     private static let text = "a red circle"
     private static let mostTokens = 5
@@ -54,6 +56,10 @@ struct CertificateInputs: Sendable, Equatable {
             let c = configuration.transformer
             values.add(Probe(.start).name, try numbers.tensor([c.channels, Self.side * c.patch, Self.side * c.patch]))
             if !pipeline.has(.textEncoder) { values.add(Self.noFeatures, try numbers.tensor([Self.mostTokens, c.captionChannels])) }
+            if pipeline.has(.controlnet) {
+                var numbers = TestNumbers(seed: 5)
+                values.add(Self.control, try numbers.tensor([c.channels, Self.side * c.patch, Self.side * c.patch]))
+            }
         }
         guard let vae = configuration.vae else { return }
         if pipeline.has(.vaeDecoder) { values.add(Self.latents, try numbers.tensor([vae.latentChannels, Self.mapSide, Self.mapSide])) }

@@ -28,18 +28,25 @@ struct CertificateJudgement {
         }
     }
 
-    private static let velocity = Probe(.velocity).name
-    private static let parts = [("text.", "text encoder"), ("dit.", "transformer"), ("vae.dec.", "decoder"), ("vae.enc.", "encoder")]
+    private static let velocities = [
+        (Probe(.velocity).name, "the whole transformer computes the checkpoint's velocity"),
+        (Probe(.controlVelocity).name, "the whole transformer with its control network computes the checkpoint's velocity"),
+    ]
+    private static let parts = [
+        ("text.", "text encoder"), ("dit.", "transformer"), ("control.", "control network"), ("vae.dec.", "decoder"), ("vae.enc.", "encoder"),
+    ]
 
     /// What is claimed of the file's layers, by the ladder's rungs.
     var rungs: [Rung] {
         var rungs: [Rung] = []
         for (prefix, part) in Self.parts {
-            let own = results.filter { $0.name.hasPrefix(prefix) && $0.name != Self.velocity }
+            let own = results.filter { result in result.name.hasPrefix(prefix) && !Self.velocities.contains { $0.0 == result.name } }
             if !own.isEmpty { rungs.append(Self.rung("P7", "each layer of the \(part) computes what the checkpoint's computed", own)) }
         }
-        let whole = results.filter { $0.name == Self.velocity }
-        if !whole.isEmpty { rungs.append(Self.rung("P8", "the whole transformer computes the checkpoint's velocity", whole)) }
+        for (name, claim) in Self.velocities {
+            let whole = results.filter { $0.name == name }
+            if !whole.isEmpty { rungs.append(Self.rung("P8", claim, whole)) }
+        }
         return rungs
     }
 
@@ -99,6 +106,11 @@ struct CertificateJudgement {
         case .block: return SanaSprintWeights.block(probe.index ?? 0)
         case .textLayer: return String(SanaSprintWeights.textLayer(probe.index ?? 0).dropLast())
         case .velocity: return "dit"
+        case .controlBlock: return SanaSprintWeights.controlBlock(probe.index ?? 0)
+        case .controlResidual: return SanaSprintWeights.controlBlock(probe.index ?? 0) + ".residual"
+        case .controlVelocity: return "control"
+        case .controlModulation: return "control.time, control.guidance, control.modulation"
+        case .controlPatches: return "control.patch"
         case .output, .outputNorm: return "dit.out"
         case .timeEmbedding, .modulation: return "dit.time, dit.guidance, dit.modulation"
         case .patches: return "dit.patch"

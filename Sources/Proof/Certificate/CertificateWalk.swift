@@ -20,9 +20,12 @@ struct CertificateWalk {
     func run(_ progress: (String) -> Void = { _ in }) throws {
         if pipeline.has(.textEncoder) { try text(progress) }
         if pipeline.has(.transformer) { try transformer(progress) }
+        if runsControl { try control(progress) }
         if pipeline.has(.vaeDecoder) { try decoder(progress) }
         if pipeline.has(.vaeEncoder) { try encoder(progress) }
     }
+
+    private var runsControl: Bool { pipeline.has(.transformer) && pipeline.has(.controlnet) }
 
     /// How often `run` reports progress.
     static func steps(_ pipeline: SanaSprintPipeline<CPU>) -> Int {
@@ -30,6 +33,7 @@ struct CertificateWalk {
         var count = 0
         if pipeline.has(.textEncoder) { count += c.text?.layers ?? 0 }
         if pipeline.has(.transformer) { count += c.transformer.layers }
+        if pipeline.has(.transformer), pipeline.has(.controlnet) { count += c.control?.branch.layers ?? 0 }
         if pipeline.has(.vaeDecoder) { count += 1 + (c.vae?.decoder.stages.count { $0.blocks > 0 } ?? 0) }
         if pipeline.has(.vaeEncoder) { count += 1 }
         return count
@@ -78,6 +82,39 @@ struct CertificateWalk {
         func velocity(_ x: Tensor) throws -> Tensor { try parts.output(x, height: side * c.patch, width: side * c.patch) }
         try each(Probe(.output), .transformer, try values.tensor(Probe(.outputNorm), [side * side, c.width])) { try $0.map { try velocity($0) } }
         try take(Probe(.velocity).name, try states.map { try velocity(try parts.outputNorm($0, embedding: own.embedding)) })
+    }
+
+    private func control(_ progress: (String) -> Void) throws {
+        guard let control = pipeline.configuration.control else { return }
+        let (c, parts, side, own) = (control.branch, pipeline.parts, CertificateInputs.side, control.hasEmbedders)
+        let (map, tokens) = (Shape([c.channels, side * c.patch, side * c.patch]), Shape([side * side, c.width]))
+        let features = try values.rows(inputs.features, columns: c.captionChannels)
+        let (latents, picture) = (try values.tensor(Probe(.start), map), try values.tensor(CertificateInputs.control, map))
+        let around = try parts.residentControl()
+        if own {
+            try take(Probe(.controlModulation).name, [try around.conditioning.embed(time: inputs.flowTime, guidance: inputs.guidance).modulation])
+            try each(Probe(.controlCaption), .controlnet, features) { inputs in try inputs.map { try around.conditioning.caption($0) } }
+            try each(Probe(.controlPatches), .controlnet, latents) { inputs in try inputs.map { try around.patches($0) } }
+        }
+        try each(Probe(.controlInput), .controlnet, picture) { inputs in try inputs.map { try around.input($0) } }
+        let caption = try values.tensor(Probe(own ? .controlCaption : .caption), [features.rows, c.width])
+        let modulation = try values.tensor(Probe(own ? .controlModulation : .modulation), [6, c.width])
+        let start = control.wiring == .nvlabs ? Probe(.block, 0) : Probe(own ? .controlPatches : .patches)
+        var input = try values.tensor(start, tokens).plus(try values.tensor(Probe(.controlInput), tokens))
+        for index in 0..<c.layers {
+            let probe = Probe(.controlBlock, index)
+            progress(probe.name)
+            let resident = try parts.residentControlBlock(index)
+            try each(probe, .controlnet, input) { try resident.block($0, modulation: modulation, caption: caption, height: side, width: side) }
+            input = try values.tensor(probe, tokens)
+            try each(Probe(.controlResidual, index), .controlnet, input) { inputs in try inputs.map { try resident.residual($0) } }
+        }
+        let transformer = try pipeline.transformer(isControlled: true)
+        let (prompt, hint) = (try transformer.prompt(features), try transformer.hint(picture, scale: 1))
+        let drawn = draws(.transformer) > 0 ? Component.transformer : .controlnet
+        try each(Probe(.controlVelocity), drawn, latents) { inputs in
+            try inputs.map { try transformer.velocity($0, time: self.inputs.flowTime, guidance: self.inputs.guidance, prompt: prompt, hint: hint) }
+        }
     }
 
     private func decoder(_ progress: (String) -> Void) throws {

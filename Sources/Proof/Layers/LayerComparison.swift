@@ -91,22 +91,39 @@ struct LayerComparison {
                 try run.decoder(into: sink)
             }
         }
-        try force("Transformer, block by block", "P7", true, packed, perturbed, reference) { (run, sink) throws(InferenceError) in
+        try force(Self.transformerTitle, "P7", true, packed, perturbed, reference) { (run, sink) throws(InferenceError) in
             try run.transformer(into: sink)
         }
         try force("Decoder, stage by stage", "P7", true, packed, perturbed, reference) { (run, sink) throws(InferenceError) in try run.decoder(into: sink) }
-        addVelocityRung()
+        addVelocityRung("with identical inputs the transformer predicts the same velocity", of: Self.transformerTitle)
 
         progress("the file's model, from prompt to picture")
-        let (free, noisy) = (ProbeCollector(), ProbeCollector())
-        let found = try Self.run(packed, request, free)
-        _ = try Self.run(perturbed, request, noisy)
-        let results = try HonestGate.judge(free, reference: reference, predicted: noisy)
-        let note = "The file's model from prompt to picture on its own: errors travel and add up."
-        series.append(ProbeSeries(title: "From prompt to picture", note: note, results: results))
-        addRung("P9", "the whole chain stays as close to the checkpoint's as rounding lets it", results)
+        let found = try compareFree("From prompt to picture", "the whole chain stays as close to the checkpoint's as rounding lets it", request, reference)
         pictures = (expected, found)
+        if has(.controlnet) {
+            progress("the control network, block by block")
+            request.control = try Self.control(for: exact, request, options)
+            let reference = ProbeCollector()
+            _ = try Self.run(exact, request, reference)
+            try force(Self.controlTitle, "P7", true, packed, perturbed, reference) { (run, sink) throws(InferenceError) in try run.control(into: sink) }
+            addVelocityRung("with a control network and identical inputs the transformer predicts the same velocity", of: Self.controlTitle)
+            _ = try compareFree(
+                "From prompt to picture, after a control picture",
+                "the whole chain with a control network stays as close to the checkpoint's as rounding lets it", request, reference)
+        }
         addFindings()
+
+        /// - Returns: the file's picture.
+        func compareFree(_ title: String, _ claim: String, _ request: GenerationRequest, _ reference: ProbeCollector) throws -> Picture {
+            let (free, noisy) = (ProbeCollector(), ProbeCollector())
+            let found = try Self.run(packed, request, free)
+            _ = try Self.run(perturbed, request, noisy)
+            let results = try HonestGate.judge(free, reference: reference, predicted: noisy)
+            let note = "The file's model from prompt to picture on its own: errors travel and add up."
+            series.append(ProbeSeries(title: title, note: note, results: results))
+            addRung("P9", claim, results)
+            return found
+        }
     }
 
     private static let alone =
@@ -157,9 +174,22 @@ struct LayerComparison {
         return request
     }
 
-    private mutating func addVelocityRung() {
-        let outputs = series.flatMap { $0.title == "Transformer, block by block" ? $0.results : [] }.filter { Probe($0.name)?.kind == .output }
-        addRung("P8", "with identical inputs the transformer predicts the same velocity", outputs)
+    private static let (transformerTitle, controlTitle) = ("Transformer, block by block", "Control network, block by block")
+
+    /// Latents of a picture that a control network follows, by a seed of their own.
+    private static func control(
+        for pipeline: SanaSprintPipeline<CPU>, _ request: GenerationRequest, _ options: Verification.Options
+    ) throws -> ControlRequest {
+        let size = try pipeline.size(of: request)
+        let side = try pipeline.decoder().configuration.compression
+        let shape: Shape = [pipeline.configuration.transformer.channels, size.height / side, size.width / side]
+        var generator = TorchGenerator(seed: options.seed + 1)
+        return ControlRequest(.latents(try Tensor(shape, generator.randn(shape.elementCount))))
+    }
+
+    private mutating func addVelocityRung(_ claim: String, of title: String) {
+        let outputs = series.flatMap { $0.title == title ? $0.results : [] }.filter { Probe($0.name)?.kind == .output }
+        addRung("P8", claim, outputs)
     }
 
     private mutating func addRung(_ id: String, _ claim: String, _ results: [ProbeResult]) {

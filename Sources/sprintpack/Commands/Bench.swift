@@ -130,7 +130,7 @@ struct Bench: Verb {
             case .step(1, _): marks.append((.sample, ProgressBar.now()))
             case .step(2, _): later = ProgressBar.now()
             case .decoding: marks.append((.decode, ProgressBar.now()))
-            case .promptCut, .prefixCacheNotUsed, .step, .encoding: break
+            case .promptCut, .prefixCacheNotUsed, .encodingPicture, .step, .encoding: break
             }
         }
         _ = try pipeline.map { try Engine($0).run(job) }

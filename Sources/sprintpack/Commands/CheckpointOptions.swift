@@ -1,5 +1,6 @@
 import ArgumentParser
 import Checkpoints
+import Files
 import StrictJSON
 
 /// How a checkpoint is told beside its path: the same for every verb that takes one, so that what was converted can be verified.
@@ -15,6 +16,12 @@ struct CheckpointOptions: ParsableArguments {
 
     @Option(help: ArgumentHelp("Take the text encoder from this folder of transformers: its config.json and model files.", valueName: "folder"))
     var textEncoder: String?
+
+    @Option(help: ArgumentHelp("A control network: its diffusers folder, or a file of its weights.", valueName: "path"))
+    var controlnet: String?
+
+    @Option(help: "How the control network is joined: nvlabs (files in NVlabs' names) or diffusers (all others), unless its configuration says.")
+    var controlWiring: ControlWiring?
 
     @Option(help: "Of a training file: model, the weights of the last step, or ema, their average.")
     var weights: WeightsChoice = .model
@@ -43,15 +50,18 @@ struct CheckpointOptions: ParsableArguments {
             throw ValidationError("--lora: expected a file, or FILE=WEIGHT with a finite number, found \(word)")
         }
         if base != nil, transformer != nil { throw ValidationError("--base: expected one file of the transformer's weights, found --transformer too") }
+        if controlWiring != nil, controlnet == nil { throw ValidationError("--control-wiring: expected --controlnet with it, found none") }
     }
 
     /// Whether the options are of a checkpoint.
     var areUsed: Bool {
-        base != nil || transformer != nil || vae != nil || textEncoder != nil || weights != .model || timeScale != nil || variant != nil || !lora.isEmpty
-            || !ignore.isEmpty
+        base != nil || transformer != nil || vae != nil || textEncoder != nil || controlnet != nil || weights != .model || timeScale != nil || variant != nil
+            || !lora.isEmpty || !ignore.isEmpty
     }
 
-    private var files: [String: String] { ["transformer": transformer, "vae": vae].compactMapValues { $0 } }
+    private var files: [String: String] {
+        ["transformer": transformer, "vae": vae, "controlnet": controlnet.flatMap { Paths.isDirectory($0) ? nil : $0 }].compactMapValues { $0 }
+    }
 
     /// Opens the checkpoint at `path`: a folder of diffusers, or with --base a file.
     /// - Parameters:
@@ -63,9 +73,10 @@ struct CheckpointOptions: ParsableArguments {
         source.timeScale = timeScale.map(Double.init)
         source.adapters = lora.compactMap(AdapterSource.init)
         (source.wanted, source.ignored) = (wanted, (ignore.isEmpty ? recorded : ignore).map { Glob($0) })
-        source.folders = ["text_encoder": textEncoder].compactMapValues { $0 }
+        source.folders = ["text_encoder": textEncoder, "controlnet": controlnet.flatMap { Paths.isDirectory($0) ? $0 : nil }].compactMapValues { $0 }
+        source.wiring = controlWiring
         guard weights == .model || base != nil || !files.isEmpty else {
-            throw CommandFailure.usage("--weights: expected a file of weights (--base, --transformer or --vae), found a folder alone")
+            throw CommandFailure.usage("--weights: expected a file of weights (--base, --transformer, --vae or --controlnet), found a folder alone")
         }
         let checkpoint = try source.open()
         if !ignore.isEmpty { try checkpoint.checkIgnored() }
@@ -75,13 +86,15 @@ struct CheckpointOptions: ParsableArguments {
     /// The options as they were given.
     var words: [String] {
         Shell.option("--base", base) + Shell.option("--transformer", transformer) + Shell.option("--vae", vae)
-            + Shell.option("--text-encoder", textEncoder) + Shell.option("--weights", weights == .model ? nil : weights.rawValue)
+            + Shell.option("--text-encoder", textEncoder) + Shell.option("--controlnet", controlnet)
+            + Shell.option("--control-wiring", controlWiring?.rawValue) + Shell.option("--weights", weights == .model ? nil : weights.rawValue)
             + Shell.option("--time-scale", timeScale.map { "\($0)" }) + Shell.option("--variant", variant) + lora.flatMap { Shell.option("--lora", $0) }
             + ignore.flatMap { ["--ignore", $0] }
     }
 }
 
 extension WeightsChoice: ExpressibleByArgument {}
+extension ControlWiring: ExpressibleByArgument {}
 
 extension Checkpoint {
     /// What was left out, a line for each reason, and what is read otherwise than it is stored; none where nothing is.

@@ -179,6 +179,9 @@ extension Convert {
             memoryBound: bound ?? ConversionOptions.defaultMemoryBound)
         options.leavesOutQuality = noQuality
         let plan = try ConversionPlan(source, options)
+        if checkpointOptions.controlnet != nil, !plan.components.contains(.controlnet) {
+            throw CommandFailure.usage("--controlnet: expected controlnet among --components, found a file without it")
+        }
         if minSQNR != nil, !dryRun, !plan.components.contains(.quality) {
             throw CommandFailure.usage("--min-sqnr: expected quality among --components, found a file that is not measured")
         }

@@ -17,6 +17,8 @@ struct Generate: Verb {
             EXAMPLES:
               sprintpack generate sana.sprint --prompt "a lighthouse" --seed 7 -o a.png
               sprintpack generate sana.sprint --prompts list.txt --seed 1,2 -o a.png
+              sprintpack generate sana.sprint --prompt "in winter" --image a.png --steps 4 --strength 0.6 -o b.png
+              sprintpack generate sana.sprint --width 2048 --height 1024 --dry-run
 
             A seed gives the noise that torch.Generator("cpu").manual_seed(seed) gives to
             torch.randn; random, or -1, draws one and says which.
@@ -84,12 +86,18 @@ struct Generate: Verb {
     @Flag(help: "Replace outputs that exist.")
     var force = false
 
+    @OptionGroup var imageOptions: ImageOptions
+    @OptionGroup var controlOptions: ControlOptions
     @OptionGroup var threadOptions: ThreadOptions
     @OptionGroup var common: CommonOptions
 
     func validate() throws {
         if let steps, !(1...Self.maximumSteps).contains(steps) { throw ValidationError("--steps: expected 1 to \(Self.maximumSteps), found \(steps)") }
         _ = try timestepPlan()
+        if binning && (imageOptions.image != nil || controlOptions.control != nil) {
+            throw ValidationError(
+                "--binning: expected no picture to start from, found --image or --control; state the size it is drawn at with --width and --height")
+        }
         if timesteps != nil && sampler == .flowEuler { throw ValidationError("--timesteps: expected --steps with --sampler flow-euler, found a list") }
         _ = try seed.map(SeedWord.list)
         if steps != nil && timesteps != nil { throw ValidationError("--steps and --timesteps: expected one of them, found both") }
@@ -129,12 +137,16 @@ extension Generate {
         let source = try inputs.map { try GenerationInputs(TraceFile.open($0)) }
         let packed = try PackedFile.open(file)
         let pipeline = try pipeline(packed)
-        let series = try series(source, pipeline)
+        let (original, control) = (try imageOptions.open(), try controlOptions.open())
+        let series = try series(source, pipeline) { request in
+            try imageOptions.follow(original, &request, pipeline)
+            try controlOptions.follow(control, &request, pipeline)
+        }
         let engine = try Engine.forSeries(pipeline, of: series.items)
         let statement = try engine.memoryStatement(series.items[0].request)
         guard !dryRun else { return Outcome(text: statement.text, json: ["memory": statement.json(measured: nil)]) }
 
-        let protected = [packed.identity] + (source.map { [$0.trace.identity] } ?? [])
+        let protected = [packed.identity] + [source?.trace.identity, original?.identity, control?.identity].compactMap { $0 }
         // Outputs are opened first: a picture that cannot be written should not be computed.
         for item in series.items where item.output != "-" { _ = try OutputFile(path: item.output, kind: .picture, replace: force, inputs: protected) }
         if let trace { _ = try OutputFile(path: trace, kind: .trace, replace: force, inputs: protected) }
@@ -163,7 +175,10 @@ extension Generate {
     }
 
     /// What is drawn: the trace's or the default request, with what the options say.
-    private func series(_ source: GenerationInputs?, _ pipeline: SanaSprintPipeline<CPU>) throws -> PictureSeries {
+    /// - Parameter pictures: has the request follow the pictures of the options.
+    private func series(
+        _ source: GenerationInputs?, _ pipeline: SanaSprintPipeline<CPU>, _ pictures: (inout GenerationRequest) throws -> Void
+    ) throws -> PictureSeries {
         var request = try source?.request(textFromInputs: textFromInputs) ?? GenerationRequest(prompt: "")
         if noInstruction { request.useInstruction = false }
         if let plan = try timestepPlan() { request.timesteps = plan }
@@ -173,6 +188,7 @@ extension Generate {
         if let width { request.width = width }
         if let height { request.height = height }
         follow(pipeline, &request)
+        try pictures(&request)
         let series = try PictureSeries(
             request, prompts: prompts.map { try PromptList.read($0) } ?? prompt, seeds: seed.flatMap { try SeedWord.list($0) }, output: output ?? "")
         guard trace == nil || series.items.count == 1 else {
@@ -199,7 +215,7 @@ extension Generate {
             case .prefixCacheNotUsed(let reason):
                 if number == 1 { Console.warn("the file's prefix cache is not used, everything is computed: \(reason)") }
             case .step(let step, let count): bar.update(UInt64(step - 1), of: UInt64(count))
-            case .readingPrompt, .loadingTransformer, .decoding, .encoding: break
+            case .readingPrompt, .encodingPicture, .loadingTransformer, .decoding, .encoding: break
             }
         }
         let image = try engine.run(job)
@@ -278,6 +294,8 @@ extension Generate {
         if request.usesBinning { settings["binning"] = true }
         if request.sampler != .consistency { settings["sampler"] = .string(request.sampler.rawValue) }
         if case .custom(let times) = request.timesteps { settings["timesteps"] = .array(times.map { .number($0) }) }
+        if request.picture != nil { settings["strength"] = .number(imageOptions.appliedStrength) }
+        if let control = request.control { settings["conditioning_scale"] = .number(control.scale) }
         switch request.noise {
         case .seed(let seed): settings["seed"] = seed <= UInt64(Int64.max) ? .integer(Int64(seed)) : .string("\(seed)")
         case .given: settings["noise"] = "given"
@@ -319,12 +337,23 @@ private struct GenerationInputs {
         if textFromInputs {
             request.promptFeatures = PromptFeatures(try tensor(Probe(.promptEmbeds)), mask: try tensor(Probe(.promptMask)).elements.map { Int32($0) })
         }
+        let scale = try meta.double("conditioning_scale", default: 1)
+        if trace.entry(Probe(.controlPixels).name) != nil {
+            request.control = ControlRequest(.pixels(try tensor(Probe(.controlPixels)).unbatched), scale: scale)
+        } else if trace.entry(Probe(.controlLatents).name) != nil {
+            request.control = ControlRequest(.latents(try tensor(Probe(.controlLatents))), scale: scale)
+        }
         let bytes = Probe(.bytes).name
         if trace.entry(bytes) != nil { request.encoderPicture = Picture(try trace.read(bytes)) }
         return request
     }
 
     private func tensor(_ probe: Probe) throws -> Tensor { try trace.read(probe.name).widened() }
+}
+
+extension Tensor {
+    /// Without a first axis of one.
+    fileprivate var unbatched: Tensor { shape.rank == 4 && shape[0] == 1 ? reshaped(Shape(Array(shape.extents.dropFirst()))) : self }
 }
 
 /// Keeps every probe of a run for a trace file.

@@ -15,7 +15,7 @@ struct StagePeaks {
         case .readingPrompt: name = "text encoder"
         case .loadingTransformer: name = "transformer"
         case .decoding: name = "autoencoder's decoder"
-        case .encoding: name = "autoencoder's encoder"
+        case .encodingPicture, .encoding: name = "autoencoder's encoder"
         case .promptCut, .prefixCacheNotUsed, .step: return
         }
         end()

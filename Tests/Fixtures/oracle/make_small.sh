@@ -13,3 +13,6 @@ ATEN_CPU_CAPABILITY=avx2 "$python" make_noise.py
 mkdir -p ../fake-quant
 "$python" fake_quant.py ../tiny-sprint --out ../fake-quant/fake-quant.json
 "$python" fake_quant.py ../tiny-sprint --trace ../fake-quant/demo-steps2.safetensors
+"$python" make_control.py
+"$python" make_resized.py
+"$python" make_img2img.py

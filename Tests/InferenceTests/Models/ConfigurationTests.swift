@@ -26,7 +26,7 @@ import Testing
             return .object(object)
         }
         return try SanaSprintConfiguration(
-            Dictionary(uniqueKeysWithValues: SanaSprintConfiguration.folders(of: Component.allCases).map { ($0, try json($0)) }))
+            Dictionary(uniqueKeysWithValues: SanaSprintConfiguration.folders(of: Component.allCases.filter { $0 != .controlnet }).map { ($0, try json($0)) }))
     }
 
     @Test(arguments: [

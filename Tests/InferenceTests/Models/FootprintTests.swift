@@ -54,7 +54,7 @@ private func hold(_ condition: Bool, _ message: @autoclosure () -> String) {
         let run = await #expect(processExitsWith: .success, observing: [\.standardErrorContent]) {
             [name = preset.rawValue as String, threads = threads as Int] in
             Parallel.use(threads: threads)
-            let weights = try ConvertedWeights.packed(try #require(Preset(rawValue: name)))
+            let weights = try ConvertedWeights.packed(try #require(Preset(rawValue: name)), controlled: true)
             for summary in weights.summaries { _ = try weights.weight(summary.name) }
             for executor in CPU.every {
                 for compute in executor == .best ? Compute.allCases : [.float32] {
@@ -86,6 +86,17 @@ private func hold(_ condition: Bool, _ message: @autoclosure () -> String) {
                             ) { _ in false }
                             check("transformer \(tokens) \(height) \(width)", stated, peak)
                             withExtendedLifetime(velocity) {}
+                            guard tokens == 77 else { continue }
+                            let (_, _, controlledPeak) = try counted {
+                                let transformer = try pipeline.transformer(isControlled: true)
+                                let (prompt, hint) = (try transformer.prompt(features), try transformer.hint(latents, scale: 0.5))
+                                return try transformer.velocity(latents, time: 0.5, guidance: 4.5, prompt: prompt, hint: hint)
+                            }
+                            let controlled = SanaTransformer<CPU>.footprint(
+                                TransformerRows(c.transformer, fusions, nil), c.transformer, sizes, latents: latents.shape, tokens: tokens, keepsBlocks: false,
+                                control: try #require(c.control), fusions: fusions
+                            ) { _ in false }
+                            check("controlled \(tokens) \(height) \(width)", controlled, controlledPeak)
                         }
                     }
                     let prefix = PromptPrefix(index: .init(ids: Array(repeating: 2, count: 65), contentHash: ""), first: try Tensor([1, text.width])) {
@@ -99,6 +110,12 @@ private func hold(_ condition: Bool, _ message: @autoclosure () -> String) {
                         let stated = AutoencoderDecoder<CPU>.footprint(vae, fusions, sizes.unrounded, height: height, width: width) { _ in false }
                         check("decoder \(height) \(width)", stated, peak)
                         withExtendedLifetime(picture) {}
+                        let pixels = try Tensor([3, height * vae.compression, width * vae.compression])
+                        let (encoded, _, encoderPeak) = try counted { try pipeline.encoder().encode(pixels) }
+                        let encoder = AutoencoderEncoder<CPU>.footprint(
+                            vae, fusions, sizes.unrounded, height: height * vae.compression, width: width * vae.compression)
+                        check("encoder \(height) \(width)", encoder, encoderPeak)
+                        withExtendedLifetime(encoded) {}
                     }
                 }
             }

@@ -10,20 +10,30 @@ import TestKit
 enum ConvertedWeights {
     static func int8() throws -> PackedWeights { try packed(.int8) }
 
-    static func packed(_ preset: Preset) throws -> PackedWeights {
-        try PackedWeights(try files.withLock { files in try files[preset] ?? open(preset, in: &files) })
+    static func packed(_ preset: Preset, controlled: Bool = false) throws -> PackedWeights {
+        let key = Key(preset: preset, controlled: controlled)
+        return try PackedWeights(try files.withLock { files in try files[key] ?? open(key, in: &files) })
     }
 
-    private static let files = Mutex<[Preset: PackedFile]>([:])
+    private struct Key: Hashable {
+        let preset: Preset
+        /// Whether with its control network, and the encoder that reads pictures for it.
+        let controlled: Bool
+    }
 
-    private static func open(_ preset: Preset, in files: inout [Preset: PackedFile]) throws -> PackedFile {
+    private static let files = Mutex<[Key: PackedFile]>([:])
+
+    private static func open(_ key: Key, in files: inout [Key: PackedFile]) throws -> PackedFile {
         // The open file outlives its folder.
         let folder = try TemporaryFolder()
         let path = folder.file("x.sprint")
-        let options = ConversionOptions(preset, components: .listed([.transformer, .vaeDecoder, .textEncoder, .tokenizer]))
-        _ = try Converter.run(ConversionPlan(try Checkpoint.open(Fixtures.path("tiny-sprint")), options), on: .best, output: path, tool: "inference-tests 1")
+        let parts: [Component] = [.transformer, .vaeDecoder, .textEncoder, .tokenizer] + (key.controlled ? [.controlnet, .vaeEncoder] : [])
+        let folders = key.controlled ? ["controlnet": Fixtures.path("tiny-sprint-controlnet")] : [:]
+        let checkpoint = try Checkpoint.open(Fixtures.path("tiny-sprint"), folders: folders)
+        _ = try Converter.run(
+            ConversionPlan(checkpoint, ConversionOptions(key.preset, components: .listed(parts))), on: .best, output: path, tool: "inference-tests 1")
         let file = try PackedFile.open(path)
-        files[preset] = file
+        files[key] = file
         return file
     }
 }

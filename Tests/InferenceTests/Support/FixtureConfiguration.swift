@@ -13,6 +13,7 @@ enum FixtureConfiguration {
     static func read(_ fixture: String) throws -> SanaSprintConfiguration {
         let folder = Fixtures.path(fixture)
         return try SanaSprintConfiguration(
-            Dictionary(uniqueKeysWithValues: SanaSprintConfiguration.folders(of: Component.allCases).map { ($0, try json(folder, $0)) }))
+            Dictionary(
+                uniqueKeysWithValues: SanaSprintConfiguration.folders(of: Component.allCases.filter { $0 != .controlnet }).map { ($0, try json(folder, $0)) }))
     }
 }

@@ -60,18 +60,7 @@ package struct OriginalWeights {
         ] { model.move([from], to: to) }
         model.move(table: "scale_shift_table", to: "final_layer.scale_shift_table")
         var block = 0
-        while model.rest.keys.contains("transformer_blocks.\(block).scale_shift_table") {
-            let (from, to) = ("transformer_blocks.\(block).", "blocks.\(block).")
-            model.move(table: "\(from)scale_shift_table", to: "\(to)scale_shift_table")
-            model.move(["q", "k", "v"].map { "\(from)attn1.to_\($0)" }, to: "\(to)attn.qkv")
-            model.move(["k", "v"].map { "\(from)attn2.to_\($0)" }, to: "\(to)cross_attn.kv_linear")
-            for (module, other) in [
-                ("attn1.norm_q", "attn.q_norm"), ("attn1.norm_k", "attn.k_norm"), ("attn1.to_out.0", "attn.proj"), ("attn2.to_q", "cross_attn.q_linear"),
-                ("attn2.norm_q", "cross_attn.q_norm"), ("attn2.norm_k", "cross_attn.k_norm"), ("attn2.to_out.0", "cross_attn.proj"),
-                ("ff.conv_inverted", "mlp.inverted_conv.conv"), ("ff.conv_depth", "mlp.depth_conv.conv"), ("ff.conv_point", "mlp.point_conv.conv"),
-            ] { model.move([from + module], to: to + other) }
-            block += 1
-        }
+        while model.moveBlock(block, to: "blocks.\(block).") { block += 1 }
         precondition(model.rest.isEmpty, "\(model.rest.keys)")
         let width = model.weights.first?.shape.first ?? 0
         model.addZeros("pos_embed", [1, 4, width])
@@ -79,6 +68,37 @@ package struct OriginalWeights {
         model.addZeros("logvar_linear.weight", [1, width])
         model.addZeros("logvar_linear.bias", [1])
         return model.weights
+    }
+
+    /// Takes a block of a transformer; false where there is none of that number.
+    private mutating func moveBlock(_ block: Int, to: String) -> Bool {
+        let from = "transformer_blocks.\(block)."
+        guard rest.keys.contains("\(from)scale_shift_table") else { return false }
+        move(table: "\(from)scale_shift_table", to: "\(to)scale_shift_table")
+        move(["q", "k", "v"].map { "\(from)attn1.to_\($0)" }, to: "\(to)attn.qkv")
+        move(["k", "v"].map { "\(from)attn2.to_\($0)" }, to: "\(to)cross_attn.kv_linear")
+        for (module, other) in [
+            ("attn1.norm_q", "attn.q_norm"), ("attn1.norm_k", "attn.k_norm"), ("attn1.to_out.0", "attn.proj"), ("attn2.to_q", "cross_attn.q_linear"),
+            ("attn2.norm_q", "cross_attn.q_norm"), ("attn2.norm_k", "cross_attn.k_norm"), ("attn2.to_out.0", "cross_attn.proj"),
+            ("ff.conv_inverted", "mlp.inverted_conv.conv"), ("ff.conv_depth", "mlp.depth_conv.conv"), ("ff.conv_point", "mlp.point_conv.conv"),
+        ] { move([from + module], to: to + other) }
+        return true
+    }
+
+    /// NVlabs' control network, which has the whole base beside it.
+    /// - Parameters:
+    ///   - folder: of a network without embedders of its own.
+    ///   - base: the folder of its transformer.
+    package static func control(_ folder: String, base: String) throws -> [TorchArchive.Weight] {
+        var model = try OriginalWeights(folder)
+        var block = 0
+        while model.moveBlock(block, to: "controlnet.\(block).copied_block.") {
+            model.move(["controlnet_blocks.\(block)"], to: "controlnet.\(block).after_proj")
+            block += 1
+        }
+        model.move(["input_block"], to: "controlnet.0.before_proj")
+        precondition(model.rest.isEmpty, "\(model.rest.keys)")
+        return try transformer(base) + model.weights
     }
 
     /// mit-han-lab's autoencoder.

@@ -5,6 +5,7 @@
 /// `Tables`; its model, and where a run or a certificate walk uses it.
 package enum Component: String, Sendable, CaseIterable {
     case transformer
+    case controlnet
     case vaeDecoder = "vae-decoder"
     case vaeEncoder = "vae-encoder"
     case textEncoder = "text-encoder"
@@ -19,6 +20,8 @@ package enum Component: String, Sendable, CaseIterable {
         var folder: String?
         /// Whether a file gets it without being asked.
         package var isStandard = true
+        /// What makes it standard where that is packed.
+        package var isStandardBeside: Component?
         /// For attachments: what has to be packed too, all of it or any one of it.
         package var needs = Needs.nothing
         /// Whether the preset int8 quantizes anything of it.
@@ -40,14 +43,17 @@ package enum Component: String, Sendable, CaseIterable {
     package var definition: Definition {
         switch self {
         case .transformer: Definition(folder: "transformer", marker: "dit.patch.weight", rows: { TransformerRows($0.transformer, $1, $2).rows })
+        case .controlnet:
+            Definition(
+                folder: "controlnet", marker: "control.input.weight", rows: { model, fusions, _ in model.control.map { ControlRows($0, fusions).rows } ?? [] })
         case .vaeDecoder:
             Definition(
                 folder: "vae", keepsFloat16: true, marker: "vae.dec.conv_in.weight",
                 rows: { model, fusions, _ in model.vae.map { AutoencoderRows(decoder: $0, fusions).rows } ?? [] })
-        // It does not draw: it is packed on request only, to be as good as 16 bits are.
+        // It does not draw: it is packed on request only, or where it reads what a control network follows, to be as good as 16 bits are.
         case .vaeEncoder:
             Definition(
-                folder: "vae", isStandard: false, quantizes: false, keepsFloat16: true, marker: "vae.enc.conv_in.weight",
+                folder: "vae", isStandard: false, isStandardBeside: .controlnet, quantizes: false, keepsFloat16: true, marker: "vae.enc.conv_in.weight",
                 rows: { model, fusions, _ in model.vae.map { AutoencoderRows(encoder: $0, fusions).rows } ?? [] })
         case .textEncoder:
             Definition(

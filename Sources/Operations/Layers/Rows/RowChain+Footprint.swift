@@ -21,6 +21,7 @@ extension RowChain {
             let (quantizes, result) = (index + 1 < operations.count && operations[index + 1].readsIntegers, operation.result(of: map))
             switch operation {
             case .convolution(let weight): convolve(weight, often: false, quantizes: quantizes)
+            case .halving: ring(result, quantizes: quantizes)
             case .doubling: ring(result, rows: 2 * RowPieces.rows(width: map.width), quantizes: quantizes)
             case .shuffling(let weight, let often):
                 convolve(weight, often: often, quantizes: false)
@@ -40,7 +41,7 @@ extension RowWork {
     /// As `RowOperation` says it.
     fileprivate var readsIntegers: Bool {
         switch self {
-        case .convolution(let weight), .doubling(let weight), .shuffling(let weight, _), .residual(let weight, _):
+        case .convolution(let weight), .halving(let weight), .doubling(let weight), .shuffling(let weight, _), .residual(let weight, _):
             Convolution.multipliesIntegers(weight.form)
         case .norm: false
         }

@@ -11,6 +11,7 @@ enum Suspicions {
         func autoencoder(_ part: String) -> AutoencoderSuspicions? {
             configuration.vae.map { AutoencoderSuspicions(configuration: $0, fusions: fusions, part: part) }
         }
+        let control = configuration.control.map { ControlSuspicions(configuration: $0, fusions: fusions) }
         let index = probe.index ?? 0
         switch probe.kind {
         case .embeddings: return []
@@ -26,8 +27,12 @@ enum Suspicions {
         case .timeEmbedding: return transformer.timeEmbedding
         case .modulation: return transformer.modulationProjection
         case .patches: return transformer.patches
-        case .block: return transformer.block(index)
-        case .outputNorm: return transformer.outputNorm
+        case .block: return transformer.block(index) + (control?.joined ?? [])
+        case .outputNorm: return transformer.outputNorm + (control?.joined ?? [])
+        case .controlLatents: return control?.latents ?? []
+        case .controlInput: return control?.input ?? []
+        case .controlBlock: return control?.block(index) ?? []
+        case .controlResidual: return control?.residual(index) ?? []
         case .output: return transformer.output
         case .input, .denoised, .renoised: return sampler(configuration)
         case .decoderConvolution: return autoencoder("dec")?.firstConvolution ?? []

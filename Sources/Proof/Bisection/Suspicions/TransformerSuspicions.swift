@@ -7,10 +7,13 @@ import StrictJSON
 struct TransformerSuspicions {
     let configuration: TransformerConfiguration
     let fusions: Fusions
+    /// What the names of the blocks begin with, and whose configuration theirs is.
+    var blocks = "dit.blocks."
+    var folder = "transformer"
 
     func block(_ index: Int) -> [Suspicion] {
         let c = configuration
-        let name = Self.prefix(index)
+        let name = prefix(index)
         let attention = Projections(
             prefix: name + "self.", fused: "qkv", parts: ["q", "k", "v"].map { ($0, c.width) }, isFused: fusions.contains(.queryKeyValue))
         let cross = Projections(prefix: name + "cross.", fused: "kv", parts: ["k", "v"].map { ($0, c.crossWidth) }, isFused: fusions.contains(.crossKeyValue))
@@ -27,7 +30,7 @@ struct TransformerSuspicions {
         return list
     }
 
-    static func prefix(_ index: Int) -> String { "dit.blocks.\(index < 10 ? "0" : "")\(index)." }
+    private func prefix(_ index: Int) -> String { "\(blocks)\(index < 10 ? "0" : "")\(index)." }
 
     /// Other engines' defaults for the norms over q and k.
     static let epsilons = [1e-3, 1e-6, 1e-8, 1e-4, 1e-2, 0].map { (value: Double) in
@@ -36,7 +39,7 @@ struct TransformerSuspicions {
 
     private var layerNormEpsilons: [Suspicion] {
         [1e-3, 1e-5, 1e-12].filter { $0 != configuration.normEpsilon }.map { (value: Double) in
-            Suspicion(.normEpsilon, "the layer norms have the epsilon \(value)", "transformer", [("norm_eps", .number(value))])
+            Suspicion(.normEpsilon, "the layer norms have the epsilon \(value)", folder, [("norm_eps", .number(value))])
         }
     }
 
@@ -63,14 +66,14 @@ struct TransformerSuspicions {
         where dimension > 0 && c.width % dimension == 0 && dimension <= LinearAttention.maximumHeadDimension {
             list.append(
                 Suspicion(
-                    .headGrouping, "self-attention has \(c.width / dimension) heads of \(dimension) channels", "transformer",
+                    .headGrouping, "self-attention has \(c.width / dimension) heads of \(dimension) channels", folder,
                     [("attention_head_dim", JSONValue(dimension)), ("num_attention_heads", JSONValue(c.width / dimension))]))
         }
         for dimension in [c.crossHeadDimension / 2, c.crossHeadDimension * 2, c.headDimension]
         where dimension > 0 && c.crossWidth % dimension == 0 && dimension != c.crossHeadDimension {
             list.append(
                 Suspicion(
-                    .headGrouping, "cross-attention has \(c.crossWidth / dimension) heads of \(dimension) channels", "transformer",
+                    .headGrouping, "cross-attention has \(c.crossWidth / dimension) heads of \(dimension) channels", folder,
                     [("cross_attention_head_dim", JSONValue(dimension)), ("num_cross_attention_heads", JSONValue(c.crossWidth / dimension))]))
         }
         // Channel c of head h lies at c * heads + h.
@@ -110,9 +113,9 @@ struct TransformerSuspicions {
     }
 
     private func neighbours(_ index: Int) -> [Suspicion] {
-        let name = Self.prefix(index)
+        let name = prefix(index)
         return [index - 1, index + 1].filter { $0 >= 0 && $0 < configuration.layers }.flatMap { other in
-            let otherName = Self.prefix(other)
+            let otherName = prefix(other)
             return [Suspicion(.wrongTensor, "all weights are those of block \(other)", replacing: name, with: otherName)]
                 + [
                     "self.", "cross.", "ff.", "self.qkv", "self.q", "self.k", "self.v", "self.out", "cross.q", "cross.kv", "cross.k", "cross.v", "cross.out",

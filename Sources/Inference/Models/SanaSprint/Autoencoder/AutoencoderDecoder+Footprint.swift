@@ -7,7 +7,7 @@ extension AutoencoderDecoder {
         _ c: AutoencoderConfiguration, _ fusions: Fusions, _ sizes: WeightSizes<E>, height: Int, width: Int, _ held: (WeightSummary) -> Bool
     ) -> Footprint {
         let rows = AutoencoderRows(decoder: c, fusions)
-        var walk = Walk(sizes: sizes, map: (height, width, c.latentChannels))
+        var walk = FootprintWalk(sizes, (height, width, c.latentChannels))
         func loading(_ name: String) -> Footprint { sizes.loading("vae.dec.\(name).", held: held) }
         func upsampling(_ rows: Parameters) -> RowWork {
             c.interpolates ? .doubling(sizes.size(rows)) : .shuffling(sizes.size(rows), often: true)
@@ -34,35 +34,5 @@ extension AutoencoderDecoder {
         // The picture's channels come first in the end.
         walk.note(Footprint(), 2 * walk.mapBytes)
         return walk.most
-    }
-
-    /// A map on its way, and the operations that it has still to pass through, with their weights.
-    private struct Walk {
-        let sizes: WeightSizes<E>
-        var map: (height: Int, width: Int, channels: Int)
-        private(set) var most = Footprint()
-        private var pending: [RowWork] = []
-        private var weights = Footprint()
-
-        init(sizes: WeightSizes<E>, map: (height: Int, width: Int, channels: Int)) { (self.sizes, self.map) = (sizes, map) }
-
-        var mapBytes: Int { Tensor.byteCount(map.height * map.width * map.channels) }
-
-        mutating func append(_ operation: RowWork, _ loading: Footprint) {
-            pending.append(operation)
-            weights = Footprint(kept: weights.kept + loading.kept, passing: max(weights.passing, loading.passing))
-        }
-
-        /// Has the map pass through what it has to.
-        mutating func make() {
-            guard !pending.isEmpty else { return }
-            note(weights, mapBytes + sizes.executor.footprint(of: .rows(pending, height: map.height, width: map.width, channels: map.channels)).peak)
-            for operation in pending { map = operation.result(of: map) }
-            (pending, weights) = ([], Footprint())
-        }
-
-        mutating func note(_ weights: Footprint, _ working: Int) {
-            if weights.peak + working > most.peak { most = Footprint(kept: weights.peak, passing: working) }
-        }
     }
 }

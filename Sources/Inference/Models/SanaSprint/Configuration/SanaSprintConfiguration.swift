@@ -5,11 +5,12 @@ package struct SanaSprintConfiguration: Sendable, Equatable {
     package let transformer: TransformerConfiguration
     package let vae: AutoencoderConfiguration?
     package let text: TextEncoderConfiguration?
+    package let control: ControlConfiguration?
     package let scheduler: SchedulerConfiguration
 
     /// The folders whose configuration files say what a model with some components is. The transformer's and the scheduler's are of every model.
     package static func folders(of components: [Component]) -> [String] {
-        ["transformer", "scheduler"] + ["vae", "text_encoder"].filter { folder in components.contains { $0.folder == folder } }
+        ["transformer", "scheduler"] + ["vae", "text_encoder", "controlnet"].filter { folder in components.contains { $0.folder == folder } }
     }
 
     /// Reads the configuration files by their folders; components that are absent are not checked against the others.
@@ -17,6 +18,8 @@ package struct SanaSprintConfiguration: Sendable, Equatable {
         transformer = try TransformerConfiguration(files["transformer"] ?? [:])
         vae = if let vae = files["vae"] { try AutoencoderConfiguration(vae) } else { nil }
         text = if let text = files["text_encoder"] { try TextEncoderConfiguration(text) } else { nil }
+        control = if let control = files["controlnet"] { try ControlConfiguration(control) } else { nil }
+        try control?.check(against: transformer)
         scheduler = try SchedulerConfiguration(files["scheduler"] ?? [:])
         if let encoder = text, encoder.width != self.transformer.captionChannels {
             throw .inconsistent(
@@ -36,7 +39,7 @@ package struct SchedulerConfiguration: Sendable, Equatable {
     /// Standard deviation of the clean latents.
     package let sigmaData: Double
     /// The most steps the scheduler takes.
-    let maximumSteps: Int
+    package let maximumSteps: Int
     /// How far Euler steps are shifted to the noise.
     let flowShift: Double
 

@@ -44,8 +44,15 @@ package struct TransformerConfiguration: Sendable, Equatable {
 
     init(_ json: JSONValue) throws(InferenceError) {
         let reader = try ConfigurationReader(json, subject: "transformer/config.json")
-        try reader.choice("_class_name", [("SanaTransformer2DModel", ())], default: "SanaTransformer2DModel")
-        layers = try reader.int("num_layers", in: 1...1024, default: 20)
+        try self.init(reader, className: "SanaTransformer2DModel", layers: 20, countsPipelineTimes: true)
+    }
+
+    /// What a transformer and the branch of a control network have in common.
+    /// - Parameter countsPipelineTimes: whether one that is not told the guidance counts as SanaPipeline does.
+    init(_ reader: ConfigurationReader, className: String, layers defaultLayers: Int, countsPipelineTimes: Bool = false) throws(InferenceError) {
+        let file = reader.subject
+        try reader.choice("_class_name", [(className, ())], default: className)
+        layers = try reader.int("num_layers", in: 1...1024, default: defaultLayers)
         heads = try reader.int("num_attention_heads", in: 1...4096, default: 70)
         headDimension = try reader.int("attention_head_dim", in: 1...LinearAttention.maximumHeadDimension, default: 32)
         crossHeads = try reader.int("num_cross_attention_heads", in: 1...4096, default: 20)
@@ -61,31 +68,30 @@ package struct TransformerConfiguration: Sendable, Equatable {
 
         let width = heads * headDimension
         guard width <= 65_536 else {
-            throw .inconsistent(subject: "transformer/config.json: num_attention_heads x attention_head_dim", expected: "at most 65536", found: "\(width)")
+            throw .inconsistent(subject: "\(file): num_attention_heads x attention_head_dim", expected: "at most 65536", found: "\(width)")
         }
         let ratio = try reader.double("mlp_ratio", in: 0.01...64, default: 2.5)
         hidden = Int(ratio * Double(width))
         guard (1...65_536).contains(hidden) else {
-            throw .inconsistent(subject: "transformer/config.json: mlp_ratio", expected: "1 to 65536 hidden channels", found: "\(hidden)")
+            throw .inconsistent(subject: "\(file): mlp_ratio", expected: "1 to 65536 hidden channels", found: "\(hidden)")
         }
 
         // The captions reach cross-attention at the transformer's width, whatever this member says; diffusers fails when they differ.
         let crossInput = try reader.int("cross_attention_dim", in: 1...65_536, default: 2240)
         guard crossInput == width else {
-            throw .inconsistent(subject: "transformer/config.json: cross_attention_dim", expected: "the width \(width)", found: "\(crossInput)")
+            throw .inconsistent(subject: "\(file): cross_attention_dim", expected: "the width \(width)", found: "\(crossInput)")
         }
         let outputs = try reader.int("out_channels", in: 1...4096, default: channels)
         guard outputs == channels else {
-            throw .inconsistent(subject: "transformer/config.json: out_channels", expected: "in_channels, \(channels)", found: "\(outputs)")
+            throw .inconsistent(subject: "\(file): out_channels", expected: "in_channels, \(channels)", found: "\(outputs)")
         }
         positionScale = reader.has("interpolation_scale") ? try reader.double("interpolation_scale", in: 1e-3...1e3, default: 1) : nil
         guard positionScale == nil || width % 4 == 0 else {
             throw .inconsistent(
-                subject: "transformer/config.json: interpolation_scale", expected: "a width that is a multiple of 4, for sines and cosines of two axes",
-                found: "\(width)")
+                subject: "\(file): interpolation_scale", expected: "a width that is a multiple of 4, for sines and cosines of two axes", found: "\(width)")
         }
         embedsGuidance = try reader.bool("guidance_embeds", default: false)
-        if embedsGuidance {
+        if embedsGuidance || !countsPipelineTimes {
             timeScale = 1
             try reader.mustBe("timestep_scale", 1, why: "1.0, the only value SanaSprintPipeline computes with")
         } else {

@@ -26,12 +26,15 @@ package final class Engine<E: Executor>: Sendable {
         let useInstruction: Bool
         let usePrefixCache: Bool
         let isGuided: Bool
+        /// Whether a control network is told it too.
+        let isControlled: Bool
 
         /// Nil where the prompt is not read, and where somebody follows how.
         init?(_ job: Job) {
             guard job.request.promptFeatures == nil, job.probes.sink == nil else { return nil }
             (text, useInstruction, usePrefixCache) = (Array(job.request.prompt.utf8), job.request.useInstruction, job.request.usePrefixCache)
             isGuided = ClassifierFreeGuidance.isOn(Double(job.request.guidance))
+            isControlled = job.request.control != nil
         }
     }
 
@@ -72,10 +75,20 @@ package final class Engine<E: Executor>: Sendable {
     private func sample(_ sampler: LatentSampler, _ job: Job) throws(InferenceError) -> Tensor {
         let built = residency.holdsSteps && sampler.steps > 1 ? BuiltLayers() : built
         let key = PromptKey(job)
+        let picture = try job.request.picture.map { pixels throws(InferenceError) in try pipeline.latents(of: pixels, sampler.shape, "picture", job) }
+        let control = try job.request.control.map { control throws(InferenceError) in
+            (latents: try pipeline.controlLatents(control, sampler.shape, job), scale: control.scale)
+        }
+        func run(_ transformer: SanaTransformer<E>, _ prompt: GuidedPrompt<E>) throws(InferenceError) -> Tensor {
+            let hint = try control.map { control throws(InferenceError) in
+                try transformer.hint(control.latents, scale: control.scale, probes: job.probes)
+            }
+            return try sampler.run(transformer, prompt, hint, from: picture, for: job)
+        }
         if let known = read.withLock({ $0.prompt }), known.key == key {
             for event in known.events { try job.begin(event) }
             try job.begin(.loadingTransformer)
-            return try sampler.run(try pipeline.transformer(built, job.probes), known.value, for: job)
+            return try run(try pipeline.transformer(built, isControlled: control != nil, job.probes), known.value)
         }
         // One prompt is held at a time.
         read.withLock { $0.prompt = nil }
@@ -83,12 +96,12 @@ package final class Engine<E: Executor>: Sendable {
         let features = try pipeline.promptFeatures(job.heard { events.append($0) }, tokenizer, built)
         let negative = pipeline.isGuidedAway(job.request) ? try pipeline.promptFeatures(of: [""], withInstruction: false)[0] : nil
         try job.begin(.loadingTransformer)
-        let transformer = try pipeline.transformer(built, job.probes)
+        let transformer = try pipeline.transformer(built, isControlled: control != nil, job.probes)
         let prompt = GuidedPrompt(
             words: try transformer.prompt(features, probes: job.probes),
             negative: try negative.map { features throws(InferenceError) in try transformer.prompt(features, probes: job.probes.unheard) })
         if let key, residency.holdsPrompt { read.withLock { [events] in $0.prompt = (key, prompt, events) } }
-        return try sampler.run(transformer, prompt, for: job)
+        return try run(transformer, prompt)
     }
 
     private func tokenizer() throws(InferenceError) -> GemmaTokenizer {

@@ -19,6 +19,11 @@ package struct GenerationRequest: Sendable {
     /// Latents at the first of the times, `[c, h, w]` or `[1, c, h, w]`, of standard deviation sigma_data, instead of the first of the noise: a
     /// picture with noise of that time, or a run's own latents to go on from.
     var start: Tensor?
+    /// The picture that is changed, as pixels `[3, h, w]` in -1 ... 1 of the size of the picture to be: what is left of it at the first of the times
+    /// has that time's noise added. Nil to start from noise.
+    package var picture: Tensor?
+    /// The picture that a control network follows; nil for none.
+    package var control: ControlRequest?
     /// Features that stand in for the text encoder's; the prompt is then not read.
     package var promptFeatures: PromptFeatures?
     /// The picture for the probes of the autoencoder's encoder; the generated one where nil.
@@ -48,6 +53,24 @@ extension GenerationRequest {
     package mutating func follow(_ model: TransformerConfiguration, keepsSteps: Bool) {
         if !keepsSteps, !model.embedsGuidance { timesteps = .steps(Self.flowSteps) }
     }
+}
+
+/// A picture to follow, and how closely.
+package struct ControlRequest: Sendable {
+    package enum Source: Sendable {
+        /// Pixels `[3, h, w]` in -1 ... 1, of the size of the picture to be.
+        case pixels(Tensor)
+        /// What the autoencoder makes of them, times its factor, `[c, h, w]`.
+        case latents(Tensor)
+    }
+
+    package let source: Source
+    /// What is multiplied with all that the control network adds.
+    package let scale: Double
+
+    package init(_ source: Source, scale: Double = 1) { (self.source, self.scale) = (source, scale) }
+
+    package init(_ picture: Picture, scale: Double = 1) throws(AllocationError) { self.init(.pixels(try Pixels.normalized(picture)), scale: scale) }
 }
 
 /// Where the noise comes from.

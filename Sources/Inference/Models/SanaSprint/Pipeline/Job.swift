@@ -58,6 +58,7 @@ package enum GenerationStage: Sendable, Equatable {
     case promptCut(tokens: Int)
     /// The file's prefix cache is not used, which costs time only.
     case prefixCacheNotUsed(reason: String)
+    case encodingPicture
     case loadingTransformer
     case step(Int, of: Int)
     case decoding

@@ -55,6 +55,9 @@ struct LatentSampler {
         guard frozen == nil || sampler == .consistency else {
             throw .request(subject: "sampler", expected: "scm, whose times the file was frozen for", found: sampler.rawValue)
         }
+        guard request.picture == nil || sampler == .consistency else {
+            throw .request(subject: "sampler", expected: "scm for a picture that is changed", found: sampler.rawValue)
+        }
         try frozen?.check(times: times, guidance: request.guidance)
         shape = [transformer.channels, height / compression, width / compression]
         guidance = request.guidance
@@ -98,7 +101,7 @@ struct LatentSampler {
     }
 
     /// - Throws: where the tensor is neither `[c, h, w]` nor `[1, c, h, w]`.
-    private static func fitting(_ tensor: Tensor, _ shape: Shape, _ subject: String) throws(InferenceError) -> Tensor {
+    static func fitting(_ tensor: Tensor, _ shape: Shape, _ subject: String) throws(InferenceError) -> Tensor {
         guard tensor.shape == shape || tensor.shape == Shape([1] + shape.extents) else {
             throw .request(subject: subject, expected: "the shape \(shape) of the latents", found: "\(tensor.shape)")
         }
@@ -106,25 +109,35 @@ struct LatentSampler {
     }
 
     /// The final latents `[c, h, w]`, of unit variance.
-    func run<E>(_ transformer: SanaTransformer<E>, _ prompt: GuidedPrompt<E>, for job: Job) throws(InferenceError) -> Tensor {
+    /// - Parameters:
+    ///   - hint: of a picture that is followed.
+    ///   - picture: latents of one that is changed, of unit variance.
+    func run<E>(
+        _ transformer: SanaTransformer<E>, _ prompt: GuidedPrompt<E>, _ hint: SanaTransformer<E>.Hint? = nil, from picture: Tensor? = nil, for job: Job
+    ) throws(InferenceError) -> Tensor {
         let probes = job.probes
-        let unit = try allocating { () throws(AllocationError) in
+        let (unit, start) = try allocating { () throws(AllocationError) in
+            let start =
+                try picture.map { picture throws(AllocationError) in
+                    let flow = TrigFlow(from: times[0], to: times[0], sigma: sigma)
+                    return try flow.renoised(try picture.scaled(by: sigma), noise: noise)
+                } ?? self.start
             let unit = if let start { try start.scaled(by: 1 / sigma) } else { noise }
             try probes.record(Probe(.start), unit.batched)
             if transformer.configuration.embedsGuidance { try probes.record(Probe(.guidance), Double(guidance) * guidanceScale) }
             try probes.recordTokens(Probe(.caption), try transformer.executor.tensor(from: prompt.words.caption), paddedTo: promptPositions)
-            return unit
+            return (unit, start)
         }
         let network: Network = { input, time, probes throws(InferenceError) in
             try allocating { () throws(AllocationError) in
                 try probes.record(Probe(.input), input.batched)
                 try probes.record(Probe(.timestep), time)
             }
-            return try prompt.velocity(transformer, input, time: time, guidance: Double(guidance), probes: probes)
+            return try prompt.velocity(transformer, input, time: time, guidance: Double(guidance), hint: hint, probes: probes)
         }
         let latents =
             switch sampler {
-            case .consistency: try consistency(unit, network, job)
+            case .consistency: try consistency(try start ?? allocating(try unit.scaled(by: sigma)), network, job)
             case .flowEuler: try flow(unit, network, job)
             }
         try allocating(try probes.record(Probe(.latents), latents.batched))
@@ -134,9 +147,8 @@ struct LatentSampler {
     /// The velocity at an input and a flow time.
     private typealias Network = (Tensor, Double, Probes) throws(InferenceError) -> Tensor
 
-    private func consistency(_ unit: Tensor, _ network: Network, _ job: Job) throws(InferenceError) -> Tensor {
-        var latents = if let start { start } else { try allocating(try unit.scaled(by: sigma)) }
-        var denoised = latents
+    private func consistency(_ start: Tensor, _ network: Network, _ job: Job) throws(InferenceError) -> Tensor {
+        var (latents, denoised) = (start, start)
         for step in 0..<steps {
             try job.begin(.step(step + 1, of: steps))
             let (flow, probes) = (TrigFlow(from: times[step], to: times[step + 1], sigma: sigma), job.probes.at(step: step))
@@ -178,11 +190,11 @@ struct GuidedPrompt<E: Executor>: Sendable {
     let negative: SanaTransformer<E>.Prompt?
 
     func velocity(
-        _ transformer: SanaTransformer<E>, _ input: Tensor, time: Double, guidance: Double, probes: Probes
+        _ transformer: SanaTransformer<E>, _ input: Tensor, time: Double, guidance: Double, hint: SanaTransformer<E>.Hint?, probes: Probes
     ) throws(InferenceError) -> Tensor {
-        let velocity = try transformer.velocity(input, time: time, guidance: guidance, prompt: words, probes: probes)
+        let velocity = try transformer.velocity(input, time: time, guidance: guidance, prompt: words, hint: hint, probes: probes)
         guard let negative else { return velocity }
-        let other = try transformer.velocity(input, time: time, guidance: guidance, prompt: negative, probes: probes.unheard)
+        let other = try transformer.velocity(input, time: time, guidance: guidance, prompt: negative, hint: hint, probes: probes.unheard)
         return try allocating { () throws(AllocationError) in
             try probes.record(Probe(.negative), other.batched)
             let guided = try ClassifierFreeGuidance.velocity(velocity, awayFrom: other, scale: guidance)

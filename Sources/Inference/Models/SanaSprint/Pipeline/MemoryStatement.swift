@@ -57,9 +57,18 @@ extension Engine {
                     Gemma2Encoder.footprint(
                         text, weights.fusions, sizes.unrounded, tokens: isCached ? tokens : 3 * tokens, prefix: isCached ? 2 * tokens : 0, held)))
         }
+        let readsPicture = if case .pixels? = request.control?.source { true } else { request.picture != nil }
+        if readsPicture, let vae = configuration.vae {
+            stages.append(
+                stage(
+                    "autoencoder's encoder",
+                    AutoencoderEncoder<E>.footprint(
+                        vae, weights.fusions, sizes.unrounded, height: sampler.shape[1] * vae.compression, width: sampler.shape[2] * vae.compression)))
+        }
         let transformer = SanaTransformer<E>.footprint(
             TransformerRows(configuration.transformer, weights.fusions, pipeline.frozenSchedule), configuration.transformer, sizes, latents: sampler.shape,
-            tokens: tokens, prompts: pipeline.isGuidedAway(request) ? 2 : 1, keepsBlocks: residency.holdsSteps && sampler.steps > 1, held)
+            tokens: tokens, prompts: pipeline.isGuidedAway(request) ? 2 : 1, keepsBlocks: residency.holdsSteps && sampler.steps > 1,
+            control: request.control == nil ? nil : configuration.control, fusions: weights.fusions, held)
         stages.append(
             stage("transformer", Footprint(kept: transformer.kept, passing: transformer.passing + LatentSampler.byteCount(sampler.shape, sampler.steps))))
         let picture = AutoencoderDecoder<E>.footprint(decoder, weights.fusions, sizes.unrounded, height: sampler.shape[1], width: sampler.shape[2], held)

@@ -51,13 +51,13 @@ package struct ModelParts<E: Executor>: Sendable {
     /// The projection `[1, 6 width]` of an embedding of time and guidance.
     package func modulation(_ embedding: Tensor) throws(InferenceError) -> Tensor {
         var table = TableBuilder()
-        let rows = TimeEmbeddingRows(transformer, &table)
+        let rows = TimeEmbeddingRows(transformer.width, embedsGuidance: transformer.embedsGuidance, &table)
         let step = try ModulationProjection(loader, rows)
         return try allocating(try taken(step(try placed(embedding))))
     }
 
     package func patchEmbedding(_ latents: Tensor) throws(InferenceError) -> Tensor {
-        let step = try PatchEmbedding(loader, rows, transformer)
+        let step = try PatchEmbedding(loader, rows.patch, transformer)
         return try allocating(try taken(step(latents)))
     }
 
@@ -102,6 +102,12 @@ package struct ModelParts<E: Executor>: Sendable {
 
     /// The same for several latents, with weights that are loaded once.
     package func decode(_ latents: [Tensor]) throws(InferenceError) -> [Tensor] { try decoder.decode(latents) }
+
+    /// The latents of a picture, by the whole encoder.
+    package func encode(_ image: Tensor) throws(InferenceError) -> Tensor {
+        guard let vae = configuration.vae else { throw .missingComponent(.vaeEncoder, needed: "run the encoder") }
+        return try AutoencoderEncoder(vae, from: loader.source, on: loader.executor).encode(image)
+    }
 
     package func encoderStage(_ index: Int, _ x: Tensor) throws(InferenceError) -> Tensor {
         guard let vae = configuration.vae else { throw .missingComponent(.vaeEncoder, needed: "run the encoder") }

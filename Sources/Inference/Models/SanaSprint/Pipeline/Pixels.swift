@@ -19,12 +19,18 @@ package enum Pixels {
         return Picture(width: width, height: height, rgb: rgb)
     }
 
+    /// 2 (x / 255) - 1, each rounded to float32, as diffusers' image processor.
+    package static func normalized(_ image: Picture) throws(AllocationError) -> Tensor { try tensor(image) { 2 * (Float($0) / 255) - 1 } }
+
     /// x / 127.5 - 1.
-    static func tensor(_ image: Picture) throws(AllocationError) -> Tensor {
+    static func tensor(_ image: Picture) throws(AllocationError) -> Tensor { try tensor(image) { Float(Double($0) / 127.5 - 1) } }
+
+    private static func tensor(_ image: Picture, _ value: (UInt8) -> Float) throws(AllocationError) -> Tensor {
+        let values = (0...UInt8.max).map(value)
         var result = try Tensor([3, image.height, image.width], zeroed: false)
         var elements = result.mutableSpan
         for pixel in 0..<image.height * image.width {
-            for channel in 0..<3 { elements[channel * image.height * image.width + pixel] = Float(Double(image.rgb[pixel * 3 + channel]) / 127.5 - 1) }
+            for channel in 0..<3 { elements[channel * image.height * image.width + pixel] = values[Int(image.rgb[pixel * 3 + channel])] }
         }
         return result
     }

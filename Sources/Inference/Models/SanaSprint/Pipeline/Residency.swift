@@ -17,12 +17,14 @@ struct Residency: Sendable {
 
     /// As much as fits into so many bytes, in the order in which it saves time: the tokenizer, the last prompt, and the weights of transformer,
     /// decoder and text encoder, part by part. Of a source that does not describe its weights, none.
-    init<E: Executor>(_ weights: any WeightSource, _ configuration: TransformerConfiguration, _ compute: Compute, on executor: E, within bound: Int) {
+    init<E: Executor>(_ weights: any WeightSource, _ model: SanaSprintConfiguration, _ compute: Compute, on executor: E, within bound: Int) {
         holdsSteps = false
         guard !weights.summaries.isEmpty else { return }
         holdsTokenizer = take(GemmaTokenizer.byteCount(ofText: weights.tokenizerByteCount), within: bound)
-        holdsPrompt = take(SanaTransformer<E>.Prompt.byteCount(configuration, tokens: SanaSprintPrompt.defaultMaximumLength, on: executor), within: bound)
-        for component in ["dit.", "vae.dec.", "text."] {
+        holdsPrompt = take(
+            SanaTransformer<E>.Prompt.byteCount(model.transformer, control: model.control, tokens: SanaSprintPrompt.defaultMaximumLength, on: executor),
+            within: bound)
+        for component in ["dit.", "control.", "vae.dec.", "text."] {
             let kept = weights.summaries.filter { $0.name.hasPrefix(component) && $0.isKept }
             let parts = Dictionary(grouping: kept) { SanaSprintWeights.layer(of: $0.name) }
             for (name, weights) in parts.sorted(by: { $0.key < $1.key }) {

@@ -4,9 +4,9 @@ package import Tensors
 extension ModelParts {
     /// One block of the transformer with its weights in memory, for whoever runs many inputs through it before the next is loaded.
     package struct ResidentBlock: Sendable {
-        fileprivate let block: TransformerBlock<E>
-        fileprivate let projection: PromptProjection<E>
-        fileprivate let executor: E
+        let block: TransformerBlock<E>
+        let projection: PromptProjection<E>
+        let executor: E
 
         /// Keys and values of a prompt's projected tokens.
         package func keyValues(of caption: Tensor) throws(InferenceError) -> E.KeyValues {
@@ -58,8 +58,8 @@ extension ModelParts {
 
     /// The networks around the blocks, or the tables in their place, with their weights in memory.
     package struct ResidentConditioning: Sendable {
-        fileprivate let network: TransformerConditioning<E>
-        fileprivate let executor: E
+        let network: TransformerConditioning<E>
+        let executor: E
 
         /// The embedding `[1, width]` of time and guidance, as the user states them, and its projection `[6, width]`.
         package func embed(time: Double, guidance: Double) throws(InferenceError) -> (embedding: Tensor, modulation: Tensor) {
@@ -89,7 +89,7 @@ extension ModelParts {
     /// Loads what the blocks are told of time, guidance and prompt.
     package func residentConditioning() throws(InferenceError) -> ResidentConditioning {
         ResidentConditioning(
-            network: try TransformerConditioning(loader, rows, configuration.transformer),
+            network: try TransformerConditioning(loader, rows.conditioning, configuration.transformer),
             executor: loader.executor)
     }
 }

@@ -32,9 +32,18 @@ package final class SanaSprintPipeline<E: Executor>: Sendable {
         return Gemma2Encoder(text, from: weights, on: executor, built: built)
     }
 
-    package func transformer(_ built: BuiltLayers? = nil, _ probes: Probes = Probes()) throws(InferenceError) -> SanaTransformer<E> {
+    /// - Parameter isControlled: whether a picture is followed.
+    package func transformer(_ built: BuiltLayers? = nil, isControlled: Bool = false, _ probes: Probes = Probes()) throws(InferenceError) -> SanaTransformer<E>
+    {
         guard has(.transformer) else { throw .missingComponent(.transformer, needed: "sample") }
-        return try SanaTransformer(configuration.transformer, from: weights, on: executor, compute: compute, built: built, probes: probes)
+        return try SanaTransformer(
+            configuration.transformer, control: isControlled ? try controlConfiguration() : nil, from: weights, on: executor, compute: compute, built: built,
+            probes: probes)
+    }
+
+    private func controlConfiguration() throws(InferenceError) -> ControlConfiguration {
+        guard let control = configuration.control, has(.controlnet) else { throw .missingComponent(.controlnet, needed: "follow a picture") }
+        return control
     }
 
     /// The small steps between the probes of a trace.
@@ -55,16 +64,67 @@ package final class SanaSprintPipeline<E: Executor>: Sendable {
 
     package func has(_ component: Component) -> Bool { weights.has(component) }
 
+    /// Whether a picture can be made latents of.
+    package var readsPictures: Bool { has(.vaeEncoder) }
+
+    /// The size of a request's picture in pixels, which is the model's own where it does not say.
+    package func size(of request: GenerationRequest) throws(InferenceError) -> (width: Int, height: Int) {
+        let side = configuration.transformer.sampleSize * (try decoder().configuration.compression)
+        return (request.width ?? side, request.height ?? side)
+    }
+
     /// What an engine holds that may hold so many bytes.
     func residency(_ bytes: Int?) -> Residency {
-        bytes.map { Residency(weights, configuration.transformer, compute, on: executor, within: $0) } ?? Residency()
+        bytes.map { Residency(weights, configuration, compute, on: executor, within: $0) } ?? Residency()
     }
 
     // MARK: - Steps of a job
 
+    /// The latents of pixels, times the autoencoder's factor.
+    /// - Parameters:
+    ///   - shape: of the latents that are sampled.
+    ///   - subject: what the picture is for.
+    ///   - record: is given what the encoder gave.
+    func latents(
+        of pixels: Tensor, _ shape: Shape, _ subject: String, _ job: Job, record: (Tensor) throws(AllocationError) -> Void = { _ in }
+    ) throws(InferenceError) -> Tensor {
+        let encoder = try encoder()
+        let side = encoder.configuration.compression
+        guard pixels.shape == [3, shape[1] * side, shape[2] * side] else {
+            throw .request(
+                subject: subject, expected: "a picture of the size to draw, \(shape[2] * side) x \(shape[1] * side)",
+                found: "\(pixels.shape[2]) x \(pixels.shape[1])")
+        }
+        try job.begin(.encodingPicture)
+        let encoded = try encoder.encode(pixels)
+        return try allocating { () throws(AllocationError) in
+            try record(encoded)
+            return try encoded.scaled(by: encoder.configuration.scalingFactor)
+        }
+    }
+
+    /// The latents of a picture that is followed, times the autoencoder's factor.
+    /// - Parameter shape: of the latents that are sampled.
+    func controlLatents(_ control: ControlRequest, _ shape: Shape, _ job: Job) throws(InferenceError) -> Tensor {
+        _ = try controlConfiguration()
+        let probes = job.probes
+        let latents: Tensor
+        switch control.source {
+        case .latents(let given): latents = try LatentSampler.fitting(given, shape, "control")
+        case .pixels(let pixels):
+            latents = try self.latents(of: pixels, shape, "control", job) { encoded throws(AllocationError) in
+                try probes.record(Probe(.controlPixels), pixels.batched)
+                try probes.record(Probe(.controlOutput), encoded.batched)
+            }
+        }
+        try allocating(try probes.record(Probe(.controlLatents), latents.batched))
+        return latents
+    }
+
     /// The picture of a sampler's latents, `[c, h, w]` of unit variance.
     /// - Parameter size: of the picture, where it is to be resized.
-    func decode(_ latents: Tensor, _ decoder: AutoencoderDecoder<E>, size: (height: Int, width: Int)? = nil, _ probes: Probes) throws(InferenceError) -> Picture {
+    func decode(_ latents: Tensor, _ decoder: AutoencoderDecoder<E>, size: (height: Int, width: Int)? = nil, _ probes: Probes) throws(InferenceError) -> Picture
+    {
         let scaled = try allocating { () throws(AllocationError) in
             var scaled = try latents.copy()
             var elements = scaled.mutableSpan

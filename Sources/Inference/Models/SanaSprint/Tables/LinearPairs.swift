@@ -15,14 +15,15 @@ package struct LinearPair: Sendable {
 }
 
 extension SanaSprintWeights {
-    /// The pairs of the transformer and of the autoencoder's decoder.
+    /// The pairs of the transformer, of a control network and of the autoencoder's decoder.
     package static func linearPairs(_ configuration: SanaSprintConfiguration, fusions: Fusions) -> [LinearPair] {
         func pair(_ consumer: WeightRow, _ producer: WeightRow, first: Int = 0) -> LinearPair {
             let inputs = consumer.shape.columns
             return LinearPair(consumer: consumer.name, inputs: 0..<inputs, producer: producer.name, rows: Array(first..<first + inputs))
         }
         var pairs: [LinearPair] = []
-        for block in TransformerRows(configuration.transformer, fusions, nil).blocks {
+        let control = configuration.control.map { ControlRows($0, fusions).blocks } ?? []
+        for block in TransformerRows(configuration.transformer, fusions, nil).blocks + control {
             for (output, projections) in [(block.selfOutput, block.selfProjections), (block.crossOutput, block.crossKeyValues)] {
                 // Values come last, with or without the projections before them in one weight.
                 let producer = projections[projections.count - 1].weight

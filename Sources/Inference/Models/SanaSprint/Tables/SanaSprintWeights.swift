@@ -3,7 +3,7 @@ import Tensors
 
 /// The weight table of the SANA-Sprint family: which packed weights a configuration has, and which checkpoint tensors make each.
 ///
-/// Packed names say where a weight acts, from the outside in: `dit`, `vae.dec`, `vae.enc` or `text`; then `blocks.NN`,
+/// Packed names say where a weight acts, from the outside in: `dit`, `control`, `vae.dec`, `vae.enc` or `text`; then `blocks.NN`,
 /// `stage.K.block.NN` or `layers.NN`; then the unit (`self`, `cross`, `ff`, `attn`, `mlp`); then the operation and `weight` or
 /// `bias`. Blocks and layers count from 00 with at least two digits, stages of the autoencoder with one, 0 being the
 /// highest resolution, as in the checkpoint. `Formats/weights.md` lists every name.
@@ -15,6 +15,9 @@ package enum SanaSprintWeights {
 
     /// What the names of a block's weights begin with, without the dot.
     package static func block(_ index: Int) -> String { "dit.blocks.\(number(index))" }
+
+    /// What the names of the weights of a control network's block begin with, without the dot.
+    package static func controlBlock(_ index: Int) -> String { "control.blocks.\(number(index))" }
 
     /// What the names of a text encoder layer's weights begin with.
     package static func textLayer(_ index: Int) -> String { "text.layers.\(number(index))." }

@@ -3,30 +3,18 @@ import Tensors
 /// The weights of the transformer, in the order in which a file has them.
 struct TransformerRows: Sendable {
     let patch: Parameters
-    let timing: Timing
-    let captionIn: Parameters
-    let captionOut: Parameters
-    let captionNorm: Parameters
+    let conditioning: ConditioningRows
     let blocks: [Block]
     let outputTable: WeightRow
     let output: Parameters
     let rows: [WeightRow]
 
-    /// The networks of time and guidance, or a frozen schedule's tables in their place.
-    enum Timing: Sendable {
-        case networks(TimeEmbeddingRows)
-        case tables(embedding: WeightRow, modulation: WeightRow, FrozenSchedule)
-    }
-
     init(_ c: TransformerConfiguration, _ fusions: Fusions, _ frozen: FrozenSchedule?) {
         var table = TableBuilder()
         let width = c.width
         patch = table.linear("dit.patch", "patch_embed.proj", width, c.channels, role: .sensitiveLinear, bias: true, kernel: c.patch)
-        timing = if let frozen { TimeEmbeddingRows.tables(of: frozen, width, &table) } else { .networks(TimeEmbeddingRows(c, &table)) }
-        captionIn = table.linear("dit.caption.in", "caption_projection.linear_1", width, c.captionChannels, role: .sensitiveLinear, bias: true)
-        captionOut = table.linear("dit.caption.out", "caption_projection.linear_2", width, width, role: .sensitiveLinear, bias: true)
-        captionNorm = table.norm("dit.caption.norm", "caption_norm", width)
-        blocks = (0..<c.layers).map { Block($0, c, fusions, &table) }
+        conditioning = ConditioningRows(c, frozen, embedsGuidance: c.embedsGuidance, &table)
+        blocks = (0..<c.layers).map { Block(SanaSprintWeights.block($0), $0, c, fusions, &table) }
         outputTable = table.add("dit.out.table", "scale_shift_table", [2, width], role: .table)
         output = table.linear("dit.out", "proj_out", c.patchChannels, width, role: .sensitiveLinear, bias: true)
         rows = table.rows
@@ -47,8 +35,9 @@ struct TransformerRows: Sendable {
         let crossOutput: Parameters
         let feedForward: GatedConvolutionRows
 
-        init(_ index: Int, _ c: TransformerConfiguration, _ fusions: Fusions, _ rows: inout TableBuilder) {
-            let (name, source) = (SanaSprintWeights.block(index) + ".", "transformer_blocks.\(index).")
+        /// - Parameter name: what the packed names begin with, without the dot.
+        init(_ name: String, _ index: Int, _ c: TransformerConfiguration, _ fusions: Fusions, _ rows: inout TableBuilder) {
+            let (name, source) = (name + ".", "transformer_blocks.\(index).")
             let (width, crossWidth) = (c.width, c.crossWidth)
             table = rows.add(name + "table", source + "scale_shift_table", [6, width], role: .table)
 
@@ -85,31 +74,58 @@ struct TransformerRows: Sendable {
     }
 }
 
+/// The weights of the small networks around the blocks, in the order in which a file has them.
+struct ConditioningRows: Sendable {
+    let timing: Timing
+    let captionIn: Parameters
+    let captionOut: Parameters
+    let captionNorm: Parameters
+
+    /// The networks of time and guidance, or a frozen schedule's tables in their place.
+    enum Timing: Sendable {
+        case networks(TimeEmbeddingRows)
+        case tables(embedding: WeightRow, modulation: WeightRow, FrozenSchedule)
+    }
+
+    /// - Parameters:
+    ///   - prefix: of the packed names.
+    ///   - embedsGuidance: whether there is a network of the guidance.
+    init(_ c: TransformerConfiguration, _ frozen: FrozenSchedule?, prefix: String = "dit", embedsGuidance: Bool = true, _ table: inout TableBuilder) {
+        let width = c.width
+        timing =
+            if let frozen { TimeEmbeddingRows.tables(of: frozen, width, &table) } else {
+                .networks(TimeEmbeddingRows(width, prefix: prefix, embedsGuidance: embedsGuidance, &table))
+            }
+        captionIn = table.linear("\(prefix).caption.in", "caption_projection.linear_1", width, c.captionChannels, role: .sensitiveLinear, bias: true)
+        captionOut = table.linear("\(prefix).caption.out", "caption_projection.linear_2", width, width, role: .sensitiveLinear, bias: true)
+        captionNorm = table.norm("\(prefix).caption.norm", "caption_norm", width)
+    }
+}
+
 /// The weights of the networks of time and guidance.
 struct TimeEmbeddingRows: Sendable {
     let time: [Parameters]
-    /// Nil in models that are not told the guidance.
-    let guidance: [Parameters]?
+    /// Empty where nobody is told the guidance.
+    let guidance: [Parameters]
     let modulation: Parameters
 
     /// Channels of the sinusoids of time and guidance; fixed in diffusers' SanaCombinedTimestepGuidanceEmbeddings.
     static let sinusoidChannels = 256
 
-    init(_ c: TransformerConfiguration, _ table: inout TableBuilder) {
-        let width = c.width
+    /// - Parameter embedsGuidance: without, diffusers' class is another one, whose names have a part more.
+    init(_ width: Int, prefix: String = "dit", embedsGuidance: Bool = true, _ table: inout TableBuilder) {
         func embedder(_ name: String, _ source: String) -> [Parameters] {
             [("in", "linear_1", Self.sinusoidChannels), ("out", "linear_2", width)].map { part, linear, inputs in
-                table.linear("dit.\(name).\(part)", "time_embed.\(source)_embedder.\(linear)", width, inputs, role: .sensitiveLinear, bias: true)
+                table.linear("\(prefix).\(name).\(part)", "time_embed.\(source)_embedder.\(linear)", width, inputs, role: .sensitiveLinear, bias: true)
             }
         }
-        // Without guidance the embedder lies in diffusers' AdaLayerNormSingle.
-        time = embedder("time", c.embedsGuidance ? "timestep" : "emb.timestep")
-        guidance = c.embedsGuidance ? embedder("guidance", "guidance") : nil
-        modulation = table.linear("dit.modulation", "time_embed.linear", 6 * width, width, role: .sensitiveLinear, bias: true)
+        time = embedder("time", embedsGuidance ? "timestep" : "emb.timestep")
+        guidance = embedsGuidance ? embedder("guidance", "guidance") : []
+        modulation = table.linear("\(prefix).modulation", "time_embed.linear", 6 * width, width, role: .sensitiveLinear, bias: true)
     }
 
     /// The tables that stand in their place.
-    static func tables(of schedule: FrozenSchedule, _ width: Int, _ table: inout TableBuilder) -> TransformerRows.Timing {
+    static func tables(of schedule: FrozenSchedule, _ width: Int, _ table: inout TableBuilder) -> ConditioningRows.Timing {
         let embedders = ["timestep", "guidance"].flatMap { source in
             [
                 (name: "time_embed.\(source)_embedder.linear_1", outputs: width, inputs: sinusoidChannels),

@@ -13,20 +13,25 @@ package final class SanaTransformer<E: Executor>: Sendable {
     private let loader: WeightLoader<E>
     private let output: OutputProjection<E>
     private let rows: TransformerRows
+    /// Nil where nothing but the prompt says what to draw.
+    private let control: ControlNetwork<E>?
 
-    /// - Parameter built: layers that stay in memory; blocks among them are loaded now.
+    /// - Parameters:
+    ///   - control: of a control network that may have a say.
+    ///   - built: layers that stay in memory; blocks among them are loaded now.
     init(
-        _ configuration: TransformerConfiguration, from source: any WeightSource, on executor: E, compute: Compute = .float32, built: BuiltLayers? = nil,
-        probes: Probes = Probes()
+        _ configuration: TransformerConfiguration, control: ControlConfiguration? = nil, from source: any WeightSource, on executor: E,
+        compute: Compute = .float32, built: BuiltLayers? = nil, probes: Probes = Probes()
     ) throws(InferenceError) {
         self.configuration = configuration
         let loader = WeightLoader(source: source, on: executor, compute: compute, built: built)
         self.loader = loader
         let (c, rows) = (configuration, TransformerRows(configuration, source.fusions, source.frozenSchedule))
         self.rows = rows
-        conditioning = try TransformerConditioning(loader, rows, c)
-        patchEmbedding = try PatchEmbedding(loader, rows, c)
+        conditioning = try TransformerConditioning(loader, rows.conditioning, c)
+        patchEmbedding = try PatchEmbedding(loader, rows.patch, c)
         output = try OutputProjection(loader, rows, c)
+        self.control = try control.map { control throws(InferenceError) in try ControlNetwork(control, loader) }
         for index in 0..<c.layers where built?.keeps(SanaSprintWeights.block(index)) ?? false {
             try probes.checkCancelled()
             _ = try block(index)
@@ -38,19 +43,25 @@ package final class SanaTransformer<E: Executor>: Sendable {
         /// Projected features of the kept tokens, `[tokens, width]`.
         let caption: E.Rows
         let keyValues: [E.KeyValues]
+        /// The same in the blocks of a control network.
+        let control: ControlNetwork<E>.Prompt?
 
         /// Bytes of a prompt of so many tokens.
-        static func byteCount(_ c: TransformerConfiguration, tokens: Int, on executor: E) -> Int {
-            let block = executor.footprint(of: .keyValues(tokens: tokens, heads: c.crossHeads, headDimension: c.crossHeadDimension))
-            return c.layers * block.kept + Tensor.byteCount(tokens * c.width)
+        /// - Parameter control: of a control network that is told it too.
+        static func byteCount(_ c: TransformerConfiguration, control: ControlConfiguration? = nil, tokens: Int, on executor: E) -> Int {
+            let keyValues = [c, control?.branch].compactMap { $0 }.reduce(0) { sum, c in
+                sum + c.layers * executor.footprint(of: .keyValues(tokens: tokens, heads: c.crossHeads, headDimension: c.crossHeadDimension)).kept
+            }
+            return keyValues + Tensor.byteCount(tokens * c.width)
         }
     }
 
     /// Sampling latents `[c, h, w]` with so many prompts of so many tokens: the networks around the blocks with all of these or the largest one loaded; the
     /// prompt with its features, while it is made or the tokens pass through the blocks and the last norm and projection.
+    /// - Parameter control: of a control network that has a say, whose fusions are `fusions`.
     static func footprint(
-        _ rows: TransformerRows, _ c: TransformerConfiguration, _ sizes: WeightSizes<E>, latents: Shape, tokens: Int, prompts: Int, keepsBlocks: Bool,
-        _ held: (WeightSummary) -> Bool
+        _ rows: TransformerRows, _ c: TransformerConfiguration, _ sizes: WeightSizes<E>, latents: Shape, tokens: Int, prompts: Int = 1, keepsBlocks: Bool,
+        control: ControlConfiguration? = nil, fusions: Fusions = [], _ held: (WeightSummary) -> Bool
     ) -> Footprint {
         let around = sizes.loading("dit.", { !$0.name.hasPrefix("dit.blocks.") }, held: held)
         func block(_ index: Int, ofPrompt: Bool) -> Footprint {
@@ -67,9 +78,13 @@ package final class SanaTransformer<E: Executor>: Sendable {
         let output = stream + sizes.product(count, [rows.output]).peak
         let made = rows.blocks.map { PromptProjection.footprint($0, sizes, tokens: tokens, c).passing }.max() ?? 0
         let caption = Tensor.byteCount(tokens * (c.captionChannels + 2 * c.width))
+        let branch =
+            control.map {
+                ControlNetwork.footprint($0, sizes, fusions, count: count, tokens: tokens, keepsBlocks: keepsBlocks, held)
+            } ?? Footprint()
         return Footprint(
-            kept: around.kept + kept,
-            passing: prompts * Prompt.byteCount(c, tokens: tokens, on: sizes.executor) + caption + max(made, stream + max(working, output)))
+            kept: around.kept + kept + branch.kept,
+            passing: prompts * Prompt.byteCount(c, tokens: tokens, on: sizes.executor) + caption + branch.passing + max(made, stream + max(working, output)))
     }
 
     /// - Parameter features: of the prompt's tokens, without padding, `[tokens, captionChannels]`.
@@ -80,7 +95,27 @@ package final class SanaTransformer<E: Executor>: Sendable {
             try probes.checkCancelled()
             keyValues.append(try self.keyValues(index, of: caption))
         }
-        return Prompt(caption: caption, keyValues: keyValues)
+        let controlled = try control.map { control throws(InferenceError) in
+            try control.prompt(features, caption) { () throws(InferenceError) in try probes.checkCancelled() }
+        }
+        return Prompt(caption: caption, keyValues: keyValues, control: controlled)
+    }
+
+    /// What a picture asks a control network for; computed once, used in every step.
+    package struct Hint: Sendable {
+        fileprivate let hint: ControlNetwork<E>.Hint
+    }
+
+    /// - Parameters:
+    ///   - latents: of the picture, `[c, h, w]`, as the autoencoder gives them times its factor.
+    ///   - scale: what is multiplied with all that the network adds.
+    package func hint(_ latents: Tensor, scale: Double, probes: Probes = Probes()) throws(InferenceError) -> Hint {
+        guard let control else { throw .missingComponent(.controlnet, needed: "follow a picture") }
+        return try allocating { () throws(AllocationError) in
+            let hint = try control.hint(latents, scale: scale, patchEmbedding)
+            try probes.recordTokens(Probe(.controlInput), try executor.tensor(from: hint.tokens))
+            return Hint(hint: hint)
+        }
     }
 
     var executor: E { loader.executor }
@@ -98,9 +133,11 @@ package final class SanaTransformer<E: Executor>: Sendable {
 
     /// The velocity at `latents` [c, h, w] and flow time `time` in [0, 1], as `[c, h, w]`.
     ///
-    /// - Parameter guidance: the guidance scale as the user states it; the model's own factor is applied here.
+    /// - Parameters:
+    ///   - guidance: the guidance scale as the user states it; the model's own factor is applied here.
+    ///   - hint: of a picture that is followed; the prompt is then of this transformer with its control network.
     package func velocity(
-        _ latents: Tensor, time: Double, guidance: Double, prompt: Prompt, probes: Probes = Probes()
+        _ latents: Tensor, time: Double, guidance: Double, prompt: Prompt, hint: Hint? = nil, probes: Probes = Probes()
     ) throws(InferenceError) -> Tensor {
         let (embedding, modulation) = try conditioning.embed(time: time, guidance: guidance)
         let (height, width) = (latents.shape[1] / configuration.patch, latents.shape[2] / configuration.patch)
@@ -111,13 +148,16 @@ package final class SanaTransformer<E: Executor>: Sendable {
             try probes.recordTokens(Probe(.patches), try executor.tensor(from: x))
             return x
         }
+        var branch = try hint.map { hint throws(InferenceError) in try Branch(self, hint.hint, prompt, time, guidance, modulation, latents, x) }
         for index in 0..<configuration.layers {
             try probes.checkCancelled()
+            try branch?.join(&x, before: index, height: height, width: width, probes)
             let block = try block(index)
             try allocating { () throws(AllocationError) in
                 try block.apply(&x, modulation: modulation, keyValues: [prompt.keyValues[index]], height: height, width: width)
                 try probes.recordTokens(Probe(.block, index), try executor.tensor(from: x))
             }
+            try branch?.join(&x, after: index, height: height, width: width, probes)
         }
         return try allocating { () throws(AllocationError) in
             x = try output.norm(x, embedding)
@@ -129,6 +169,48 @@ package final class SanaTransformer<E: Executor>: Sendable {
     }
 }
 
+extension SanaTransformer {
+    /// A control network on its way through a step, joined to the base's blocks where its wiring says.
+    private struct Branch {
+        let network: ControlNetwork<E>
+        let prompt: ControlNetwork<E>.Prompt
+        let latents: Tensor
+        var run: ControlNetwork<E>.Run
+
+        /// - Parameter x: the patches.
+        init(
+            _ transformer: SanaTransformer, _ hint: ControlNetwork<E>.Hint, _ prompt: Prompt, _ time: Double, _ guidance: Double, _ modulation: E.Rows,
+            _ latents: Tensor, _ x: E.Rows
+        ) throws(InferenceError) {
+            guard let network = transformer.control, let own = prompt.control else { preconditionFailure("a hint without its control network") }
+            (self.network, self.prompt, self.latents) = (network, own, latents)
+            var run = try network.run(hint, time: time, guidance: guidance, modulation)
+            if network.configuration.wiring == .diffusers { try allocating(try network.start(&run, latents: latents, tokens: x)) }
+            self.run = run
+        }
+
+        mutating func join(_ x: inout E.Rows, before index: Int, height: Int, width: Int, _ probes: Probes) throws(InferenceError) {
+            guard network.configuration.wiring == .nvlabs else { return }
+            if index == 1 { try allocating(try network.start(&run, latents: latents, tokens: x)) }
+            try advance(&x, index - 1, height, width, probes)
+        }
+
+        mutating func join(_ x: inout E.Rows, after index: Int, height: Int, width: Int, _ probes: Probes) throws(InferenceError) {
+            guard network.configuration.wiring == .diffusers else { return }
+            try advance(&x, index - 1, height, width, probes)
+        }
+
+        private mutating func advance(_ x: inout E.Rows, _ index: Int, _ height: Int, _ width: Int, _ probes: Probes) throws(InferenceError) {
+            guard (0..<network.configuration.branch.layers).contains(index) else { return }
+            let executor = network.executor
+            try network.advance(&run, index, to: &x, prompt, height: height, width: width) { tokens, residual throws(AllocationError) in
+                try probes.recordTokens(Probe(.controlBlock, index), try executor.tensor(from: tokens))
+                try probes.recordTokens(Probe(.controlResidual, index), try residual())
+            }
+        }
+    }
+}
+
 /// Latents as tokens.
 struct PatchEmbedding<E: Executor>: Sendable {
     private let executor: E
@@ -136,8 +218,8 @@ struct PatchEmbedding<E: Executor>: Sendable {
     private let patch: Int
     private let positions: PositionTable?
 
-    init(_ loader: WeightLoader<E>, _ rows: TransformerRows, _ c: TransformerConfiguration) throws(InferenceError) {
-        (executor, projection, patch, positions) = (loader.executor, try loader.linear(rows.patch), c.patch, PositionTable(c))
+    init(_ loader: WeightLoader<E>, _ rows: Parameters, _ c: TransformerConfiguration) throws(InferenceError) {
+        (executor, projection, patch, positions) = (loader.executor, try loader.linear(rows), c.patch, PositionTable(c))
     }
 
     /// `[channels, h, w]` to `[tokens, width]`.

@@ -7,6 +7,7 @@ package import Tensors
 struct TimeEmbedding<E: Executor>: Sendable {
     private let executor: E
     private let time: Embedder
+    /// Nil where nobody is told the guidance.
     private let guidance: Embedder?
     private let projection: ModulationProjection<E>
 
@@ -27,7 +28,7 @@ struct TimeEmbedding<E: Executor>: Sendable {
         }
         executor = loader.executor
         time = try embedder(rows.time)
-        guidance = try rows.guidance.map { rows throws(InferenceError) in try embedder(rows) }
+        guidance = rows.guidance.isEmpty ? nil : try embedder(rows.guidance)
         projection = try ModulationProjection(loader, rows)
     }
 
@@ -68,7 +69,7 @@ package struct ScheduleTables: Sendable {
     /// Computes the tables with the networks' weights, one row after the other as a run without tables does.
     package init(_ schedule: FrozenSchedule, _ c: TransformerConfiguration, from source: any WeightSource, on executor: some Executor) throws(InferenceError) {
         var table = TableBuilder()
-        let rows = TimeEmbeddingRows(c, &table)
+        let rows = TimeEmbeddingRows(c.width, embedsGuidance: c.embedsGuidance, &table)
         let network = try TimeEmbedding(WeightLoader(source: source, on: executor), rows)
         (embedding, modulation) = try allocating { () throws(AllocationError) in
             var results: [(embedding: Tensor, modulation: Tensor)] = []

@@ -20,7 +20,7 @@ struct TransformerConditioning<E: Executor>: Sendable {
         case tables(embedding: E.Rows, modulation: E.Rows, FrozenSchedule)
     }
 
-    init(_ loader: WeightLoader<E>, _ rows: TransformerRows, _ c: TransformerConfiguration) throws(InferenceError) {
+    init(_ loader: WeightLoader<E>, _ rows: ConditioningRows, _ c: TransformerConfiguration) throws(InferenceError) {
         executor = loader.executor
         (guidanceScale, timeScale) = (c.guidanceScale, c.timeScale)
         switch rows.timing {

@@ -1,0 +1,32 @@
+import Operations
+import Tensors
+
+/// A map on its way, and the operations that it has still to pass through, with their weights.
+struct FootprintWalk<E: Executor> {
+    let sizes: WeightSizes<E>
+    var map: (height: Int, width: Int, channels: Int)
+    private(set) var most = Footprint()
+    private var pending: [RowWork] = []
+    private var weights = Footprint()
+
+    init(_ sizes: WeightSizes<E>, _ map: (height: Int, width: Int, channels: Int)) { (self.sizes, self.map) = (sizes, map) }
+
+    var mapBytes: Int { Tensor.byteCount(map.height * map.width * map.channels) }
+
+    mutating func append(_ operation: RowWork, _ loading: Footprint) {
+        pending.append(operation)
+        weights = Footprint(kept: weights.kept + loading.kept, passing: max(weights.passing, loading.passing))
+    }
+
+    /// Has the map pass through what it has to.
+    mutating func make() {
+        guard !pending.isEmpty else { return }
+        note(weights, mapBytes + sizes.executor.footprint(of: .rows(pending, height: map.height, width: map.width, channels: map.channels)).peak)
+        for operation in pending { map = operation.result(of: map) }
+        (pending, weights) = ([], Footprint())
+    }
+
+    mutating func note(_ weights: Footprint, _ working: Int) {
+        if weights.peak + working > most.peak { most = Footprint(kept: weights.peak, passing: working) }
+    }
+}
