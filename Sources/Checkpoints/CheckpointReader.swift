@@ -98,7 +98,7 @@ struct CheckpointReader {
             result.append((rule, className))
         }
         // A control network may stand beside a pipeline that knows of none.
-        if let rule = family.components.first(where: { $0.name == ControlReader.name }), files[rule.name] ?? folders[rule.name] != nil,
+        if let rule = family.components.first(where: { $0.name == ControlReader.name }), source.files[rule.name] ?? source.folders[rule.name] != nil,
             !result.contains(where: { $0.0.name == rule.name })
         {
             result.append((rule, rule.classNames[0]))

@@ -18,12 +18,12 @@ enum ControlNames {
     }
 
     static func pieces(of source: StoredTensor, name: String, path: String) throws(CheckpointError) -> [TensorPiece] {
-        guard name.hasPrefix(branch) else { return try TransformerNames.pieces(of: source, name: name, path: path) }
+        guard name.hasPrefix(branch) else { return try TransformerNames.pieces(of: source, name: name, path: path, embedsGuidance: true) }
         let parts = name.split(separator: ".", maxSplits: 3, omittingEmptySubsequences: false)
         guard parts.count == 4 else { return [TensorPiece(name: name, source: source)] }
         let (index, rest) = (parts[1], parts[3])
         switch parts[2] {
-        case "copied_block": return try TransformerNames.pieces(of: source, name: "blocks.\(index).\(rest)", path: path)
+        case "copied_block": return try TransformerNames.pieces(of: source, name: "blocks.\(index).\(rest)", path: path, embedsGuidance: true)
         case "before_proj" where index == "0": return [TensorPiece(name: "input_block.\(rest)", source: source)]
         case "after_proj": return [TensorPiece(name: "controlnet_blocks.\(index).\(rest)", source: source)]
         default: return [TensorPiece(name: name, source: source)]

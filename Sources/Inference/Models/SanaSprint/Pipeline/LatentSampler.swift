@@ -135,11 +135,13 @@ struct LatentSampler {
             }
             return try prompt.velocity(transformer, input, time: time, guidance: Double(guidance), hint: hint, probes: probes)
         }
-        let latents =
-            switch sampler {
-            case .consistency: try consistency(try start ?? allocating(try unit.scaled(by: sigma)), network, job)
-            case .flowEuler: try flow(unit, network, job)
-            }
+        let latents: Tensor
+        switch sampler {
+        case .consistency:
+            let first = if let start { start } else { try allocating(try unit.scaled(by: sigma)) }
+            latents = try consistency(first, network, job)
+        case .flowEuler: latents = try flow(unit, network, job)
+        }
         try allocating(try probes.record(Probe(.latents), latents.batched))
         return latents
     }
