@@ -29,6 +29,34 @@ def table(report):
     return "\n".join(lines)
 
 
+def short(name):
+    for words, letters in (("int8 weights and activations", "W8A8"), ("int8 weights", "W8"), ("int4 weights", "W4"), (", groups of 32", "")):
+        name = name.replace(words, letters)
+    return name
+
+
+class Labels:
+    """Names beside points, moved up or down where they would lie on each other or on another point."""
+    LETTER, LINE = 5.7, 13
+
+    def __init__(self, points):
+        self.taken = [(x - 4, x + 4, y - 4, y + 4) for x, y in points]
+
+    def text(self, name, x, y, before=False):
+        """- Parameter before: to the left of the point; else to the right, where there is room."""
+        width = self.LETTER * len(name)
+        left = before or x + 8 + width > WIDTH
+        start = x - 8 - width if left else x + 8
+        for shift in sorted(range(-6, 7), key=abs):
+            top = y + shift * self.LINE - 5
+            box = (start, start + width, top, top + self.LINE - 2)
+            if not any(box[0] < b and a < box[1] and box[2] < d and c < box[3] for a, b, c, d in self.taken):
+                break
+        self.taken.append(box)
+        anchor = ' text-anchor="end"' if left else ""
+        return f'<text class="small" x="{x - 8 if left else x + 8:.1f}" y="{box[2] + 9:.1f}"{anchor}>{escape(name)}</text>'
+
+
 def svg(report):
     rows = [row for row in report["rows"] if "as it is" in row["velocity"]]
     sizes = [row["bytes"]["as it is"] / 1e6 for row in rows]
@@ -52,6 +80,7 @@ def svg(report):
         parts.append(f'<text class="small" x="{x(tick):.1f}" y="{HEIGHT - BOTTOM + 18}" text-anchor="middle">{tick}</text>')
     points = sorted((size, row["velocity"]["as it is"]["median"]) for size, row in zip(sizes, rows) if row["by"] == "sprintpack")
     parts.append('<polyline class="line" points="' + " ".join(f"{x(size):.1f},{y(ratio):.1f}" for size, ratio in points) + '"/>')
+    labels = Labels([(x(size), y(row["velocity"]["as it is"]["median"])) for size, row in zip(sizes, rows)])
     for size, row in zip(sizes, rows):
         own = row["by"] == "sprintpack"
         kind, median, planted = "ours" if own else "peer", row["velocity"]["as it is"]["median"], worst_planted(row)
@@ -62,6 +91,5 @@ def svg(report):
                          f'<circle class="{kind} hollow" cx="{x(size):.1f}" cy="{y(planted):.1f}" r="4"/>')
         parts.append(f'<circle class="{kind}" cx="{x(size):.1f}" cy="{y(median):.1f}" r="4">{title}</circle>')
         if not own or row["method"] in ("int8", "compact"):
-            above = own
-            parts.append(f'<text class="small" x="{x(size) + 7:.1f}" y="{y(median) + (-7 if above else 4):.1f}">{escape(name)}</text>')
+            parts.append(labels.text(short(name), x(size), y(median), before=row["method"] == "int8"))
     return "\n".join([*parts, "</svg>", ""])
