@@ -16,9 +16,7 @@ struct Generate: Verb {
         discussion: """
             EXAMPLES:
               sprintpack generate sana.sprint --prompt "a lighthouse" --seed 7 -o a.png
-              sprintpack generate sana.sprint --prompts list.txt --seed 1,2 -o a.png
               sprintpack generate sana.sprint --prompt "in winter" --image a.png --steps 4 --strength 0.6 -o b.png
-              sprintpack generate sana.sprint --width 2048 --height 1024 --dry-run
 
             A seed gives the noise that torch.Generator("cpu").manual_seed(seed) gives to
             torch.randn; random, or -1, draws one and says which.
