@@ -53,8 +53,9 @@ package struct Metrics: Sendable, Equatable {
 
     /// The relative L2 for people, which counts finite values alone, and what it leaves out.
     package var distance: String {
-        "relative L2 \(Decimal.short(relativeL2))"
-            + (mismatches == 0 ? "" : " and \(mismatches) value\(mismatches == 1 ? "" : "s") not finite on one side, the first at element \(worstElement)")
+        let distance = "relative L2 \(Decimal.short(relativeL2))"
+        guard mismatches > 0, let first = worstElement else { return distance }
+        return distance + " and \(mismatches) value\(mismatches == 1 ? "" : "s") not finite on one side, the first at element \(first)"
     }
 
     /// Takes one pair of elements into account; `grid` is the format in which distances are counted.
