@@ -49,7 +49,7 @@ import Testing
         let file = shop.path("a.sprint")
         let made = try Tool.run(["convert", source, "-o", file, "--json"])
         #expect(made.status == 0, "\(made.errors)")
-        #expect(try made.json()["quality"]?["velocity"]?["median"]?.double ?? 0 > 25)
+        #expect(try made.json()["quality"]?["velocity_db"]?["median"]?.double ?? 0 > 25)
         let drawn = try Tool.run(["generate", file, "--prompt", "x", "--sampler", "flow-euler", "-o", shop.path("a.png"), "--json"])
         let settings = try drawn.json()["settings"]
         #expect(settings?["steps"] == 20 && settings?["sampler"] == "flow-euler", "\(drawn.output)\(drawn.errors)")

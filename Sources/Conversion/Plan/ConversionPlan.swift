@@ -40,10 +40,6 @@ package struct ConversionPlan: Sendable {
         if options.frozenSchedule != nil, !components.contains(.transformer) {
             throw .component(Component.transformer.rawValue, message: "is not packed, and a frozen schedule is a part of it; leave out --freeze-steps")
         }
-        if options.frozenSchedule != nil, !resolution.configuration.transformer.embedsGuidance {
-            throw .component(
-                Component.transformer.rawValue, message: "has no embedding of guidance, which a frozen schedule is the table of; leave out --freeze-steps")
-        }
         let computed = tensors.filter(\.isComputed)
         // Models run for these parts, after everything else has been converted: better refused now.
         if let part = components.first(where: \.isAttachment), let failure = CPU.failure {

@@ -19,6 +19,10 @@ struct WeightResolution: Sendable {
     init(_ checkpoint: Checkpoint, components: [Component], fusions: Fusions, frozen: FrozenSchedule? = nil, edit: RowEdit?) throws(ConversionError) {
         let configuration = try Self.configuration(of: checkpoint)
         self.configuration = configuration
+        guard frozen == nil || configuration.transformer.embedsGuidance else {
+            throw .component(
+                Component.transformer.rawValue, message: "has no embedding of guidance, which a frozen schedule is the table of; leave out --freeze-steps")
+        }
         var tensors: [PlannedTensor] = []
         var problems: [TensorProblem] = []
         // A folder is looked at as a whole: the encoder's tensors are nobody's mistake when only the decoder is packed.

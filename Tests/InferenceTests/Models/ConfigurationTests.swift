@@ -62,7 +62,6 @@ import Testing
         Change("text_encoder", "rope_parameters", ["rope_type": "yarn"], "\"default\""),
         Change("text_encoder", "use_bidirectional_attention", true, "use_bidirectional_attention"),
         Change("scheduler", "_class_name", "EulerDiscreteScheduler", "\"SCMScheduler\"", "\"FlowMatchEulerDiscreteScheduler\""),
-        Change("scheduler", "_class_name", "DPMSolverMultistepScheduler", "\"flow_prediction\""),
         Change("scheduler", "prediction_type", "epsilon", "\"trigflow\""),
     ]) func aValueOutsideTheFamilyIsRefused(_ change: Change) {
         let error = #expect(throws: InferenceError.self) { try Self.read(change) }
