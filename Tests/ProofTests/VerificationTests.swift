@@ -147,7 +147,7 @@ import Testing
             ProofFixture.file(.bf16), to: folder.file("config.sprint"),
             blob: { name, bytes in
                 guard name == "scheduler/scheduler_config.json" else { return }
-                bytes.append(UInt8(ascii: "\n"))
+                bytes = Array(String(decoding: bytes, as: UTF8.self).replacing("1000", with: "1001").utf8)
             })
         #expect(try Verification(changed, on: .best).passed, "alone, the file cannot know")
         let verification = try Verification(changed, against: checkpoint(), on: .best, options: tensorsOnly)
