@@ -18,15 +18,7 @@ extension AutoencoderDecoder {
         for (index, stage) in rows.stages.enumerated().reversed() {
             guard let stage else { continue }
             if let up = stage.resampling { walk.append(upsampling(up), loading("stage.\(index).up")) }
-            for (number, block) in stage.blocks.enumerated() {
-                let weights = loading("stage.\(index).block.\(SanaSprintWeights.number(number))")
-                switch block {
-                case .residual(let rows): walk.append(.residual(first: sizes.size(rows.first), second: sizes.size(rows.second)), weights)
-                case .efficientViT(let rows):
-                    walk.make()
-                    walk.note(weights, walk.mapBytes + EfficientViTBlock.workingBytes(rows, sizes, pixels: walk.map.height * walk.map.width))
-                }
-            }
+            walk.append(stage.blocks) { loading("stage.\(index).block.\(SanaSprintWeights.number($0))") }
         }
         if rows.norm != nil { walk.append(.norm, loading("norm")) }
         walk.append(c.decoder.hasTopStage ? .convolution(sizes.size(rows.last)) : upsampling(rows.last), loading("conv_out"))

@@ -28,15 +28,7 @@ extension AutoencoderEncoder {
         }
         for (index, stage) in rows.stages.enumerated() {
             guard let stage else { continue }
-            for (number, block) in stage.blocks.enumerated() {
-                let weights = loading("stage.\(index).block.\(SanaSprintWeights.number(number))")
-                switch block {
-                case .residual(let rows): walk.append(.residual(first: sizes.size(rows.first), second: sizes.size(rows.second)), weights)
-                case .efficientViT(let rows):
-                    walk.make()
-                    walk.note(weights, walk.mapBytes + EfficientViTBlock.workingBytes(rows, sizes, pixels: walk.map.height * walk.map.width))
-                }
-            }
+            walk.append(stage.blocks) { loading("stage.\(index).block.\(SanaSprintWeights.number($0))") }
             if let down = stage.resampling { downsample(down, loading("stage.\(index).down")) }
         }
         walk.make()

@@ -18,6 +18,18 @@ struct FootprintWalk<E: Executor> {
         weights = Footprint(kept: weights.kept + loading.kept, passing: max(weights.passing, loading.passing))
     }
 
+    /// The blocks of a stage, with what loading each of them takes.
+    mutating func append(_ blocks: [AutoencoderRows.Block], _ loading: (Int) -> Footprint) {
+        for (number, block) in blocks.enumerated() {
+            switch block {
+            case .residual(let rows): append(.residual(first: sizes.size(rows.first), second: sizes.size(rows.second)), loading(number))
+            case .efficientViT(let rows):
+                make()
+                note(loading(number), mapBytes + EfficientViTBlock.workingBytes(rows, sizes, pixels: map.height * map.width))
+            }
+        }
+    }
+
     /// Has the map pass through what it has to.
     mutating func make() {
         guard !pending.isEmpty else { return }

@@ -17,6 +17,8 @@ package final class Engine<E: Executor>: Sendable {
     /// What is held of the text before the transformer.
     private struct Reading: Sendable {
         var tokenizer: GemmaTokenizer?
+        /// Features of no words, a row or two.
+        var negative: Tensor?
         var prompt: (key: PromptKey, value: GuidedPrompt<E>, events: [GenerationStage])?
     }
 
@@ -94,7 +96,7 @@ package final class Engine<E: Executor>: Sendable {
         read.withLock { $0.prompt = nil }
         var events: [GenerationStage] = []
         let features = try pipeline.promptFeatures(job.heard { events.append($0) }, tokenizer, built)
-        let negative = pipeline.isGuidedAway(job.request) ? try pipeline.promptFeatures(of: [""], withInstruction: false)[0] : nil
+        let negative = pipeline.isGuidedAway(job.request) ? try negativeFeatures() : nil
         try job.begin(.loadingTransformer)
         let transformer = try pipeline.transformer(built, isControlled: control != nil, job.probes)
         let prompt = GuidedPrompt(
@@ -102,6 +104,13 @@ package final class Engine<E: Executor>: Sendable {
             negative: try negative.map { features throws(InferenceError) in try transformer.prompt(features, probes: job.probes.unheard) })
         if let key, residency.holdsPrompt { read.withLock { [events] in $0.prompt = (key, prompt, events) } }
         return try run(transformer, prompt)
+    }
+
+    private func negativeFeatures() throws(InferenceError) -> Tensor {
+        if let known = read.withLock({ $0.negative }) { return known }
+        let features = try pipeline.promptFeatures(of: [""], withInstruction: false)[0]
+        read.withLock { $0.negative = features }
+        return features
     }
 
     private func tokenizer() throws(InferenceError) -> GemmaTokenizer {

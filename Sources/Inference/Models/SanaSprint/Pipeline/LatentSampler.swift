@@ -51,12 +51,12 @@ struct LatentSampler {
                 found: "\(extent)")
         }
         sampler = request.sampler
+        guard request.picture == nil || sampler == .consistency else {
+            throw .request(subject: "sampler", expected: "scm for a picture that is changed", found: sampler.rawValue)
+        }
         times = try Self.times(request, configuration.scheduler)
         guard frozen == nil || sampler == .consistency else {
             throw .request(subject: "sampler", expected: "scm, whose times the file was frozen for", found: sampler.rawValue)
-        }
-        guard request.picture == nil || sampler == .consistency else {
-            throw .request(subject: "sampler", expected: "scm for a picture that is changed", found: sampler.rawValue)
         }
         try frozen?.check(times: times, guidance: request.guidance)
         shape = [transformer.channels, height / compression, width / compression]

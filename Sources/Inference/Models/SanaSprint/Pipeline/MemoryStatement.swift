@@ -72,8 +72,10 @@ extension Engine {
         stages.append(
             stage("transformer", Footprint(kept: transformer.kept, passing: transformer.passing + LatentSampler.byteCount(sampler.shape, sampler.steps))))
         let picture = AutoencoderDecoder<E>.footprint(decoder, weights.fusions, sizes.unrounded, height: sampler.shape[1], width: sampler.shape[2], held)
-        let pixels = sampler.shape[1] * sampler.shape[2] * decoder.compression * decoder.compression
-        stages.append(stage("autoencoder's decoder", Footprint(kept: picture.kept, passing: picture.passing + PNGImage.workingBytes(pixels: pixels))))
+        let resized = sampler.size.map { $0.height * $0.width }
+        let pixels = resized ?? sampler.shape[1] * sampler.shape[2] * decoder.compression * decoder.compression
+        let made = resized.map { Tensor.byteCount(3 * $0) } ?? 0
+        stages.append(stage("autoencoder's decoder", Footprint(kept: picture.kept, passing: picture.passing + made + PNGImage.workingBytes(pixels: pixels))))
         return MemoryStatement(stages: stages)
     }
 }

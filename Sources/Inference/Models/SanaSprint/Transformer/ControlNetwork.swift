@@ -102,23 +102,24 @@ struct ControlNetwork<E: Executor>: Sendable {
 
     // MARK: - Memory
 
-    /// What the branch takes beside its base: all of its blocks or the largest, the prompt in them, and the tokens on their way.
+    /// What the branch adds to what its base takes: what it holds, and what a block of it takes to be loaded and to work while none of the base's does.
     static func footprint(
         _ control: ControlConfiguration, _ sizes: WeightSizes<E>, _ fusions: Fusions, count: Int, tokens: Int, keepsBlocks: Bool,
         _ held: (WeightSummary) -> Bool
-    ) -> Footprint {
+    ) -> (held: Footprint, loading: Int, working: Int) {
         let (rows, c) = (ControlRows(control, fusions), control.branch)
         let around = sizes.loading("control.", { !$0.name.hasPrefix("control.blocks.") }, held: held)
         let blocks = rows.blocks.indices.map { sizes.loading(SanaSprintWeights.controlBlock($0) + ".", { !$0.isOfPrompt }, held: held) }
         let ofPrompt = rows.blocks.indices.map { sizes.loading(SanaSprintWeights.controlBlock($0) + ".", { $0.isOfPrompt }, held: held).peak }.max() ?? 0
-        let kept = keepsBlocks ? blocks.reduce(0) { $0 + $1.kept } : blocks.map(\.kept).max() ?? 0
-        let keyValues = sizes.executor.footprint(of: .keyValues(tokens: tokens, heads: c.crossHeads, headDimension: c.crossHeadDimension)).kept
+        let block = blocks.map { keepsBlocks ? $0.passing : $0.peak }.max() ?? 0
         let made = rows.blocks.map { PromptProjection.footprint($0, sizes, tokens: tokens, c).passing }.max() ?? 0
+        let caption = rows.conditioning == nil ? 0 : Tensor.byteCount(2 * tokens * c.width)
         let working = rows.blocks.map { TransformerBlock.workingBytes($0, sizes, count: count, tokens: tokens, c) }.max() ?? 0
         let added = rows.residuals.map { sizes.added(count, $0).peak }.max() ?? 0
         let stream = Tensor.byteCount(count * c.width)
-        return Footprint(
-            kept: around.kept + kept + max(around.passing, blocks.map(\.passing).max() ?? 0, ofPrompt),
-            passing: 2 * stream + c.layers * keyValues + max(made, working, added) + Tensor.byteCount(tokens * (c.captionChannels + 2 * c.width)))
+        return (
+            held: Footprint(kept: around.kept + (keepsBlocks ? blocks.reduce(0) { $0 + $1.kept } : 0), passing: 2 * stream),
+            loading: max(around.passing, block, ofPrompt), working: max(caption + made, stream + max(working, added))
+        )
     }
 }

@@ -20,20 +20,27 @@ struct PositionTable: Sendable {
     func rows(height: Int, width columns: Int) throws(AllocationError) -> Tensor {
         var table = try Tensor([height * columns, width], zeroed: false)
         var elements = table.mutableSpan
-        let quarter = width / 4
-        let frequencies = (0..<quarter).map { pow(10_000, -Double($0) / Double(quarter)) }
+        let (half, places) = (width / 2, (x: waves(columns), y: waves(height)))
         for y in 0..<height {
             for x in 0..<columns {
                 let token = (y * columns + x) * width
-                for (half, place) in [position(x, of: columns), position(y, of: height)].enumerated() {
-                    for (index, frequency) in frequencies.enumerated() {
-                        elements[token + half * 2 * quarter + index] = Float(sin(place * frequency))
-                        elements[token + (half * 2 + 1) * quarter + index] = Float(cos(place * frequency))
-                    }
+                for channel in 0..<half {
+                    elements[token + channel] = places.x[x * half + channel]
+                    elements[token + half + channel] = places.y[y * half + channel]
                 }
             }
         }
         return table
+    }
+
+    /// `[count, channels / 2]` of the places on an axis.
+    private func waves(_ count: Int) -> [Float] {
+        let quarter = width / 4
+        let frequencies = (0..<quarter).map { pow(10_000, -Double($0) / Double(quarter)) }
+        return (0..<count).flatMap { index in
+            let angles = frequencies.map { position(index, of: count) * $0 }
+            return angles.map { Float(sin($0)) } + angles.map { Float(cos($0)) }
+        }
     }
 
     /// A place on an axis, in patches of the size that the model was trained on.

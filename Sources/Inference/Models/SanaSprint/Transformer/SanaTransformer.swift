@@ -69,8 +69,8 @@ package final class SanaTransformer<E: Executor>: Sendable {
         }
         let blocks = rows.blocks.indices.map { block($0, ofPrompt: false) }
         let passing = max(around.passing, rows.blocks.indices.map { block($0, ofPrompt: true).peak }.max() ?? 0)
-        let kept =
-            keepsBlocks ? blocks.reduce(0) { $0 + $1.kept } + max(passing, blocks.map(\.passing).max() ?? 0) : max(passing, blocks.map(\.peak).max() ?? 0)
+        let kept = keepsBlocks ? blocks.reduce(0) { $0 + $1.kept } : 0
+        let loading = max(passing, blocks.map { keepsBlocks ? $0.passing : $0.peak }.max() ?? 0)
 
         let count = latents[1] * latents[2] / (c.patch * c.patch)
         let stream = Tensor.byteCount(count * c.width)
@@ -78,13 +78,12 @@ package final class SanaTransformer<E: Executor>: Sendable {
         let output = stream + sizes.product(count, [rows.output]).peak
         let made = rows.blocks.map { PromptProjection.footprint($0, sizes, tokens: tokens, c).passing }.max() ?? 0
         let caption = Tensor.byteCount(tokens * (c.captionChannels + 2 * c.width))
-        let branch =
-            control.map {
-                ControlNetwork.footprint($0, sizes, fusions, count: count, tokens: tokens, keepsBlocks: keepsBlocks, held)
-            } ?? Footprint()
+        let branch = control.map { ControlNetwork.footprint($0, sizes, fusions, count: count, tokens: tokens, keepsBlocks: keepsBlocks, held) }
+        let branchHeld = branch?.held ?? Footprint()
         return Footprint(
-            kept: around.kept + kept + branch.kept,
-            passing: prompts * Prompt.byteCount(c, tokens: tokens, on: sizes.executor) + caption + branch.passing + max(made, stream + max(working, output)))
+            kept: around.kept + kept + branchHeld.kept + max(loading, branch?.loading ?? 0),
+            passing: prompts * Prompt.byteCount(c, control: control, tokens: tokens, on: sizes.executor) + caption + branchHeld.passing
+                + max(made, stream + max(working, output), branch?.working ?? 0))
     }
 
     /// - Parameter features: of the prompt's tokens, without padding, `[tokens, captionChannels]`.
@@ -152,11 +151,8 @@ package final class SanaTransformer<E: Executor>: Sendable {
         for index in 0..<configuration.layers {
             try probes.checkCancelled()
             try branch?.join(&x, before: index, height: height, width: width, probes)
-            let block = try block(index)
-            try allocating { () throws(AllocationError) in
-                try block.apply(&x, modulation: modulation, keyValues: [prompt.keyValues[index]], height: height, width: width)
-                try probes.recordTokens(Probe(.block, index), try executor.tensor(from: x))
-            }
+            try apply(index, to: &x, modulation, prompt, height: height, width: width)
+            try allocating(try probes.recordTokens(Probe(.block, index), try executor.tensor(from: x)))
             try branch?.join(&x, after: index, height: height, width: width, probes)
         }
         return try allocating { () throws(AllocationError) in
@@ -170,6 +166,12 @@ package final class SanaTransformer<E: Executor>: Sendable {
 }
 
 extension SanaTransformer {
+    /// Runs a block, which is let go before one of a control network is loaded.
+    private func apply(_ index: Int, to x: inout E.Rows, _ modulation: E.Rows, _ prompt: Prompt, height: Int, width: Int) throws(InferenceError) {
+        let block = try block(index)
+        try allocating(try block.apply(&x, modulation: modulation, keyValues: [prompt.keyValues[index]], height: height, width: width))
+    }
+
     /// A control network on its way through a step, joined to the base's blocks where its wiring says.
     private struct Branch {
         let network: ControlNetwork<E>
