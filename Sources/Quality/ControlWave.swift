@@ -19,7 +19,7 @@ extension ModelParts {
         var streams = try tokens(moment.inputs)
         var branch: [Tensor] = []
         func start(_ tokens: [Tensor]) throws(InferenceError) {
-            branch = try zip(tokens, moment.draws).map { tokens, draw throws(InferenceError) in try allocating(try tokens.adding(hints[draw])) }
+            branch = try zip(tokens, moment.draws).map { tokens, draw throws(InferenceError) in try allocating(try tokens.plus(hints[draw])) }
         }
         /// Runs a block of the branch, where it has one of that number, and adds what it has to add.
         func join(_ index: Int) throws(InferenceError) {
@@ -28,7 +28,7 @@ extension ModelParts {
             try grid.advance(&branch, of: moment.draws, block.block, own)
             for (place, tokens) in branch.enumerated() {
                 let residual = try block.residual(tokens)
-                streams[place] = try allocating(try streams[place].adding(residual))
+                streams[place] = try allocating(try streams[place].plus(residual))
             }
         }
         if control.wiring == .diffusers {
@@ -44,15 +44,6 @@ extension ModelParts {
             if control.wiring == .diffusers { try join(layer - 1) }
         }
         return try zip(streams, moment.inputs).map { x, input throws(InferenceError) in try finish(x, told, input) }
-    }
-}
-
-extension Tensor {
-    fileprivate func adding(_ other: Tensor) throws(AllocationError) -> Tensor {
-        var result = try copy()
-        var elements = result.mutableSpan
-        for index in elements.indices { elements[index] += other.span[index] }
-        return result
     }
 }
 

@@ -45,14 +45,3 @@ package enum ClassifierFreeGuidance {
     /// Whether a scale asks for it: below, the words' own velocity is taken.
     package static func isOn(_ scale: Double) -> Bool { scale > 1 }
 }
-
-extension Tensor {
-    /// A formula over the elements of two tensors of one shape, computed in double and rounded once.
-    fileprivate func combined(_ other: Tensor, _ formula: (Double, Double) -> Double) throws(AllocationError) -> Tensor {
-        var result = try Tensor(shape, zeroed: false)
-        let (a, b) = (span, other.span)
-        var elements = result.mutableSpan
-        for index in elements.indices { elements[index] = Float(formula(Double(a[index]), Double(b[index]))) }
-        return result
-    }
-}

@@ -54,13 +54,13 @@ package struct TrigFlow {
     /// The network's input at `latents`.
     package func input(_ latents: Tensor) throws(AllocationError) -> Tensor {
         let formulas = formulas
-        return try Self.combine(latents, latents) { value, _, _ in formulas.input(value) }
+        return try latents.combined(latents) { latent, _ in formulas.input(latent) }
     }
 
     /// The scheduler's estimate of the clean latents, times sigma.
     package func denoised(_ latents: Tensor, input: Tensor, velocity: Tensor) throws(AllocationError) -> Tensor {
         let formulas = formulas
-        return try Self.combine(latents, input, velocity) { latent, input, velocity in
+        return try latents.combined(input, velocity) { latent, input, velocity in
             formulas.denoised(latent, flow: formulas.flow(input: input, velocity: velocity))
         }
     }
@@ -68,18 +68,6 @@ package struct TrigFlow {
     /// The latents at the next time, with fresh unit noise.
     package func renoised(_ denoised: Tensor, noise: Tensor) throws(AllocationError) -> Tensor {
         let (cosine, sine, sigma) = (cos(next), sin(next), sigma)
-        return try Self.combine(denoised, noise) { clean, noise, _ in cosine * clean + sine * (noise * sigma) }
-    }
-
-    /// A formula over the elements of two or three tensors of one shape.
-    @inline(__always) private static func combine(
-        _ first: Tensor, _ second: Tensor, _ third: Tensor? = nil, _ formula: (Double, Double, Double) -> Double
-    ) throws(AllocationError) -> Tensor {
-        var result = try Tensor(first.shape, zeroed: false)
-        let third = third ?? second
-        let (a, b, c) = (first.span, second.span, third.span)
-        var elements = result.mutableSpan
-        for index in elements.indices { elements[index] = Float(formula(Double(a[index]), Double(b[index]), Double(c[index]))) }
-        return result
+        return try denoised.combined(noise) { clean, noise in cosine * clean + sine * (noise * sigma) }
     }
 }

@@ -72,14 +72,3 @@ extension ProbeRun {
         return (modulation, try own.caption(features))
     }
 }
-
-extension Tensor {
-    /// The sum with another of the same shape.
-    func plus(_ other: Tensor) throws(AllocationError) -> Tensor {
-        precondition(count == other.count, "\(shape) and \(other.shape)")
-        var result = try copy()
-        var elements = result.mutableSpan
-        for index in elements.indices { elements[index] += other.span[index] }
-        return result
-    }
-}

@@ -20,12 +20,12 @@ struct CertificateWalk {
     func run(_ progress: (String) -> Void = { _ in }) throws {
         if pipeline.has(.textEncoder) { try text(progress) }
         if pipeline.has(.transformer) { try transformer(progress) }
-        if runsControl { try control(progress) }
+        if Self.runsControl(pipeline) { try control(progress) }
         if pipeline.has(.vaeDecoder) { try decoder(progress) }
         if pipeline.has(.vaeEncoder) { try encoder(progress) }
     }
 
-    private var runsControl: Bool { pipeline.has(.transformer) && pipeline.has(.controlnet) }
+    private static func runsControl(_ pipeline: SanaSprintPipeline<CPU>) -> Bool { pipeline.has(.transformer) && pipeline.has(.controlnet) }
 
     /// How often `run` reports progress.
     static func steps(_ pipeline: SanaSprintPipeline<CPU>) -> Int {
@@ -33,7 +33,7 @@ struct CertificateWalk {
         var count = 0
         if pipeline.has(.textEncoder) { count += c.text?.layers ?? 0 }
         if pipeline.has(.transformer) { count += c.transformer.layers }
-        if pipeline.has(.transformer), pipeline.has(.controlnet) { count += c.control?.branch.layers ?? 0 }
+        if runsControl(pipeline) { count += c.control?.branch.layers ?? 0 }
         if pipeline.has(.vaeDecoder) { count += 1 + (c.vae?.decoder.stages.count { $0.blocks > 0 } ?? 0) }
         if pipeline.has(.vaeEncoder) { count += 1 }
         return count

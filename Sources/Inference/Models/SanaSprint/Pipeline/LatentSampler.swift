@@ -205,13 +205,3 @@ struct GuidedPrompt<E: Executor>: Sendable {
         }
     }
 }
-
-extension Tensor {
-    /// factor * self, computed in double.
-    package func scaled(by factor: Double) throws(AllocationError) -> Tensor {
-        var result = try copy()
-        var elements = result.mutableSpan
-        for index in elements.indices { elements[index] = Float(Double(elements[index]) * factor) }
-        return result
-    }
-}

@@ -26,7 +26,7 @@ package struct MemoryStatement: Sendable, Equatable {
     package var byteCount: Int { stages.map(\.byteCount).max() ?? Self.processBytes }
 
     /// The program, its libraries and the directory of the file.
-    static let processBytes = 22 << 20
+    static let processBytes = 23 << 20
     /// glibc keeps holes between buffers of up to 32 MiB, and gives the end of its heap back when that has 64 MiB; OpenBLAS keeps a buffer for
     /// each thread.
     static let mostKeptFree = 160 << 20
