@@ -4,12 +4,12 @@ package import Tensors
 /// What keeps a GPU from computing: the device's reason, or the host's memory.
 package enum CUDAError: Error, Sendable, Equatable, CustomStringConvertible {
     case device(DeviceError)
-    case memory(AllocationError)
+    case machine(MachineError)
 
     package var description: String {
         switch self {
         case .device(let error): "\(error)"
-        case .memory(let error): "\(error)"
+        case .machine(let error): "\(error)"
         }
     }
 }
@@ -18,6 +18,6 @@ package enum CUDAError: Error, Sendable, Equatable, CustomStringConvertible {
 func onDevice<Value>(_ body: () throws(DeviceError) -> Value) throws(CUDAError) -> Value {
     do { return try body() } catch { throw .device(error) }
 }
-func onHost<Value>(_ body: () throws(AllocationError) -> Value) throws(CUDAError) -> Value {
-    do { return try body() } catch { throw .memory(error) }
+func onHost<Value>(_ body: () throws(MachineError) -> Value) throws(CUDAError) -> Value {
+    do { return try body() } catch { throw .machine(error) }
 }

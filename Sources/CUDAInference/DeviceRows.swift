@@ -38,7 +38,7 @@ extension Engine {
     }
 
     package func tensor(from rows: DeviceRows) throws(CUDAError) -> Tensor {
-        var tensor = try onHost { () throws(AllocationError) in try Tensor(rows.shape, zeroed: false) }
+        var tensor = try onHost { () throws(MachineError) in try Tensor(rows.shape, zeroed: false) }
         let bytes = unsafe UnsafeMutableRawBufferPointer(start: tensor.mutablePointer, count: rows.byteCount)
         defer { withExtendedLifetime(tensor) {} }
         try onDevice { () throws(DeviceError) in try unsafe stream.download(rows.block.slice(rows.byteCount), to: bytes) }

@@ -30,7 +30,7 @@ extension Engine {
 
     /// The linear of some of a weight's outputs; nil for a weight that the integer contract does not cover.
     package func integerLinear(_ stored: StoredWeight, _ outputs: Range<Int>, bias: Tensor?) throws(CUDAError) -> IntegerLinear? {
-        guard case .integers(let turn) = stored.form, let rows = try onHost({ () throws(AllocationError) in try stored.integerRows() }) else { return nil }
+        guard case .integers(let turn) = stored.form, let rows = try onHost({ () throws(MachineError) in try stored.integerRows() }) else { return nil }
         let (inputs, pitch) = (stored.shape.columns, Self.pitch(stored.shape.columns))
         precondition(bias.map { $0.count == outputs.count } ?? true)
         let codes = try take(outputs.count * pitch)
@@ -44,8 +44,8 @@ extension Engine {
                 unsafe bytes.copyMemory(from: UnsafeRawBufferPointer(rebasing: source[first * inputs..<(first + some.count) * inputs]))
             }
         }
-        let scales = Tensor(sharing: try onHost { () throws(AllocationError) in try rows.scales.rows(outputs) })
-        let factors = turn > 1 ? try onHost { () throws(AllocationError) in try stored.scheme.inputFactors(stored.planes) } : nil
+        let scales = Tensor(sharing: try onHost { () throws(MachineError) in try rows.scales.rows(outputs) })
+        let factors = turn > 1 ? try onHost { () throws(MachineError) in try stored.scheme.inputFactors(stored.planes) } : nil
         return IntegerLinear(
             outputs: outputs.count, inputs: inputs, pitch: pitch, codes: codes, scales: try self.rows(from: scales).block,
             bias: try bias.map { bias throws(CUDAError) in try self.rows(from: bias).block }, turn: turn,

@@ -120,7 +120,7 @@ package final class CheckpointComponent: Sendable {
     package func read(_ name: String) throws(CheckpointError) -> EncodedTensor {
         let tensor = try place(of: name).tensor
         let result: EncodedTensor
-        do { result = try EncodedTensor(dtype: tensor.dtype, shape: tensor.shape) } catch { throw .memory(error) }
+        do { result = try EncodedTensor(dtype: tensor.dtype, shape: tensor.shape) } catch { throw .machine(error) }
         // The buffer has just been made: nobody else reads or writes it.
         unsafe try read(name, range: 0..<tensor.byteCount, into: result.buffer.mutableBytes)
         return result

@@ -10,7 +10,7 @@ package enum CheckpointError: Error, Sendable, Equatable, CustomStringConvertibl
     case safetensors(SafetensorsError)
     case torch(TorchFileError)
     case json(path: String, JSONError)
-    case memory(AllocationError)
+    case machine(MachineError)
 
     // The folder.
     case notAFolder(path: String, found: String)
@@ -93,7 +93,7 @@ package enum CheckpointError: Error, Sendable, Equatable, CustomStringConvertibl
         case .safetensors(let error): return "\(error)"
         case .torch(let error): return "\(error)"
         case .json(let path, let error): return "\(path): \(error)"
-        case .memory(let error): return "\(error)"
+        case .machine(let error): return "\(error)"
         case .notAFolder(let path, let found):
             return "\(path): expected the folder of a diffusers checkpoint, found \(found); give the folder that holds model_index.json"
         case .noModelIndex(let path, let found):

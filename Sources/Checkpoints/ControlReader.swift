@@ -107,7 +107,7 @@ enum ControlReader {
 
     private static func bytes(of name: String, _ range: Range<UInt64>, _ component: CheckpointComponent) throws(CheckpointError) -> [UInt8] {
         let piece: EncodedTensor
-        do { piece = try EncodedTensor(dtype: .u8, shape: [range.count]) } catch { throw .memory(error) }
+        do { piece = try EncodedTensor(dtype: .u8, shape: [range.count]) } catch { throw .machine(error) }
         // The buffer has just been made: nobody else reads or writes it.
         unsafe try component.read(name, range: range, into: piece.buffer.mutableBytes)
         return piece.contents

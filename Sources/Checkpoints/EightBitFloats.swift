@@ -126,10 +126,10 @@ final class WidenedFile: TensorFile {
 
     private func factors(_ scale: Scale) throws(CheckpointError) -> [Float] {
         let tensor: EncodedTensor
-        do { tensor = try EncodedTensor(dtype: scale.tensor.dtype, shape: scale.tensor.shape) } catch { throw .memory(error) }
+        do { tensor = try EncodedTensor(dtype: scale.tensor.dtype, shape: scale.tensor.shape) } catch { throw .machine(error) }
         // The buffer has just been made: nobody else reads or writes it.
         unsafe try scale.file.read(scale.tensor, range: 0..<scale.tensor.byteCount, into: tensor.buffer.mutableBytes)
-        do { return try tensor.widened().elements } catch { throw .memory(error) }
+        do { return try tensor.widened().elements } catch { throw .machine(error) }
     }
 
     func checkUnchanged() throws(CheckpointError) { try file.checkUnchanged() }

@@ -11,7 +11,7 @@ package enum ConversionError: Error, Sendable, Equatable, CustomStringConvertibl
     case packedFile(PackedFileError)
     case safetensors(SafetensorsError)
     case file(FileError)
-    case memory(AllocationError)
+    case machine(MachineError)
     /// The configuration, the schedule that should be frozen, or the tables of it.
     case inference(InferenceError)
     /// A file whose time and guidance networks were replaced by tables.
@@ -60,7 +60,7 @@ package enum ConversionError: Error, Sendable, Equatable, CustomStringConvertibl
         case .packedFile(let error): "\(error)"
         case .safetensors(let error): "\(error)"
         case .file(let error): "\(error)"
-        case .memory(let error): "\(error)"
+        case .machine(let error): "\(error)"
         case .inference(let error): "\(error)"
         case .frozen(let tensor):
             "\(tensor): expected the weights of the time and guidance networks, found tables of a frozen schedule; export a file that was converted "

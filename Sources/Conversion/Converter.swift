@@ -27,7 +27,7 @@ package enum Converter {
             try OutputFile(path: output, kind: .packedFile, replace: replace, inputs: plan.checkpoint.inputIdentities)
         }
         // What the machine cannot give is better refused now than when all weights have been converted.
-        try wrapping(ConversionError.memory, try Memory.check(available: plan.memoryNeeded))
+        try wrapping(ConversionError.machine, try Memory.check(available: plan.memoryNeeded))
         return file
     }
 

@@ -77,7 +77,7 @@ extension Rederivation {
         let stored = try wrapping(ConversionError.packedFile, try file.planes(of: entry))
         let (found, expected) = (Tensor(sharing: stored[0]), Tensor(sharing: computed.values(computation)))
         let differing = zip(found.elements, expected.elements).enumerated().filter { $0.element.0.bitPattern != $0.element.1.bitPattern }.map(\.offset)
-        let bound = try wrapping(ConversionError.memory, try entry.scheme.checkBound(stored, source: expected))
+        let bound = try wrapping(ConversionError.machine, try entry.scheme.checkBound(stored, source: expected))
         let difference = differing.first.map { Difference(plane: "values", element: $0, count: differing.count) }
         return Finding(name: entry.name, disagreements: [], sources: sources, difference: difference, bound: bound)
     }

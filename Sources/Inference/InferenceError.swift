@@ -12,7 +12,7 @@ package enum InferenceError: Error, Sendable, Equatable, CustomStringConvertible
     case unsupported(subject: String, found: String, supported: String)
     /// Values that contradict each other or this program, within a file or between two.
     case inconsistent(subject: String, expected: String, found: String)
-    case memory(AllocationError)
+    case machine(MachineError)
     /// A library that the runtime needs is missing; the message says how to get it.
     case library(String)
     /// The file holds no such component; `needed` says what for.
@@ -29,7 +29,7 @@ package enum InferenceError: Error, Sendable, Equatable, CustomStringConvertible
         case .unreadable(let name, let reason): "\(name): \(reason)"
         case .source(let message), .library(let message): message
         case .unsupported(let subject, let found, let supported): "\(subject): \(found) is not supported; supported: \(supported)"
-        case .memory(let error): "\(error)"
+        case .machine(let error): "\(error)"
         case .missingComponent(let component, let needed):
             "the file has no \(component.rawValue), which is needed to \(needed); convert again with --components that include it"
         case .inconsistent(let subject, let expected, let found), .request(let subject, let expected, let found):
@@ -40,10 +40,10 @@ package enum InferenceError: Error, Sendable, Equatable, CustomStringConvertible
 }
 
 /// The value of an expression, or this room's error of the memory that it lacked.
-package func allocating<Value>(_ value: @autoclosure () throws(AllocationError) -> Value) throws(InferenceError) -> Value {
-    do throws(AllocationError) { return try value() } catch { throw .memory(error) }
+package func allocating<Value>(_ value: @autoclosure () throws(MachineError) -> Value) throws(InferenceError) -> Value {
+    do throws(MachineError) { return try value() } catch { throw .machine(error) }
 }
 
-package func allocating<Value>(_ body: () throws(AllocationError) -> Value) throws(InferenceError) -> Value {
-    do throws(AllocationError) { return try body() } catch { throw .memory(error) }
+package func allocating<Value>(_ body: () throws(MachineError) -> Value) throws(InferenceError) -> Value {
+    do throws(MachineError) { return try body() } catch { throw .machine(error) }
 }

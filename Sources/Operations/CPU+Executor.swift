@@ -6,42 +6,42 @@ extension CPU: Executor {
     package typealias Convolution = Operations.Convolution
     package typealias Depthwise = Operations.Depthwise
 
-    package func linear(_ stored: StoredWeight, _ outputs: Range<Int>, bias: Tensor?, compute: Compute) throws(AllocationError) -> Linear {
+    package func linear(_ stored: StoredWeight, _ outputs: Range<Int>, bias: Tensor?, compute: Compute) throws(MachineError) -> Linear {
         try Linear(stored, outputs, bias: bias, compute: compute, on: self)
     }
 
-    package func convolution(_ stored: StoredWeight, bias: Tensor?, often: Bool) throws(AllocationError) -> Convolution {
+    package func convolution(_ stored: StoredWeight, bias: Tensor?, often: Bool) throws(MachineError) -> Convolution {
         try Convolution(stored, bias: bias, winograd: often && usesWinograd, on: self)
     }
 
-    package func depthwise(_ stored: StoredWeight, bias: Tensor?) throws(AllocationError) -> Depthwise {
+    package func depthwise(_ stored: StoredWeight, bias: Tensor?) throws(MachineError) -> Depthwise {
         try Depthwise(try stored.widened(), bias: bias, on: self)
     }
 
-    package func pointwise(_ stored: StoredWeight) throws(AllocationError) -> GroupedPointwise { GroupedPointwise(try stored.widened()) }
+    package func pointwise(_ stored: StoredWeight) throws(MachineError) -> GroupedPointwise { GroupedPointwise(try stored.widened()) }
 
     package func norm(weight: Tensor, bias: Tensor?, offset: Double, epsilon: Double) -> RMSNorm {
         RMSNorm(weight: weight, bias: bias, weightOffset: offset, epsilon: epsilon, on: self)
     }
 
     /// A copy, which is updated in place.
-    package func rows(from tensor: Tensor) throws(AllocationError) -> Tensor { try tensor.copy() }
+    package func rows(from tensor: Tensor) throws(MachineError) -> Tensor { try tensor.copy() }
     /// Shared: to be read before the rows are updated.
     package func tensor(from rows: Tensor) -> Tensor { rows }
 
-    package func add(_ x: Tensor, by linear: Linear, to residual: inout Tensor, gate: Tensor?) throws(AllocationError) {
+    package func add(_ x: Tensor, by linear: Linear, to residual: inout Tensor, gate: Tensor?) throws(MachineError) {
         try linear.add(x, to: &residual, gate: gate)
     }
 
-    package func normed(_ x: Tensor, by norm: RMSNorm) throws(AllocationError) -> Tensor { try norm(x) }
+    package func normed(_ x: Tensor, by norm: RMSNorm) throws(MachineError) -> Tensor { try norm(x) }
 
-    package func add(_ x: Tensor, normedBy norm: RMSNorm, to residual: inout Tensor) throws(AllocationError) { add(try norm(x), to: &residual) }
+    package func add(_ x: Tensor, normedBy norm: RMSNorm, to residual: inout Tensor) throws(MachineError) { add(try norm(x), to: &residual) }
 
-    package func row(_ index: Int, of x: Tensor) throws(AllocationError) -> Tensor { try x.row(index) }
+    package func row(_ index: Int, of x: Tensor) throws(MachineError) -> Tensor { try x.row(index) }
 
     package func linearAttention(
         _ qkv: inout Tensor, _ layout: LinearAttention.Layout, queryNorm: RMSNorm?, keyNorm: RMSNorm?, scales: [(Depthwise, GroupedPointwise)], maps: Int
-    ) throws(AllocationError) -> Tensor {
+    ) throws(MachineError) -> Tensor {
         let (channels, width) = (qkv.channels, qkv.channels / 3)
         queryNorm?.apply(&qkv, column: 0)
         keyNorm?.apply(&qkv, column: width)
@@ -55,19 +55,19 @@ extension CPU: Executor {
         return attended.reshaped(Shape(qkv.shape.extents.dropLast() + [attended.columns]))
     }
 
-    package func keyValues(_ rows: inout Tensor, keyNorm: RMSNorm?, heads: Int, headDimension: Int) throws(AllocationError) -> PackedKeyValues {
+    package func keyValues(_ rows: inout Tensor, keyNorm: RMSNorm?, heads: Int, headDimension: Int) throws(MachineError) -> PackedKeyValues {
         keyNorm?.apply(&rows, column: 0)
         return try PackedKeyValues(rows, heads: heads, headDimension: headDimension, on: self)
     }
 
-    package func crossAttention(_ queries: inout Tensor, queryNorm: RMSNorm?, to prompts: [PackedKeyValues]) throws(AllocationError) -> Tensor {
+    package func crossAttention(_ queries: inout Tensor, queryNorm: RMSNorm?, to prompts: [PackedKeyValues]) throws(MachineError) -> Tensor {
         queryNorm?.apply(&queries, column: 0)
         return try PackedKeyValues.attend(queries, to: prompts)
     }
 
     package func causalAttention(
         _ qkv: inout Tensor, after prefix: Tensor?, _ attention: SoftmaxAttention, rotary: Tensor
-    ) throws(AllocationError) -> (attended: Tensor, keyValues: Tensor) {
+    ) throws(MachineError) -> (attended: Tensor, keyValues: Tensor) {
         let (queries, keys) = (attention.heads * attention.headDimension, attention.keyValueHeads * attention.headDimension)
         Rotary.apply(rotary, to: &qkv, column: 0, heads: attention.heads)
         Rotary.apply(rotary, to: &qkv, column: queries, heads: attention.keyValueHeads)

@@ -28,33 +28,33 @@ package struct StoredWeight: Sendable {
     package var float32: Tensor? { scheme.elementType == .f32 ? Tensor(sharing: planes[0]) : nil }
 
     /// The elements in float32, to read alone: shared with the planes where they are stored so.
-    func floats() throws(AllocationError) -> Tensor {
+    func floats() throws(MachineError) -> Tensor {
         if let float32 { return float32 }
         return try widened()
     }
 
     /// The elements in float32.
-    package func widened() throws(AllocationError) -> Tensor { try scheme.decode(planes, shape: shape) }
+    package func widened() throws(MachineError) -> Tensor { try scheme.decode(planes, shape: shape) }
 
     /// What the integer contract multiplies; nil for schemes that it does not cover.
-    package func integerRows() throws(AllocationError) -> (codes: EncodedTensor, scales: EncodedTensor)? {
+    package func integerRows() throws(MachineError) -> (codes: EncodedTensor, scales: EncodedTensor)? {
         try scheme.integerRows(planes, shape: shape)
     }
 
     /// What the integer contract does with inputs before it quantizes them; nil where nothing.
-    func inputTurn() throws(AllocationError) -> InputTurn? {
+    func inputTurn() throws(MachineError) -> InputTurn? {
         guard let block = scheme.integerTurn, block > 1 else { return nil }
         return InputTurn(block: block, factors: try scheme.inputFactors(planes))
     }
 
     /// Some rows: a copy, where they are not all.
-    func rows(_ range: Range<Int>) throws(AllocationError) -> StoredWeight {
+    func rows(_ range: Range<Int>) throws(MachineError) -> StoredWeight {
         try StoredWeight(
             scheme, Shape([range.count] + shape.extents.dropFirst()), planes: scheme.rows(range, of: planes, shape), activations: activations)
     }
 
     /// A copy of some rows, ascending, each once.
-    package func rows(_ indices: [Int]) throws(AllocationError) -> StoredWeight {
+    package func rows(_ indices: [Int]) throws(MachineError) -> StoredWeight {
         try StoredWeight(
             scheme, Shape([indices.count] + shape.extents.dropFirst()), planes: scheme.rows(indices, of: planes, shape), activations: activations)
     }

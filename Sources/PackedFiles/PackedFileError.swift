@@ -4,14 +4,14 @@ package import Tensors
 /// Why a packed file could not be read or written.
 package enum PackedFileError: Error, Sendable, Equatable, CustomStringConvertible {
     case file(FileError)
-    case memory(AllocationError)
+    case machine(MachineError)
     /// Something is not as Formats/packed.md wants it. `subject` names the file and the tensor, plane and frame in it.
     case refused(PackedFileFailure, subject: String, expected: String, found: String)
 
     package var description: String {
         switch self {
         case .file(let error): "\(error)"
-        case .memory(let error): "\(error)"
+        case .machine(let error): "\(error)"
         case .refused(let failure, let subject, let expected, let found):
             "\(subject): expected \(expected), found \(found) [\(failure.rawValue)]; \(failure.hint)"
         }

@@ -7,7 +7,7 @@ package enum ParityError: Error, Sendable, Equatable, CustomStringConvertible {
     /// The trace's `meta` is there and is no JSON object.
     case metadata(path: String, reason: String)
     case nothingInCommon(reference: String, other: String)
-    case memory(AllocationError)
+    case machine(MachineError)
 
     package var description: String {
         switch self {
@@ -15,7 +15,7 @@ package enum ParityError: Error, Sendable, Equatable, CustomStringConvertible {
         case .metadata(let path, let reason): "\(path): metadata \"meta\": expected the text of a JSON object, found another thing (\(reason))"
         case .nothingInCommon(let reference, let other):
             "\(other): expected at least one probe of \(reference), found none; Formats/trace.md lists the names of probes"
-        case .memory(let error): "\(error)"
+        case .machine(let error): "\(error)"
         }
     }
 }

@@ -9,7 +9,7 @@ package import Tensors
 package enum ProofError: Error, Sendable, Equatable, CustomStringConvertible {
     case conversion(ConversionError)
     case inference(InferenceError)
-    case memory(AllocationError)
+    case machine(MachineError)
     /// A trace that cannot be read.
     case trace(String)
     /// A certificate that cannot be made.
@@ -19,7 +19,7 @@ package enum ProofError: Error, Sendable, Equatable, CustomStringConvertible {
         switch self {
         case .conversion(let error): "\(error)"
         case .inference(let error): "\(error)"
-        case .memory(let error): "\(error)"
+        case .machine(let error): "\(error)"
         case .trace(let message), .certificate(let message): message
         }
     }
@@ -27,7 +27,7 @@ package enum ProofError: Error, Sendable, Equatable, CustomStringConvertible {
     /// Whether it is the machine that failed, not the content of a file: then going on would accuse the innocent.
     init?(machine error: ConversionError) {
         switch error {
-        case .memory, .packedFile(.memory), .safetensors(.memory), .checkpoint(.memory): self = .conversion(error)
+        case .machine, .packedFile(.machine), .safetensors(.machine), .checkpoint(.machine): self = .conversion(error)
         case .file, .checkpoint(.file), .checkpoint(.safetensors(.file)): self = .conversion(error)
         default: return nil
         }
@@ -35,7 +35,7 @@ package enum ProofError: Error, Sendable, Equatable, CustomStringConvertible {
 
     init?(machine error: InferenceError) {
         switch error {
-        case .memory, .library: self = .inference(error)
+        case .machine, .library: self = .inference(error)
         default: return nil
         }
     }

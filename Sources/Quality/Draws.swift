@@ -90,8 +90,8 @@ package struct Draws {
     static func noises(_ seed: Int, _ count: Int, _ c: TransformerConfiguration, side: Int) throws(InferenceError) -> [Tensor] {
         var generator = TorchGenerator(seed: UInt64(seed))
         let shape: Shape = [c.channels, side, side]
-        return try allocating { () throws(AllocationError) in
-            try (0..<count).map { _ throws(AllocationError) in try Tensor(shape, generator.randn(shape.elementCount)) }
+        return try allocating { () throws(MachineError) in
+            try (0..<count).map { _ throws(MachineError) in try Tensor(shape, generator.randn(shape.elementCount)) }
         }
     }
 
@@ -128,7 +128,7 @@ package struct Draws {
 
 extension Tensor {
     /// A square of a map `[channels, h, w]`.
-    package func part(row: Int, column: Int, side: Int) throws(AllocationError) -> Tensor {
+    package func part(row: Int, column: Int, side: Int) throws(MachineError) -> Tensor {
         let (channels, height, width) = (shape[0], shape[1], shape[2])
         var result = try Tensor([channels, side, side], zeroed: false)
         var elements = result.mutableSpan

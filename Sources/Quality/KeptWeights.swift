@@ -36,7 +36,7 @@ extension Scheme {
     /// The planes of a weight that a model is about to be run with.
     func planes(of values: Tensor, _ name: String) throws(InferenceError) -> [EncodedTensor] {
         do throws(PackedFileError) { return try encode(values, subject: name) } catch {
-            if case .memory(let error) = error { throw .memory(error) }
+            if case .machine(let error) = error { throw .machine(error) }
             throw .unreadable(name: name, reason: "\(error)")
         }
     }

@@ -55,7 +55,7 @@ struct PictureWalk {
     func run(_ velocities: ([Moment]) throws(InferenceError) -> [[Tensor]]) throws(InferenceError) -> Result {
         var result = Result()
         let start = try noises.map { noises throws(InferenceError) in
-            try allocating { () throws(AllocationError) in try noises[0].scaled(by: sigma) }
+            try allocating { () throws(MachineError) in try noises[0].scaled(by: sigma) }
         }
         var states = flows.map { _ in start }
         var clean = states
@@ -73,7 +73,7 @@ struct PictureWalk {
                     continue
                 }
                 let seen = try states[plan].map { state throws(InferenceError) in
-                    try allocating { () throws(AllocationError) in try flows[plan][round].input(state) }
+                    try allocating { () throws(MachineError) in try flows[plan][round].input(state) }
                 }
                 let moment = known ?? moments.count
                 if known == nil { moments.append(Moment(time: time, inputs: [], draws: [])) }
@@ -86,7 +86,7 @@ struct PictureWalk {
                 let flow = flows[plan][round]
                 for draw in noises.indices {
                     let (input, velocity) = (moments[place.moment].inputs[place.first + draw], found[place.moment][place.first + draw])
-                    (clean[plan][draw], states[plan][draw]) = try allocating { () throws(AllocationError) in
+                    (clean[plan][draw], states[plan][draw]) = try allocating { () throws(MachineError) in
                         let denoised = try flow.denoised(states[plan][draw], input: input, velocity: velocity)
                         return (denoised, try flow.renoised(denoised, noise: noises[draw][round + 1]))
                     }
@@ -97,7 +97,7 @@ struct PictureWalk {
         }
         result.latents = try clean.map { row throws(InferenceError) in
             try row.map { latents throws(InferenceError) in
-                try allocating { () throws(AllocationError) in try latents.scaled(by: 1 / sigma) }
+                try allocating { () throws(MachineError) in try latents.scaled(by: 1 / sigma) }
             }
         }
         return result

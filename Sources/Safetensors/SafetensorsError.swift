@@ -5,7 +5,7 @@ package import Tensors
 /// Why a safetensors file could not be read or written.
 package enum SafetensorsError: Error, Sendable, Equatable, CustomStringConvertible {
     case file(FileError)
-    case memory(AllocationError)
+    case machine(MachineError)
 
     // The file as a whole.
     case tooShort(path: String, found: UInt64)
@@ -41,7 +41,7 @@ package enum SafetensorsError: Error, Sendable, Equatable, CustomStringConvertib
     package var description: String {
         switch self {
         case .file(let error): return "\(error)"
-        case .memory(let error): return "\(error)"
+        case .machine(let error): return "\(error)"
         case .tooShort(let path, let found):
             return "\(path): expected a safetensors file of at least 10 bytes, found \(found); the file is empty or cut off, fetch it again"
         case .looksLike(let path, let kind):

@@ -33,7 +33,7 @@ package final class SafetensorsFile: Sendable {
     package func read(_ name: String) throws(SafetensorsError) -> EncodedTensor {
         guard let entry = entry(name) else { throw .missingTensor(path: path, tensor: name) }
         let tensor: EncodedTensor
-        do { tensor = try EncodedTensor(dtype: entry.dtype, shape: entry.shape) } catch { throw .memory(error) }
+        do { tensor = try EncodedTensor(dtype: entry.dtype, shape: entry.shape) } catch { throw .machine(error) }
         // The buffer has just been made: nobody else reads or writes it.
         do { unsafe try file.read(at: entry.offset, into: tensor.buffer.mutableBytes) } catch { throw .file(error) }
         return tensor

@@ -6,7 +6,7 @@
     private let block: MemoryBlock
 
     /// A block of `byteCount` bytes, zero where `zeroed`, else of unknown content.
-    package init(byteCount: Int, zeroed: Bool = true) throws(AllocationError) {
+    package init(byteCount: Int, zeroed: Bool = true) throws(MachineError) {
         precondition(byteCount >= 0)
         block = try Memory.allocate(byteCount)
         self.byteCount = byteCount

@@ -4,7 +4,7 @@ extension EncodedTensor {
     /// The elements as float32: exact for all types of up to 24 significant bits; wider ones are rounded to nearest even.
     ///
     /// - Precondition: no eight-bit floats, which the readers of this tool's files refuse before this point.
-    package func widened() throws(AllocationError) -> Tensor {
+    package func widened() throws(MachineError) -> Tensor {
         var result = try Tensor(shape, zeroed: false)
         let (out, isa) = unsafe (SharedPointer(result.mutablePointer), InstructionSet.forConversions.rawValue)
         switch dtype {
@@ -55,7 +55,7 @@ extension EncodedTensor {
 
 extension Tensor {
     /// The elements rounded to nearest even in `dtype`: f32, f16 (beyond 65504 infinite) or bf16.
-    package func narrowed(to dtype: DType) throws(AllocationError) -> EncodedTensor {
+    package func narrowed(to dtype: DType) throws(MachineError) -> EncodedTensor {
         let result = try EncodedTensor(dtype: dtype, shape: shape)
         let (source, target, isa) = (buffer, result.buffer, InstructionSet.forConversions.rawValue)
         switch dtype {

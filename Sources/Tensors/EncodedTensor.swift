@@ -13,7 +13,7 @@ package struct EncodedTensor: Sendable {
     }
 
     /// A tensor of unknown content.
-    package init(dtype: DType, shape: Shape) throws(AllocationError) {
+    package init(dtype: DType, shape: Shape) throws(MachineError) {
         self.init(dtype: dtype, shape: shape, buffer: try Buffer(byteCount: shape.elementCount * dtype.byteCount, zeroed: false))
     }
 
@@ -23,7 +23,7 @@ package struct EncodedTensor: Sendable {
     @unsafe package var bytes: UnsafeRawBufferPointer { unsafe buffer.bytes }
 
     /// Some rows: a copy, where they are not all.
-    package func rows(_ range: Range<Int>) throws(AllocationError) -> EncodedTensor {
+    package func rows(_ range: Range<Int>) throws(MachineError) -> EncodedTensor {
         guard range.count < shape.rows else { return self }
         let result = try EncodedTensor(dtype: dtype, shape: Shape([range.count] + shape.extents.dropFirst()))
         let size = shape.columns * dtype.byteCount
@@ -32,7 +32,7 @@ package struct EncodedTensor: Sendable {
     }
 
     /// A copy of some rows, in the order given.
-    package func rows(_ indices: [Int]) throws(AllocationError) -> EncodedTensor {
+    package func rows(_ indices: [Int]) throws(MachineError) -> EncodedTensor {
         let result = try EncodedTensor(dtype: dtype, shape: Shape([indices.count] + shape.extents.dropFirst()))
         let size = shape.columns * dtype.byteCount
         precondition(indices.allSatisfy { (0..<shape.rows).contains($0) })

@@ -1,11 +1,13 @@
 import Glibc
 import Synchronization
 
-/// An allocation that the system, or the limit the user set, refused.
-package enum AllocationError: Error, Sendable, Equatable, CustomStringConvertible {
+/// What the machine that computes refused: an allocation, by the system or by the limit that the user set; or, of a device, anything.
+package enum MachineError: Error, Sendable, Equatable, CustomStringConvertible {
     case refused(byteCount: Int, inUse: Int)
     /// More than the machine or the container has.
     case unavailable(byteCount: Int, available: Int, owner: String)
+    /// In the words of the device's own room.
+    case device(String)
 
     package var description: String {
         switch self {
@@ -14,6 +16,7 @@ package enum AllocationError: Error, Sendable, Equatable, CustomStringConvertibl
         case .unavailable(let byteCount, let available, let owner):
             "out of memory: expected \(byteCount) bytes for this work, found \(available) left by \(owner); "
                 + "raise that limit, end other programs, or ask less of it"
+        case .device(let reason): reason
         }
     }
 }
@@ -57,7 +60,7 @@ package enum Memory {
 
     /// Throws where the system would not give so many bytes in one piece now, or where the process would be ended for taking them. Nothing is kept.
     /// - Parameter byteCount: what the whole process is going to take.
-    package static func check(available byteCount: Int) throws(AllocationError) {
+    package static func check(available byteCount: Int) throws(MachineError) {
         guard byteCount > 0 else { return }
         if let memory = AvailableMemory.now(), byteCount > memory.byteCount {
             throw .unavailable(byteCount: byteCount, available: memory.byteCount, owner: memory.owner)
@@ -86,7 +89,7 @@ package enum Memory {
     package static let restBytes = 8 * MemoryBlock.leastMapped
 
     /// A block of at least so many bytes, aligned to cache lines.
-    static func allocate(_ byteCount: Int) throws(AllocationError) -> MemoryBlock {
+    static func allocate(_ byteCount: Int) throws(MachineError) -> MemoryBlock {
         guard reserve(byteCount) else { throw .refused(byteCount: byteCount, inUse: inUse) }
         guard let block = idle.withLock({ $0.take(byteCount) }) ?? fresh(byteCount) else {
             let rest = used.subtract(byteCount, ordering: .relaxed).newValue

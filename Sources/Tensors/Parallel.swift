@@ -27,7 +27,7 @@ package enum Parallel {
     /// The same with scratch memory: each thread has `scratchBytes` of unknown content to itself.
     package static func forEach(
         _ count: Int, grain: Int = 1, scratchBytes: Int, _ body: @Sendable (Range<Int>, UnsafeMutableRawPointer) -> Void
-    ) throws(AllocationError) {
+    ) throws(MachineError) {
         let bytes = scratchStride(scratchBytes)
         let scratch = try Buffer(byteCount: Self.scratchBytes(count, each: scratchBytes), zeroed: false)
         forEachWorker(count, grain: grain) { worker, range in unsafe body(range, scratch.mutableBytes.baseAddress! + worker * bytes) }

@@ -7,14 +7,14 @@ package struct Tensor: Sendable {
     private(set) var buffer: Buffer
 
     /// A tensor of zeros, or of unknown content where `zeroed` is false and all of it is going to be written.
-    package init(_ shape: Shape, zeroed: Bool = true) throws(AllocationError) {
+    package init(_ shape: Shape, zeroed: Bool = true) throws(MachineError) {
         self.shape = shape
         buffer = try Buffer(byteCount: shape.elementCount * MemoryLayout<Float>.stride, zeroed: zeroed)
     }
 
     /// A tensor of the given elements.
     /// - Precondition: as many elements as the shape says.
-    package init(_ shape: Shape, _ elements: [Float]) throws(AllocationError) {
+    package init(_ shape: Shape, _ elements: [Float]) throws(MachineError) {
         precondition(elements.count == shape.elementCount, "\(elements.count) elements for \(shape)")
         try self.init(shape, zeroed: false)
         unsafe mutablePointer.update(from: elements, count: elements.count)
@@ -77,7 +77,7 @@ package struct Tensor: Sendable {
     }
 
     /// A tensor of its own with the same elements.
-    package func copy() throws(AllocationError) -> Tensor {
+    package func copy() throws(MachineError) -> Tensor {
         var result = try Tensor(shape, zeroed: false)
         unsafe result.mutablePointer.update(from: pointer, count: count)
         return result

@@ -142,11 +142,11 @@ package struct AdapterFile: Sendable {
     func number(_ tensor: StoredTensor) throws(CheckpointError) -> Double? {
         guard tensor.shape.elementCount == 1, [.f16, .bf16, .f32, .f64].contains(tensor.dtype) else { return nil }
         let stored: EncodedTensor
-        do { stored = try EncodedTensor(dtype: tensor.dtype, shape: tensor.shape) } catch { throw .memory(error) }
+        do { stored = try EncodedTensor(dtype: tensor.dtype, shape: tensor.shape) } catch { throw .machine(error) }
         // The buffer has just been made: nobody else reads or writes it.
         unsafe try file.read(tensor, range: 0..<tensor.byteCount, into: stored.buffer.mutableBytes)
         let values: Tensor
-        do { values = try stored.widened() } catch { throw .memory(error) }
+        do { values = try stored.widened() } catch { throw .machine(error) }
         return Double(values.span[0])
     }
 }

@@ -38,7 +38,7 @@ struct CalibratedWeights {
     func rows(_ indices: [Int], of name: String) throws(ConversionError) -> SampledWeight {
         let stored = try wrapping(ConversionError.calibration, try weights.rows(indices, of: name))
         return SampledWeight(
-            values: try wrapping(ConversionError.memory, try stored.widened()), rowsAreRelative: linearPairs.contains { $0.producer == name })
+            values: try wrapping(ConversionError.machine, try stored.widened()), rowsAreRelative: linearPairs.contains { $0.producer == name })
     }
 
     /// Statistics of nothing yet.

@@ -22,7 +22,7 @@ struct MeasuredChoices {
         (columns, squares) = (weight.columnPowers, layer.squares)
         guard !layer.samples.isEmpty, squares.allSatisfy(\.isFinite), columns.allSatisfy(\.isFinite) else { return nil }
         let (weight, samples) = (weight, layer.samples)
-        product = try wrapping(ConversionError.memory, try MeasuredProduct(name, weight, samples, on: executor))
+        product = try wrapping(ConversionError.machine, try MeasuredProduct(name, weight, samples, on: executor))
     }
 
     /// The choice that costs least with products of integers: rows as they are, turned, or balanced and turned.
@@ -53,7 +53,7 @@ struct MeasuredProduct {
     private let products: Tensor
     private let executor: CPU
 
-    init(_ name: String, _ weight: SampledWeight, _ samples: [InputStatistics.Sample], on executor: CPU) throws(AllocationError) {
+    init(_ name: String, _ weight: SampledWeight, _ samples: [InputStatistics.Sample], on executor: CPU) throws(MachineError) {
         (self.name, self.weight, self.executor) = (name, weight, executor)
         let elements = samples.flatMap { $0.values.map { Float(bitPattern: UInt32($0) << 16) } }
         inputs = try Tensor([samples.count, weight.columns], elements)
@@ -61,7 +61,7 @@ struct MeasuredProduct {
     }
 
     /// The same everywhere: a single row is multiplied in double, in one order.
-    private static func products(_ linear: Linear, _ inputs: Tensor) throws(AllocationError) -> Tensor {
+    private static func products(_ linear: Linear, _ inputs: Tensor) throws(MachineError) -> Tensor {
         var rows: [Tensor] = []
         for index in 0..<inputs.rows { rows.append(try linear(try inputs.rows(index..<index + 1))) }
         return try Tensor(stacking: rows)
@@ -72,7 +72,7 @@ struct MeasuredProduct {
         let calibration = magnitudes.isEmpty ? nil : Calibration(inputMagnitudes: magnitudes)
         let shape = weight.values.shape
         let planes = try storage.scheme.encode(weight.values, subject: name, calibration: calibration)
-        do throws(AllocationError) {
+        do throws(MachineError) {
             let stored = StoredWeight(storage.scheme, shape, planes: planes, activations: storage.activations ?? .float)
             let linear = try Linear(stored, on: executor)
             let found = stored.activations == .float ? try Self.products(linear, inputs) : try linear(inputs)
@@ -87,6 +87,6 @@ struct MeasuredProduct {
             func share(_ error: Double, _ power: Double) -> Double { power > 0 ? error / power : 0 }
             guard weight.rowsAreRelative else { return share(errors.reduce(0, +), powers.reduce(0, +)) }
             return zip(errors, powers).reduce(0) { $0 + share($1.0, $1.1) } / Double(shape.rows)
-        } catch { throw .memory(error) }
+        } catch { throw .machine(error) }
     }
 }

@@ -28,7 +28,7 @@ extension InputStatistics {
             tensors.append(tensor)
             items.append((name, tensor.dtype, tensor.shape))
         }
-        do throws(AllocationError) {
+        do throws(MachineError) {
             for name in names {
                 guard let layer = layers[name] else { continue }
                 let (rows, inputs) = (layer.samples.count, layer.squares.count)
@@ -43,7 +43,7 @@ extension InputStatistics {
                     add(unit + Self.impactsSuffix, try EncodedTensor(dtype: .f64, shape: [errors.count], elements: errors))
                 }
             }
-        } catch { throw .memory(error) }
+        } catch { throw .machine(error) }
         var metadata = [("format", Self.format), ("version", Self.version), ("prompts", prompts.joined(separator: "\n"))]
         for name in names { metadata.append(("weight.\(name)", layers[name]?.weightDigest ?? "")) }
         try wrapping(ConversionError.safetensors) { () throws(SafetensorsError) in
@@ -138,7 +138,7 @@ extension InputStatistics {
 
 extension EncodedTensor {
     /// - Precondition: as many elements as the shape has, of the type's size.
-    fileprivate init<Element: BitwiseCopyable>(dtype: DType, shape: Shape, elements: [Element]) throws(AllocationError) {
+    fileprivate init<Element: BitwiseCopyable>(dtype: DType, shape: Shape, elements: [Element]) throws(MachineError) {
         precondition(elements.count == shape.elementCount && MemoryLayout<Element>.stride == dtype.byteCount)
         try self.init(dtype: dtype, shape: shape)
         unsafe elements.withUnsafeBytes { unsafe buffer.mutableBytes.copyMemory(from: $0) }

@@ -97,7 +97,7 @@ private struct PackedRows {
         switch tensor.content {
         case .ones:
             try body(
-                try wrapping(ConversionError.memory) { () throws(AllocationError) in
+                try wrapping(ConversionError.machine) { () throws(MachineError) in
                     try Tensor(tensor.shape, [Float](repeating: 1, count: tensor.shape.elementCount)).exported(as: tensor.dtype)
                 })
         case .rows(let entry, let range):
@@ -107,7 +107,7 @@ private struct PackedRows {
                 let rows = start..<min(range.upperBound, start + count)
                 let planes = try wrapping(ConversionError.packedFile, try file.planes(of: entry, rows: rows))
                 try body(
-                    try wrapping(ConversionError.memory) { () throws(AllocationError) in
+                    try wrapping(ConversionError.machine) { () throws(MachineError) in
                         try Self.decode(planes, entry, rows.count, as: tensor.dtype)
                     })
                 start = rows.upperBound
@@ -117,7 +117,7 @@ private struct PackedRows {
 
     private static func decode(
         _ planes: [EncodedTensor], _ entry: TensorEntry, _ rows: Int, as dtype: DType
-    ) throws(AllocationError) -> EncodedTensor {
+    ) throws(MachineError) -> EncodedTensor {
         let shape = Shape([rows] + entry.shape.extents.dropFirst())
         let encoded = entry.scheme.elementType == dtype ? planes[0] : try entry.scheme.decode(planes, shape: shape).exported(as: dtype)
         return entry.layout == .channelsLast ? try encoded.channelsFirst() : encoded
@@ -126,7 +126,7 @@ private struct PackedRows {
 
 extension Tensor {
     /// The elements in a checkpoint's type.
-    fileprivate func exported(as dtype: DType) throws(AllocationError) -> EncodedTensor {
+    fileprivate func exported(as dtype: DType) throws(MachineError) -> EncodedTensor {
         guard dtype == .f64 else { return try narrowed(to: dtype) }
         let result = try EncodedTensor(dtype: .f64, shape: shape)
         let target = unsafe result.buffer.mutableBytes.assumingMemoryBound(to: Double.self)

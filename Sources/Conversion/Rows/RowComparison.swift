@@ -34,7 +34,7 @@ struct RowComparison: Sendable {
             return
         }
         let values = try source.values(chunk, for: .f32)
-        (distances, bound) = try wrapping(ConversionError.memory) { () throws(AllocationError) in
+        (distances, bound) = try wrapping(ConversionError.machine) { () throws(MachineError) in
             (try scheme.distances(stored, source: values), try scheme.checkBound(stored, source: values))
         }
     }

@@ -43,7 +43,7 @@ struct RowEncoder: Sendable {
         let group = max(1, Self.groupElements / max(1, shape.columns))
         for start in stride(from: 0, to: chunk.rows.count, by: group) {
             let range = start..<min(chunk.rows.count, start + group)
-            let part = try wrapping(ConversionError.memory, try chunk.part(range))
+            let part = try wrapping(ConversionError.machine, try chunk.part(range))
             let values = try rows.values(part, for: scheme)
             distances += try wrapping(ConversionError.packedFile) { () throws(PackedFileError) in
                 try scheme.encode(values, into: planes, at: start, subject: rows.tensor.name)

@@ -60,7 +60,7 @@ struct LoadedAddition {
 
 extension Tensor {
     /// What `RowAddition` says of several, of whose operands the rows at the places count: sums in double, one rounding.
-    mutating func add(_ additions: [LoadedAddition], _ places: RowPlaces) throws(AllocationError) {
+    mutating func add(_ additions: [LoadedAddition], _ places: RowPlaces) throws(MachineError) {
         let columns = columns
         let scratch = try Buffer(byteCount: 2 * columns * MemoryLayout<Double>.stride, zeroed: false)
         defer { withExtendedLifetime((additions, scratch)) {} }

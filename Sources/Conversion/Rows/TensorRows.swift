@@ -27,7 +27,7 @@ struct TensorRows: Sendable {
             if added.contains(ExactString(source.name)), let (index, value) = ElementScan.nonfinite(stored) {
                 throw .adapterNonfinite(tensor: source.name, value: value, index: index)
             }
-            let values = try wrapping(ConversionError.memory, try stored.widened())
+            let values = try wrapping(ConversionError.machine, try stored.widened())
             operands[ExactString(source.name)] = (values, try component.digest(of: source))
         }
         self.operands = operands
@@ -51,7 +51,7 @@ struct TensorRows: Sendable {
         }
 
         /// Some of the chunk's rows, counted from its first.
-        func part(_ part: Range<Int>) throws(AllocationError) -> Chunk {
+        func part(_ part: Range<Int>) throws(MachineError) -> Chunk {
             guard part.count < rows.count else { return self }
             let rows = rows.lowerBound + part.lowerBound..<rows.lowerBound + part.upperBound
             return Chunk(index: index, source: source, recipe: recipe, rows: rows, stored: try stored.rows(part))
@@ -69,7 +69,7 @@ struct TensorRows: Sendable {
     func read(_ rows: Range<Int>, ofSource index: Int) throws(ConversionError) -> Chunk {
         let (source, recipe) = (tensor.sources[index], tensor.rows[index])
         let shape = source.shape.rank == 0 ? source.shape : Shape([rows.count] + source.shape.extents.dropFirst())
-        let stored = try wrapping(ConversionError.memory, try EncodedTensor(dtype: source.dtype, shape: shape))
+        let stored = try wrapping(ConversionError.machine, try EncodedTensor(dtype: source.dtype, shape: shape))
         let size = source.shape.columns * source.dtype.byteCount
         try wrapping(ConversionError.checkpoint) { () throws(CheckpointError) in
             var row = 0
@@ -105,7 +105,7 @@ struct TensorRows: Sendable {
     /// - Throws: `.overflow` where a finite value goes beyond the range of float32 or of `scheme`.
     func values(_ chunk: Chunk, for scheme: Scheme) throws(ConversionError) -> Tensor {
         let recipe = chunk.recipe
-        let values = try wrapping(ConversionError.memory) { () throws(AllocationError) in
+        let values = try wrapping(ConversionError.machine) { () throws(MachineError) in
             var values = try chunk.stored.widened()
             guard !recipe.transforms.isEmpty else { return values }
             for (transform, places) in zip(recipe.transforms, recipe.places(chunk.rows).transformed) { try apply(transform, to: &values, places) }
@@ -123,7 +123,7 @@ struct TensorRows: Sendable {
     }
 
     /// - Parameter places: where the rows stand among all that the transform is of.
-    private func apply(_ transform: RowTransform, to values: inout Tensor, _ places: RowPlaces) throws(AllocationError) {
+    private func apply(_ transform: RowTransform, to values: inout Tensor, _ places: RowPlaces) throws(MachineError) {
         func operand(_ input: Recipe.Input) -> Tensor {
             guard let operand = operands[ExactString(input.name)] else { preconditionFailure("\(input.name) was not planned") }
             return operand.values
@@ -143,7 +143,7 @@ struct TensorRows: Sendable {
     func laidOut(_ rows: EncodedTensor) throws(ConversionError) -> EncodedTensor {
         var moved = rows
         if tensor.row.layout == .channelsLast {
-            moved = try wrapping(ConversionError.memory, try rows.channelsLast())
+            moved = try wrapping(ConversionError.machine, try rows.channelsLast())
         }
         return moved.reshaped(packedShape(rows.shape.rows))
     }

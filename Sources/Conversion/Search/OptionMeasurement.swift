@@ -77,7 +77,7 @@ struct OptionMeasurement {
     }
 
     func bytes(_ blob: [UInt8]) throws(ConversionError) -> Double {
-        try wrapping(ConversionError.memory) { () throws(AllocationError) in
+        try wrapping(ConversionError.machine) { () throws(MachineError) in
             Double(try PlaneEntry.storedByteCount(of: try EncodedTensor(dtype: .u8, shape: [blob.count], copying: blob)))
         }
     }
@@ -91,7 +91,7 @@ struct OptionMeasurement {
             let planes = try scheme.allocate(values.shape, whole: scheme.wholePlanes(for: values.shape, calibration: choice.calibration))
             var error = QuantizationErrorSum()
             error.add(try scheme.encode(values, into: planes, at: 0, subject: tensor.name, calibration: choice.calibration))
-            let bytes = try wrapping(PackedFileError.memory) { () throws(AllocationError) in
+            let bytes = try wrapping(PackedFileError.machine) { () throws(MachineError) in
                 var sum = 0.0
                 for (plane, specification) in zip(planes, scheme.planes(for: values.shape)) {
                     sum += Double(try PlaneEntry.storedByteCount(of: plane)) * (specification.extent == .rows ? share : 1)

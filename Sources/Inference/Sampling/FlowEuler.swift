@@ -30,7 +30,7 @@ package struct FlowEuler {
         } + [0]
     }
 
-    package func advanced(_ latents: Tensor, velocity: Tensor) throws(AllocationError) -> Tensor {
+    package func advanced(_ latents: Tensor, velocity: Tensor) throws(MachineError) -> Tensor {
         try latents.combined(velocity) { [flowTime, next] latent, velocity in latent + (next - flowTime) * velocity }
     }
 }
@@ -38,7 +38,7 @@ package struct FlowEuler {
 /// Guidance of models that are not told it: away from the velocity of no words.
 package enum ClassifierFreeGuidance {
     /// negative + scale * (velocity - negative).
-    package static func velocity(_ velocity: Tensor, awayFrom negative: Tensor, scale: Double) throws(AllocationError) -> Tensor {
+    package static func velocity(_ velocity: Tensor, awayFrom negative: Tensor, scale: Double) throws(MachineError) -> Tensor {
         try velocity.combined(negative) { velocity, negative in negative + scale * (velocity - negative) }
     }
 

@@ -52,13 +52,13 @@ package struct TrigFlow {
     package var formulas: Formulas { Formulas(self) }
 
     /// The network's input at `latents`.
-    package func input(_ latents: Tensor) throws(AllocationError) -> Tensor {
+    package func input(_ latents: Tensor) throws(MachineError) -> Tensor {
         let formulas = formulas
         return try latents.combined(latents) { latent, _ in formulas.input(latent) }
     }
 
     /// The scheduler's estimate of the clean latents, times sigma.
-    package func denoised(_ latents: Tensor, input: Tensor, velocity: Tensor) throws(AllocationError) -> Tensor {
+    package func denoised(_ latents: Tensor, input: Tensor, velocity: Tensor) throws(MachineError) -> Tensor {
         let formulas = formulas
         return try latents.combined(input, velocity) { latent, input, velocity in
             formulas.denoised(latent, flow: formulas.flow(input: input, velocity: velocity))
@@ -66,7 +66,7 @@ package struct TrigFlow {
     }
 
     /// The latents at the next time, with fresh unit noise.
-    package func renoised(_ denoised: Tensor, noise: Tensor) throws(AllocationError) -> Tensor {
+    package func renoised(_ denoised: Tensor, noise: Tensor) throws(MachineError) -> Tensor {
         let (cosine, sine, sigma) = (cos(next), sin(next), sigma)
         return try denoised.combined(noise) { clean, noise in cosine * clean + sine * (noise * sigma) }
     }

@@ -34,7 +34,7 @@ struct WeightLoader<E: Executor>: Sendable {
 
     /// A layer's stored weight and bias, read when the layer is built.
     private func layer<Layer: Sendable>(
-        _ rows: Parameters, _ make: (StoredWeight, Tensor?) throws(AllocationError) -> Layer
+        _ rows: Parameters, _ make: (StoredWeight, Tensor?) throws(MachineError) -> Layer
     ) throws(InferenceError) -> Layer {
         try once(rows.name) { () throws(InferenceError) in
             let stored = try weight(rows.weight)
@@ -44,7 +44,7 @@ struct WeightLoader<E: Executor>: Sendable {
     }
 
     func linear(_ rows: Parameters) throws(InferenceError) -> E.Linear {
-        try layer(rows) { stored, bias throws(AllocationError) in
+        try layer(rows) { stored, bias throws(MachineError) in
             try executor.linear(stored, 0..<stored.shape.rows, bias: bias, compute: compute)
         }
     }
@@ -58,9 +58,9 @@ struct WeightLoader<E: Executor>: Sendable {
 
     /// The two halves of the outputs of one weight, as linears of their own.
     func halves(_ rows: Parameters) throws(InferenceError) -> [E.Linear] {
-        try layer(rows) { stored, bias throws(AllocationError) in
-            func part(_ channels: Range<Int>) throws(AllocationError) -> E.Linear {
-                let bias = try bias.map { (bias) throws(AllocationError) in try bias.rows(channels).reshaped([channels.count]) }
+        try layer(rows) { stored, bias throws(MachineError) in
+            func part(_ channels: Range<Int>) throws(MachineError) -> E.Linear {
+                let bias = try bias.map { (bias) throws(MachineError) in try bias.rows(channels).reshaped([channels.count]) }
                 return try executor.linear(stored, channels, bias: bias, compute: compute)
             }
             let half = stored.shape.rows / 2
@@ -73,20 +73,20 @@ struct WeightLoader<E: Executor>: Sendable {
 
     /// - Parameter often: whether it is one of the many that take the autoencoder's time, and worth more memory for less work.
     func convolution(_ rows: Parameters, often: Bool = false) throws(InferenceError) -> E.Convolution {
-        try layer(rows) { stored, bias throws(AllocationError) in try executor.convolution(stored, bias: bias, often: often) }
+        try layer(rows) { stored, bias throws(MachineError) in try executor.convolution(stored, bias: bias, often: often) }
     }
 
     func depthwise(_ rows: Parameters) throws(InferenceError) -> E.Depthwise {
-        try layer(rows) { stored, bias throws(AllocationError) in try executor.depthwise(stored, bias: bias) }
+        try layer(rows) { stored, bias throws(MachineError) in try executor.depthwise(stored, bias: bias) }
     }
 
     func pointwise(_ rows: Parameters) throws(InferenceError) -> E.Pointwise {
-        try layer(rows) { stored, _ throws(AllocationError) in try executor.pointwise(stored) }
+        try layer(rows) { stored, _ throws(MachineError) in try executor.pointwise(stored) }
     }
 
     func norm(_ rows: Parameters, offset: Double = 0, epsilon: Double) throws(InferenceError) -> E.Norm {
         let epsilon = source.deviations.normEpsilon ?? epsilon
-        return try layer(rows) { stored, bias throws(AllocationError) in
+        return try layer(rows) { stored, bias throws(MachineError) in
             try executor.norm(weight: try stored.widened(), bias: bias, offset: offset, epsilon: epsilon)
         }
     }

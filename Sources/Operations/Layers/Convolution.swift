@@ -29,7 +29,7 @@ package struct Convolution: Sendable {
     /// - Parameters:
     ///   - stored: `[outputs, 3, 3, inputs]`.
     ///   - winograd: for `Sampling.same` alone; without effect where the convolution computes in integers.
-    package init(_ stored: StoredWeight, bias: Tensor? = nil, winograd: Bool = false, on cpu: CPU) throws(AllocationError) {
+    package init(_ stored: StoredWeight, bias: Tensor? = nil, winograd: Bool = false, on cpu: CPU) throws(MachineError) {
         let isa = cpu.isa
         self.cpu = cpu
         let (outputs, inputs) = (stored.shape.rows, stored.shape.columns / 9)
@@ -65,7 +65,7 @@ package struct Convolution: Sendable {
 
     var isInteger: Bool { scales != nil }
 
-    private static func packed(_ isa: CInt, floats: Tensor, _ outputs: Int, _ inputs: Int, _ winograd: Bool) throws(AllocationError) -> Buffer {
+    private static func packed(_ isa: CInt, floats: Tensor, _ outputs: Int, _ inputs: Int, _ winograd: Bool) throws(MachineError) -> Buffer {
         guard winograd else {
             return unsafe try packed(isa, EncodedTensor(floats), outputs, bytes: { ck_conv_f32_packed_bytes(isa, $0, inputs) }) {
                 unsafe ck_conv_f32_pack(isa, $0, $1, inputs, $2)
@@ -80,7 +80,7 @@ package struct Convolution: Sendable {
     private static func packed(
         _ isa: CInt, _ weights: EncodedTensor, _ outputs: Int, bytes: @Sendable (Int) -> Int,
         _ pack: @Sendable (UnsafeRawPointer, _ channels: Int, UnsafeMutableRawPointer) -> Void
-    ) throws(AllocationError) -> Buffer {
+    ) throws(MachineError) -> Buffer {
         let packed = try Buffer(byteCount: bytes(outputs), zeroed: false)
         let row = weights.shape.columns * weights.dtype.byteCount
         Parallel.forEach(outputs, grain: ck_conv_panel(isa)) { range in
@@ -91,7 +91,7 @@ package struct Convolution: Sendable {
     }
 
     /// x [h, w, in] to [h', w', out]: h' = h, ceil(h / 2) or 2h.
-    package func callAsFunction(_ x: Tensor, _ sampling: Sampling = .same) throws(AllocationError) -> Tensor {
+    package func callAsFunction(_ x: Tensor, _ sampling: Sampling = .same) throws(MachineError) -> Tensor {
         switch sampling {
         case .same: try cpu.run([.convolution(self)], on: x)
         case .stride2: try cpu.run([.convolution(self, step: 2)], on: x)

@@ -10,7 +10,7 @@ package struct Depthwise: Sendable {
     private let kernel: Int
 
     /// - Parameter weight: `[channels, kernel, kernel]`, as packed.
-    package init(_ weight: Tensor, bias: Tensor?, on cpu: CPU) throws(AllocationError) {
+    package init(_ weight: Tensor, bias: Tensor?, on cpu: CPU) throws(MachineError) {
         self.cpu = cpu
         kernel = weight.shape[1]
         self.weight = try ImageLayout.transpose(weight, rows: weight.rows, columns: weight.columns, as: [weight.columns, weight.rows])
@@ -21,12 +21,12 @@ package struct Depthwise: Sendable {
     static func footprint(of weight: WeightSize) -> Footprint { Footprint(kept: weight.floatBytes, passing: weight.widenedBytes) }
 
     /// x [h, w, channels] to the same shape.
-    package func callAsFunction(_ x: Tensor) throws(AllocationError) -> Tensor {
+    package func callAsFunction(_ x: Tensor) throws(MachineError) -> Tensor {
         try self(x, maps: 1, height: x.shape[0], width: x.shape[1])
     }
 
     /// Maps `x` of `height` x `width` pixels one below the other, to the same shape.
-    func callAsFunction(_ x: Tensor, maps: Int, height: Int, width: Int) throws(AllocationError) -> Tensor {
+    func callAsFunction(_ x: Tensor, maps: Int, height: Int, width: Int) throws(MachineError) -> Tensor {
         precondition(x.count == maps * height * width * channels)
         var result = try Tensor(x.shape, zeroed: false)
         let (source, target) = unsafe (SharedPointer(reading: x.pointer), SharedPointer(result.mutablePointer))

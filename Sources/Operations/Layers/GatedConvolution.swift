@@ -32,7 +32,7 @@ extension GatedConvolution {
 }
 
 extension CPU {
-    package func gated(_ x: Tensor, by layer: GatedConvolution<CPU>, norm: ModulatedNorm<Tensor>?, grid: Grid?) throws(AllocationError) -> Tensor {
+    package func gated(_ x: Tensor, by layer: GatedConvolution<CPU>, norm: ModulatedNorm<Tensor>?, grid: Grid?) throws(MachineError) -> Tensor {
         try layer.expanded(x, norm, grid ?? Grid(height: x.shape[0], width: x.shape[1]))
     }
 }
@@ -60,7 +60,7 @@ extension GatedConvolution<CPU> {
         return Footprint(kept: gated, passing: max(wide.peak - gated, 2 * wide.kept))
     }
 
-    fileprivate func expanded(_ x: Tensor, _ norm: ModulatedNorm<Tensor>?, _ grid: Grid) throws(AllocationError) -> Tensor {
+    fileprivate func expanded(_ x: Tensor, _ norm: ModulatedNorm<Tensor>?, _ grid: Grid) throws(MachineError) -> Tensor {
         if let type = value.rowType {
             return try expanded(try PackedRows(x, columns: value.inputs, norm, as: type, value.inputTurn, on: value.cpu), grid)
         }
@@ -69,7 +69,7 @@ extension GatedConvolution<CPU> {
         return try value.cpu.siluGated(try depthwise(hidden, maps: grid.maps, height: grid.height, width: grid.width))
     }
 
-    private func expanded(_ rows: PackedRows, _ grid: Grid) throws(AllocationError) -> Tensor {
+    private func expanded(_ rows: PackedRows, _ grid: Grid) throws(MachineError) -> Tensor {
         let (maps, height, width) = (grid.maps, grid.height, grid.width)
         let (hidden, panel) = (value.outputs, PackedRows.panel)
         let stride = Self.stride

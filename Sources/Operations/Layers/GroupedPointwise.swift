@@ -8,7 +8,7 @@ package struct GroupedPointwise: Sendable {
     package init(_ weight: Tensor) { self.weight = weight }
 
     /// x [.., channels] to the same shape.
-    package func callAsFunction(_ x: Tensor) throws(AllocationError) -> Tensor {
+    package func callAsFunction(_ x: Tensor) throws(MachineError) -> Tensor {
         let (channels, width) = (weight.rows, weight.columns)
         precondition(x.shape[x.shape.rank - 1] == channels && channels % width == 0)
         var result = try Tensor(x.shape, zeroed: false)

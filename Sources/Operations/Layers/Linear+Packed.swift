@@ -29,7 +29,7 @@ extension Linear {
     /// Writes the outputs of packed rows to rows of `stride` elements; residual rows are as far apart.
     @unsafe func multiply(
         _ rows: PackedRows, to y: UnsafeMutablePointer<Float>, stride: Int, _ epilogue: Epilogue = unsafe Epilogue()
-    ) throws(AllocationError) {
+    ) throws(MachineError) {
         let target = unsafe SharedPointer(y)
         guard outputs > Self.fewChannels else {
             let scratch = try Buffer(byteCount: scratchBytes(channels: outputs), zeroed: false)
@@ -110,7 +110,7 @@ extension Linear {
     }
 
     /// The panels of some outputs of int8 codes.
-    static func panels(ofCodes codes: EncodedTensor, _ channels: Range<Int>, _ isa: CInt) throws(AllocationError) -> Buffer {
+    static func panels(ofCodes codes: EncodedTensor, _ channels: Range<Int>, _ isa: CInt) throws(MachineError) -> Buffer {
         let (outputs, inputs, first) = (channels.count, codes.shape.columns, channels.lowerBound)
         let buffer = try Buffer(byteCount: ck_packed_weight_bytes(CK_PACKED_S8, outputs, inputs), zeroed: false)
         Parallel.forEach(outputs, grain: PackedRows.panel) { range in
@@ -124,7 +124,7 @@ extension Linear {
     static func panelScratchBytes(_ inputs: Int) -> Int { PackedRows.panel * inputs * MemoryLayout<Float>.stride }
 
     /// The panels of some outputs of a weight, rounded to bfloat16.
-    static func panels(of source: Storage, _ channels: Range<Int>, _ inputs: Int, _ isa: CInt) throws(AllocationError) -> Buffer {
+    static func panels(of source: Storage, _ channels: Range<Int>, _ inputs: Int, _ isa: CInt) throws(MachineError) -> Buffer {
         let (outputs, first, type) = (channels.count, channels.lowerBound, PackedType.bfloat16)
         let buffer = try Buffer(byteCount: ck_packed_weight_bytes(type.code, outputs, inputs), zeroed: false)
         let step = PackedRows.panel
@@ -143,7 +143,7 @@ extension Linear {
 
 extension Linear {
     /// residual [rows, outputs] += gate * (x W^T + b), with a gate `[outputs]` or 1.
-    func add(_ x: Tensor, to residual: inout Tensor, gate: Tensor? = nil) throws(AllocationError) {
+    func add(_ x: Tensor, to residual: inout Tensor, gate: Tensor? = nil) throws(MachineError) {
         precondition(residual.count / outputs == x.count / inputs)
         guard let type = rowType else {
             let update = try self(x)

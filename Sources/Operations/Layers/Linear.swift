@@ -35,14 +35,14 @@ package struct Linear: Sendable {
 
     /// - Parameters:
     ///   - stored: rows are outputs; all further axes together are inputs.
-    package init(_ stored: StoredWeight, bias: Tensor? = nil, compute: Compute = .float32, on cpu: CPU) throws(AllocationError) {
+    package init(_ stored: StoredWeight, bias: Tensor? = nil, compute: Compute = .float32, on cpu: CPU) throws(MachineError) {
         try self.init(stored, 0..<stored.shape.rows, bias: bias, compute: compute, on: cpu)
     }
 
     /// The linear of some of the outputs of a weight.
     init(
         _ whole: StoredWeight, _ channels: Range<Int>, bias: Tensor?, compute: Compute = .float32, on cpu: CPU
-    ) throws(AllocationError) {
+    ) throws(MachineError) {
         let (outputs, inputs) = (channels.count, whole.shape.columns)
         precondition(bias.map { $0.count == outputs } ?? true)
         self.cpu = cpu
@@ -67,7 +67,7 @@ package struct Linear: Sendable {
             }
     }
 
-    private static func packed(_ isa: CInt, _ values: EncodedTensor, outputs: Int, inputs: Int) throws(AllocationError) -> Buffer {
+    private static func packed(_ isa: CInt, _ values: EncodedTensor, outputs: Int, inputs: Int) throws(MachineError) -> Buffer {
         let packed = try Buffer(byteCount: ck_w8a8_packed_bytes(isa, outputs, inputs), zeroed: false)
         let (source, target) = unsafe (SharedPointer(reading: values.bytes.bindMemory(to: Int8.self).baseAddress!), SharedPointer(packed.int8))
         Parallel.forEach(outputs, grain: ck_w8a8_panel(isa)) { range in
@@ -78,7 +78,7 @@ package struct Linear: Sendable {
     }
 
     /// x [.., inputs] to [.., outputs]; a matrix is `[rows, inputs]`, a map `[h, w, inputs]`.
-    package func callAsFunction(_ x: Tensor) throws(AllocationError) -> Tensor {
+    package func callAsFunction(_ x: Tensor) throws(MachineError) -> Tensor {
         var result = try Tensor(Shape(x.shape.extents.dropLast() + [outputs]), zeroed: false)
         defer { withExtendedLifetime((x, result)) {} }
         unsafe try apply(x.pointer, rows: x.count / inputs, to: result.mutablePointer, stride: outputs)
@@ -86,7 +86,7 @@ package struct Linear: Sendable {
     }
 
     /// Writes the outputs of `rows` dense rows of inputs to rows of `stride` elements.
-    @unsafe func apply(_ x: UnsafePointer<Float>, rows: Int, to y: UnsafeMutablePointer<Float>, stride: Int) throws(AllocationError) {
+    @unsafe func apply(_ x: UnsafePointer<Float>, rows: Int, to y: UnsafeMutablePointer<Float>, stride: Int) throws(MachineError) {
         if case .decoded(let values, let scales) = weight, rows <= Self.fewRows { return unsafe multiplyFew(x, rows, values, scales, y, stride) }
         if let type = rowType, rows > 1 || type != .float32 {
             return try unsafe multiply(try PackedRows(x, rows: rows, columns: inputs, as: type, inputTurn, on: cpu), to: y, stride: stride)
@@ -125,7 +125,7 @@ package struct Linear: Sendable {
 
     /// A single row, as the embeddings of time and guidance are, is summed in double: it waits for memory anyway, and its sums of a few hundred
     /// cosines cancel so much that float32 sums would show in everything they modulate. Each thread decodes what it is about to multiply.
-    @unsafe private func multiplyOne(_ x: UnsafePointer<Float>, _ y: UnsafeMutablePointer<Float>) throws(AllocationError) {
+    @unsafe private func multiplyOne(_ x: UnsafePointer<Float>, _ y: UnsafeMutablePointer<Float>) throws(MachineError) {
         if let bias { unsafe y.update(from: bias.pointer, count: outputs) }
         let step = Self.cachedChannels(inputs)
         let (source, target) = unsafe (SharedPointer(reading: x), SharedPointer(y))
@@ -177,7 +177,7 @@ package struct Linear: Sendable {
     /// Quantizes each row of x to int8 and multiplies with int32 accumulators: y = fma(s_x * s_w, accumulator, b).
     private func multiplyIntegers(
         _ x: UnsafePointer<Float>, _ rows: Int, _ packed: Buffer, _ scales: Tensor, _ y: UnsafeMutablePointer<Float>, _ stride: Int
-    ) throws(AllocationError) {
+    ) throws(MachineError) {
         // Rows turned for a weight that is.
         var turned = try Tensor([inputTurn == nil ? 0 : rows, inputs], zeroed: false)
         let quantized = try Buffer(byteCount: rows * inputs, zeroed: false)
@@ -208,7 +208,7 @@ package struct Linear: Sendable {
 
 extension Linear.Storage {
     /// The weight for arithmetic in floating point.
-    init(_ stored: StoredWeight) throws(AllocationError) {
+    init(_ stored: StoredWeight) throws(MachineError) {
         if stored.form == .half {
             self = .half(stored.planes[0])
         } else if stored.form == .scaledRows, let rows = try stored.integerRows() {

@@ -31,7 +31,7 @@ struct PackedRows: Sendable {
     private typealias Kernel = @Sendable (Range<Int>, UnsafeMutableRawPointer, UnsafeMutablePointer<Float>, UnsafeMutableRawPointer) -> Void
 
     /// Allocates, and has `kernel` fill ranges of rows: it gets a range, where its rows and their scales go, and scratch of one tile of floats.
-    private init(_ type: PackedType, _ count: Int, _ columns: Int, _ kernel: Kernel) throws(AllocationError) {
+    private init(_ type: PackedType, _ count: Int, _ columns: Int, _ kernel: Kernel) throws(MachineError) {
         let values = try Buffer(byteCount: ck_packed_row_bytes(type.code, count, columns), zeroed: false)
         var scales = try Tensor([count], zeroed: false)
         let steps = unsafe SharedPointer(scales.mutablePointer)
@@ -55,7 +55,7 @@ struct PackedRows: Sendable {
     /// - Parameter turn: of int8, what the weight's rows have had done to them too.
     @unsafe init(
         _ x: UnsafePointer<Float>, rows: Int, columns: Int, as type: PackedType, _ turn: InputTurn?, on cpu: CPU
-    ) throws(AllocationError) {
+    ) throws(MachineError) {
         let (source, isa) = unsafe (SharedPointer(reading: x), cpu.isa)
         try unsafe self.init(type, rows, columns) { range, target, scales, scratch in
             let first = unsafe source.pointer + range.lowerBound * columns
@@ -70,7 +70,7 @@ struct PackedRows: Sendable {
     }
 
     /// Packs the rows of `x` [.., columns]; where there is a norm, as it makes them, but they are never written as floats.
-    init(_ x: Tensor, columns: Int, _ norm: ModulatedNorm<Tensor>?, as type: PackedType, _ turn: InputTurn?, on cpu: CPU) throws(AllocationError) {
+    init(_ x: Tensor, columns: Int, _ norm: ModulatedNorm<Tensor>?, as type: PackedType, _ turn: InputTurn?, on cpu: CPU) throws(MachineError) {
         defer { withExtendedLifetime((x, norm)) {} }
         guard let norm else {
             try unsafe self.init(x.pointer, rows: x.count / columns, columns: columns, as: type, turn, on: cpu)

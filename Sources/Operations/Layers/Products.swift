@@ -3,14 +3,14 @@ package import Tensors
 extension CPU {
     package func multiply(
         _ x: Tensor, by parts: [Linear], norm: ModulatedNorm<Tensor>?, then nonlinearity: Nonlinearity?
-    ) throws(AllocationError) -> Tensor {
+    ) throws(MachineError) -> Tensor {
         var result = try product(x, parts, norm)
         if let nonlinearity { try activate(&result, by: nonlinearity) }
         return result
     }
 
     /// - Precondition: at least one part.
-    private func product(_ x: Tensor, _ parts: [Linear], _ norm: ModulatedNorm<Tensor>?) throws(AllocationError) -> Tensor {
+    private func product(_ x: Tensor, _ parts: [Linear], _ norm: ModulatedNorm<Tensor>?) throws(MachineError) -> Tensor {
         if parts.count == 1, norm == nil { return try parts[0](x) }
         let (rows, outputs) = (x.count / x.channels, parts.reduce(0) { $0 + $1.outputs })
         // How rows are to be packed for all parts; nil where they do not agree or another kernel multiplies them.

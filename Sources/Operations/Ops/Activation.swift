@@ -30,7 +30,7 @@ extension CPU {
         }
     }
 
-    func activate(_ x: inout Tensor, by nonlinearity: Nonlinearity) throws(AllocationError) {
+    func activate(_ x: inout Tensor, by nonlinearity: Nonlinearity) throws(MachineError) {
         switch nonlinearity {
         case .silu: apply(.silu, to: &x)
         case .gelu: unsafe x.update { x, count in unsafe ck_gelu_tanh(isa, x, x, count) }
@@ -42,7 +42,7 @@ extension CPU {
         }
     }
 
-    package func activated(_ x: Tensor, by nonlinearity: Nonlinearity) throws(AllocationError) -> Tensor {
+    package func activated(_ x: Tensor, by nonlinearity: Nonlinearity) throws(MachineError) -> Tensor {
         var result = try x.copy()
         try activate(&result, by: nonlinearity)
         return result

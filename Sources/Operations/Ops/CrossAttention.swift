@@ -10,7 +10,7 @@ package struct PackedKeyValues: Sendable {
     private let packed: Buffer
 
     /// - Parameter keyValues: `[tokens, 2 * heads * headDimension]`, all keys before all values; at least one token.
-    package init(_ keyValues: Tensor, heads: Int, headDimension: Int, on cpu: CPU) throws(AllocationError) {
+    package init(_ keyValues: Tensor, heads: Int, headDimension: Int, on cpu: CPU) throws(MachineError) {
         self.cpu = cpu
         let width = heads * headDimension
         precondition(keyValues.rows > 0 && keyValues.columns == 2 * width)
@@ -37,11 +37,11 @@ package struct PackedKeyValues: Sendable {
     private static let rowsPerItem = 256
 
     /// softmax(q k^T / sqrt(headDimension)) v for queries `[rows, heads * headDimension]`, in the same shape.
-    package func attend(_ queries: Tensor) throws(AllocationError) -> Tensor { try Self.attend(queries, to: [self]) }
+    package func attend(_ queries: Tensor) throws(MachineError) -> Tensor { try Self.attend(queries, to: [self]) }
 
     /// The same for equally many rows of queries for each of several prompts, one below the other.
     /// - Precondition: at least one prompt; all are of one model.
-    static func attend(_ queries: Tensor, to prompts: [PackedKeyValues]) throws(AllocationError) -> Tensor {
+    static func attend(_ queries: Tensor, to prompts: [PackedKeyValues]) throws(MachineError) -> Tensor {
         let (heads, headDimension, isa) = (prompts[0].heads, prompts[0].headDimension, prompts[0].cpu.isa)
         let (rows, width) = (queries.rows / prompts.count, heads * headDimension)
         precondition(queries.columns == width && rows * prompts.count == queries.rows)

@@ -25,14 +25,14 @@ extension CPU {
     }
 
     /// a + b, in a tensor of its own.
-    package func sum(_ a: Tensor, _ b: Tensor) throws(AllocationError) -> Tensor {
+    package func sum(_ a: Tensor, _ b: Tensor) throws(MachineError) -> Tensor {
         var result = try a.copy()
         add(b, to: &result)
         return result
     }
 
     /// [.., 2h] to [.., h]: first half * silu(second half), as GLUMBConv gates.
-    package func siluGated(_ u: Tensor) throws(AllocationError) -> Tensor {
+    package func siluGated(_ u: Tensor) throws(MachineError) -> Tensor {
         let hidden = u.shape[u.shape.rank - 1] / 2
         var result = try Tensor(Shape(u.shape.extents.dropLast() + [hidden]), zeroed: false)
         let (source, target) = unsafe (SharedPointer(reading: u.pointer), SharedPointer(result.mutablePointer))
@@ -44,7 +44,7 @@ extension CPU {
     }
 
     /// [rows, 2h] to [rows, h]: gelu_tanh(first half) * second half, as Gemma's MLP gates.
-    package func geluGated(_ u: Tensor) throws(AllocationError) -> Tensor {
+    package func geluGated(_ u: Tensor) throws(MachineError) -> Tensor {
         let hidden = u.columns / 2
         var result = try Tensor([u.rows, hidden], zeroed: false)
         let (source, target) = unsafe (SharedPointer(reading: u.pointer), SharedPointer(result.mutablePointer))

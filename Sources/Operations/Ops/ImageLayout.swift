@@ -2,15 +2,15 @@ package import Tensors
 
 /// Between channels-first `[c, h, w]`, as latents, pictures and traces are, and channels-last `[h, w, c]`, as the runtime computes.
 package enum ImageLayout {
-    package static func channelsLast(_ x: Tensor) throws(AllocationError) -> Tensor {
+    package static func channelsLast(_ x: Tensor) throws(MachineError) -> Tensor {
         try transpose(x, rows: x.shape[0], columns: x.shape[1] * x.shape[2], as: [x.shape[1], x.shape[2], x.shape[0]])
     }
 
-    package static func channelsFirst(_ x: Tensor) throws(AllocationError) -> Tensor {
+    package static func channelsFirst(_ x: Tensor) throws(MachineError) -> Tensor {
         try transpose(x, rows: x.shape[0] * x.shape[1], columns: x.shape[2], as: [x.shape[2], x.shape[0], x.shape[1]])
     }
 
-    static func transpose(_ x: Tensor, rows: Int, columns: Int, as shape: Shape) throws(AllocationError) -> Tensor {
+    static func transpose(_ x: Tensor, rows: Int, columns: Int, as shape: Shape) throws(MachineError) -> Tensor {
         var result = try Tensor(shape, zeroed: false)
         let (source, target) = unsafe (SharedPointer(reading: x.pointer), SharedPointer(result.mutablePointer))
         Parallel.forEach(columns, grain: 16) { range in

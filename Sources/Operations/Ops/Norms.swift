@@ -13,7 +13,7 @@ package struct ModulatedNorm<Rows: Sendable>: Sendable {
 
 extension CPU {
     /// x [.., channels], normed, in the same shape.
-    package func normed(_ x: Tensor, by norm: ModulatedNorm<Tensor>) throws(AllocationError) -> Tensor {
+    package func normed(_ x: Tensor, by norm: ModulatedNorm<Tensor>) throws(MachineError) -> Tensor {
         let (channels, epsilon) = (norm.scale.count, norm.epsilon)
         var result = try Tensor(x.shape, zeroed: false)
         let (source, target) = unsafe (SharedPointer(reading: x.pointer), SharedPointer(result.mutablePointer))
@@ -40,7 +40,7 @@ package struct RMSNorm: Sendable {
         (self.weight, self.bias, self.weightOffset, self.epsilon, self.cpu) = (weight, bias, weightOffset, epsilon, cpu)
     }
 
-    package func callAsFunction(_ x: Tensor) throws(AllocationError) -> Tensor {
+    package func callAsFunction(_ x: Tensor) throws(MachineError) -> Tensor {
         var result = try Tensor(x.shape, zeroed: false)
         unsafe apply(x.pointer, to: result.mutablePointer, rows: x.count / weight.count, stride: weight.count)
         return result

@@ -1,7 +1,7 @@
 package import Tensors
 
 extension CPU {
-    package func unshuffled(_ x: Tensor) throws(AllocationError) -> Tensor {
+    package func unshuffled(_ x: Tensor) throws(MachineError) -> Tensor {
         let (height, width, channels) = (x.shape[0] / 2, x.shape[1] / 2, x.shape[2])
         precondition(x.shape[0] % 2 == 0 && x.shape[1] % 2 == 0)
         var result = try Tensor([height, width, 4 * channels], zeroed: false)

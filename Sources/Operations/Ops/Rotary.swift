@@ -4,7 +4,7 @@ package import Tensors
 /// Rotary position embedding in the rotate-half form: channels i and i + d/2 of a head turn by position * theta ** (-2i / d).
 package enum Rotary {
     /// The cosines, then the sines, of positions `first ..< first + tokens`, computed in double: `[tokens, headDimension]`.
-    package static func table(first: Int = 0, tokens: Int, headDimension: Int, theta: Double) throws(AllocationError) -> Tensor {
+    package static func table(first: Int = 0, tokens: Int, headDimension: Int, theta: Double) throws(MachineError) -> Tensor {
         let half = headDimension / 2
         var values: [Float] = []
         for position in first..<first + tokens {

@@ -46,7 +46,7 @@ package struct SoftmaxAttention: Sendable {
     /// Returns `[query rows, heads * headDimension]`.
     ///
     /// - Parameter firstRow: the column that the first query row stands at: there are so many keys before it.
-    package func callAsFunction(_ queries: Columns, _ keys: Columns, _ values: Columns, firstRow: Int = 0, on cpu: CPU) throws(AllocationError) -> Tensor {
+    package func callAsFunction(_ queries: Columns, _ keys: Columns, _ values: Columns, firstRow: Int = 0, on cpu: CPU) throws(MachineError) -> Tensor {
         let (rows, columns) = (queries.matrix.rows, keys.matrix.rows)
         precondition(values.matrix.rows == columns)
         let width = heads * headDimension

@@ -24,7 +24,7 @@ struct FrameEncoder: Sendable {
 
     static let byteCount = Zstd.bound(Limits.frameBytes) + Limits.frameBytes / 2 + ZstdCompressor.scratchByteCount
 
-    init() throws(AllocationError) {
+    init() throws(MachineError) {
         compressor = try ZstdCompressor()
         stored = try Buffer(byteCount: Zstd.bound(Limits.frameBytes), zeroed: false)
         high = try Buffer(byteCount: Limits.frameBytes / 2, zeroed: false)
@@ -33,7 +33,7 @@ struct FrameEncoder: Sendable {
     /// Stores `content` with `codec` where that saves at least 1/32 of it, else as it is. The bytes are valid until the next call.
     @unsafe func encode(
         _ content: UnsafeRawBufferPointer, _ codec: Codec, _ kind: ZstdCompressor.Kind
-    ) throws(AllocationError) -> UnsafeRawBufferPointer {
+    ) throws(MachineError) -> UnsafeRawBufferPointer {
         let count: Int
         switch codec {
         case .raw: return unsafe content
@@ -65,7 +65,7 @@ struct FrameDecoder: Sendable {
     /// Of the three buffers.
     static let byteCount = 2 * Limits.frameBytes + Limits.frameBytes / 2
 
-    init() throws(AllocationError) {
+    init() throws(MachineError) {
         decompressor = try ZstdDecompressor()
         content = try Buffer(byteCount: Limits.frameBytes, zeroed: false)
         stored = try Buffer(byteCount: Limits.frameBytes, zeroed: false)

@@ -86,7 +86,7 @@ struct FrameProblem: Error, Sendable, Equatable {
     private let scratch: Buffer
     static var scratchByteCount: Int { ck_huffman_scratch() }
 
-    init() throws(AllocationError) {
+    init() throws(MachineError) {
         scratch = try Buffer(byteCount: Self.scratchByteCount, zeroed: false)
         guard let context = unsafe ZSTD_createCCtx() else { throw .refused(byteCount: Zstd.bound(0), inUse: Memory.inUse) }
         unsafe self.context = context
@@ -98,7 +98,7 @@ struct FrameProblem: Error, Sendable, Equatable {
     /// - Precondition: `target` holds at least `Zstd.bound(source.count)` bytes.
     @unsafe func compress(
         _ source: UnsafeRawBufferPointer, _ kind: Kind, into target: UnsafeMutableRawBufferPointer
-    ) throws(AllocationError) -> Int {
+    ) throws(MachineError) -> Int {
         guard kind == .weights, source.count >= Self.fewestWeights else { return unsafe try run(source, .text, into: target) }
         let count = unsafe try code(source, into: target)
         // No code is shorter than a bit: what comes near it, mostly zeros, has repetitions that are worth a search.
@@ -107,13 +107,13 @@ struct FrameProblem: Error, Sendable, Equatable {
         return searched < count ? searched : unsafe try code(source, into: target)
     }
 
-    @unsafe private func code(_ source: UnsafeRawBufferPointer, into target: UnsafeMutableRawBufferPointer) throws(AllocationError) -> Int {
+    @unsafe private func code(_ source: UnsafeRawBufferPointer, into target: UnsafeMutableRawBufferPointer) throws(MachineError) -> Int {
         let count = unsafe ck_huffman_frame(
             InstructionSet.forConversions.rawValue, source.baseAddress, source.count, target.baseAddress, scratch.mutableBytes.baseAddress)
         return count > 0 ? count : unsafe try run(source, .weights, into: target)
     }
 
-    @unsafe private func run(_ source: UnsafeRawBufferPointer, _ kind: Kind, into target: UnsafeMutableRawBufferPointer) throws(AllocationError) -> Int {
+    @unsafe private func run(_ source: UnsafeRawBufferPointer, _ kind: Kind, into target: UnsafeMutableRawBufferPointer) throws(MachineError) -> Int {
         set(ZSTD_c_compressionLevel, kind == .weights ? -131_072 : 1)
         // ZSTD_c_literalCompressionMode: such a level leaves literals as they are, unless told to (1) code them.
         set(ZSTD_c_experimentalParam5, kind == .weights ? 1 : 0)
@@ -133,7 +133,7 @@ struct FrameProblem: Error, Sendable, Equatable {
 @safe final class ZstdDecompressor: @unchecked Sendable {  // one thread at a time
     fileprivate let context: OpaquePointer
 
-    init() throws(AllocationError) {
+    init() throws(MachineError) {
         guard let context = unsafe ZSTD_createDCtx() else { throw .refused(byteCount: 160 << 10, inUse: Memory.inUse) }
         unsafe self.context = context
     }
@@ -143,12 +143,12 @@ struct FrameProblem: Error, Sendable, Equatable {
 
 extension Zstd {
     /// One frame with this text.
-    static func compressed(_ content: [UInt8]) throws(AllocationError) -> [UInt8] {
+    static func compressed(_ content: [UInt8]) throws(MachineError) -> [UInt8] {
         let compressor = try ZstdCompressor()
-        var failure: AllocationError?
+        var failure: MachineError?
         let frame = unsafe [UInt8](unsafeUninitializedCapacity: bound(content.count)) { target, count in
             unsafe content.withUnsafeBytes { source in
-                do throws(AllocationError) {
+                do throws(MachineError) {
                     count = unsafe try compressor.compress(source, .text, into: UnsafeMutableRawBufferPointer(target))
                 } catch { failure = error }
             }
@@ -158,7 +158,7 @@ extension Zstd {
     }
 
     /// The `count` content bytes of exactly one frame.
-    static func decompressed(_ frame: [UInt8], count: Int) throws(AllocationError) -> Result<[UInt8], FrameProblem> {
+    static func decompressed(_ frame: [UInt8], count: Int) throws(MachineError) -> Result<[UInt8], FrameProblem> {
         let decompressor = try ZstdDecompressor()
         var problem: FrameProblem?
         let content = unsafe [UInt8](unsafeUninitializedCapacity: count) { target, initialized in

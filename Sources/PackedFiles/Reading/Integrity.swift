@@ -66,10 +66,10 @@ private struct IntegrityCheck {
         for start in stride(from: 0, to: section.frames.count, by: Self.batch) {
             let frames = start..<min(section.frames.count, start + Self.batch)
             let buffer: Buffer
-            do throws(AllocationError) {
+            do throws(MachineError) {
                 buffer = try Buffer(byteCount: section.frames[frames].reduce(0) { $0 + $1.contentByteCount }, zeroed: false)
             } catch {
-                findings.append(finding(.memory(error)))
+                findings.append(finding(.machine(error)))
                 return
             }
             let failures = unsafe reader.read(section, frames: frames, at: offset, subject: subject, into: buffer.mutableBytes)

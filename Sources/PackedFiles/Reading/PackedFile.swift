@@ -73,7 +73,7 @@ package final class PackedFile: Sendable {
     }
 
     private func whole(_ plane: PlaneEntry, of entry: TensorEntry) throws(PackedFileError) -> EncodedTensor {
-        let encoded = try wrapping(PackedFileError.memory, try EncodedTensor(dtype: plane.dtype, shape: plane.shape))
+        let encoded = try wrapping(PackedFileError.machine, try EncodedTensor(dtype: plane.dtype, shape: plane.shape))
         unsafe try read(plane.section, "tensor \(entry.name), plane \(plane.name)", into: encoded.buffer.mutableBytes)
         return encoded
     }
@@ -104,7 +104,7 @@ package final class PackedFile: Sendable {
                 continue
             }
             let encoded = try wrapping(
-                PackedFileError.memory, try EncodedTensor(dtype: plane.dtype, shape: Shape([rows.count] + plane.shape.extents.dropFirst())))
+                PackedFileError.machine, try EncodedTensor(dtype: plane.dtype, shape: Shape([rows.count] + plane.shape.extents.dropFirst())))
             let rowByteCount = plane.shape.columns * plane.dtype.byteCount
             var parts: [(content: Range<Int>, target: Int)] = []
             for (position, row) in rows.enumerated() {
@@ -134,7 +134,7 @@ package final class PackedFile: Sendable {
         guard let entry = entries.first(where: { ExactString($0.name) == ExactString(name) }) else {
             throw .refused(.noSuchBlob, subject: path, expected: "the \(kind) \(name)", found: "none of this name")
         }
-        let buffer = try wrapping(PackedFileError.memory, try Buffer(byteCount: Int(entry.section.contentByteCount), zeroed: false))
+        let buffer = try wrapping(PackedFileError.machine, try Buffer(byteCount: Int(entry.section.contentByteCount), zeroed: false))
         unsafe try read(entry.section, "\(kind) \(name)", into: buffer.mutableBytes)
         return unsafe Array(buffer.bytes)
     }
@@ -165,7 +165,7 @@ package final class PackedFile: Sendable {
             throw .refused(.directoryChecksum, subject: "\(file.path): \(subject)", expected: Hex.digits(location.checksum), found: Hex.digits(checksum))
         }
         guard isCompressed else { return stored }
-        let result = try wrapping(PackedFileError.memory, try Zstd.decompressed(stored, count: Int(location.contentByteCount)))
+        let result = try wrapping(PackedFileError.machine, try Zstd.decompressed(stored, count: Int(location.contentByteCount)))
         switch result {
         case .success(let text): return text
         case .failure(let problem):

@@ -109,7 +109,7 @@ final class SectionReader: Sendable {
         if let idle = decoders.withLock({ $0.popLast() }) {
             decoder = idle
         } else {
-            decoder = try wrapping(PackedFileError.memory, try FrameDecoder())
+            decoder = try wrapping(PackedFileError.machine, try FrameDecoder())
         }
         defer { decoders.withLock { $0.append(decoder) } }
         try body(decoder)

@@ -21,7 +21,7 @@ struct F32Scheme: SchemeDefinition {
         return [RowDistance](repeating: RowDistance(), count: values.rows)
     }
 
-    func decode(_ planes: [EncodedTensor], shape: Shape) throws(AllocationError) -> Tensor { try planes[0].widened() }
+    func decode(_ planes: [EncodedTensor], shape: Shape) throws(MachineError) -> Tensor { try planes[0].widened() }
 
     func checkBound(_ decoded: Tensor, _ planes: [EncodedTensor], source: Tensor) -> BoundCheck { BoundCheck(decoded, source) { _, _, _ in 0 } }
 

@@ -33,7 +33,7 @@ struct HalfScheme: SchemeDefinition {
         let isa = InstructionSet.forConversions.rawValue
         let count = values.count
         let codes = unsafe planes[0].buffer.mutableBytes.baseAddress! + row * values.columns * MemoryLayout<UInt16>.stride
-        var back = try wrapping(PackedFileError.memory, try Tensor(values.shape, zeroed: false))
+        var back = try wrapping(PackedFileError.machine, try Tensor(values.shape, zeroed: false))
         if type == .f16 {
             unsafe ck_f32_to_f16(isa, values.pointer, codes, count)
             unsafe ck_f16_to_f32(isa, codes, back.mutablePointer, count)
@@ -49,7 +49,7 @@ struct HalfScheme: SchemeDefinition {
         return RowDistance.rows(decoded: back, source: values)
     }
 
-    func decode(_ planes: [EncodedTensor], shape: Shape) throws(AllocationError) -> Tensor { try planes[0].widened() }
+    func decode(_ planes: [EncodedTensor], shape: Shape) throws(MachineError) -> Tensor { try planes[0].widened() }
 
     /// Half a unit in the last place of the source's binade, and of the smallest normal numbers' below them.
     func checkBound(_ decoded: Tensor, _ planes: [EncodedTensor], source: Tensor) -> BoundCheck {

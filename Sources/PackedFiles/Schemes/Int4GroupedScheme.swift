@@ -40,14 +40,14 @@ struct Int4GroupedScheme: RowRounding {
     func encode(_ values: Tensor, into planes: [EncodedTensor], at row: Int, _ subject: EncodingSubject) throws(PackedFileError) -> [RowDistance] {
         let nonfinite = unsafe ck_find_nonfinite(InstructionSet.forConversions.rawValue, CK_F32, values.pointer, values.count)
         guard nonfinite == values.count else { throw subject.nonfinite(nonfinite, values.span[nonfinite]) }
-        return try wrapping(PackedFileError.memory) { () throws(AllocationError) in
+        return try wrapping(PackedFileError.machine) { () throws(MachineError) in
             var decoded = try values.copy()
             try round(&decoded, into: planes, at: row)
             return RowDistance.rows(decoded: decoded, source: values)
         }
     }
 
-    func round(_ values: inout Tensor, into planes: [EncodedTensor], at row: Int) throws(AllocationError) {
+    func round(_ values: inout Tensor, into planes: [EncodedTensor], at row: Int) throws(MachineError) {
         let (rows, columns) = (values.rows, values.columns)
         let places = unsafe Places(planes, at: row, columns: columns)
         unsafe places.store(values.pointer, rows)
@@ -83,7 +83,7 @@ struct Int4GroupedScheme: RowRounding {
         }
     }
 
-    func integerRows(_ planes: [EncodedTensor], shape: Shape) throws(AllocationError) -> (codes: EncodedTensor, scales: EncodedTensor) {
+    func integerRows(_ planes: [EncodedTensor], shape: Shape) throws(MachineError) -> (codes: EncodedTensor, scales: EncodedTensor) {
         let codes = try EncodedTensor(dtype: .i8, shape: shape)
         let (columns, out) = (shape.columns, unsafe SharedPointer(codes.buffer.mutableBytes.baseAddress!.assumingMemoryBound(to: Int8.self)))
         Parallel.forEach(shape.rows) { rows in
@@ -93,7 +93,7 @@ struct Int4GroupedScheme: RowRounding {
         return (codes, planes[2])
     }
 
-    func decode(_ planes: [EncodedTensor], shape: Shape) throws(AllocationError) -> Tensor {
+    func decode(_ planes: [EncodedTensor], shape: Shape) throws(MachineError) -> Tensor {
         let (codes, scales) = try integerRows(planes, shape: shape)
         return try Int8PerChannelScheme().decode([codes, scales], shape: shape)
     }

@@ -46,7 +46,7 @@ struct Int8PerChannelScheme: RowRounding {
         return done == count ? distances : nil
     }
 
-    func decode(_ planes: [EncodedTensor], shape: Shape) throws(AllocationError) -> Tensor {
+    func decode(_ planes: [EncodedTensor], shape: Shape) throws(MachineError) -> Tensor {
         var result = try Tensor(shape, zeroed: false)
         let columns = shape.columns
         let values = planes[0]

@@ -52,13 +52,13 @@ package struct Scheme: Sendable, Hashable, CustomStringConvertible {
     }
 
     /// Values in the basis in which the scheme rounds them: themselves, but for schemes that turn or scale them first.
-    package func basis(of values: Tensor, _ planes: [EncodedTensor] = []) throws(AllocationError) -> Tensor { try definition.basis(of: values, planes) }
+    package func basis(of values: Tensor, _ planes: [EncodedTensor] = []) throws(MachineError) -> Tensor { try definition.basis(of: values, planes) }
 
     // MARK: - Encoding
 
     /// The planes that all rows of a tensor have in common: made once, given to `allocate` for each run of rows.
     package func wholePlanes(for shape: Shape, calibration: Calibration? = nil) throws(PackedFileError) -> [EncodedTensor] {
-        return try wrapping(PackedFileError.memory, try definition.wholePlanes(for: shape, calibration))
+        return try wrapping(PackedFileError.machine, try definition.wholePlanes(for: shape, calibration))
     }
 
     /// Those of all planes of a tensor of this shape that all rows have in common.
@@ -69,7 +69,7 @@ package struct Scheme: Sendable, Hashable, CustomStringConvertible {
     /// Planes for a tensor of this shape, or for some rows of one: those given, and between them planes of unknown content.
     package func allocate(_ shape: Shape, whole: [EncodedTensor]) throws(PackedFileError) -> [EncodedTensor] {
         var whole = whole[...]
-        do throws(AllocationError) {
+        do throws(MachineError) {
             var result: [EncodedTensor] = []
             for plane in planes(for: shape) {
                 if plane.extent == .whole, let given = whole.popFirst() {
@@ -80,7 +80,7 @@ package struct Scheme: Sendable, Hashable, CustomStringConvertible {
                 }
             }
             return result
-        } catch { throw .memory(error) }
+        } catch { throw .machine(error) }
     }
 
     /// Encodes float32 values. `subject` names the tensor in errors, and `firstElement` is the index in it of the first value given.
@@ -133,42 +133,42 @@ package struct Scheme: Sendable, Hashable, CustomStringConvertible {
 
     /// The float32 values of planes of this scheme.
     /// - Precondition: the planes are those of `shape`.
-    package func decode(_ planes: [EncodedTensor], shape: Shape) throws(AllocationError) -> Tensor {
+    package func decode(_ planes: [EncodedTensor], shape: Shape) throws(MachineError) -> Tensor {
         precondition(matches(planes, shape), "planes of another scheme or shape")
         return try definition.decode(planes, shape: shape)
     }
 
     /// The planes of some rows of a tensor of this shape: copies, where they are not all.
-    package func rows(_ rows: Range<Int>, of planes: [EncodedTensor], _ shape: Shape) throws(AllocationError) -> [EncodedTensor] {
+    package func rows(_ rows: Range<Int>, of planes: [EncodedTensor], _ shape: Shape) throws(MachineError) -> [EncodedTensor] {
         var result: [EncodedTensor] = []
         for (plane, specification) in zip(planes, self.planes(for: shape)) { result.append(specification.extent == .rows ? try plane.rows(rows) : plane) }
         return result
     }
 
     /// - Parameter rows: ascending, each once.
-    package func rows(_ rows: [Int], of planes: [EncodedTensor], _ shape: Shape) throws(AllocationError) -> [EncodedTensor] {
+    package func rows(_ rows: [Int], of planes: [EncodedTensor], _ shape: Shape) throws(MachineError) -> [EncodedTensor] {
         var result: [EncodedTensor] = []
         for (plane, specification) in zip(planes, self.planes(for: shape)) { result.append(specification.extent == .rows ? try plane.rows(rows) : plane) }
         return result
     }
 
     /// The int8 codes `[rows, ...]` and scales `[rows]` that the integer contract multiplies; nil where it does not cover the scheme.
-    package func integerRows(_ planes: [EncodedTensor], shape: Shape) throws(AllocationError) -> (codes: EncodedTensor, scales: EncodedTensor)? {
+    package func integerRows(_ planes: [EncodedTensor], shape: Shape) throws(MachineError) -> (codes: EncodedTensor, scales: EncodedTensor)? {
         integerTurn == nil ? nil : try definition.integerRows(planes, shape: shape)
     }
 
     /// What the integer contract multiplies each input by before it is turned, `[inputs]`; nil where by nothing.
-    package func inputFactors(_ planes: [EncodedTensor]) throws(AllocationError) -> Tensor? { try definition.inputFactors(planes) }
+    package func inputFactors(_ planes: [EncodedTensor]) throws(MachineError) -> Tensor? { try definition.inputFactors(planes) }
 
     // MARK: - Proof
 
     /// How far the values of planes are from their source, row by row.
-    package func distances(_ planes: [EncodedTensor], source: Tensor) throws(AllocationError) -> [RowDistance] {
+    package func distances(_ planes: [EncodedTensor], source: Tensor) throws(MachineError) -> [RowDistance] {
         RowDistance.rows(decoded: try decode(planes, shape: source.shape), source: source)
     }
 
     /// How far each decoded value is from its source, against the worst case that the scheme allows (Formats/schemes.md, "Bound").
-    package func checkBound(_ planes: [EncodedTensor], source: Tensor) throws(AllocationError) -> BoundCheck {
+    package func checkBound(_ planes: [EncodedTensor], source: Tensor) throws(MachineError) -> BoundCheck {
         try definition.checkBound(try decode(planes, shape: source.shape), planes, source: source)
     }
 
@@ -180,7 +180,7 @@ package struct Scheme: Sendable, Hashable, CustomStringConvertible {
         _ values: Tensor, whole: [EncodedTensor], draw: @Sendable (_ row: Int) -> StochasticRounding
     ) throws(PackedFileError) -> [EncodedTensor] {
         let planes = try allocate(values.shape, whole: whole)
-        let source = try wrapping(PackedFileError.memory, try basis(of: values, planes))
+        let source = try wrapping(PackedFileError.machine, try basis(of: values, planes))
         let columns = source.columns
         let elements = unsafe SharedPointer(reading: source.pointer)
         Parallel.forEach(source.rows) { range in

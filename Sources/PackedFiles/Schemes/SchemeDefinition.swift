@@ -23,22 +23,22 @@ protocol SchemeDefinition: Sendable {
     /// The planes in the order in which a file holds them. The first has the extent `rows`, and whole ones depend on no number of rows.
     func planes(for shape: Shape) -> [PlaneSpecification]
     /// The planes of the extent `whole`, which are made before the first row is encoded.
-    func wholePlanes(for shape: Shape, _ calibration: Calibration?) throws(AllocationError) -> [EncodedTensor]
+    func wholePlanes(for shape: Shape, _ calibration: Calibration?) throws(MachineError) -> [EncodedTensor]
 
     // Encoding and decoding, with all planes in their order; whole ones are complete.
 
     /// Values in the basis in which the scheme rounds them.
-    func basis(of values: Tensor, _ planes: [EncodedTensor]) throws(AllocationError) -> Tensor
+    func basis(of values: Tensor, _ planes: [EncodedTensor]) throws(MachineError) -> Tensor
     /// Encodes rows into their places in the planes, on this thread, and gives each row's distance from what was stored.
     func encode(_ values: Tensor, into planes: [EncodedTensor], at row: Int, _ subject: EncodingSubject) throws(PackedFileError) -> [RowDistance]
     /// The same of rows in the element type of their source; nil where that has to be widened first.
     func encodeStored(_ rows: EncodedTensor, into planes: [EncodedTensor], at row: Int) -> [RowDistance]?
-    func decode(_ planes: [EncodedTensor], shape: Shape) throws(AllocationError) -> Tensor
+    func decode(_ planes: [EncodedTensor], shape: Shape) throws(MachineError) -> Tensor
 
     // Proof.
 
     /// Decoded values against the worst case that the scheme allows (Formats/schemes.md, "Bound").
-    func checkBound(_ decoded: Tensor, _ planes: [EncodedTensor], source: Tensor) throws(AllocationError) -> BoundCheck
+    func checkBound(_ decoded: Tensor, _ planes: [EncodedTensor], source: Tensor) throws(MachineError) -> BoundCheck
     /// Encodes a row, given in the scheme's basis, with the noise of honest rounding: up or down at random, where `encode` takes the nearest.
     @unsafe func perturb(_ row: UnsafeBufferPointer<Float>, at index: Int, into planes: [EncodedTensor], _ draw: inout StochasticRounding)
     /// What the planes of the extent `rows` hold for a row: Formats/schemes.md written down a second time, in plain loops.
@@ -49,22 +49,22 @@ protocol SchemeDefinition: Sendable {
     /// The largest block by which the integer contract turns inputs, 1 where it takes them as they are; nil where it does not cover the scheme.
     var integerTurn: Int? { get }
     /// What the integer contract multiplies each input by before it is turned; nil where by nothing.
-    func inputFactors(_ planes: [EncodedTensor]) throws(AllocationError) -> Tensor?
+    func inputFactors(_ planes: [EncodedTensor]) throws(MachineError) -> Tensor?
     /// The int8 codes `[rows, ...]` and scales `[rows]` that the integer contract multiplies; asked where it covers the scheme.
-    func integerRows(_ planes: [EncodedTensor], shape: Shape) throws(AllocationError) -> (codes: EncodedTensor, scales: EncodedTensor)
+    func integerRows(_ planes: [EncodedTensor], shape: Shape) throws(MachineError) -> (codes: EncodedTensor, scales: EncodedTensor)
 }
 
 extension SchemeDefinition {
     var elementType: DType? { nil }
     var overflowLimit: Float { .infinity }
     var integerTurn: Int? { nil }
-    func inputFactors(_ planes: [EncodedTensor]) throws(AllocationError) -> Tensor? { nil }
+    func inputFactors(_ planes: [EncodedTensor]) throws(MachineError) -> Tensor? { nil }
     func isExact(for source: DType) -> Bool { source == elementType }
     func obstacle(_ shape: Shape) -> String? { nil }
-    func wholePlanes(for shape: Shape, _ calibration: Calibration?) throws(AllocationError) -> [EncodedTensor] { [] }
-    func basis(of values: Tensor, _ planes: [EncodedTensor]) throws(AllocationError) -> Tensor { values }
+    func wholePlanes(for shape: Shape, _ calibration: Calibration?) throws(MachineError) -> [EncodedTensor] { [] }
+    func basis(of values: Tensor, _ planes: [EncodedTensor]) throws(MachineError) -> Tensor { values }
     func encodeStored(_ rows: EncodedTensor, into planes: [EncodedTensor], at row: Int) -> [RowDistance]? { nil }
-    func integerRows(_ planes: [EncodedTensor], shape: Shape) throws(AllocationError) -> (codes: EncodedTensor, scales: EncodedTensor) {
+    func integerRows(_ planes: [EncodedTensor], shape: Shape) throws(MachineError) -> (codes: EncodedTensor, scales: EncodedTensor) {
         (planes[0], planes[1])
     }
 }
@@ -142,7 +142,7 @@ struct EncodingSubject {
 
     /// The values as float32. A finite float64 must not become an infinity on the way.
     func widened(_ source: EncodedTensor) throws(PackedFileError) -> Tensor {
-        let tensor = try wrapping(PackedFileError.memory, try source.widened())
+        let tensor = try wrapping(PackedFileError.machine, try source.widened())
         guard source.dtype == .f64 else { return tensor }
         let values = tensor.span
         let wide = unsafe source.bytes.assumingMemoryBound(to: Double.self)

@@ -37,7 +37,7 @@ struct TurnedScheme<Rows: RowRounding>: SchemeDefinition {
         return rows.planes(for: shape) + (isBalanced ? [exponents] : [])
     }
 
-    func wholePlanes(for shape: Shape, _ calibration: Calibration?) throws(AllocationError) -> [EncodedTensor] {
+    func wholePlanes(for shape: Shape, _ calibration: Calibration?) throws(MachineError) -> [EncodedTensor] {
         guard isBalanced else { return [] }
         let exponents = calibration?.inputMagnitudes.map { min(Self.largestExponent, max(-Self.largestExponent, Int($0.exponent))) }
         precondition(exponents.map { $0.count == shape.columns } ?? true, "a calibration of other inputs")
@@ -52,21 +52,21 @@ struct TurnedScheme<Rows: RowRounding>: SchemeDefinition {
         let isa = InstructionSet.forConversions.rawValue
         let nonfinite = unsafe ck_find_nonfinite(isa, CK_F32, values.pointer, values.count)
         guard nonfinite == values.count else { throw subject.nonfinite(nonfinite, values.span[nonfinite]) }
-        var turned = try wrapping(PackedFileError.memory, try basis(of: values, planes))
-        let factors = try wrapping(PackedFileError.memory, try factors(planes, negated: true))
+        var turned = try wrapping(PackedFileError.machine, try basis(of: values, planes))
+        let factors = try wrapping(PackedFileError.machine, try factors(planes, negated: true))
         let overflow = unsafe ck_find_nonfinite(isa, CK_F32, turned.pointer, turned.count)
         let columns = values.columns
         guard overflow == turned.count else {
             throw subject.outOfRange(overflow, values.span[overflow], name, limit: "\(Float.greatestFiniteMagnitude / Float(min(block, columns)))")
         }
-        try wrapping(PackedFileError.memory) { () throws(AllocationError) in try rows.round(&turned, into: planes, at: row) }
+        try wrapping(PackedFileError.machine) { () throws(MachineError) in try rows.round(&turned, into: planes, at: row) }
         let decoded = unsafe turned.mutablePointer
         unsafe ck_turn_rows(isa, decoded, columns, nil, decoded, columns, factors?.pointer, values.rows, columns, block)
         withExtendedLifetime(factors) {}
         return RowDistance.rows(decoded: turned, source: values)
     }
 
-    func basis(of values: Tensor, _ planes: [EncodedTensor]) throws(AllocationError) -> Tensor {
+    func basis(of values: Tensor, _ planes: [EncodedTensor]) throws(MachineError) -> Tensor {
         var result = try Tensor(values.shape, zeroed: false)
         let (columns, factors) = (values.columns, try factors(planes, negated: false))
         unsafe ck_turn_rows(
@@ -75,7 +75,7 @@ struct TurnedScheme<Rows: RowRounding>: SchemeDefinition {
         return result
     }
 
-    func decode(_ planes: [EncodedTensor], shape: Shape) throws(AllocationError) -> Tensor {
+    func decode(_ planes: [EncodedTensor], shape: Shape) throws(MachineError) -> Tensor {
         var result = try rows.decode(planes, shape: shape)
         let (columns, factors) = (shape.columns, try factors(planes, negated: true))
         let (out, after) = unsafe (SharedPointer(result.mutablePointer), factors.map { unsafe SharedPointer(reading: $0.pointer) })
@@ -89,7 +89,7 @@ struct TurnedScheme<Rows: RowRounding>: SchemeDefinition {
     }
 
     /// The bound of what turned rows are stored as, for the turned values.
-    func checkBound(_ decoded: Tensor, _ planes: [EncodedTensor], source: Tensor) throws(AllocationError) -> BoundCheck {
+    func checkBound(_ decoded: Tensor, _ planes: [EncodedTensor], source: Tensor) throws(MachineError) -> BoundCheck {
         try rows.checkBound(try rows.decode(planes, shape: source.shape), planes, source: try basis(of: source, planes))
     }
 
@@ -120,14 +120,14 @@ struct TurnedScheme<Rows: RowRounding>: SchemeDefinition {
         return rows.reference(result, wholePlanes)
     }
 
-    func integerRows(_ planes: [EncodedTensor], shape: Shape) throws(AllocationError) -> (codes: EncodedTensor, scales: EncodedTensor) {
+    func integerRows(_ planes: [EncodedTensor], shape: Shape) throws(MachineError) -> (codes: EncodedTensor, scales: EncodedTensor) {
         try rows.integerRows(planes, shape: shape)
     }
 
-    func inputFactors(_ planes: [EncodedTensor]) throws(AllocationError) -> Tensor? { try factors(planes, negated: true) }
+    func inputFactors(_ planes: [EncodedTensor]) throws(MachineError) -> Tensor? { try factors(planes, negated: true) }
 
     /// 2^exponent of each column, or 2^-exponent; nil where all are 1.
-    private func factors(_ planes: [EncodedTensor], negated: Bool) throws(AllocationError) -> Tensor? {
+    private func factors(_ planes: [EncodedTensor], negated: Bool) throws(MachineError) -> Tensor? {
         guard isBalanced, let exponents = planes.last?.contents, exponents.contains(where: { $0 != 0 }) else { return nil }
         return try Tensor(
             [exponents.count],
@@ -141,5 +141,5 @@ struct TurnedScheme<Rows: RowRounding>: SchemeDefinition {
 /// A scheme that rounds each row by itself, in any basis.
 protocol RowRounding: SchemeDefinition {
     /// Encodes finite rows into their places in the planes, on this thread, and leaves what they decode to in their place.
-    func round(_ values: inout Tensor, into planes: [EncodedTensor], at row: Int) throws(AllocationError)
+    func round(_ values: inout Tensor, into planes: [EncodedTensor], at row: Int) throws(MachineError)
 }

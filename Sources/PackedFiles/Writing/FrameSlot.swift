@@ -17,7 +17,7 @@ final class FrameSlot: Sendable {
     /// With the parts that a frame keeps from being freed.
     static let byteCount = 2 * Limits.frameBytes + FrameEncoder.byteCount
 
-    init() throws(AllocationError) {
+    init() throws(MachineError) {
         content = try Buffer(byteCount: Limits.frameBytes, zeroed: false)
         encoder = try FrameEncoder()
     }
@@ -26,7 +26,7 @@ final class FrameSlot: Sendable {
     private static let sampleBytes = 65_536
 
     /// The codec of a section that starts with these parts: zstd, or for 16-bit elements what makes a sample of them smallest.
-    func chooseCodec(_ parts: [FramePart], elementByteCount: Int, _ kind: ZstdCompressor.Kind) throws(AllocationError) -> Codec {
+    func chooseCodec(_ parts: [FramePart], elementByteCount: Int, _ kind: ZstdCompressor.Kind) throws(MachineError) -> Codec {
         guard elementByteCount == 2 else { return .zstd }
         let content = unsafe join(parts)
         let sample = unsafe UnsafeRawBufferPointer(rebasing: content[..<min(content.count, Self.sampleBytes)])
@@ -36,8 +36,8 @@ final class FrameSlot: Sendable {
     }
 
     /// Encodes parts of at most the size of a frame. The result lies in the slot or, where a lone part is stored as it is, in that one's buffer.
-    func encode(_ parts: [FramePart], _ codec: Codec, _ kind: ZstdCompressor.Kind) -> Result<EncodedFrame, AllocationError> {
-        do throws(AllocationError) {
+    func encode(_ parts: [FramePart], _ codec: Codec, _ kind: ZstdCompressor.Kind) -> Result<EncodedFrame, MachineError> {
+        do throws(MachineError) {
             let content = unsafe join(parts)
             return .success(unsafe EncodedFrame(try encoder.encode(content, codec, kind), contentByteCount: content.count))
         } catch { return .failure(error) }

@@ -93,7 +93,7 @@ final class OutputStream {
     private func nextBlock() throws(PackedFileError) -> Buffer {
         if written.count == Self.blocks - 1 { try takeWritten() }
         if let block = idle.popLast() { return block }
-        return try wrapping(PackedFileError.memory, try Buffer(byteCount: Self.blockByteCount, zeroed: false))
+        return try wrapping(PackedFileError.machine, try Buffer(byteCount: Self.blockByteCount, zeroed: false))
     }
 
     /// Waits for the oldest block.

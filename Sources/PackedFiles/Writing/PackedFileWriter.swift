@@ -211,7 +211,7 @@ package final class PackedFileWriter {
             throw .refused(.invalidName, subject: "\(output.path): blob", expected: "a relative path of plain names", found: problem)
         }
         sections.begin(elementByteCount: 1, .text)
-        let buffer = try wrapping(PackedFileError.memory, try Buffer(byteCount: bytes.count, zeroed: false))
+        let buffer = try wrapping(PackedFileError.machine, try Buffer(byteCount: bytes.count, zeroed: false))
         unsafe buffer.mutableBytes.copyBytes(from: bytes)
         try sections.append(buffer)
         try sections.end { section in body { BlobEntry(name: name, section: section()) } }
@@ -223,7 +223,7 @@ package final class PackedFileWriter {
     ) throws(PackedFileError) -> PackedHeader.DirectoryLocation {
         var stored = text
         if text.count > Limits.plainDirectoryBytes {
-            let compressed = try wrapping(PackedFileError.memory, try Zstd.compressed(text))
+            let compressed = try wrapping(PackedFileError.machine, try Zstd.compressed(text))
             if compressed.count < text.count {
                 stored = compressed
                 header.mustUnderstand.insert(compressedFlag)

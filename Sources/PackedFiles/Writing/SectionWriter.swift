@@ -20,7 +20,7 @@ final class SectionWriter {
     private var queue: [Item] = []
     private enum Item {
         case begin
-        case frame(FrameSlot, [FramePart], encoded: Pending<Result<EncodedFrame, AllocationError>>)
+        case frame(FrameSlot, [FramePart], encoded: Pending<Result<EncodedFrame, MachineError>>)
         case end(Codec, OrderedDigest, Body)
     }
 
@@ -89,7 +89,7 @@ final class SectionWriter {
         if let chosen = self.codec {
             codec = chosen
         } else {
-            codec = try wrapping(PackedFileError.memory, try slot.chooseCodec(parts, elementByteCount: elementByteCount, kind))
+            codec = try wrapping(PackedFileError.machine, try slot.chooseCodec(parts, elementByteCount: elementByteCount, kind))
             self.codec = codec
         }
         let kind = kind
@@ -102,7 +102,7 @@ final class SectionWriter {
         while freeSlots.isEmpty {
             if slotCount < mostSlots {
                 slotCount += 1
-                return try wrapping(PackedFileError.memory, try FrameSlot())
+                return try wrapping(PackedFileError.machine, try FrameSlot())
             }
             try writeNext()
         }
@@ -116,7 +116,7 @@ final class SectionWriter {
             offset = output.position
             frames = []
         case .frame(let slot, let parts, let encoded):
-            let frame = try wrapping(PackedFileError.memory, try encoded.wait().get())
+            let frame = try wrapping(PackedFileError.machine, try encoded.wait().get())
             var failure: PackedFileError?
             withExtendedLifetime(parts) {
                 do throws(PackedFileError) { unsafe try output.write(frame.stored) } catch { failure = error }

@@ -2,7 +2,7 @@ package import Tensors
 
 extension PlaneEntry {
     /// The bytes that a plane of these values would take in a file, without writing one.
-    package static func storedByteCount(of values: EncodedTensor) throws(AllocationError) -> Int {
+    package static func storedByteCount(of values: EncodedTensor) throws(MachineError) -> Int {
         let slot = try FrameSlot()
         let kind = ZstdCompressor.Kind.planes(of: values.dtype)
         var codec: Codec?

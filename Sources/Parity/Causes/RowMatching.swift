@@ -66,7 +66,7 @@ struct RowMatching {
     }
 
     /// Columns in another order.
-    static func columns(_ pair: TensorPair) throws(AllocationError) -> Cause? {
+    static func columns(_ pair: TensorPair) throws(MachineError) -> Cause? {
         guard pair.columns > 1, pair.rows >= 4 else { return nil }
         let (expected, found) = (try pair.expected.transposed(), try pair.found.transposed())
         let columns = pair.columns

@@ -88,7 +88,7 @@ package struct TensorPair: Sendable {
     }
 
     /// The rows of one part alone.
-    func part(_ index: Int) throws(AllocationError) -> TensorPair {
+    func part(_ index: Int) throws(MachineError) -> TensorPair {
         let rows = parts[index].rows
         return TensorPair(expected: try expected.rows(rows), found: try found.rows(rows), tolerance: tolerance, stored: stored)
     }
@@ -111,7 +111,7 @@ package struct TensorPair: Sendable {
 
 extension Tensor {
     /// The matrix with rows and columns exchanged.
-    package func transposed() throws(AllocationError) -> Tensor {
+    package func transposed() throws(MachineError) -> Tensor {
         var result = try Tensor([columns, rows], zeroed: false)
         let (source, rows, columns) = (span, rows, columns)
         var target = result.mutableSpan

@@ -30,8 +30,8 @@ package struct Bisection {
             series = ProbeSeries(title: "Step by step", note: note, results: results, isForced: true)
             self.findings = findings
             computed = ProbeOrder.sorted(reference.probes).filter { Probe($0)?.isComputed == true && other.entry($0) == nil }
-        } catch let error as ProofError { throw error } catch let error as InferenceError { throw .inference(error) } catch let error as AllocationError {
-            throw .memory(error)
+        } catch let error as ProofError { throw error } catch let error as InferenceError { throw .inference(error) } catch let error as MachineError {
+            throw .machine(error)
         } catch { throw .trace("\(error)") }
     }
 }

@@ -265,7 +265,7 @@ extension TraceValues {
 
 extension Tensor {
     /// Each element, computed in double.
-    func map(_ formula: (Double) -> Double) throws(AllocationError) -> Tensor {
+    func map(_ formula: (Double) -> Double) throws(MachineError) -> Tensor {
         var result = try copy()
         var elements = result.mutableSpan
         for index in elements.indices { elements[index] = Float(formula(Double(elements[index]))) }
@@ -273,7 +273,7 @@ extension Tensor {
     }
 
     /// A map `[c, h, w]` as pixels `[h, w, c]`.
-    func pixels(_ formula: (Float) -> Float) throws(AllocationError) -> Tensor {
+    func pixels(_ formula: (Float) -> Float) throws(MachineError) -> Tensor {
         let (channels, area) = (shape[0], shape[1] * shape[2])
         var result = try Tensor([shape[1], shape[2], channels], zeroed: false)
         let source = span

@@ -5,7 +5,7 @@ import Tensors
 
 /// One mistake that may have been made: what it is called, and how to make it.
 struct Suspicion: Sendable {
-    typealias Edit = @Sendable (Tensor) throws(AllocationError) -> Tensor
+    typealias Edit = @Sendable (Tensor) throws(MachineError) -> Tensor
 
     let kind: Cause.Kind
     let text: String
@@ -51,26 +51,26 @@ struct Suspicion: Sendable {
 
 /// Edits that suspicions are made of.
 enum WeightEdit {
-    static let zero: Suspicion.Edit = { (x) throws(AllocationError) in try Tensor(x.shape) }
+    static let zero: Suspicion.Edit = { (x) throws(MachineError) in try Tensor(x.shape) }
 
-    static func add(_ value: Float) -> Suspicion.Edit { { (x) throws(AllocationError) in try x.map { $0 + Double(value) } } }
+    static func add(_ value: Float) -> Suspicion.Edit { { (x) throws(MachineError) in try x.map { $0 + Double(value) } } }
 
-    static func fill(_ value: Float) -> Suspicion.Edit { { (x) throws(AllocationError) in try x.map { _ in Double(value) } } }
+    static func fill(_ value: Float) -> Suspicion.Edit { { (x) throws(MachineError) in try x.map { _ in Double(value) } } }
 
     /// Rows in another order: row i becomes row `order(i, rows)`.
     static func rows(_ order: @escaping @Sendable (Int, Int) -> Int) -> Suspicion.Edit {
-        { (x) throws(AllocationError) in try x.rows((0..<x.rows).map { order($0, x.rows) }) }
+        { (x) throws(MachineError) in try x.rows((0..<x.rows).map { order($0, x.rows) }) }
     }
 
     static func columns(_ order: @escaping @Sendable (Int, Int) -> Int) -> Suspicion.Edit {
-        { (x) throws(AllocationError) in
+        { (x) throws(MachineError) in
             try x.transposed().rows((0..<x.columns).map { order($0, x.columns) }).transposed().reshaped(x.shape)
         }
     }
 
     /// Some rows of the weight, a square, transposed.
     static func transposed(_ range: Range<Int>) -> Suspicion.Edit {
-        { (x) throws(AllocationError) in
+        { (x) throws(MachineError) in
             guard range.count == x.columns, range.upperBound <= x.rows else { return x }
             let part = try x.rows(range).transposed()
             var result = try x.copy()
@@ -83,7 +83,7 @@ enum WeightEdit {
 
     /// Some rows zero.
     static func zeroed(_ range: Range<Int>) -> Suspicion.Edit {
-        { (x) throws(AllocationError) in
+        { (x) throws(MachineError) in
             var result = try x.copy()
             let columns = x.columns
             var target = result.mutableSpan
@@ -93,7 +93,7 @@ enum WeightEdit {
     }
 
     static func zeroedColumns(from first: Int) -> Suspicion.Edit {
-        { (x) throws(AllocationError) in
+        { (x) throws(MachineError) in
             var result = try x.copy()
             let columns = x.columns
             var target = result.mutableSpan
@@ -105,20 +105,20 @@ enum WeightEdit {
     static let exchangedHalves = rows { row, count in (row + count / 2) % count }
 
     /// Kernels `[out, kh, kw, in]` or `[channels, kh, kw]` turned by half a turn.
-    static let turnedKernels: Suspicion.Edit = { (x) throws(AllocationError) in
+    static let turnedKernels: Suspicion.Edit = { (x) throws(MachineError) in
         let (area, inputs) = (x.shape[1] * x.shape[2], x.shape.rank > 3 ? x.shape[3] : 1)
         return try taps(x) { output, tap, input in (output * area + area - 1 - tap) * inputs + input }
     }
 
     /// Rows and columns of the kernels exchanged.
-    static let transposedKernels: Suspicion.Edit = { (x) throws(AllocationError) in
+    static let transposedKernels: Suspicion.Edit = { (x) throws(MachineError) in
         let (side, inputs) = (x.shape[1], x.shape.rank > 3 ? x.shape[3] : 1)
         guard side == x.shape[2] else { return x }
         return try taps(x) { output, tap, input in (output * side * side + tap % side * side + tap / side) * inputs + input }
     }
 
     /// Weights `[out, in, kh, kw]` read as `[out, kh, kw, in]`.
-    static let channelsFirst: Suspicion.Edit = { (x) throws(AllocationError) in
+    static let channelsFirst: Suspicion.Edit = { (x) throws(MachineError) in
         let (area, inputs) = (x.shape[1] * x.shape[2], x.shape.rank > 3 ? x.shape[3] : 1)
         // Element (tap, input) of the right weight lies at (input, tap) of the source.
         var result = try Tensor(x.shape, zeroed: false)
@@ -130,7 +130,7 @@ enum WeightEdit {
         return result
     }
 
-    private static func taps(_ x: Tensor, _ place: (Int, Int, Int) -> Int) throws(AllocationError) -> Tensor {
+    private static func taps(_ x: Tensor, _ place: (Int, Int, Int) -> Int) throws(MachineError) -> Tensor {
         let (area, inputs) = (x.shape[1] * x.shape[2], x.shape.rank > 3 ? x.shape[3] : 1)
         var result = try Tensor(x.shape, zeroed: false)
         let source = x.span

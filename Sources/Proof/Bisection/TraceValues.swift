@@ -63,7 +63,7 @@ struct TraceValues {
 
 extension EncodedTensor {
     /// The elements in float32, integers and float64 rounded to it.
-    func rounded() throws(AllocationError) -> Tensor {
+    func rounded() throws(MachineError) -> Tensor {
         if dtype == .f32 || dtype == .f16 || dtype == .bf16 { return try widened() }
         return try Tensor(shape, doubles.map { Float($0) })
     }

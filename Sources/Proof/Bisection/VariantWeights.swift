@@ -29,7 +29,7 @@ struct VariantWeights: WeightSource {
         let other = suspicion.replaced(name)
         let stored = try source.weight(source.contains(other) ? other : name)
         guard let edit = suspicion.edits[name] else { return stored }
-        return try allocating { () throws(AllocationError) in
+        return try allocating { () throws(MachineError) in
             let edited = try edit(stored.widened())
             // Still in integers, so that nothing but the mistake is different.
             let whole = stored.scheme.wholePlanes(of: stored.planes, shape: stored.shape)

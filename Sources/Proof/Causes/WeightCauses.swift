@@ -34,7 +34,7 @@ struct WeightCauses {
             if causes[name] == nil {
                 guard causes.count < Self.mostTensors else { continue }
                 progress(entry.name)
-                do { causes[name] = .some(try cause(of: entry)) } catch let error as AllocationError { throw .memory(error) } catch {
+                do { causes[name] = .some(try cause(of: entry)) } catch let error as MachineError { throw .machine(error) } catch {
                     // What cannot be read has a finding of its own that says so.
                     causes[name] = .some(nil)
                 }

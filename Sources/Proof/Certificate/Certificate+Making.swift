@@ -18,7 +18,7 @@ extension Certificate {
     ) throws(ProofError) -> Certificate {
         do { return try made(file, checkpoint, executor, tool, progress) } catch let error as ProofError { throw error } catch let error as InferenceError {
             throw .inference(error)
-        } catch let error as ConversionError { throw .conversion(error) } catch let error as AllocationError { throw .memory(error) } catch {
+        } catch let error as ConversionError { throw .conversion(error) } catch let error as MachineError { throw .machine(error) } catch {
             throw .certificate("\(error)")
         }
     }

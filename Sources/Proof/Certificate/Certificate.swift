@@ -141,7 +141,7 @@ extension Certificate {
             throw Damaged(name: name, reason: "expected at most \(limit) bytes, found \(entry.section.contentByteCount)")
         }
         do throws(PackedFileError) { return try file.attachment(name) } catch {
-            if case .memory(let error) = error { throw error }
+            if case .machine(let error) = error { throw error }
             throw Damaged(name: name, reason: "\(error)")
         }
     }

@@ -27,7 +27,7 @@ struct CertificateCheck {
         } catch let error as ConversionError {
             if let failure = ProofError(machine: error) { throw failure }
             fail(Certificate.folder, "values", "the checkpoint's layers to run", "\(error)")
-        } catch let error as AllocationError { throw .memory(error) } catch { fail(Certificate.folder, "proved again", "the layers to run", "\(error)") }
+        } catch let error as MachineError { throw .machine(error) } catch { fail(Certificate.folder, "proved again", "the layers to run", "\(error)") }
     }
 
     private mutating func fail(_ subject: String, _ what: String, _ expected: String, _ found: String) {

@@ -150,7 +150,7 @@ struct CertificateWalk {
     }
 
     /// The input, and as many copies with noise as are wanted.
-    private func copies(_ x: Tensor, _ component: Component) throws(AllocationError) -> [Tensor] {
+    private func copies(_ x: Tensor, _ component: Component) throws(MachineError) -> [Tensor] {
         var result = [x]
         for draw in 0..<draws(component) {
             var numbers = TestNumbers(seed: UInt64(draw + 1))

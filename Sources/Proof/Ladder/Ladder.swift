@@ -28,8 +28,8 @@ struct Ladder {
         } catch let error as ConversionError {
             if let failure = ProofError(machine: error) { throw failure }
             fail("\(error)")
-        } catch let error as AllocationError {
-            throw .memory(error)
+        } catch let error as MachineError {
+            throw .machine(error)
         } catch { fail("\(error)") }
     }
 
@@ -124,7 +124,7 @@ struct TestNumbers {
 
     init(seed: UInt64) { generator = TorchGenerator(seed: seed) }
 
-    mutating func tensor(_ shape: Shape) throws(AllocationError) -> Tensor { try Tensor(shape, generator.randn(shape.elementCount)) }
+    mutating func tensor(_ shape: Shape) throws(MachineError) -> Tensor { try Tensor(shape, generator.randn(shape.elementCount)) }
 
     mutating func vector(_ count: Int) -> [Float] { generator.randn(count) }
 }

@@ -87,7 +87,7 @@ struct ForcedRun {
     /// What entered a stage in the reference's run, `[channels, h, w]`.
     private func stageInput(_ index: Int, _ configuration: AutoencoderConfiguration, _ latents: Tensor) throws(InferenceError) -> Tensor? {
         let isDeepest = index == configuration.decoder.stages.count - 1
-        return try allocating { () throws(AllocationError) in
+        return try allocating { () throws(MachineError) in
             guard isDeepest else { return try reference.unbatched(Probe(.decoderStage, index + 1)) }
             guard let opened = try reference.unbatched(Probe(.decoderConvolution)) else { return nil }
             guard configuration.decoderShortcut else { return opened }

@@ -37,7 +37,7 @@ enum HonestGate {
     /// The probes of `other` judged, as far as the reference has them.
     ///
     /// Token maps may lack the rows of padding; they are then compared without.
-    static func judge(_ other: ProbeCollector, reference: ProbeCollector, predicted: ProbeCollector) throws(AllocationError) -> [ProbeResult] {
+    static func judge(_ other: ProbeCollector, reference: ProbeCollector, predicted: ProbeCollector) throws(MachineError) -> [ProbeResult] {
         var results: [ProbeResult] = []
         for probe in other.probes {
             guard let found = other[probe], var expected = reference[probe], probe.kind != .bytes else { continue }

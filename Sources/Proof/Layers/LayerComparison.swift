@@ -41,8 +41,8 @@ struct LayerComparison {
         } catch let error as ConversionError {
             if let failure = ProofError(machine: error) { throw failure }
             fail("\(error)")
-        } catch let error as AllocationError {
-            throw .memory(error)
+        } catch let error as MachineError {
+            throw .machine(error)
         } catch {
             fail("\(error)")
         }

@@ -37,7 +37,7 @@ struct PerturbedWeights: WeightSource {
             }
             return StoredWeight(entry.scheme, stored.shape, planes: planes, activations: entry.activations ?? .float)
         } catch {
-            if case .memory(let error) = error { throw .memory(error) }
+            if case .machine(let error) = error { throw .machine(error) }
             throw .unreadable(name: name, reason: "\(error)")
         }
     }

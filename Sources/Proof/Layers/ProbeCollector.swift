@@ -16,13 +16,13 @@ final class ProbeCollector: ProbeSink {
     subscript(_ probe: Probe) -> EncodedTensor? { values[probe] }
 
     /// A float32 probe without its batch axis; nil where it was not recorded.
-    func unbatched(_ probe: Probe) throws(AllocationError) -> Tensor? {
+    func unbatched(_ probe: Probe) throws(MachineError) -> Tensor? {
         guard let value = self[probe], value.dtype == .f32, value.shape.rank > 1 else { return nil }
         return try value.widened().reshaped(Shape(Array(value.shape.extents.dropFirst())))
     }
 
     /// The first `count` rows of a probe `[1, rows, channels]`, as `[count, channels]`; nil where it has no such rows.
-    func rows(_ probe: Probe, _ count: Int) throws(AllocationError) -> Tensor? {
+    func rows(_ probe: Probe, _ count: Int) throws(MachineError) -> Tensor? {
         guard let value = self[probe], value.dtype == .f32, value.shape.rank == 3, value.shape[0] == 1, value.shape[1] >= count else { return nil }
         return try EncodedTensor(dtype: .f32, shape: Shape(Array(value.shape.extents.dropFirst())), buffer: value.buffer).rows(0..<count).widened()
     }

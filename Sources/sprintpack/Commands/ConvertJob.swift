@@ -134,7 +134,7 @@ struct ConvertJob {
         options.memoryBound = memory.byteCount
         do throws(ConversionError) { return try ConversionPlan(source, options) } catch {
             guard case .memoryBound(let needed, _, _) = error else { throw error }
-            throw AllocationError.unavailable(byteCount: needed, available: memory.byteCount, owner: memory.owner)
+            throw MachineError.unavailable(byteCount: needed, available: memory.byteCount, owner: memory.owner)
         }
     }
 

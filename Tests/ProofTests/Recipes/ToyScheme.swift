@@ -30,7 +30,7 @@ struct ToyScheme: SchemeDefinition {
     }
 
     /// The square roots of the inputs' magnitudes; without them, a pattern.
-    func wholePlanes(for shape: Shape, _ calibration: Calibration?) throws(AllocationError) -> [EncodedTensor] {
+    func wholePlanes(for shape: Shape, _ calibration: Calibration?) throws(MachineError) -> [EncodedTensor] {
         let factors = (0..<shape.columns).map { channel -> Float in
             guard let calibration else { return [1, 2, 0.5][channel % 3] }
             return Float(sign: .plus, exponent: Int(calibration.inputMagnitudes[channel].exponent) / 2, significand: 1)
@@ -38,7 +38,7 @@ struct ToyScheme: SchemeDefinition {
         return [EncodedTensor(try Tensor([shape.columns], factors))]
     }
 
-    func basis(of values: Tensor, _ planes: [EncodedTensor]) throws(AllocationError) -> Tensor {
+    func basis(of values: Tensor, _ planes: [EncodedTensor]) throws(MachineError) -> Tensor {
         var result = try values.copy()
         let (columns, factors) = (values.columns, Tensor(sharing: planes[2]).elements)
         var elements = result.mutableSpan
@@ -48,7 +48,7 @@ struct ToyScheme: SchemeDefinition {
 
     func encode(_ values: Tensor, into planes: [EncodedTensor], at row: Int, _ subject: EncodingSubject) throws(PackedFileError) -> [RowDistance] {
         for (index, value) in values.elements.enumerated() where !value.isFinite { throw subject.nonfinite(index, value) }
-        do throws(AllocationError) {
+        do throws(MachineError) {
             let scaled = try basis(of: values, planes).elements
             for index in 0..<values.rows {
                 unsafe scaled[index * values.columns..<(index + 1) * values.columns].withUnsafeBufferPointer { elements in
@@ -58,7 +58,7 @@ struct ToyScheme: SchemeDefinition {
             let range = row..<row + values.rows
             let stored = [try planes[0].rows(range), try planes[1].rows(range), planes[2]]
             return RowDistance.rows(decoded: try decode(stored, shape: values.shape), source: values)
-        } catch { throw .memory(error) }
+        } catch { throw .machine(error) }
     }
 
     @unsafe func perturb(_ row: UnsafeBufferPointer<Float>, at index: Int, into planes: [EncodedTensor], _ draw: inout StochasticRounding) {
@@ -81,7 +81,7 @@ struct ToyScheme: SchemeDefinition {
         }
     }
 
-    func decode(_ planes: [EncodedTensor], shape: Shape) throws(AllocationError) -> Tensor {
+    func decode(_ planes: [EncodedTensor], shape: Shape) throws(MachineError) -> Tensor {
         let (columns, steps, factors) = (shape.columns, Tensor(sharing: planes[1]).elements, Tensor(sharing: planes[2]).elements)
         let bytes = unsafe Array(planes[0].bytes)
         return try Tensor(

@@ -13,18 +13,18 @@ package struct PendingMap<E: Executor> {
     package mutating func append(_ operation: RowOperation<E>) { operations.append(operation) }
 
     /// The map after all operations so far.
-    package mutating func made() throws(AllocationError) -> E.Rows {
+    package mutating func made() throws(MachineError) -> E.Rows {
         try make()
         return map
     }
 
     /// Changes the map after all operations so far.
-    package mutating func update(_ body: (inout E.Rows) throws(AllocationError) -> Void) throws(AllocationError) {
+    package mutating func update(_ body: (inout E.Rows) throws(MachineError) -> Void) throws(MachineError) {
         try make()
         try body(&map)
     }
 
-    private mutating func make() throws(AllocationError) {
+    private mutating func make() throws(MachineError) {
         guard !operations.isEmpty else { return }
         map = try executor.run(operations, on: map)
         operations = []

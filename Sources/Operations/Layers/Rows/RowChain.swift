@@ -4,10 +4,10 @@ package import Tensors
 extension CPU {
     /// The result `[h', w', c']` of operations on a map `[h, w, c]`, one after the other as a `RowChain`.
     ///
-    package func run(_ operations: [RowOperation<CPU>], on x: Tensor) throws(AllocationError) -> Tensor { try run(operations, on: x, batch: nil) }
+    package func run(_ operations: [RowOperation<CPU>], on x: Tensor) throws(MachineError) -> Tensor { try run(operations, on: x, batch: nil) }
 
     /// - Parameter batch: the most rows to make at once; a multiple of 4. For tests; nil chooses by the width.
-    package func run(_ operations: [RowOperation<CPU>], on x: Tensor, batch: Int?) throws(AllocationError) -> Tensor {
+    package func run(_ operations: [RowOperation<CPU>], on x: Tensor, batch: Int?) throws(MachineError) -> Tensor {
         var chain = try RowChain(x, quantizes: operations.first?.readsIntegers ?? false, batch, self)
         for (index, operation) in operations.enumerated() {
             let isLast = index + 1 == operations.count
@@ -31,7 +31,7 @@ struct RowChain {
 
     private func rows(_ width: Int) -> Int { batch ?? RowPieces.rows(width: width) }
 
-    fileprivate init(_ x: Tensor, quantizes: Bool, _ batch: Int?, _ cpu: CPU) throws(AllocationError) {
+    fileprivate init(_ x: Tensor, quantizes: Bool, _ batch: Int?, _ cpu: CPU) throws(MachineError) {
         (self.batch, self.cpu) = (batch, cpu)
         let (height, width, channels) = (x.shape[0], x.shape[1], x.shape[2])
         let rows = batch ?? RowPieces.rows(width: width)
@@ -47,7 +47,7 @@ struct RowChain {
             })
     }
 
-    fileprivate mutating func append(_ operation: RowOperation<CPU>, quantizes: Bool) throws(AllocationError) {
+    fileprivate mutating func append(_ operation: RowOperation<CPU>, quantizes: Bool) throws(MachineError) {
         switch operation {
         case .convolution(let convolution, let step): try convolve(convolution, step: step, quantizes: quantizes)
         case .doubling(let convolution, let shortcut): try double(convolution, shortcut, quantizes)
@@ -72,7 +72,7 @@ struct RowChain {
     private mutating func append(
         _ rate: RowStep.Rate, reach: Int, height: Int, width: Int, channels: Int, quantizes: Bool,
         _ make: @escaping @Sendable (RowRing, _ row: Int, _ columns: Range<Int>) -> Void
-    ) throws(AllocationError) {
+    ) throws(MachineError) {
         let batch = rows(width)
         let ring = try RowRing(height: height, width: width, channels: channels, batch: batch, quantizes: quantizes, on: cpu)
         steps.append(
@@ -87,7 +87,7 @@ struct RowChain {
 
     private mutating func convolve(
         _ convolution: Convolution, step: Int = 1, quantizes: Bool, then finish: (@Sendable (RowRing, Int, Range<Int>) -> Void)? = nil
-    ) throws(AllocationError) {
+    ) throws(MachineError) {
         let source = last
         precondition(source.channels == convolution.inputs)
         if convolution.isWinograd && step == 1 { return try convolvePairs(convolution, quantizes: quantizes, then: finish) }
@@ -103,7 +103,7 @@ struct RowChain {
     /// Winograd's algorithm makes two rows at a time, with scratch memory.
     private mutating func convolvePairs(
         _ convolution: Convolution, quantizes: Bool, then finish: (@Sendable (RowRing, Int, Range<Int>) -> Void)?
-    ) throws(AllocationError) {
+    ) throws(MachineError) {
         let (source, batch, scratchBytes) = (last, rows(last.width), Convolution.scratchBytes(convolution.inputs))
         let ring = try RowRing(height: source.height, width: source.width, channels: convolution.outputs, batch: batch, quantizes: quantizes, on: cpu)
         let scratch = try Buffer(byteCount: Parallel.threads * scratchBytes, zeroed: false)
@@ -121,7 +121,7 @@ struct RowChain {
         last = ring
     }
 
-    private mutating func double(_ convolution: Convolution, _ shortcut: Bool, _ quantizes: Bool) throws(AllocationError) {
+    private mutating func double(_ convolution: Convolution, _ shortcut: Bool, _ quantizes: Bool) throws(MachineError) {
         let (source, limit) = (last, Int(CK_UPCONV_MAX_ROWS))
         precondition(source.channels == convolution.inputs)
         let batch = 2 * rows(source.width)
@@ -144,7 +144,7 @@ struct RowChain {
     }
 
     /// Rows of four times the channels become two rows of twice the pixels, in torch's order of pixel_shuffle.
-    private mutating func shuffle(_ shortcut: RowRing?, _ quantizes: Bool) throws(AllocationError) {
+    private mutating func shuffle(_ shortcut: RowRing?, _ quantizes: Bool) throws(MachineError) {
         let source = last
         let channels = source.channels / 4
         try append(.double, reach: 0, height: 2 * source.height, width: 2 * source.width, channels: channels, quantizes: quantizes) { ring, row, columns in
@@ -157,7 +157,7 @@ struct RowChain {
     }
 
     /// Runs the chain and gathers the rows it ends with.
-    fileprivate mutating func collect() throws(AllocationError) -> Tensor {
+    fileprivate mutating func collect() throws(MachineError) -> Tensor {
         let source = last
         var result = try Tensor([source.height, source.width, source.channels], zeroed: false)
         let target = unsafe SharedPointer(result.mutablePointer)

@@ -23,7 +23,7 @@ struct RowRing: Sendable {
     /// - Parameters:
     ///   - batch: the most rows that are written before those who read them get their turn.
     ///   - quantizes: whether an integer convolution reads the rows.
-    init(height: Int, width: Int, channels: Int, batch: Int, quantizes: Bool, on cpu: CPU) throws(AllocationError) {
+    init(height: Int, width: Int, channels: Int, batch: Int, quantizes: Bool, on cpu: CPU) throws(MachineError) {
         self.cpu = cpu
         (self.height, self.width, self.channels) = (height, width, channels)
         capacity = Self.capacity(height, batch)

@@ -36,7 +36,7 @@ struct EfficientViTBlock<E: Executor>: Sendable {
         feedForward = try loader.gatedConvolution(rows.feedForward)
     }
 
-    func apply(_ x: inout E.Rows) throws(AllocationError) {
+    func apply(_ x: inout E.Rows) throws(MachineError) {
         try executor.add(try executor.multiply(try attended(x), by: output), normedBy: norm, to: &x)
         try executor.update(&x, by: feedForward, norm: nil, gate: nil, grid: nil)
     }
@@ -53,7 +53,7 @@ struct EfficientViTBlock<E: Executor>: Sendable {
             sizes.updatingBytes(pixels, rows.feedForward, normed: false))
     }
 
-    private func attended(_ x: E.Rows) throws(AllocationError) -> E.Rows {
+    private func attended(_ x: E.Rows) throws(MachineError) -> E.Rows {
         var projected = try executor.multiply(x, by: projections, norm: nil, then: nil)
         return try executor.linearAttention(&projected, layout, queryNorm: nil, keyNorm: nil, scales: scales, maps: 1)
     }
@@ -61,8 +61,8 @@ struct EfficientViTBlock<E: Executor>: Sendable {
 
 extension Executor {
     /// The map `[h, w, c]` of an image `[c, h, w]`, and back.
-    func map(_ image: Tensor) throws(AllocationError) -> Rows { try rows(from: try ImageLayout.channelsLast(image)) }
-    func image(_ map: Rows) throws(AllocationError) -> Tensor { try ImageLayout.channelsFirst(try tensor(from: map)) }
+    func map(_ image: Tensor) throws(MachineError) -> Rows { try rows(from: try ImageLayout.channelsLast(image)) }
+    func image(_ map: Rows) throws(MachineError) -> Tensor { try ImageLayout.channelsFirst(try tensor(from: map)) }
 }
 
 extension AutoencoderConfiguration {

@@ -33,7 +33,7 @@ package struct AutoencoderDecoder<E: Executor>: Sendable {
         for index in configuration.decoder.stages.indices.reversed() {
             try run(index, &maps, probes)
             guard probes.listens(Probe(.decoderStage, index)) else { continue }
-            _ = try Self.each(&maps) { map throws(AllocationError) in
+            _ = try Self.each(&maps) { map throws(MachineError) in
                 let made = try map.made()
                 try probes.recordMap(Probe(.decoderStage, index), try executor.tensor(from: made))
             }
@@ -50,17 +50,17 @@ package struct AutoencoderDecoder<E: Executor>: Sendable {
     /// One stage alone, from several maps.
     func stage(_ index: Int, _ x: [Tensor]) throws(InferenceError) -> [Tensor] {
         var x = x
-        var maps = try Self.each(&x) { x throws(AllocationError) in PendingMap(try executor.map(x), on: executor) }
+        var maps = try Self.each(&x) { x throws(MachineError) in PendingMap(try executor.map(x), on: executor) }
         try run(index, &maps)
         return try Self.each(&maps, finished)
     }
 
     private var executor: E { loader.executor }
 
-    private func finished(_ map: inout PendingMap<E>) throws(AllocationError) -> Tensor { try executor.image(try map.made()) }
+    private func finished(_ map: inout PendingMap<E>) throws(MachineError) -> Tensor { try executor.image(try map.made()) }
 
     private static func each<Map, Result>(
-        _ maps: inout [Map], _ body: (inout Map) throws(AllocationError) -> Result
+        _ maps: inout [Map], _ body: (inout Map) throws(MachineError) -> Result
     ) throws(InferenceError) -> [Result] {
         var results: [Result] = []
         for index in maps.indices { results.append(try allocating(try body(&maps[index]))) }
@@ -74,7 +74,7 @@ package struct AutoencoderDecoder<E: Executor>: Sendable {
     private func open(_ latents: [Tensor], _ probes: Probes) throws(InferenceError) -> [PendingMap<E>] {
         let convolution = try loader.convolution(rows.first)
         var latents = latents
-        return try Self.each(&latents) { latents throws(AllocationError) in
+        return try Self.each(&latents) { latents throws(MachineError) in
             try probes.record(Probe(.decoderInput), latents.batched)
             let input = try executor.map(latents)
             var x = try executor.run([.convolution(convolution)], on: input)
@@ -87,7 +87,7 @@ package struct AutoencoderDecoder<E: Executor>: Sendable {
     /// The first convolution alone, on a map `[c, h, w]` and before its shortcut.
     func opened(_ latents: Tensor) throws(InferenceError) -> Tensor {
         let convolution = try loader.convolution(rows.first)
-        return try allocating { () throws(AllocationError) in
+        return try allocating { () throws(MachineError) in
             var opened = PendingMap(try executor.map(latents), on: executor)
             opened.append(.convolution(convolution))
             return try finished(&opened)
@@ -96,7 +96,7 @@ package struct AutoencoderDecoder<E: Executor>: Sendable {
 
     /// What the deepest stage takes: `opened` and the shortcut around it.
     func withShortcut(_ opened: Tensor, latents: Tensor) throws(InferenceError) -> Tensor {
-        try allocating { () throws(AllocationError) in
+        try allocating { () throws(MachineError) in
             var x = try executor.map(opened)
             if configuration.decoderShortcut { try executor.addShortcut(try executor.map(latents), to: &x) }
             return try executor.image(x)
@@ -106,7 +106,7 @@ package struct AutoencoderDecoder<E: Executor>: Sendable {
     /// The picture of the highest stage's map `[c, h, w]`, as traces have it.
     func picture(_ x: Tensor) throws(InferenceError) -> Tensor {
         let operations = try closing()
-        return try allocating { () throws(AllocationError) in
+        return try allocating { () throws(MachineError) in
             var map = PendingMap(try executor.map(x), on: executor)
             for operation in operations { map.append(operation) }
             return try finished(&map)
@@ -129,9 +129,9 @@ package struct AutoencoderDecoder<E: Executor>: Sendable {
                 Self.append(try ResidualBlock.operation(loader, rows, activation), to: &maps)
             case .efficientViT(let rows):
                 // Its weights come when those of the operations before are let go.
-                _ = try Self.each(&maps) { map throws(AllocationError) in try map.made() }
+                _ = try Self.each(&maps) { map throws(MachineError) in try map.made() }
                 let layer = try EfficientViTBlock(loader, rows, headDimension: configuration.headDimension)
-                _ = try Self.each(&maps) { map throws(AllocationError) in try map.update(layer.apply) }
+                _ = try Self.each(&maps) { map throws(MachineError) in try map.update(layer.apply) }
             }
         }
     }

@@ -43,7 +43,7 @@ package struct AutoencoderEncoder<E: Executor>: Sendable {
     private var executor: E { loader.executor }
 
     private func record(_ probe: Probe, _ map: inout PendingMap<E>, _ probes: Probes) throws(InferenceError) {
-        try allocating { () throws(AllocationError) in
+        try allocating { () throws(MachineError) in
             let made = try map.made()
             try probes.recordMap(probe, try executor.tensor(from: made))
         }
@@ -53,7 +53,7 @@ package struct AutoencoderEncoder<E: Executor>: Sendable {
     private func open(_ image: Tensor) throws(InferenceError) -> E.Rows {
         let halves = !configuration.encoder.hasTopStage
         let convolution = try loader.convolution(rows.first)
-        return try allocating { () throws(AllocationError) in
+        return try allocating { () throws(MachineError) in
             let x = try executor.map(image)
             return halves ? try downsample(x, convolution) : try executor.run([.convolution(convolution)], on: x)
         }
@@ -74,7 +74,7 @@ package struct AutoencoderEncoder<E: Executor>: Sendable {
         }
         guard let down = stage.resampling else { return }
         let convolution = try loader.convolution(down)
-        map = try allocating { () throws(AllocationError) in
+        map = try allocating { () throws(MachineError) in
             let x = try map.made()
             var halved = try downsample(x, convolution)
             try executor.addShortcut(try executor.unshuffled(x), to: &halved)
@@ -84,14 +84,14 @@ package struct AutoencoderEncoder<E: Executor>: Sendable {
 
     private func close(_ x: E.Rows) throws(InferenceError) -> Tensor {
         let convolution = try loader.convolution(rows.last)
-        return try allocating { () throws(AllocationError) in
+        return try allocating { () throws(MachineError) in
             var result = try executor.run([.convolution(convolution)], on: x)
             if configuration.encoderShortcut { try executor.addShortcut(x, to: &result) }
             return try executor.image(result)
         }
     }
 
-    private func downsample(_ x: E.Rows, _ convolution: E.Convolution) throws(AllocationError) -> E.Rows {
+    private func downsample(_ x: E.Rows, _ convolution: E.Convolution) throws(MachineError) -> E.Rows {
         configuration.unshuffles
             ? try executor.unshuffled(try executor.run([.convolution(convolution)], on: x)) : try executor.run([.convolution(convolution, step: 2)], on: x)
     }

@@ -12,14 +12,14 @@ extension ModelParts {
 
         /// What is added to where the branch sets out from, of a picture's latents `[channels, h, w]`.
         package func input(_ latents: Tensor) throws(InferenceError) -> Tensor {
-            try allocating { () throws(AllocationError) in
+            try allocating { () throws(MachineError) in
                 try network.executor.tensor(from: try network.hint(latents, scale: 1, base).tokens)
             }
         }
 
         /// The patches of a step's input, by its own embedding or the base's.
         package func patches(_ latents: Tensor) throws(InferenceError) -> Tensor {
-            try allocating { () throws(AllocationError) in try network.executor.tensor(from: try (network.patchEmbedding ?? base)(latents)) }
+            try allocating { () throws(MachineError) in try network.executor.tensor(from: try (network.patchEmbedding ?? base)(latents)) }
         }
     }
 
@@ -31,7 +31,7 @@ extension ModelParts {
 
         /// What is added of the branch's tokens `[tokens, width]`.
         package func residual(_ tokens: Tensor, scale: Double = 1) throws(InferenceError) -> Tensor {
-            try allocating { () throws(AllocationError) in
+            try allocating { () throws(MachineError) in
                 try executor.tensor(from: try executor.multiply(try executor.rows(from: tokens), by: projection)).scaled(by: scale)
             }
         }

@@ -70,7 +70,7 @@ package struct ControlRequest: Sendable {
 
     package init(_ source: Source, scale: Double = 1) { (self.source, self.scale) = (source, scale) }
 
-    package init(_ picture: Picture, scale: Double = 1) throws(AllocationError) { self.init(.pixels(try Pixels.normalized(picture)), scale: scale) }
+    package init(_ picture: Picture, scale: Double = 1) throws(MachineError) { self.init(.pixels(try Pixels.normalized(picture)), scale: scale) }
 }
 
 /// Where the noise comes from.

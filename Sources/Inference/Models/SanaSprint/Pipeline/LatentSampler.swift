@@ -84,7 +84,7 @@ struct LatentSampler {
         switch source {
         case .seed(let seed):
             var generator = TorchGenerator(seed: seed)
-            return try allocating { () throws(AllocationError) in
+            return try allocating { () throws(MachineError) in
                 let start = try Tensor(shape, generator.randn(shape.elementCount))
                 var noises: [Tensor] = []
                 for _ in 0..<steps { noises.append(try Tensor(shape, generator.randn(shape.elementCount))) }
@@ -116,9 +116,9 @@ struct LatentSampler {
         _ transformer: SanaTransformer<E>, _ prompt: GuidedPrompt<E>, _ hint: SanaTransformer<E>.Hint? = nil, from picture: Tensor? = nil, for job: Job
     ) throws(InferenceError) -> Tensor {
         let probes = job.probes
-        let (unit, start) = try allocating { () throws(AllocationError) in
+        let (unit, start) = try allocating { () throws(MachineError) in
             let start =
-                try picture.map { picture throws(AllocationError) in
+                try picture.map { picture throws(MachineError) in
                     let flow = TrigFlow(from: times[0], to: times[0], sigma: sigma)
                     return try flow.renoised(try picture.scaled(by: sigma), noise: noise)
                 } ?? self.start
@@ -129,7 +129,7 @@ struct LatentSampler {
             return (unit, start)
         }
         let network: Network = { input, time, probes throws(InferenceError) in
-            try allocating { () throws(AllocationError) in
+            try allocating { () throws(MachineError) in
                 try probes.record(Probe(.input), input.batched)
                 try probes.record(Probe(.timestep), time)
             }
@@ -156,7 +156,7 @@ struct LatentSampler {
             let (flow, probes) = (TrigFlow(from: times[step], to: times[step + 1], sigma: sigma), job.probes.at(step: step))
             let input = try allocating(try flow.input(latents))
             let velocity = try network(input, flow.flowTime, probes)
-            (denoised, latents) = try allocating { () throws(AllocationError) in
+            (denoised, latents) = try allocating { () throws(MachineError) in
                 let clean = try flow.denoised(latents, input: input, velocity: velocity)
                 try probes.record(Probe(.denoised), clean.batched)
                 // The noise after the last step has the weight sin 0 = 0; a trace may lack it.
@@ -176,7 +176,7 @@ struct LatentSampler {
             try job.begin(.step(step + 1, of: steps))
             let (flow, probes) = (FlowEuler(from: times[step], to: times[step + 1]), job.probes.at(step: step))
             let velocity = try network(latents, flow.flowTime, probes)
-            try allocating { () throws(AllocationError) in
+            try allocating { () throws(MachineError) in
                 latents = try flow.advanced(latents, velocity: velocity)
                 try probes.record(Probe(.renoised), latents.batched)
             }
@@ -197,7 +197,7 @@ struct GuidedPrompt<E: Executor>: Sendable {
         let velocity = try transformer.velocity(input, time: time, guidance: guidance, prompt: words, hint: hint, probes: probes)
         guard let negative else { return velocity }
         let other = try transformer.velocity(input, time: time, guidance: guidance, prompt: negative, hint: hint, probes: probes.unheard)
-        return try allocating { () throws(AllocationError) in
+        return try allocating { () throws(MachineError) in
             try probes.record(Probe(.negative), other.batched)
             let guided = try ClassifierFreeGuidance.velocity(velocity, awayFrom: other, scale: guidance)
             try probes.record(Probe(.guided), guided.batched)

@@ -121,6 +121,6 @@ package struct ModelParts<E: Executor>: Sendable {
         }
     }
 
-    private func placed(_ x: Tensor) throws(AllocationError) -> E.Rows { try loader.executor.rows(from: x) }
-    private func taken(_ x: E.Rows) throws(AllocationError) -> Tensor { try loader.executor.tensor(from: x) }
+    private func placed(_ x: Tensor) throws(MachineError) -> E.Rows { try loader.executor.rows(from: x) }
+    private func taken(_ x: E.Rows) throws(MachineError) -> Tensor { try loader.executor.tensor(from: x) }
 }

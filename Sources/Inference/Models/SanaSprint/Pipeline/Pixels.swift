@@ -20,12 +20,12 @@ package enum Pixels {
     }
 
     /// 2 (x / 255) - 1, each rounded to float32, as diffusers' image processor.
-    package static func normalized(_ image: Picture) throws(AllocationError) -> Tensor { try tensor(image) { 2 * (Float($0) / 255) - 1 } }
+    package static func normalized(_ image: Picture) throws(MachineError) -> Tensor { try tensor(image) { 2 * (Float($0) / 255) - 1 } }
 
     /// x / 127.5 - 1.
-    static func tensor(_ image: Picture) throws(AllocationError) -> Tensor { try tensor(image) { Float(Double($0) / 127.5 - 1) } }
+    static func tensor(_ image: Picture) throws(MachineError) -> Tensor { try tensor(image) { Float(Double($0) / 127.5 - 1) } }
 
-    private static func tensor(_ image: Picture, _ value: (UInt8) -> Float) throws(AllocationError) -> Tensor {
+    private static func tensor(_ image: Picture, _ value: (UInt8) -> Float) throws(MachineError) -> Tensor {
         let values = (0...UInt8.max).map(value)
         var result = try Tensor([3, image.height, image.width], zeroed: false)
         var elements = result.mutableSpan

@@ -43,14 +43,14 @@ package struct Probes {
     }
 
     /// A value that is recorded under the shape given, or its own.
-    func record(_ probe: Probe, _ value: @autoclosure () throws(AllocationError) -> Tensor, as shape: Shape? = nil) throws(AllocationError) {
+    func record(_ probe: Probe, _ value: @autoclosure () throws(MachineError) -> Tensor, as shape: Shape? = nil) throws(MachineError) {
         guard let (probe, sink) = listener(probe) else { return }
         let copy = try value().copy()
         sink.record(probe, EncodedTensor(shape.map { copy.reshaped($0) } ?? copy))
     }
 
     /// Rows `[tokens, c]`, recorded as `[1, rows, c]` with zeros after the last token.
-    func recordTokens(_ probe: Probe, _ value: @autoclosure () throws(AllocationError) -> Tensor, paddedTo rows: Int? = nil) throws(AllocationError) {
+    func recordTokens(_ probe: Probe, _ value: @autoclosure () throws(MachineError) -> Tensor, paddedTo rows: Int? = nil) throws(MachineError) {
         guard let (probe, sink) = listener(probe) else { return }
         let value = try value()
         let padding = try Tensor([max(0, (rows ?? 0) - value.rows), value.columns])
@@ -58,23 +58,23 @@ package struct Probes {
     }
 
     /// A map `[h, w, c]`, recorded as `[1, c, h, w]`.
-    func recordMap(_ probe: Probe, _ value: @autoclosure () throws(AllocationError) -> Tensor) throws(AllocationError) {
+    func recordMap(_ probe: Probe, _ value: @autoclosure () throws(MachineError) -> Tensor) throws(MachineError) {
         guard let (probe, sink) = listener(probe) else { return }
         sink.record(probe, EncodedTensor(try ImageLayout.channelsFirst(try value()).batched))
     }
 
     /// One number, recorded as `[1]`.
-    func record(_ probe: Probe, _ number: Double) throws(AllocationError) {
+    func record(_ probe: Probe, _ number: Double) throws(MachineError) {
         guard let (probe, sink) = listener(probe) else { return }
         sink.record(probe, EncodedTensor(try Tensor([1], [Float(number)])))
     }
 
-    func record(_ probe: Probe, _ numbers: [Int32], as shape: Shape) throws(AllocationError) {
+    func record(_ probe: Probe, _ numbers: [Int32], as shape: Shape) throws(MachineError) {
         guard let (probe, sink) = listener(probe) else { return }
         sink.record(probe, try EncodedTensor(shape, numbers))
     }
 
-    func record(_ probe: Probe, _ bytes: [UInt8], as shape: Shape) throws(AllocationError) {
+    func record(_ probe: Probe, _ bytes: [UInt8], as shape: Shape) throws(MachineError) {
         guard let (probe, sink) = listener(probe) else { return }
         sink.record(probe, try EncodedTensor(dtype: .u8, shape: shape, copying: bytes))
     }

@@ -22,7 +22,7 @@ extension ModelParts {
         ///   - keyValues: of each map's prompt.
         package func apply(_ maps: inout [Tensor], modulation: Tensor, keyValues: [E.KeyValues], height: Int, width: Int) throws(InferenceError) {
             let tokens = height * width
-            try allocating { () throws(AllocationError) in
+            try allocating { () throws(MachineError) in
                 let modulation = try executor.rows(from: modulation)
                 var start = 0
                 while start < maps.count {
@@ -64,7 +64,7 @@ extension ModelParts {
         /// The embedding `[1, width]` of time and guidance, as the user states them, and its projection `[6, width]`.
         package func embed(time: Double, guidance: Double) throws(InferenceError) -> (embedding: Tensor, modulation: Tensor) {
             let (embedding, modulation) = try network.embed(time: time, guidance: guidance)
-            return try allocating { () throws(AllocationError) in
+            return try allocating { () throws(MachineError) in
                 let embedding = try executor.tensor(from: embedding)
                 return (embedding.reshaped([1, embedding.count]), try executor.tensor(from: modulation).reshaped([6, embedding.count]))
             }

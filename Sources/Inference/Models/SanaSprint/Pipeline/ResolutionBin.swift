@@ -38,7 +38,7 @@ struct ResolutionBin: Equatable {
     }
 
     /// A picture `[channels, h, w]` at another size: both sides resized alike, bilinear, and cut about the middle.
-    static func resized(_ image: Tensor, height: Int, width: Int) throws(AllocationError) -> Tensor {
+    static func resized(_ image: Tensor, height: Int, width: Int) throws(MachineError) -> Tensor {
         let (channels, h, w) = (image.shape[0], image.shape[1], image.shape[2])
         guard (h, w) != (height, width) else { return image }
         let ratio = max(Double(height) / Double(h), Double(width) / Double(w))

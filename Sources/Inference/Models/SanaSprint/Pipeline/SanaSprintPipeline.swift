@@ -86,7 +86,7 @@ package final class SanaSprintPipeline<E: Executor>: Sendable {
     ///   - subject: what the picture is for.
     ///   - record: is given what the encoder gave.
     func latents(
-        of pixels: Tensor, _ shape: Shape, _ subject: String, _ job: Job, record: (Tensor) throws(AllocationError) -> Void = { _ in }
+        of pixels: Tensor, _ shape: Shape, _ subject: String, _ job: Job, record: (Tensor) throws(MachineError) -> Void = { _ in }
     ) throws(InferenceError) -> Tensor {
         let encoder = try encoder()
         let side = encoder.configuration.compression
@@ -97,7 +97,7 @@ package final class SanaSprintPipeline<E: Executor>: Sendable {
         }
         try job.begin(.encodingPicture)
         let encoded = try encoder.encode(pixels)
-        return try allocating { () throws(AllocationError) in
+        return try allocating { () throws(MachineError) in
             try record(encoded)
             return try encoded.scaled(by: encoder.configuration.scalingFactor)
         }
@@ -112,7 +112,7 @@ package final class SanaSprintPipeline<E: Executor>: Sendable {
         switch control.source {
         case .latents(let given): latents = try LatentSampler.fitting(given, shape, "control")
         case .pixels(let pixels):
-            latents = try self.latents(of: pixels, shape, "control", job) { encoded throws(AllocationError) in
+            latents = try self.latents(of: pixels, shape, "control", job) { encoded throws(MachineError) in
                 try probes.record(Probe(.controlPixels), pixels.batched)
                 try probes.record(Probe(.controlOutput), encoded.batched)
             }
@@ -125,7 +125,7 @@ package final class SanaSprintPipeline<E: Executor>: Sendable {
     /// - Parameter size: of the picture, where it is to be resized.
     func decode(_ latents: Tensor, _ decoder: AutoencoderDecoder<E>, size: (height: Int, width: Int)? = nil, _ probes: Probes) throws(InferenceError) -> Picture
     {
-        let scaled = try allocating { () throws(AllocationError) in
+        let scaled = try allocating { () throws(MachineError) in
             var scaled = try latents.copy()
             var elements = scaled.mutableSpan
             for index in elements.indices { elements[index] = Float(Double(elements[index]) / decoder.configuration.scalingFactor) }
@@ -160,7 +160,7 @@ package final class SanaSprintPipeline<E: Executor>: Sendable {
         }
         let padded = prompt.paddedIDs.count
         let hidden = try encoder.encode(prompt.ids, probes: probes, paddedLength: padded)
-        return try allocating { () throws(AllocationError) in
+        return try allocating { () throws(MachineError) in
             try probes.record(Probe(.tokens), prompt.paddedIDs, as: [1, padded])
             try probes.record(Probe(.attentionMask), prompt.attentionMask, as: [1, padded])
             let kept = try hidden.rows(prompt.keptPositions)
@@ -201,7 +201,7 @@ package final class SanaSprintPipeline<E: Executor>: Sendable {
             if prefix.covers(prompt) { return prefix }
             reason = "it is of other tokens than the prompt begins with"
         } catch {
-            if case .memory = error { throw error }
+            if case .machine = error { throw error }
             reason = "\(error)"
         }
         try job.begin(.prefixCacheNotUsed(reason: reason))
@@ -216,7 +216,7 @@ package final class SanaSprintPipeline<E: Executor>: Sendable {
                 subject: "prompt features", expected: "rows of \(channels) channels and a mask that keeps at least one of them",
                 found: "\(given.rows.shape), \(given.mask.count) mask entries, \(kept.count) kept")
         }
-        return try allocating { () throws(AllocationError) in
+        return try allocating { () throws(MachineError) in
             try probes.record(Probe(.promptEmbeds), given.rows.batched)
             try probes.record(Probe(.promptMask), given.mask, as: [1, given.mask.count])
             return try given.rows.rows(kept)

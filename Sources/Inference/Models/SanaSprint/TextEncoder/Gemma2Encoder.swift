@@ -27,7 +27,7 @@ package struct Gemma2Encoder<E: Executor>: Sendable {
         for index in 0..<configuration.layers {
             try probes.checkCancelled()
             let layer = try load(index)
-            try allocating { () throws(AllocationError) in
+            try allocating { () throws(MachineError) in
                 _ = try layer.apply(&x, rotary: rotary)
                 try probes.recordTokens(Probe(.textLayer, index), try executor.tensor(from: x), paddedTo: paddedLength)
             }
@@ -46,7 +46,7 @@ package struct Gemma2Encoder<E: Executor>: Sendable {
                     name: PromptPrefix.name(ofLayer: index), expected: [prefix.ids.count, 2 * configuration.keyValueWidth], found: known.shape)
             }
             let layer = try load(index)
-            try allocating { () throws(AllocationError) in
+            try allocating { () throws(MachineError) in
                 _ = try layer.apply(&x, rotary: rotary, prefix: try executor.rows(from: known))
                 try probes.recordTokens(Probe(.textLayer, index), try executor.tensor(from: x))
             }
@@ -114,7 +114,7 @@ package struct Gemma2Encoder<E: Executor>: Sendable {
         let layer = try load(index)
         return try prompts.map { tokens throws(InferenceError) in
             var (x, rotary) = try placed(tokens)
-            return try allocating { () throws(AllocationError) in
+            return try allocating { () throws(MachineError) in
                 _ = try layer.apply(&x, rotary: rotary)
                 return try executor.tensor(from: x)
             }
@@ -129,7 +129,7 @@ package struct Gemma2Encoder<E: Executor>: Sendable {
 
     /// Tokens from a position on where they are computed, and the table of `Rotary` for them.
     private func placed(_ x: Tensor, first: Int = 0) throws(InferenceError) -> (E.Rows, rotary: E.Rows) {
-        try allocating { () throws(AllocationError) in
+        try allocating { () throws(MachineError) in
             let rotary = try Rotary.table(first: first, tokens: x.rows, headDimension: configuration.headDimension, theta: configuration.ropeTheta)
             return (try executor.rows(from: x), try executor.rows(from: rotary))
         }
@@ -146,7 +146,7 @@ package struct Gemma2Encoder<E: Executor>: Sendable {
         let stored = try loader.rows(wanted, of: rows.embedding)
         let places = Dictionary(uniqueKeysWithValues: wanted.enumerated().map { ($1, $0) })
         let scale = Double(width).squareRoot()
-        return try allocating { () throws(AllocationError) in
+        return try allocating { () throws(MachineError) in
             let table = try stored.widened()
             var result = try Tensor([ids.count, width], zeroed: false)
             var elements = result.mutableSpan

@@ -38,7 +38,7 @@ struct Gemma2Layer<E: Executor>: Sendable {
     ///   - prefix: keys and values of the tokens before, `[prefix tokens, 2 * keyValueWidth]`, the keys turned to their positions.
     /// - Returns: keys and values of prefix and tokens, of the same form.
     @discardableResult
-    func apply(_ x: inout E.Rows, rotary: E.Rows, prefix: E.Rows? = nil) throws(AllocationError) -> E.Rows {
+    func apply(_ x: inout E.Rows, rotary: E.Rows, prefix: E.Rows? = nil) throws(MachineError) -> E.Rows {
         let (attended, keyValues) = try attended(x, rotary, prefix)
         try executor.add(try executor.multiply(attended, by: attentionOutput), normedBy: attentionPostNorm, to: &x)
         let gated = try executor.multiply(try executor.normed(x, by: feedForwardNorm), by: gateUp, norm: nil, then: .geluGate)
@@ -62,7 +62,7 @@ struct Gemma2Layer<E: Executor>: Sendable {
             attended.kept + max(output.peak, output.kept + stream, stream + gated.peak, gated.kept + max(down.peak, down.kept + stream)))
     }
 
-    private func attended(_ x: E.Rows, _ rotary: E.Rows, _ prefix: E.Rows?) throws(AllocationError) -> (E.Rows, keyValues: E.Rows) {
+    private func attended(_ x: E.Rows, _ rotary: E.Rows, _ prefix: E.Rows?) throws(MachineError) -> (E.Rows, keyValues: E.Rows) {
         var projected = try executor.multiply(try executor.normed(x, by: attentionNorm), by: projections, norm: nil, then: nil)
         return try executor.causalAttention(&projected, after: prefix, attention, rotary: rotary)
     }

@@ -45,7 +45,7 @@ struct ControlNetwork<E: Executor>: Sendable {
     }
 
     /// - Parameter base: embeds the latents `[channels, h, w]` where the branch does not.
-    func hint(_ latents: Tensor, scale: Double, _ base: PatchEmbedding<E>) throws(AllocationError) -> Hint {
+    func hint(_ latents: Tensor, scale: Double, _ base: PatchEmbedding<E>) throws(MachineError) -> Hint {
         let tokens = try executor.multiply(try (patchEmbedding ?? base)(latents), by: input)
         let factors = [Float](repeating: Float(scale), count: configuration.branch.width)
         return Hint(tokens: tokens, scale: try executor.rows(from: try Tensor([factors.count], factors)), factor: scale)
@@ -74,7 +74,7 @@ struct ControlNetwork<E: Executor>: Sendable {
     /// - Parameters:
     ///   - latents: the step's input.
     ///   - tokens: the base's, before its first block or after it.
-    func start(_ run: inout Run, latents: Tensor, tokens: E.Rows) throws(AllocationError) {
+    func start(_ run: inout Run, latents: Tensor, tokens: E.Rows) throws(MachineError) {
         let start =
             if configuration.wiring == .diffusers, let patchEmbedding { try patchEmbedding(latents) } else { tokens }
         run.tokens = try executor.sum(start, run.hint.tokens)
@@ -84,16 +84,16 @@ struct ControlNetwork<E: Executor>: Sendable {
     /// - Parameter record: is given the branch's tokens, and what was added.
     func advance(
         _ run: inout Run, _ index: Int, to x: inout E.Rows, _ prompt: Prompt, height: Int, width: Int,
-        record: (_ tokens: E.Rows, _ residual: () throws(AllocationError) -> Tensor) throws(AllocationError) -> Void
+        record: (_ tokens: E.Rows, _ residual: () throws(MachineError) -> Tensor) throws(MachineError) -> Void
     ) throws(InferenceError) {
         let block = try TransformerBlock(loader, rows.blocks[index], configuration.branch)
         let projection = try loader.linear(rows.residuals[index])
-        try allocating { () throws(AllocationError) in
+        try allocating { () throws(MachineError) in
             // Nobody else may hold what is updated in place.
             guard var tokens = run.tokens.take() else { preconditionFailure("a branch that has not set out") }
             try block.apply(&tokens, modulation: run.modulation, keyValues: [prompt.keyValues[index]], height: height, width: width)
             run.tokens = tokens
-            try record(tokens) { () throws(AllocationError) in
+            try record(tokens) { () throws(MachineError) in
                 try executor.tensor(from: try executor.multiply(tokens, by: projection)).scaled(by: run.hint.factor)
             }
             try executor.add(tokens, by: projection, to: &x, gate: run.hint.scale)

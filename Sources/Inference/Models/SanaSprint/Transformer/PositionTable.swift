@@ -17,7 +17,7 @@ struct PositionTable: Sendable {
     }
 
     /// `[height * width, channels]`: the first half of the channels has the column, the second the row, each sines before cosines.
-    func rows(height: Int, width columns: Int) throws(AllocationError) -> Tensor {
+    func rows(height: Int, width columns: Int) throws(MachineError) -> Tensor {
         var table = try Tensor([height * columns, width], zeroed: false)
         var elements = table.mutableSpan
         let (half, places) = (width / 2, (x: waves(columns), y: waves(height)))

@@ -110,7 +110,7 @@ package final class SanaTransformer<E: Executor>: Sendable {
     ///   - scale: what is multiplied with all that the network adds.
     package func hint(_ latents: Tensor, scale: Double, probes: Probes = Probes()) throws(InferenceError) -> Hint {
         guard let control else { throw .missingComponent(.controlnet, needed: "follow a picture") }
-        return try allocating { () throws(AllocationError) in
+        return try allocating { () throws(MachineError) in
             let hint = try control.hint(latents, scale: scale, patchEmbedding)
             try probes.recordTokens(Probe(.controlInput), try executor.tensor(from: hint.tokens))
             return Hint(hint: hint)
@@ -140,7 +140,7 @@ package final class SanaTransformer<E: Executor>: Sendable {
     ) throws(InferenceError) -> Tensor {
         let (embedding, modulation) = try conditioning.embed(time: time, guidance: guidance)
         let (height, width) = (latents.shape[1] / configuration.patch, latents.shape[2] / configuration.patch)
-        var x = try allocating { () throws(AllocationError) in
+        var x = try allocating { () throws(MachineError) in
             try probes.record(Probe(.timeEmbedding), try executor.tensor(from: embedding), as: [1, configuration.width])
             try probes.record(Probe(.modulation), try executor.tensor(from: modulation), as: [1, 6 * configuration.width])
             let x = try patchEmbedding(latents)
@@ -155,7 +155,7 @@ package final class SanaTransformer<E: Executor>: Sendable {
             try allocating(try probes.recordTokens(Probe(.block, index), try executor.tensor(from: x)))
             try branch?.join(&x, after: index, height: height, width: width, probes)
         }
-        return try allocating { () throws(AllocationError) in
+        return try allocating { () throws(MachineError) in
             x = try output.norm(x, embedding)
             try probes.recordTokens(Probe(.outputNorm), try executor.tensor(from: x))
             let result = try output(x, height: latents.shape[1], width: latents.shape[2])
@@ -205,7 +205,7 @@ extension SanaTransformer {
         private mutating func advance(_ x: inout E.Rows, _ index: Int, _ height: Int, _ width: Int, _ probes: Probes) throws(InferenceError) {
             guard (0..<network.configuration.branch.layers).contains(index) else { return }
             let executor = network.executor
-            try network.advance(&run, index, to: &x, prompt, height: height, width: width) { tokens, residual throws(AllocationError) in
+            try network.advance(&run, index, to: &x, prompt, height: height, width: width) { tokens, residual throws(MachineError) in
                 try probes.recordTokens(Probe(.controlBlock, index), try executor.tensor(from: tokens))
                 try probes.recordTokens(Probe(.controlResidual, index), try residual())
             }
@@ -225,7 +225,7 @@ struct PatchEmbedding<E: Executor>: Sendable {
     }
 
     /// `[channels, h, w]` to `[tokens, width]`.
-    func callAsFunction(_ latents: Tensor) throws(AllocationError) -> E.Rows {
+    func callAsFunction(_ latents: Tensor) throws(MachineError) -> E.Rows {
         let tokens = try executor.multiply(try executor.rows(from: try Patches.unfold(latents, size: patch)), by: projection)
         guard let positions else { return tokens }
         return try executor.sum(tokens, try executor.rows(from: try positions.rows(height: latents.shape[1] / patch, width: latents.shape[2] / patch)))
@@ -248,14 +248,14 @@ struct OutputProjection<E: Executor>: Sendable {
     }
 
     /// - Parameter embedding: of time and guidance, `width` values.
-    func norm(_ x: E.Rows, _ embedding: E.Rows) throws(AllocationError) -> E.Rows {
+    func norm(_ x: E.Rows, _ embedding: E.Rows) throws(MachineError) -> E.Rows {
         let shift = try executor.sum(try executor.row(0, of: table), embedding)
         let scale = try executor.sum(try executor.row(1, of: table), embedding)
         return try executor.normed(x, by: ModulatedNorm(scale: scale, shift: shift, epsilon: Self.epsilon))
     }
 
     /// The velocity `[channels, height, width]` of normed tokens.
-    func callAsFunction(_ x: E.Rows, height: Int, width: Int) throws(AllocationError) -> Tensor {
+    func callAsFunction(_ x: E.Rows, height: Int, width: Int) throws(MachineError) -> Tensor {
         let tokens = try executor.tensor(from: try executor.multiply(x, by: projection))
         return try Patches.fold(tokens, size: configuration.patch, channels: configuration.channels, height: height, width: width)
     }

@@ -16,7 +16,7 @@ struct TimeEmbedding<E: Executor>: Sendable {
         let first: E.Linear
         let second: E.Linear
 
-        func callAsFunction(_ value: Double) throws(AllocationError) -> E.Rows {
+        func callAsFunction(_ value: Double) throws(MachineError) -> E.Rows {
             let waves = try executor.rows(from: try Sinusoid.embed(value, channels: TimeEmbeddingRows.sinusoidChannels))
             return try executor.multiply(try executor.multiply(waves, by: first, then: .silu), by: second)
         }
@@ -33,7 +33,7 @@ struct TimeEmbedding<E: Executor>: Sendable {
     }
 
     /// The embedding `[1, width]`, and its projection to the blocks' six vectors, `[1, 6 width]`.
-    func callAsFunction(time: Double, guidance: Double) throws(AllocationError) -> (embedding: E.Rows, modulation: E.Rows) {
+    func callAsFunction(time: Double, guidance: Double) throws(MachineError) -> (embedding: E.Rows, modulation: E.Rows) {
         var embedding = try self.time(time)
         if let network = self.guidance { embedding = try executor.sum(embedding, try network(guidance)) }
         return (embedding, try projection(embedding))
@@ -50,7 +50,7 @@ struct ModulationProjection<E: Executor>: Sendable {
     }
 
     /// `[1, width]` to `[1, 6 width]`.
-    func callAsFunction(_ embedding: E.Rows) throws(AllocationError) -> E.Rows {
+    func callAsFunction(_ embedding: E.Rows) throws(MachineError) -> E.Rows {
         try executor.multiply(try executor.activated(embedding, by: .silu), by: linear)
     }
 }
@@ -71,7 +71,7 @@ package struct ScheduleTables: Sendable {
         var table = TableBuilder()
         let rows = TimeEmbeddingRows(c.width, embedsGuidance: c.embedsGuidance, &table)
         let network = try TimeEmbedding(WeightLoader(source: source, on: executor), rows)
-        (embedding, modulation) = try allocating { () throws(AllocationError) in
+        (embedding, modulation) = try allocating { () throws(MachineError) in
             var results: [(embedding: Tensor, modulation: Tensor)] = []
             for row in schedule.rows {
                 let (embedding, modulation) = try network(time: row.flowTime * c.timeScale, guidance: row.guidance * c.guidanceScale)

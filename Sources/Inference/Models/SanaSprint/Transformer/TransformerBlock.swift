@@ -35,10 +35,10 @@ struct TransformerBlock<E: Executor>: Sendable {
 
     /// Runs the block on `x` [maps * height * width, channels] in place: one map of tokens below the other, for each of `keyValues` one.
     /// - Parameter modulation: `[6, width]`, in any shape.
-    func apply(_ x: inout E.Rows, modulation: E.Rows, keyValues: [E.KeyValues], height: Int, width: Int) throws(AllocationError) {
+    func apply(_ x: inout E.Rows, modulation: E.Rows, keyValues: [E.KeyValues], height: Int, width: Int) throws(MachineError) {
         // Rows: shift, scale and gate of self-attention, then of the FFN.
         let rows = try executor.sum(table, modulation)
-        func norm(_ row: Int) throws(AllocationError) -> ModulatedNorm<E.Rows> {
+        func norm(_ row: Int) throws(MachineError) -> ModulatedNorm<E.Rows> {
             ModulatedNorm(scale: try executor.row(row + 1, of: rows), shift: try executor.row(row, of: rows), epsilon: configuration.normEpsilon)
         }
 
@@ -64,14 +64,14 @@ struct TransformerBlock<E: Executor>: Sendable {
     }
 
     /// Attention over the tokens of each map of the normed `x`, before the output projection.
-    private func selfAttention(_ x: E.Rows, _ norm: ModulatedNorm<E.Rows>, maps: Int) throws(AllocationError) -> E.Rows {
+    private func selfAttention(_ x: E.Rows, _ norm: ModulatedNorm<E.Rows>, maps: Int) throws(MachineError) -> E.Rows {
         var projected = try executor.multiply(x, by: selfProjections, norm: norm, then: nil)
         let layout = LinearAttention.Layout.blocks(heads: configuration.heads, headDimension: configuration.headDimension)
         return try executor.linearAttention(&projected, layout, queryNorm: selfQueryNorm, keyNorm: selfKeyNorm, scales: [], maps: maps)
     }
 
     /// Attention of each map to its prompt, before the output projection.
-    private func crossAttention(_ x: E.Rows, _ keyValues: [E.KeyValues]) throws(AllocationError) -> E.Rows {
+    private func crossAttention(_ x: E.Rows, _ keyValues: [E.KeyValues]) throws(MachineError) -> E.Rows {
         var queries = try executor.multiply(x, by: crossQuery)
         return try executor.crossAttention(&queries, queryNorm: crossQueryNorm, to: keyValues)
     }
@@ -100,7 +100,7 @@ struct PromptProjection<E: Executor>: Sendable {
     }
 
     /// - Parameter caption: `[tokens, width]`.
-    func callAsFunction(_ caption: E.Rows) throws(AllocationError) -> E.KeyValues {
+    func callAsFunction(_ caption: E.Rows) throws(MachineError) -> E.KeyValues {
         var result = try executor.multiply(caption, by: projections, norm: nil, then: nil)
         return try executor.keyValues(&result, keyNorm: keyNorm, heads: heads, headDimension: headDimension)
     }

@@ -56,7 +56,7 @@ struct TransformerConditioning<E: Executor>: Sendable {
     }
 
     /// The prompt's features `[tokens, captionChannels]` at the transformer's width, normed.
-    func caption(_ features: Tensor) throws(AllocationError) -> E.Rows {
+    func caption(_ features: Tensor) throws(MachineError) -> E.Rows {
         let hidden = try executor.multiply(try executor.rows(from: features), by: captionIn, then: gelu)
         return try executor.normed(try executor.multiply(hidden, by: captionOut), by: captionNorm)
     }
