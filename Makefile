@@ -64,8 +64,15 @@ test-avx512: setup ## Run the AVX-512 kernels on any CPU, through portable stand
 	    Sources/CKernels/*/*.c Tests/KernelsTests/Emulated/avx512_check.c -lm -o .build/avx512-check
 	.build/avx512-check
 
-fuzz: setup-test ## Run the fuzzers of every parser for longer (FUZZ_CASES, 200000 by default).
-	SPRINTPACK_FUZZ_CASES=$${FUZZ_CASES:-200000} SPRINTPACK_PYTHON=/usr/bin/python3 swift test -c release --filter Fuzz
+# libFuzzer guides, the address sanitizer watches, in C also that of undefined behaviour (Swift's own checks are always there).
+FUZZ_FLAGS := -c release --product fuzz --scratch-path .build/fuzz -Xswiftc -sanitize=fuzzer,address -Xswiftc -use-ld=lld \
+    -Xcc -fsanitize=fuzzer-no-link,address,undefined -Xcc -fno-sanitize-recover=undefined
+TIME   ?= 60
+PARSER ?=
+
+fuzz: setup-test ## Fuzz every parser for TIME seconds each (60), or PARSER alone; what crashes one is kept in .build/fuzz/crashes.
+	SPRINTPACK_FUZZ=1 swift build $(FUZZ_FLAGS)
+	@Tests/Fuzz/fuzz.sh .build/fuzz/release/fuzz .build/fuzz $(TIME) $(PARSER)
 
 lint: ## Check the format, the length of files and marks of unfinished work.
 	swift format lint --strict --recursive Sources Tests Package.swift

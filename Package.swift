@@ -82,6 +82,13 @@ let package = Package(
         .target(
             name: "StandInDriver", path: "Tests/StandInDriver", exclude: ["README.md"], cSettings: kernelFlags,
             linkerSettings: [.linkedLibrary("m"), .linkedLibrary("pthread")]),
+        .target(
+            name: "FuzzKit",
+            dependencies: [
+                "StrictJSON", "Files", "Safetensors", "TorchFiles", "Checkpoints", "PackedFiles", "Inference", "Conversion", "Parity", "Quality", "Tensors",
+                "TestKit",
+            ], path: "Tests/FuzzKit", swiftSettings: swift),
+        tests("FuzzKitTests", ["FuzzKit"]),
         tests("CUDADriverTests", ["CUDADriver", "Files"]),
         tests("GPUKernelsTests", ["CGPUKernels", "CKernels", "CUDADriver"]),
         tests("CUDAInferenceTests", ["CUDAInference", "CUDADriver", "Operations", "PackedFiles", "Tensors"]),
@@ -110,3 +117,11 @@ let package = Package(
         tests("CommandTests", ["sprintpack", "Parity", "Safetensors", "Tensors", "Files", "StrictJSON"], exclude: ["Figures", "Shims"]),
     ]
 )
+
+// The fuzzers' program needs libFuzzer, which is linked in where `make fuzz` asks for it.
+if Context.environment["SPRINTPACK_FUZZ"] != nil {
+    package.targets += [
+        .target(name: "CFuzzer", path: "Tests/CFuzzer"),
+        .executableTarget(name: "fuzz", dependencies: ["CFuzzer", "Files", "FuzzKit"], path: "Tests/Fuzz", exclude: ["fuzz.sh"], swiftSettings: swift),
+    ]
+}

@@ -1,5 +1,5 @@
 package import PackedFiles
-import StrictJSON
+package import StrictJSON
 
 extension Quality {
     /// The attachment that holds the record (Formats/quality.md).
@@ -60,7 +60,7 @@ extension Quality {
         }
     }
 
-    init(_ json: JSONValue) throws(JSONError) {
+    package init(_ json: JSONValue) throws(JSONError) {
         let fields = try JSONFields(json, subject: Self.attachmentName)
         _ = try fields.int("version", in: 1...1)
         contentHash = try fields.string("contentHash")

@@ -71,6 +71,8 @@ struct QuantizationPolicy: Sendable {
             return Storage(isSmall ? .int4Grouped : .int8PerChannel, activations: .float)
         case .linear, .convolution: return Storage(.int8PerChannel, activations: row.role.defaultActivations)
         case .gatedLinear: return Storage(Scheme.int8Rotated.holds(row.shape) ? .int8Rotated : .int8PerChannel, activations: .int8PerToken)
+        // Eight bits of weights alone cost nothing beside four: the velocities' errors stay what they were.
+        case .sensitiveLinear where preset == .compact: return Storage(.int8PerChannel, activations: .float)
         case .sensitiveLinear, .sensitiveConvolution, .groupedConvolution, .depthwise, .bias, .norm, .table, .schedule:
             return Storage(kept)
         }

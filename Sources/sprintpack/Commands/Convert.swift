@@ -34,7 +34,8 @@ struct Convert: Verb {
               int8     DiT linears and 1x1 convolutions W8A8, text encoder int8
                        weights, the rest 16 bit
               compact  as int8, with four bits for the text encoder and for those
-                       linears of the DiT that lose least by it
+                       linears of the DiT that lose least by it, eight for embedders
+                       and cross-attention K/V
               fp16   everything in float16     bf16   everything in bfloat16
               fp32   exact
 

@@ -1,11 +1,13 @@
-import StrictJSON
+package import StrictJSON
 
 /// Builds a `tokenizer.json` of a few pieces, to be changed by one member at a time.
-struct SmallTokenizer {
-    var file: JSONObject
-    var model: JSONObject
+package struct SmallTokenizer {
+    package var file: JSONObject
+    package var model: JSONObject
 
-    init(pieces: [String] = ["<bos>", "<unk>", "a", "b", "c", " ", "▁", "ab", "a ", "b ", "▁a", " a", "aa", "aaa", "abc", "bc"], merges: [[String]] = []) {
+    package init(
+        pieces: [String] = ["<bos>", "<unk>", "a", "b", "c", " ", "▁", "ab", "a ", "b ", "▁a", " a", "aa", "aaa", "abc", "bc"], merges: [[String]] = []
+    ) {
         file = JSONObject([
             ("version", "1.0"), ("truncation", .null), ("padding", .null), ("added_tokens", []), ("normalizer", .null), ("pre_tokenizer", .null),
             (
@@ -26,22 +28,22 @@ struct SmallTokenizer {
         ])
     }
 
-    var json: [UInt8] {
+    package var json: [UInt8] {
         var file = file
         file["model"] = .object(model)
         return Array(JSONValue.object(file).text.utf8)
     }
 
-    static func addedToken(_ id: Int, _ content: String, normalized: Bool) -> JSONValue {
+    package static func addedToken(_ id: Int, _ content: String, normalized: Bool) -> JSONValue {
         [
             "id": JSONValue(id), "content": .string(content), "single_word": false, "lstrip": false, "rstrip": false, "normalized": .bool(normalized),
             "special": false,
         ]
     }
 
-    static func replace(_ pattern: String, _ content: String) -> JSONValue {
+    package static func replace(_ pattern: String, _ content: String) -> JSONValue {
         ["type": "Replace", "pattern": ["String": .string(pattern)], "content": .string(content)]
     }
 
-    static let split: JSONValue = ["type": "Split", "pattern": ["String": " "], "behavior": "MergedWithPrevious", "invert": false]
+    package static let split: JSONValue = ["type": "Split", "pattern": ["String": " "], "behavior": "MergedWithPrevious", "invert": false]
 }
