@@ -1,10 +1,10 @@
 internal import CGPUKernels
 package import Operations
-internal import Tensors
+package import Tensors
 
 extension Engine {
     /// A nonlinearity of all elements; a gate gives half as many channels.
-    package func activated(_ x: DeviceRows, by nonlinearity: Nonlinearity) throws(CUDAError) -> DeviceRows {
+    package func activated(_ x: DeviceRows, by nonlinearity: Nonlinearity) throws(MachineError) -> DeviceRows {
         let function: cg_int
         switch nonlinearity {
         case .silu: function = cg_int(cg_silu)
@@ -19,7 +19,7 @@ extension Engine {
         return result
     }
 
-    private func gated(_ x: DeviceRows) throws(CUDAError) -> DeviceRows {
+    private func gated(_ x: DeviceRows) throws(MachineError) -> DeviceRows {
         let columns = x.channels / 2
         let result = try fresh(Shape(x.shape.extents.dropLast() + [columns]))
         // A grid has so many blocks in its second direction.

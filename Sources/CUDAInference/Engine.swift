@@ -1,6 +1,7 @@
 internal import CGPUKernels
 package import CUDADriver
 internal import Synchronization
+package import Tensors
 
 /// A GPU with the kernels that ship, one stream of work, and memory that is used again.
 ///
@@ -23,7 +24,7 @@ package final class Engine: Sendable {
     /// Where a kernel is in the program's table.
     private static let places = Dictionary(uniqueKeysWithValues: (0..<cg_kernel_count()).map { unsafe (String(cString: cg_kernel_at($0).name), $0) })
 
-    package init(_ device: Device) throws(CUDAError) {
+    package init(_ device: Device) throws(MachineError) {
         self.device = device
         let stream = try onDevice { () throws(DeviceError) in try Stream(device) }
         self.stream = stream
@@ -34,7 +35,7 @@ package final class Engine: Sendable {
     /// - Parameter sharedBytes: of those whose need is not in the table.
     func launch<Argument: BitwiseCopyable>(
         _ name: String, grid: (x: Int, y: Int, z: Int), sharedBytes: Int = 0, _ argument: Argument
-    ) throws(CUDAError) {
+    ) throws(MachineError) {
         guard let place = Self.places[name] else { preconditionFailure("there is no kernel \(name)") }
         try launch(place, grid: grid, sharedBytes: sharedBytes, argument)
     }
@@ -42,13 +43,13 @@ package final class Engine: Sendable {
     /// Queues a kernel by its place in the table.
     func launch<Argument: BitwiseCopyable>(
         _ place: CInt, grid: (x: Int, y: Int, z: Int), sharedBytes: Int = 0, _ argument: Argument
-    ) throws(CUDAError) {
+    ) throws(MachineError) {
         let kernel = try kernel(place, sharedBytes)
         try onDevice { () throws(DeviceError) in try kernel.launch(on: stream, grid: grid, argument) }
     }
 
     /// A kernel, whose module is made when it is asked for the first time.
-    private func kernel(_ place: CInt, _ sharedBytes: Int) throws(CUDAError) -> Kernel {
+    private func kernel(_ place: CInt, _ sharedBytes: Int) throws(MachineError) -> Kernel {
         let entry = unsafe cg_kernel_at(place)
         let (name, index, threads, bytes) = unsafe (String(cString: entry.name), entry.module, Int(entry.threads), max(sharedBytes, Int(entry.shared)))
         return try onDevice { () throws(DeviceError) in
@@ -67,13 +68,13 @@ package final class Engine: Sendable {
     }
 
     /// Memory of unknown content, given back with its last reference.
-    func take(_ byteCount: Int) throws(CUDAError) -> Block {
+    func take(_ byteCount: Int) throws(MachineError) -> Block {
         let size = Self.size(for: byteCount)
         if let idle = state.withLock({ $0.idle[size]?.popLast() }) { return Block(idle, self) }
         do {
             return Block(try DeviceMemory(device, byteCount: size), self)
         } catch {
-            guard case .outOfMemory = error, giveBackIdle() else { throw .device(error) }
+            guard case .outOfMemory = error, giveBackIdle() else { throw .device("\(error)") }
         }
         return Block(try onDevice { () throws(DeviceError) in try DeviceMemory(device, byteCount: size) }, self)
     }

@@ -29,8 +29,8 @@ extension Engine {
     private static func pitch(_ inputs: Int) -> Int { (inputs + 63) / 64 * 64 }
 
     /// The linear of some of a weight's outputs; nil for a weight that the integer contract does not cover.
-    package func integerLinear(_ stored: StoredWeight, _ outputs: Range<Int>, bias: Tensor?) throws(CUDAError) -> IntegerLinear? {
-        guard case .integers(let turn) = stored.form, let rows = try onHost({ () throws(MachineError) in try stored.integerRows() }) else { return nil }
+    package func integerLinear(_ stored: StoredWeight, _ outputs: Range<Int>, bias: Tensor?) throws(MachineError) -> IntegerLinear? {
+        guard case .integers(let turn) = stored.form, let rows = try stored.integerRows() else { return nil }
         let (inputs, pitch) = (stored.shape.columns, Self.pitch(stored.shape.columns))
         precondition(bias.map { $0.count == outputs.count } ?? true)
         let codes = try take(outputs.count * pitch)
@@ -44,19 +44,19 @@ extension Engine {
                 unsafe bytes.copyMemory(from: UnsafeRawBufferPointer(rebasing: source[first * inputs..<(first + some.count) * inputs]))
             }
         }
-        let scales = Tensor(sharing: try onHost { () throws(MachineError) in try rows.scales.rows(outputs) })
-        let factors = turn > 1 ? try onHost { () throws(MachineError) in try stored.scheme.inputFactors(stored.planes) } : nil
+        let scales = Tensor(sharing: try rows.scales.rows(outputs))
+        let factors = turn > 1 ? try stored.scheme.inputFactors(stored.planes) : nil
         return IntegerLinear(
             outputs: outputs.count, inputs: inputs, pitch: pitch, codes: codes, scales: try self.rows(from: scales).block,
-            bias: try bias.map { bias throws(CUDAError) in try self.rows(from: bias).block }, turn: turn,
-            factors: try factors.map { factors throws(CUDAError) in try self.rows(from: factors).block })
+            bias: try bias.map { bias throws(MachineError) in try self.rows(from: bias).block }, turn: turn,
+            factors: try factors.map { factors throws(MachineError) in try self.rows(from: factors).block })
     }
 
     /// The outputs of linears of one input side by side, `[.., inputs]` to `[.., outputs of all]`, of x as it is or normed.
     /// - Precondition: the linears turn their inputs in the same way, by the same factors.
     package func multiply(
         _ x: DeviceRows, by parts: [IntegerLinear], norm: ModulatedNorm<DeviceRows>? = nil, then nonlinearity: Nonlinearity? = nil
-    ) throws(CUDAError) -> DeviceRows {
+    ) throws(MachineError) -> DeviceRows {
         let result = try fresh(Shape(x.shape.extents.dropLast() + [parts.reduce(0) { $0 + $1.outputs }]))
         let fused = if case .silu? = nonlinearity { true } else { false }
         try product(x, parts, norm, into: result, gate: nil, silu: fused, adds: false)
@@ -65,7 +65,7 @@ extension Engine {
     }
 
     /// Updates residual += gate * linear(x), with a gate `[outputs]` or 1.
-    package func add(_ x: DeviceRows, by linear: IntegerLinear, to residual: inout DeviceRows, gate: DeviceRows?) throws(CUDAError) {
+    package func add(_ x: DeviceRows, by linear: IntegerLinear, to residual: inout DeviceRows, gate: DeviceRows?) throws(MachineError) {
         precondition(residual.channels == linear.outputs && residual.rows == x.rows && gate.map { $0.count == linear.outputs } ?? true)
         try own(&residual)
         try product(x, [linear], nil, into: residual, gate: gate, silu: false, adds: true)
@@ -73,7 +73,7 @@ extension Engine {
 
     private func product(
         _ x: DeviceRows, _ parts: [IntegerLinear], _ norm: ModulatedNorm<DeviceRows>?, into y: DeviceRows, gate: DeviceRows?, silu: Bool, adds: Bool
-    ) throws(CUDAError) {
+    ) throws(MachineError) {
         precondition(!parts.isEmpty && parts.allSatisfy { $0.inputs == x.channels && $0.turn == parts[0].turn })
         guard x.rows > 0 else { return }
         let (codes, scales) = try quantized(x, norm, as: parts[0])
@@ -96,7 +96,8 @@ extension Engine {
     }
 
     /// Codes `[rows, pitch]` and scales of x, normed and turned as a linear wants it.
-    private func quantized(_ x: DeviceRows, _ norm: ModulatedNorm<DeviceRows>?, as linear: IntegerLinear) throws(CUDAError) -> (codes: Block, scales: Block) {
+    private func quantized(_ x: DeviceRows, _ norm: ModulatedNorm<DeviceRows>?, as linear: IntegerLinear) throws(MachineError) -> (codes: Block, scales: Block)
+    {
         let (codes, scales) = (try take(x.rows * linear.pitch), try take(4 * x.rows))
         precondition(norm.map { $0.scale.count == x.channels && $0.shift.count == x.channels } ?? true)
         let epsilon = Float(norm?.epsilon ?? 0)
