@@ -80,7 +80,7 @@ package final class Engine: Sendable {
     }
 
     /// Sizes in steps of an eighth, so that values of a few shapes share them.
-    private static func size(for byteCount: Int) -> Int {
+    static func size(for byteCount: Int) -> Int {
         let step = max(256, (byteCount.nextPowerOfTwo) / 8)
         return max(step, (byteCount + step - 1) / step * step)
     }
