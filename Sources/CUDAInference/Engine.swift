@@ -74,7 +74,16 @@ package final class Engine: Sendable {
         }
     }
 
+    /// Waits until all work so far is done.
+    package func wait() throws(MachineError) { try onDevice { () throws(DeviceError) in try stream.synchronize() } }
+
     // MARK: - Memory
+
+    /// Bytes of the device that are nobody's or idle here, and all there are.
+    package func memory() throws(MachineError) -> (free: Int, total: Int) {
+        let (free, total) = try onDevice { () throws(DeviceError) in try device.memory() }
+        return (free + state.withLock { $0.idle.reduce(0) { $0 + $1.key * $1.value.count } }, total)
+    }
 
     /// Bytes of values and weights on the device, and the most that there were since the peak was restarted. What is idle is not counted.
     package var bytes: (inUse: Int, peak: Int) { state.withLock { ($0.inUse, $0.peak) } }

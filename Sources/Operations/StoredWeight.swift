@@ -28,7 +28,7 @@ package struct StoredWeight: Sendable {
     package var float32: Tensor? { scheme.elementType == .f32 ? Tensor(sharing: planes[0]) : nil }
 
     /// The elements in float32, to read alone: shared with the planes where they are stored so.
-    func floats() throws(MachineError) -> Tensor {
+    package func floats() throws(MachineError) -> Tensor {
         if let float32 { return float32 }
         return try widened()
     }

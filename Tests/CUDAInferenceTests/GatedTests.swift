@@ -15,7 +15,8 @@ import Testing
         let biases = try (0..<2).map { _ in try bench.values([hidden]) }
         let taps = StoredWeight.plain(.init(try bench.values([2 * hidden, 3, 3], range: 0.5))), tapBias = try bench.values([2 * hidden])
         let project = StoredWeight.plain(.init(try bench.values([channels, hidden])))
-        let x = try bench.values([size.maps * size.height * size.width, channels]), (scale, shift) = (try bench.values([channels]), try bench.values([channels]))
+        let x = try bench.values([size.maps * size.height * size.width, channels]),
+            (scale, shift) = (try bench.values([channels]), try bench.values([channels]))
         let ranges = [0..<hidden, hidden..<2 * hidden]
         let here = try zip(ranges, biases).map { try CPU.best.linear(stored, $0, bias: $1, compute: .float32) }
         let layer = GatedConvolution<CPU>(

@@ -10,7 +10,7 @@ struct Bench {
     let engine: Engine
     var random: SplitMix64
 
-    private static let engine = Result { try Engine(try Device(library: StandIn.library)) }
+    static let engine = Result { try Engine(try Device(library: StandIn.library)) }
 
     init(seed: UInt64) throws { (engine, random) = (try Self.engine.get(), SplitMix64(seed: seed)) }
 
