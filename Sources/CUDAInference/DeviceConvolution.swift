@@ -25,7 +25,7 @@ package struct DeviceConvolution: Sendable {
     }
 
     /// Bytes of the codes of a pixel, or of a tap of a weight: zeros lie behind them.
-    static func pitch(_ channels: Int) -> Int { (channels + 63) / 64 * 64 }
+    static func pitch(_ channels: Int) -> Int { DeviceForm.integers.pitch(channels) }
 
     /// What the convolution of a weight takes on the device; its bias is counted where it is a weight.
     package static func footprint(of weight: WeightSize) -> Footprint {

@@ -77,7 +77,7 @@ extension Engine {
     private func fuse(_ following: Following, _ target: DeviceMap, into argument: inout cg_integer_convolution) {
         if case .norm(let norm, let base) = following, let lines = base.floats {
             (argument.norm, argument.normBias) = Self.pointers(norm)
-            (argument.epsilon, argument.epsilonRest) = Self.epsilon(norm)
+            (argument.epsilon, argument.epsilonRest) = Self.split(norm.epsilon)
             (argument.base, argument.maskBase) = (lines.start, lines.mask)
         }
         guard let (values, scales) = target.codes else { return }
@@ -142,7 +142,7 @@ extension Engine {
     func norm(
         _ x: DeviceLines, by norm: DeviceNorm, _ activation: Activation?, adding base: DeviceLines?, to y: DeviceLines, _ rows: Range<Int>, of map: DeviceMap
     ) throws(MachineError) {
-        let ((weight, bias), (epsilon, rest)) = (Self.pointers(norm), Self.epsilon(norm))
+        let ((weight, bias), (epsilon, rest)) = (Self.pointers(norm), Self.split(norm.epsilon))
         precondition(norm.weight.count == map.channels)
         for rows in Self.pieces(rows, x, base, y, map.codes?.values) {
             let (first, pixels) = (rows.lowerBound, rows.count * map.width)
@@ -206,7 +206,4 @@ extension Engine {
         guard let bias = norm.bias, norm.offset == 0 else { preconditionFailure("the autoencoder's norms have a bias and no offset") }
         return (norm.weight.address, bias.address)
     }
-
-    /// As two floats that it is the sum of.
-    private static func epsilon(_ norm: DeviceNorm) -> (Float, Float) { (Float(norm.epsilon), Float(norm.epsilon - Double(Float(norm.epsilon)))) }
 }
