@@ -17,6 +17,9 @@ package struct DeviceRows: Sendable {
     var address: UInt64 { block.address + UInt64(offset) }
     var slice: DeviceSlice { block.slice(offset + byteCount)[offset..<offset + byteCount] }
 
+    /// Where a value is, counted in the order of all.
+    func address(at index: Int) -> UInt64 { address + UInt64(index * MemoryLayout<Float>.stride) }
+
     /// The same values, shared.
     func reshaped(_ shape: Shape) -> DeviceRows {
         precondition(shape.elementCount == count)
@@ -33,9 +36,39 @@ extension Engine {
     /// Makes values that others share a copy, to be updated.
     func own(_ rows: inout DeviceRows) throws(MachineError) {
         guard !isKnownUniquelyReferenced(&rows.block) else { return }
-        let (from, copy) = (rows.slice, try fresh(rows.shape))
-        try onDevice { () throws(DeviceError) in try stream.copy(from, to: copy.slice) }
-        rows = copy
+        rows = try copy(rows)
+    }
+
+    /// A row of a matrix, `[columns]`: shared where kernels may read it in its place.
+    package func row(_ index: Int, of x: DeviceRows) throws(MachineError) -> DeviceRows {
+        precondition((0..<x.rows).contains(index))
+        var row = DeviceRows(shape: [x.channels], block: x.block, offset: x.offset + index * x.channels * MemoryLayout<Float>.stride)
+        if row.offset % Self.alignment != 0 { row = try copy(row) }
+        return row
+    }
+
+    /// What kernels want the first value of rows to be aligned to.
+    private static let alignment = 16
+
+    private func copy(_ rows: DeviceRows) throws(MachineError) -> DeviceRows {
+        let copy = try fresh(rows.shape)
+        try onDevice { () throws(DeviceError) in try stream.copy(rows.slice, to: copy.slice) }
+        return copy
+    }
+
+    /// Rows `[first rows + rows, columns.count]`: of one matrix, and below them some columns of another.
+    func stacked(_ first: DeviceRows?, _ columns: Range<Int>, of x: DeviceRows) throws(MachineError) -> DeviceRows {
+        let (above, width, size) = (first?.rows ?? 0, columns.count, MemoryLayout<Float>.stride)
+        precondition(first.map { $0.channels == width } ?? true)
+        let result = try fresh([above + x.rows, width])
+        let start = above * width * size
+        try onDevice { () throws(DeviceError) in
+            if let first { try stream.copy(first.slice, to: result.slice[0..<start]) }
+            let from = x.slice[columns.lowerBound * size..<x.byteCount]
+            try stream.copy(
+                rows: x.rows, of: width * size, from: from, pitch: x.channels * size, to: result.slice[start..<result.byteCount], pitch: width * size)
+        }
+        return result
     }
 
     package func rows(from tensor: Tensor) throws(MachineError) -> DeviceRows {

@@ -42,13 +42,13 @@ package struct StoredWeight: Sendable {
     }
 
     /// What the integer contract does with inputs before it quantizes them; nil where nothing.
-    func inputTurn() throws(MachineError) -> InputTurn? {
+    package func inputTurn() throws(MachineError) -> InputTurn? {
         guard let block = scheme.integerTurn, block > 1 else { return nil }
         return InputTurn(block: block, factors: try scheme.inputFactors(planes))
     }
 
     /// Some rows: a copy, where they are not all.
-    func rows(_ range: Range<Int>) throws(MachineError) -> StoredWeight {
+    package func rows(_ range: Range<Int>) throws(MachineError) -> StoredWeight {
         try StoredWeight(
             scheme, Shape([range.count] + shape.extents.dropFirst()), planes: scheme.rows(range, of: planes, shape), activations: activations)
     }

@@ -60,7 +60,7 @@ struct ImageMaker {
         let (weight, bias) = (try random.tensor([channels]), try random.tensor([channels]))
         return Both(
             host: RMSNorm(weight: weight, bias: bias, epsilon: 1e-5, on: .best),
-            device: try CUDA(engine: engine).norm(weight: weight, bias: bias, offset: 0, epsilon: 1e-5))
+            device: try engine.norm(weight: weight, bias: bias, offset: 0, epsilon: 1e-5))
     }
 
     mutating func one(_ outputs: Int, _ inputs: Int, _ kind: WeightKind, step: Int = 1, bias: Bool = true) throws -> BothOperations {
