@@ -31,6 +31,7 @@ extension Engine {
         _ convolution: DeviceConvolution, _ source: DeviceMap, _ sampling: Int, then following: Following, rows: Range<Int>, of target: DeviceMap
     ) throws(MachineError) {
         precondition(source.channels == convolution.inputs && target.channels == convolution.outputs)
+        if case .shortcut(let base) = following { Self.check(base, of: target) }
         switch convolution.weights {
         case .integers(let codes, let scales):
             let isNormed = if case .norm = following { true } else { false }
@@ -85,7 +86,7 @@ extension Engine {
     }
 
     private func multiply(
-        _ weight: DeviceRows, _ convolution: DeviceConvolution, _ source: DeviceMap, _ sampling: Int, _ activation: Activation?, _ rows: Range<Int>,
+        _ weight: Block, _ convolution: DeviceConvolution, _ source: DeviceMap, _ sampling: Int, _ activation: Activation?, _ rows: Range<Int>,
         of target: DeviceMap, to floats: DeviceLines
     ) throws(MachineError) {
         guard let lines = source.floats else { preconditionFailure("the map was not made for floats") }
@@ -156,6 +157,7 @@ extension Engine {
 
     /// Rows of four times the channels become rows of twice the pixels, two of them each, with a shortcut added where there is one.
     func shuffle(_ x: DeviceLines, _ shortcut: DeviceMap?, to y: DeviceLines, _ rows: Range<Int>, of target: DeviceMap) throws(MachineError) {
+        if let shortcut { Self.check(shortcut, of: target) }
         for rows in Self.pairs(rows, y, x, shortcut?.floats) {
             let argument = cg_shuffle(
                 x: x.address(rows.lowerBound), y: y.address(2 * rows.lowerBound), base: shortcut?.floats?.address(rows.lowerBound) ?? 0,
@@ -174,6 +176,9 @@ extension Engine {
             try launch("add_doubled", grid: (Self.pieces(count, of: 1024), 1, 1), argument)
         }
     }
+
+    /// A map of half the extents has a quarter of the channels or more, each repeated.
+    private static func check(_ base: DeviceMap, of target: DeviceMap) { precondition(4 * target.channels % base.channels == 0) }
 
     /// Rows in pieces that end nowhere inside but where one of the rings begins again.
     private static func pieces(_ rows: Range<Int>, _ lines: DeviceLines?...) -> [Range<Int>] { cut(rows, lines.compactMap { $0?.capacity }) }
