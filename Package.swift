@@ -103,7 +103,10 @@ let package = Package(
         tests("PackedFilesTests", ["PackedFiles", "Tensors", "Files", "StrictJSON"]),
         tests(
             "InferenceTests",
-            ["Conversion", "Inference", "ProbePoints", "Operations", "PackedFiles", "Checkpoints", "Safetensors", "Tensors", "Files", "StrictJSON"]),
+            [
+                "CUDADriver", "CUDAInference", "Conversion", "Inference", "ProbePoints", "Operations", "PackedFiles", "Checkpoints", "Safetensors", "Tensors",
+                "Files", "StrictJSON",
+            ]),
         tests("ConversionTests", ["Conversion", "Inference", "Operations", "PackedFiles", "Checkpoints", "Safetensors", "Tensors", "Files", "StrictJSON"]),
         tests("ParityTests", ["Parity", "ProbePoints", "Safetensors", "Tensors", "Files", "StrictJSON"]),
         tests("QualityTests", ["Quality", "Parity", "StrictJSON"]),

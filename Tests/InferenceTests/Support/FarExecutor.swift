@@ -41,6 +41,7 @@ struct FarExecutor: Executor {
     }
 
     static var failure: String? { CPU.failure }
+    func byteCount(of values: Int) -> Int { cpu.byteCount(of: values) }
     func footprint(of weight: WeightSize, as kind: LayerKind) -> Footprint { cpu.footprint(of: weight, as: kind) }
     func footprint(of work: Work) -> Footprint { cpu.footprint(of: work) }
 
