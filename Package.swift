@@ -91,7 +91,7 @@ let package = Package(
         tests("FuzzKitTests", ["FuzzKit"]),
         tests("CUDADriverTests", ["CUDADriver", "Files"]),
         tests("GPUKernelsTests", ["CGPUKernels", "CKernels", "CUDADriver"]),
-        tests("CUDAInferenceTests", ["CUDAInference", "CUDADriver", "Operations", "PackedFiles", "Tensors"]),
+        tests("CUDAInferenceTests", ["CUDAInference", "CUDADriver", "Operations", "PackedFiles", "Tensors", "Files"]),
         tests("KernelsTests", ["CKernels", "CZstd"], exclude: ["Emulated"]),
         tests("StrictJSONTests", ["StrictJSON"]),
         tests("ProbePointsTests", ["ProbePoints"]),
