@@ -63,12 +63,17 @@ import Testing
     }
 
     @Test(arguments: Role.allCases)
-    func compactIsInt8ButForTheTextEncoder(role: Role) throws {
+    func compactIsInt8ButForTheTextEncoderAndEmbedders(role: Role) throws {
         let isSmall = role == .textLinear || role == .embedding
         for component in [Component.textEncoder, .transformer, .vaeDecoder] {
             for shape in [[64, 128], [64, 80]] as [Shape] {
                 let usual = try decide(.int8, role, component, [.bf16], shape: shape)
-                let expected = isSmall && shape == [64, 128] && usual.activations != nil ? Storage(.int4Grouped, activations: .float) : usual
+                let expected: Storage =
+                    if role == .sensitiveLinear, usual.scheme == .bf16 {
+                        Storage(.int8PerChannel, activations: .float)
+                    } else if isSmall, shape == [64, 128], usual.activations != nil {
+                        Storage(.int4Grouped, activations: .float)
+                    } else { usual }
                 #expect(try decide(.compact, role, component, [.bf16], shape: shape) == expected)
             }
         }
