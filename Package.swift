@@ -78,7 +78,9 @@ let package = Package(
             swiftSettings: swift),
 
         // The tests mirror the rooms.
-        .target(name: "TestKit", dependencies: ["Tensors", "Files", "StrictJSON", "Safetensors"], path: "Tests/TestKit", swiftSettings: swift),
+        .target(
+            name: "TestKit", dependencies: ["Tensors", "Files", "StrictJSON", "Safetensors", "Operations", "PackedFiles"], path: "Tests/TestKit",
+            swiftSettings: swift),
         .target(
             name: "StandInDriver", path: "Tests/StandInDriver", exclude: ["README.md"], cSettings: kernelFlags,
             linkerSettings: [.linkedLibrary("m"), .linkedLibrary("pthread")]),
