@@ -56,7 +56,7 @@ let package = Package(
         room("Checkpoints", ["StrictJSON", "Files", "Tensors", "Safetensors", "TorchFiles"]),
         room("PackedFiles", ["StrictJSON", "Files", "Tensors", "CZstd", "CKernels"]),
         room("Operations", ["Tensors", "PackedFiles", "CKernels", "COpenBLAS"], exclude: ["README.md"]),
-        room("CUDAInference", ["CGPUKernels", "CUDADriver", "Operations", "PackedFiles", "Tensors"], exclude: ["README.md"]),
+        room("CUDAInference", ["CGPUKernels", "CUDADriver", "Files", "Operations", "PackedFiles", "Tensors"], exclude: ["README.md"]),
         room("Inference", ["StrictJSON", "Files", "ProbePoints", "Tensors", "PackedFiles", "Operations"]),
         room("Conversion", ["StrictJSON", "Files", "Tensors", "Safetensors", "Checkpoints", "PackedFiles", "Operations", "Inference"]),
         room("Parity", ["StrictJSON", "Files", "ProbePoints", "Tensors", "Safetensors"]),
@@ -71,8 +71,7 @@ let package = Package(
             name: "sprintpack",
             dependencies: [
                 "StrictJSON", "Files", "ProbePoints", "Tensors", "Safetensors", "TorchFiles", "Checkpoints", "PackedFiles", "Operations", "Inference",
-                "Conversion",
-                "Parity", "Quality", "Proof",
+                "Conversion", "Parity", "Quality", "Proof", "CUDADriver", "CUDAInference",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: swift),
@@ -98,7 +97,10 @@ let package = Package(
         tests("PackedFilesTests", ["PackedFiles", "Tensors", "Files", "StrictJSON"]),
         tests(
             "InferenceTests",
-            ["Conversion", "Inference", "ProbePoints", "Operations", "PackedFiles", "Checkpoints", "Safetensors", "Tensors", "Files", "StrictJSON"]),
+            [
+                "CUDADriver", "CUDAInference", "Conversion", "Inference", "ProbePoints", "Operations", "PackedFiles", "Checkpoints", "Safetensors", "Tensors",
+                "Files", "StrictJSON",
+            ]),
         tests("ConversionTests", ["Conversion", "Inference", "Operations", "PackedFiles", "Checkpoints", "Safetensors", "Tensors", "Files", "StrictJSON"]),
         tests("ParityTests", ["Parity", "ProbePoints", "Safetensors", "Tensors", "Files", "StrictJSON"]),
         tests("QualityTests", ["Quality", "Parity", "StrictJSON"]),

@@ -16,6 +16,8 @@ internal import CCUDA
     /// Compute capability, (8, 9) for Ada.
     package let capability: (major: Int, minor: Int)
     package let multiprocessors: Int
+    /// Bytes of the cache that all multiprocessors share.
+    package let cacheBytes: Int
     /// Bytes of shared memory that a block may have.
     package let sharedBytes: Int
     /// CUDA's version that the driver is for: "12.4".
@@ -38,6 +40,7 @@ internal import CCUDA
         capability = (try Self.attribute(driver, CU_MAJOR, handle), try Self.attribute(driver, CU_MINOR, handle))
         guard capability.major >= Self.oldestMajor else { throw .deviceTooOld(name: name, major: capability.major, minor: capability.minor) }
         multiprocessors = try Self.attribute(driver, CU_MULTIPROCESSORS, handle)
+        cacheBytes = try Self.attribute(driver, CU_CACHE_BYTES, handle)
         sharedBytes = try Self.attribute(driver, CU_SHARED_OPTIN, handle)
         var context: UnsafeMutableRawPointer?
         try unsafe Self.check(driver, "cuDevicePrimaryCtxRetain", "a context on \(name)", driver.retainContext(&context, handle))

@@ -29,6 +29,20 @@ internal import CCUDA
         try device.call("cuMemcpyDtoDAsync", "a copy of \(from.byteCount) bytes") { unsafe $0.copy(to.address, from.address, from.byteCount, handle) }
     }
 
+    /// Copies rows of so many bytes between two places on the device that do not overlap; those of a place begin `pitch` bytes behind one another.
+    package func copy(
+        rows: Int, of rowBytes: Int, from: DeviceSlice, pitch fromPitch: Int, to: DeviceSlice, pitch toPitch: Int
+    ) throws(DeviceError) {
+        guard rows > 0, rowBytes > 0 else { return }
+        precondition(rowBytes <= fromPitch && from.byteCount >= (rows - 1) * fromPitch + rowBytes, "rows lie within what they are copied from")
+        precondition(rowBytes <= toPitch && to.byteCount >= (rows - 1) * toPitch + rowBytes, "rows fit their place")
+        var copy = unsafe cu_copy_2d()
+        (unsafe copy.fromType, unsafe copy.fromDevice, unsafe copy.fromPitch) = (UInt32(CU_DEVICE), from.address, fromPitch)
+        (unsafe copy.toType, unsafe copy.toDevice, unsafe copy.toPitch) = (UInt32(CU_DEVICE), to.address, toPitch)
+        (unsafe copy.width, unsafe copy.height) = (rowBytes, rows)
+        try device.call("cuMemcpy2DAsync", "a copy of \(rows) rows of \(rowBytes) bytes") { unsafe $0.copy2D(&copy, handle) }
+    }
+
     package func fill(_ slice: DeviceSlice, with byte: UInt8) throws(DeviceError) {
         guard slice.byteCount > 0 else { return }
         try device.call("cuMemsetD8Async", "to fill \(slice.byteCount) bytes") { unsafe $0.fill(slice.address, byte, slice.byteCount, handle) }

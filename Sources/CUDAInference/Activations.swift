@@ -1,10 +1,10 @@
 internal import CGPUKernels
 package import Operations
-internal import Tensors
+package import Tensors
 
 extension Engine {
     /// A nonlinearity of all elements; a gate gives half as many channels.
-    package func activated(_ x: DeviceRows, by nonlinearity: Nonlinearity) throws(CUDAError) -> DeviceRows {
+    package func activated(_ x: DeviceRows, by nonlinearity: Nonlinearity) throws(MachineError) -> DeviceRows {
         let function: cg_int
         switch nonlinearity {
         case .silu: function = cg_int(cg_silu)
@@ -19,15 +19,21 @@ extension Engine {
         return result
     }
 
-    private func gated(_ x: DeviceRows) throws(CUDAError) -> DeviceRows {
-        let columns = x.channels / 2
-        let result = try fresh(Shape(x.shape.extents.dropLast() + [columns]))
-        // A grid has so many blocks in its second direction.
-        for first in stride(from: 0, to: x.rows, by: 65535) {
-            let argument = cg_gate(
-                x: x.address + UInt64(first * x.channels * 4), y: result.address + UInt64(first * columns * 4), columns: cg_int(columns))
-            try launch("gate_gelu", grid: (Self.pieces(columns, of: 1024), min(65535, x.rows - first), 1), argument)
-        }
+    private func gated(_ x: DeviceRows) throws(MachineError) -> DeviceRows {
+        let result = try fresh(Shape(x.shape.extents.dropLast() + [x.channels / 2]))
+        try gate("gate_gelu", x, into: result)
         return result
     }
+
+    /// One half of the channels gated by the other.
+    func gate(_ name: String, _ x: DeviceRows, into result: DeviceRows) throws(MachineError) {
+        let columns = result.channels
+        for first in stride(from: 0, to: x.rows, by: Self.mostBlocks) {
+            let argument = cg_gate(x: x.address(at: first * x.channels), y: result.address(at: first * columns), columns: cg_int(columns))
+            try launch(name, grid: (Self.pieces(columns, of: 1024), min(Self.mostBlocks, x.rows - first), 1), argument)
+        }
+    }
+
+    /// Blocks that a grid has in its second and third direction.
+    static let mostBlocks = 65535
 }

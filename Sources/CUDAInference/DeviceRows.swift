@@ -5,43 +5,85 @@ package import Tensors
 package struct DeviceRows: Sendable {
     package let shape: Shape
     fileprivate(set) var block: Engine.Block
+    /// Bytes of the block before the first value.
+    fileprivate(set) var offset = 0
 
     var count: Int { shape.elementCount }
     var byteCount: Int { count * MemoryLayout<Float>.stride }
     var channels: Int { shape[shape.rank - 1] }
     /// Rows of channels.
     var rows: Int { count / channels }
-    var address: UInt64 { block.address }
+    /// Aligned to 16 bytes.
+    var address: UInt64 { block.address + UInt64(offset) }
+    var slice: DeviceSlice { block.slice(offset + byteCount)[offset..<offset + byteCount] }
+
+    /// Where a value is, counted in the order of all.
+    func address(at index: Int) -> UInt64 { address + UInt64(index * MemoryLayout<Float>.stride) }
+
+    /// The same values, shared.
+    func reshaped(_ shape: Shape) -> DeviceRows {
+        precondition(shape.elementCount == count)
+        return DeviceRows(shape: shape, block: block, offset: offset)
+    }
 }
 
 extension Engine {
     /// Values that are going to be written, all of them.
-    func fresh(_ shape: Shape) throws(CUDAError) -> DeviceRows {
+    func fresh(_ shape: Shape) throws(MachineError) -> DeviceRows {
         DeviceRows(shape: shape, block: try take(shape.elementCount * MemoryLayout<Float>.stride))
     }
 
     /// Makes values that others share a copy, to be updated.
-    func own(_ rows: inout DeviceRows) throws(CUDAError) {
+    func own(_ rows: inout DeviceRows) throws(MachineError) {
         guard !isKnownUniquelyReferenced(&rows.block) else { return }
-        let (copy, bytes) = (try fresh(rows.shape), rows.byteCount)
-        let from = rows.block.slice(bytes)
-        try onDevice { () throws(DeviceError) in try stream.copy(from, to: copy.block.slice(bytes)) }
-        rows = copy
+        rows = try copy(rows)
     }
 
-    package func rows(from tensor: Tensor) throws(CUDAError) -> DeviceRows {
+    /// A row of a matrix, `[columns]`: shared where kernels may read it in its place.
+    package func row(_ index: Int, of x: DeviceRows) throws(MachineError) -> DeviceRows {
+        precondition((0..<x.rows).contains(index))
+        var row = DeviceRows(shape: [x.channels], block: x.block, offset: x.offset + index * x.channels * MemoryLayout<Float>.stride)
+        if row.offset % Self.alignment != 0 { row = try copy(row) }
+        return row
+    }
+
+    /// What kernels want the first value of rows to be aligned to.
+    private static let alignment = 16
+
+    private func copy(_ rows: DeviceRows) throws(MachineError) -> DeviceRows {
+        let copy = try fresh(rows.shape)
+        try onDevice { () throws(DeviceError) in try stream.copy(rows.slice, to: copy.slice) }
+        return copy
+    }
+
+    /// Rows `[first rows + rows, columns.count]`: of one matrix, and below them some columns of another.
+    func stacked(_ first: DeviceRows?, _ columns: Range<Int>, of x: DeviceRows) throws(MachineError) -> DeviceRows {
+        let (above, width, size) = (first?.rows ?? 0, columns.count, MemoryLayout<Float>.stride)
+        precondition(first.map { $0.channels == width } ?? true)
+        let result = try fresh([above + x.rows, width])
+        let start = above * width * size
+        try onDevice { () throws(DeviceError) in
+            if let first { try stream.copy(first.slice, to: result.slice[0..<start]) }
+            let from = x.slice[columns.lowerBound * size..<x.byteCount]
+            try stream.copy(
+                rows: x.rows, of: width * size, from: from, pitch: x.channels * size, to: result.slice[start..<result.byteCount], pitch: width * size)
+        }
+        return result
+    }
+
+    package func rows(from tensor: Tensor) throws(MachineError) -> DeviceRows {
         let rows = try fresh(tensor.shape)
         let bytes = unsafe UnsafeRawBufferPointer(start: tensor.pointer, count: rows.byteCount)
         defer { withExtendedLifetime(tensor) {} }
-        try onDevice { () throws(DeviceError) in try unsafe stream.upload(bytes, to: rows.block.slice(rows.byteCount)) }
+        try onDevice { () throws(DeviceError) in try unsafe stream.upload(bytes, to: rows.slice) }
         return rows
     }
 
-    package func tensor(from rows: DeviceRows) throws(CUDAError) -> Tensor {
-        var tensor = try onHost { () throws(MachineError) in try Tensor(rows.shape, zeroed: false) }
+    package func tensor(from rows: DeviceRows) throws(MachineError) -> Tensor {
+        var tensor = try Tensor(rows.shape, zeroed: false)
         let bytes = unsafe UnsafeMutableRawBufferPointer(start: tensor.mutablePointer, count: rows.byteCount)
         defer { withExtendedLifetime(tensor) {} }
-        try onDevice { () throws(DeviceError) in try unsafe stream.download(rows.block.slice(rows.byteCount), to: bytes) }
+        try onDevice { () throws(DeviceError) in try unsafe stream.download(rows.slice, to: bytes) }
         return tensor
     }
 }

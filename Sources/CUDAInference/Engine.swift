@@ -1,6 +1,7 @@
 internal import CGPUKernels
 package import CUDADriver
 internal import Synchronization
+package import Tensors
 
 /// A GPU with the kernels that ship, one stream of work, and memory that is used again.
 ///
@@ -18,23 +19,32 @@ package final class Engine: Sendable {
         var kernels: [CInt: [Int: Kernel]] = [:]
         /// Memory that nobody uses, by its size.
         var idle: [Int: [DeviceMemory]] = [:]
+        var inUse = 0
+        var peak = 0
     }
 
     /// Where a kernel is in the program's table.
     private static let places = Dictionary(uniqueKeysWithValues: (0..<cg_kernel_count()).map { unsafe (String(cString: cg_kernel_at($0).name), $0) })
 
-    package init(_ device: Device) throws(CUDAError) {
-        self.device = device
+    private let compiling: @Sendable () -> Void
+
+    package init(_ device: Device, compiling: @escaping @Sendable () -> Void = {}) throws(MachineError) {
+        (self.device, self.compiling) = (device, compiling)
         let stream = try onDevice { () throws(DeviceError) in try Stream(device) }
         self.stream = stream
         uploads = try onDevice { () throws(DeviceError) in try Uploads(stream) }
+    }
+
+    deinit {
+        // What nobody uses is released behind the work that has used it. Nobody is left to be told of a failure.
+        try? stream.synchronize()
     }
 
     /// Queues a kernel by its name.
     /// - Parameter sharedBytes: of those whose need is not in the table.
     func launch<Argument: BitwiseCopyable>(
         _ name: String, grid: (x: Int, y: Int, z: Int), sharedBytes: Int = 0, _ argument: Argument
-    ) throws(CUDAError) {
+    ) throws(MachineError) {
         guard let place = Self.places[name] else { preconditionFailure("there is no kernel \(name)") }
         try launch(place, grid: grid, sharedBytes: sharedBytes, argument)
     }
@@ -42,18 +52,19 @@ package final class Engine: Sendable {
     /// Queues a kernel by its place in the table.
     func launch<Argument: BitwiseCopyable>(
         _ place: CInt, grid: (x: Int, y: Int, z: Int), sharedBytes: Int = 0, _ argument: Argument
-    ) throws(CUDAError) {
+    ) throws(MachineError) {
         let kernel = try kernel(place, sharedBytes)
         try onDevice { () throws(DeviceError) in try kernel.launch(on: stream, grid: grid, argument) }
     }
 
     /// A kernel, whose module is made when it is asked for the first time.
-    private func kernel(_ place: CInt, _ sharedBytes: Int) throws(CUDAError) -> Kernel {
+    private func kernel(_ place: CInt, _ sharedBytes: Int) throws(MachineError) -> Kernel {
         let entry = unsafe cg_kernel_at(place)
         let (name, index, threads, bytes) = unsafe (String(cString: entry.name), entry.module, Int(entry.threads), max(sharedBytes, Int(entry.shared)))
         return try onDevice { () throws(DeviceError) in
             try state.withLock { state throws(DeviceError) in
                 if let known = state.kernels[place]?[bytes] { return known }
+                if state.modules[index] == nil { compiling() }
                 let module =
                     if let known = state.modules[index] { known } else {
                         try unsafe Module(device, name: String(cString: cg_module_name(index)), text: cg_module_text(index))
@@ -66,34 +77,73 @@ package final class Engine: Sendable {
         }
     }
 
-    /// Memory of unknown content, given back with its last reference.
-    func take(_ byteCount: Int) throws(CUDAError) -> Block {
-        let size = Self.size(for: byteCount)
-        if let idle = state.withLock({ $0.idle[size]?.popLast() }) { return Block(idle, self) }
-        do {
-            return Block(try DeviceMemory(device, byteCount: size), self)
-        } catch {
-            guard case .outOfMemory = error, giveBackIdle() else { throw .device(error) }
-        }
-        return Block(try onDevice { () throws(DeviceError) in try DeviceMemory(device, byteCount: size) }, self)
+    /// Waits until all work so far is done.
+    package func wait() throws(MachineError) { try onDevice { () throws(DeviceError) in try stream.synchronize() } }
+
+    // MARK: - Memory
+
+    /// Bytes of the device that are nobody's or idle here, and all there are.
+    package func memory() throws(MachineError) -> (free: Int, total: Int) {
+        let (free, total) = try onDevice { () throws(DeviceError) in try device.memory() }
+        return (free + state.withLock { $0.idle.reduce(0) { $0 + $1.key * $1.value.count } }, total)
     }
 
-    /// Sizes in steps of an eighth, so that values of a few shapes share them.
-    private static func size(for byteCount: Int) -> Int {
-        let step = max(256, (byteCount.nextPowerOfTwo) / 8)
+    /// Bytes of values and weights on the device, and the most that there were since the peak was restarted. What is idle is not counted.
+    package var bytes: (inUse: Int, peak: Int) { state.withLock { ($0.inUse, $0.peak) } }
+
+    /// Begins a new peak at what is in use.
+    package func restartPeak() { state.withLock { $0.peak = $0.inUse } }
+
+    /// Memory of unknown content, given back with its last reference.
+    func take(_ byteCount: Int) throws(MachineError) -> Block {
+        let size = Self.size(for: byteCount)
+        let memory = if let idle = state.withLock({ $0.idle[size]?.popLast() }) { idle } else { try allocate(size) }
+        state.withLock { state in
+            state.inUse += size
+            state.peak = max(state.peak, state.inUse)
+        }
+        return Block(memory, self)
+    }
+
+    /// Memory of the device; what is idle makes way for it.
+    private func allocate(_ size: Int) throws(MachineError) -> DeviceMemory {
+        do {
+            return try DeviceMemory(device, byteCount: size)
+        } catch {
+            guard case .outOfMemory = error, try giveBackIdle() else { throw .device("\(error)") }
+        }
+        return try onDevice { () throws(DeviceError) in try DeviceMemory(device, byteCount: size) }
+    }
+
+    /// Bytes that so many are given: in steps of a thirty-second, so that values of a few shapes share them.
+    static func size(for byteCount: Int) -> Int {
+        let step = max(256, (byteCount.nextPowerOfTwo) / 32)
         return max(step, (byteCount + step - 1) / step * step)
     }
 
-    /// Gives memory that nobody uses back to the device; false where there was none.
-    private func giveBackIdle() -> Bool {
+    /// Bytes that so many values are given.
+    static func size(of values: Int) -> Int { size(for: values * MemoryLayout<Float>.stride) }
+
+    /// Gives memory that nobody uses back to the device, when the work that has used it is done; false where there was none.
+    private func giveBackIdle() throws(MachineError) -> Bool {
         let idle = state.withLock { state in
             defer { state.idle = [:] }
             return state.idle
         }
-        return !idle.isEmpty
+        guard !idle.isEmpty else { return false }
+        try onDevice { () throws(DeviceError) in try stream.synchronize() }
+        return withExtendedLifetime(idle) { true }
     }
 
-    fileprivate func keep(_ memory: DeviceMemory) { state.withLock { $0.idle[memory.byteCount, default: []].append(memory) } }
+    fileprivate func keep(_ memory: DeviceMemory) {
+        state.withLock { state in
+            state.inUse -= memory.byteCount
+            state.idle[memory.byteCount, default: []].append(memory)
+        }
+    }
+
+    /// So many pieces of a size hold a count.
+    static func pieces(_ count: Int, of size: Int) -> Int { (count + size - 1) / size }
 
     /// Memory of a value. Its last reference gives it to the next.
     final class Block: Sendable {

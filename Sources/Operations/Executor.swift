@@ -29,6 +29,8 @@ package protocol Executor: Sendable {
     /// Bytes of its own that values take, those that nobody uses and all there are; nil where values are in the machine's memory.
     func ownMemory() throws(MachineError) -> (free: Int, total: Int)?
 
+    /// Bytes of so many values as `Rows`.
+    func byteCount(of values: Int) -> Int
     /// What a layer takes that is made of a weight, and what it takes to make it.
     func footprint(of weight: WeightSize, as kind: LayerKind) -> Footprint
     /// What an operation's result takes, and what there is beside it and its arguments.
@@ -107,9 +109,9 @@ package protocol Executor: Sendable {
 
 /// How the rows of a token matrix are maps: so many of `height` x `width`, one below the other.
 package struct Grid: Sendable {
-    let maps: Int
-    let height: Int
-    let width: Int
+    package let maps: Int
+    package let height: Int
+    package let width: Int
 
     package init(maps: Int = 1, height: Int, width: Int) { (self.maps, self.height, self.width) = (maps, height, width) }
 }

@@ -17,7 +17,7 @@ package struct WeightSize: Sendable {
     package let shape: Shape
     /// Bytes of its planes when they are decoded.
     let planeBytes: Int
-    let form: KernelForm
+    package let form: KernelForm
 
     package init(_ shape: Shape, planeBytes: Int, form: KernelForm) { (self.shape, self.planeBytes, self.form) = (shape, planeBytes, form) }
 
@@ -26,7 +26,7 @@ package struct WeightSize: Sendable {
     }
 
     /// Bytes in float32.
-    var floatBytes: Int { Tensor.byteCount(shape.elementCount) }
+    package var floatBytes: Int { Tensor.byteCount(shape.elementCount) }
     /// Bytes of the planes and, unless they are that, of the values in float32 that are made of them to be read once.
     package var widenedBytes: Int { planeBytes + expandedBytes + (isFloat32 ? 0 : floatBytes) }
     /// Bytes of the int8 codes that are made of a plane with fewer bits; 0 where the plane has them.
@@ -56,7 +56,7 @@ package enum Work: Sendable {
     /// `gated` by both halves of a weight.
     case gated(rows: Int, by: WeightSize, Compute, normed: Bool)
     /// Of so many channels of queries, with so many scales beside.
-    case linearAttention(rows: Int, width: Int, scales: Int = 0)
+    case linearAttention(rows: Int, width: Int, headDimension: Int, scales: Int = 0)
     case keyValues(tokens: Int, heads: Int, headDimension: Int)
     case crossAttention(rows: Int, tokens: Int, heads: Int, headDimension: Int)
     /// Of so many rows behind a prefix.
@@ -89,6 +89,8 @@ package enum RowWork: Sendable {
 }
 
 extension CPU {
+    package func byteCount(of values: Int) -> Int { Tensor.byteCount(values) }
+
     package func footprint(of weight: WeightSize, as kind: LayerKind) -> Footprint {
         switch kind {
         case .linear(let compute, let cut): Linear.footprint(of: weight, compute, cut: cut, on: self)
@@ -104,7 +106,7 @@ extension CPU {
             productFootprint(rows, weights, compute, normed: normed, gated: gated)
         case .addedProduct(let rows, let weight, let compute): Linear.addedFootprint(rows, weight, compute, on: self)
         case .gated(let rows, let weight, let compute, let normed): GatedConvolution.footprint(rows, weight, compute, normed: normed, on: self)
-        case .linearAttention(let rows, let width, let scales): LinearAttention.footprint(rows, width, scales)
+        case .linearAttention(let rows, let width, _, let scales): LinearAttention.footprint(rows, width, scales)
         case .keyValues(let tokens, let heads, let dimension): Footprint(kept: PackedKeyValues.byteCount(tokens, heads, dimension))
         case .crossAttention(let rows, let tokens, let heads, let dimension): PackedKeyValues.footprint(rows, tokens, heads, dimension)
         case .causalAttention(let rows, let prefix, let attention): attention.footprint(rows, prefix)

@@ -25,7 +25,7 @@ package enum KernelForm: Sendable, Equatable {
         if case .integers = self { true } else { false }
     }
 
-    var turnsInputs: Bool { multipliesIntegers && self != .integers(turn: 1) }
+    package var turnsInputs: Bool { multipliesIntegers && self != .integers(turn: 1) }
 }
 
 extension StoredWeight {

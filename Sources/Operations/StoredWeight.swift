@@ -28,7 +28,7 @@ package struct StoredWeight: Sendable {
     package var float32: Tensor? { scheme.elementType == .f32 ? Tensor(sharing: planes[0]) : nil }
 
     /// The elements in float32, to read alone: shared with the planes where they are stored so.
-    func floats() throws(MachineError) -> Tensor {
+    package func floats() throws(MachineError) -> Tensor {
         if let float32 { return float32 }
         return try widened()
     }
@@ -42,13 +42,13 @@ package struct StoredWeight: Sendable {
     }
 
     /// What the integer contract does with inputs before it quantizes them; nil where nothing.
-    func inputTurn() throws(MachineError) -> InputTurn? {
+    package func inputTurn() throws(MachineError) -> InputTurn? {
         guard let block = scheme.integerTurn, block > 1 else { return nil }
         return InputTurn(block: block, factors: try scheme.inputFactors(planes))
     }
 
     /// Some rows: a copy, where they are not all.
-    func rows(_ range: Range<Int>) throws(MachineError) -> StoredWeight {
+    package func rows(_ range: Range<Int>) throws(MachineError) -> StoredWeight {
         try StoredWeight(
             scheme, Shape([range.count] + shape.extents.dropFirst()), planes: scheme.rows(range, of: planes, shape), activations: activations)
     }

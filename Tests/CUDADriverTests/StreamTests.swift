@@ -45,6 +45,16 @@ import Testing
         #expect(try bench.read(place, as: UInt8.self) == words(272) { $0 % 16 < 13 ? $0 / 16 + 1 : 0 }.map { UInt8($0) })
     }
 
+    @Test("Columns of rows are copied into others")
+    func columns() throws {
+        let bench = try Bench()
+        let given = try bench.memory([UInt32](0..<30)), place = try bench.fresh(5 * 16)
+        try bench.stream.fill(place, with: 0)
+        try bench.stream.copy(rows: 5, of: 8, from: given[12..<120], pitch: 24, to: place[4..<80], pitch: 16)
+        #expect(try bench.read(place, as: UInt32.self) == words(20) { (1...2).contains($0 % 4) ? $0 / 4 * 6 + 2 + $0 % 4 : 0 })
+        try bench.stream.copy(rows: 0, of: 8, from: given, pitch: 24, to: place, pitch: 16)
+    }
+
     @Test("Kernels follow each other, and a grid without blocks is no work")
     func kernels() throws {
         let bench = try Bench()

@@ -48,8 +48,12 @@ static int do_work(struct card *card, struct work *w) {
             return 0;
         case COPY_ROWS:
             for (size_t row = 0; row < w->rows; row++) {
-                memcpy(data + to + row * w->toPitch, (w->staged ? w->staged : (u8 *)w->host) + row * w->fromPitch, w->bytes);
-                memset(state + to + row * w->toPitch, WRITTEN, w->bytes);
+                const u64 at = to + row * w->toPitch;
+                if (w->from) {
+                    memmove(data + at, data + from + row * w->fromPitch, w->bytes), memmove(state + at, state + from + row * w->fromPitch, w->bytes);
+                } else {
+                    memcpy(data + at, (w->staged ? w->staged : (u8 *)w->host) + row * w->fromPitch, w->bytes), memset(state + at, WRITTEN, w->bytes);
+                }
             }
             return 0;
         case COPY_OUT: memcpy(w->host, data + from, w->bytes); return 0;

@@ -59,6 +59,7 @@ package struct FarExecutor: Executor {
     }
 
     package static var failure: String? { CPU.failure }
+    package func byteCount(of values: Int) -> Int { cpu.byteCount(of: values) }
     package func footprint(of weight: WeightSize, as kind: LayerKind) -> Footprint { cpu.footprint(of: weight, as: kind) }
     package func footprint(of work: Work) -> Footprint { cpu.footprint(of: work) }
 

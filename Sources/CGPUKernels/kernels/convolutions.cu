@@ -233,6 +233,8 @@ struct DoubledConvolution {
         GPU_SHARED(shared);
         float *sums = (float *)(shared + T::bytes), *scales = sums + T::BM * sumPitch;
         const int across = (a.width + insideColumns - 1) / insideColumns, line = 4 * a.width, lastRow = a.to / line;
+        // Of a map that is still being made there is one row below those that are doubled.
+        const int bottom = lastRow + 1 < a.height ? lastRow + 1 : a.height;
         // The first pixel of all, which is outside by one row and one column.
         const int top = a.from / line + blockX() / across * insideRows - 1, left = blockX() % across * insideColumns - 1;
         const int rowN = blockY() * T::BN, warpM = warp() % T::warpsM * T::WM, warpN = warp() / T::warpsM * T::WN, perTap = a.pitch / depth;
@@ -242,12 +244,12 @@ struct DoubledConvolution {
 #pragma unroll
         for (int turn = 0; turn < turns; turn++) {
             const int piece = turn * threads + thread(), y = top + piece / piecesPerRow / wide, x = left + piece / piecesPerRow % wide;
-            exists[turn] = y >= 0 && y < a.height && x >= 0 && x < a.width;
+            exists[turn] = y >= 0 && y < bottom && x >= 0 && x < a.width;
             source[turn] = a.x + (exists[turn] ? ((i64)(y & a.maskX) * a.width + x) * a.pitch : 0) + piece % piecesPerRow * 16;
         }
         if (thread() < T::BM) {
             const int y = top + thread() / wide, x = left + thread() % wide;
-            scales[thread()] = y >= 0 && y < a.height && x >= 0 && x < a.width ? a.sx[(y & a.maskX) * a.width + x] : 0;
+            scales[thread()] = y >= 0 && y < bottom && x >= 0 && x < a.width ? a.sx[(y & a.maskX) * a.width + x] : 0;
         }
         const bool biased = a.channels <= biasedChannels;
         const int start = biased ? biasedStart : 0;

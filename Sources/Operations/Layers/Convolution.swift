@@ -47,7 +47,7 @@ package struct Convolution: Sendable {
     }
 
     /// Whether weights of a form are multiplied in integers.
-    static func multipliesIntegers(_ form: KernelForm) -> Bool { form == .integers(turn: 1) }
+    package static func multipliesIntegers(_ form: KernelForm) -> Bool { form == .integers(turn: 1) }
 
     /// What the convolution of a weight takes: in float32 it is packed from values that are made for that.
     static func footprint(of weight: WeightSize, winograd: Bool, on cpu: CPU) -> Footprint {
@@ -83,7 +83,9 @@ package struct Convolution: Sendable {
     ) throws(MachineError) -> Buffer {
         let packed = try Buffer(byteCount: bytes(outputs), zeroed: false)
         let row = weights.shape.columns * weights.dtype.byteCount
-        Parallel.forEach(outputs, grain: ck_conv_panel(isa)) { range in
+        // Few outputs have panels of their own: what is left behind whole panels is not packed by itself.
+        let panel = ck_conv_panel(isa)
+        Parallel.forEach(outputs, grain: outputs % panel == 0 ? panel : outputs) { range in
             unsafe pack(
                 weights.bytes.baseAddress! + range.lowerBound * row, range.count, packed.mutableBytes.baseAddress! + bytes(range.lowerBound))
         }

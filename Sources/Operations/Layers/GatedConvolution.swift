@@ -8,11 +8,11 @@ package import Tensors
 /// Source: GLUMBConv in diffusers' sana_transformer.py.
 package struct GatedConvolution<E: Executor>: Sendable {
     /// The two halves of the first convolution: what passes, and what gates it.
-    let value: E.Linear
-    let gate: E.Linear
-    let depthwise: E.Depthwise
-    let project: E.Linear
-    let norm: E.Norm?
+    package let value: E.Linear
+    package let gate: E.Linear
+    package let depthwise: E.Depthwise
+    package let project: E.Linear
+    package let norm: E.Norm?
 
     /// - Parameters:
     ///   - depthwise: 3x3 with biases, over the outputs of `value`, then of `gate`.

@@ -1,12 +1,12 @@
 import CKernels
-import Tensors
+package import Tensors
 
 /// What is done with the inputs of a weight whose rows have been turned, and whose columns may have factors (Formats/schemes.md, "turn").
-struct InputTurn: Sendable {
+package struct InputTurn: Sendable {
     /// The largest block.
-    let block: Int
+    package let block: Int
     /// Powers of two, one for each input; nil where all are 1.
-    let factors: Tensor?
+    package let factors: Tensor?
 
     /// Writes turned rows, dense, over themselves or elsewhere.
     @unsafe func apply(_ x: UnsafePointer<Float>, to y: UnsafeMutableRawPointer, rows: Int, columns: Int, _ isa: CInt) {
@@ -14,7 +14,7 @@ struct InputTurn: Sendable {
     }
 
     /// Whether rows that are turned for one weight are so for the other.
-    static func agree(_ a: InputTurn?, _ b: InputTurn?) -> Bool {
+    package static func agree(_ a: InputTurn?, _ b: InputTurn?) -> Bool {
         guard let a, let b else { return a == nil && b == nil }
         guard a.block == b.block else { return false }
         guard let left = a.factors, let right = b.factors else { return a.factors == nil && b.factors == nil }

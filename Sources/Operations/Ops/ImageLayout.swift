@@ -10,7 +10,7 @@ package enum ImageLayout {
         try transpose(x, rows: x.shape[0] * x.shape[1], columns: x.shape[2], as: [x.shape[2], x.shape[0], x.shape[1]])
     }
 
-    static func transpose(_ x: Tensor, rows: Int, columns: Int, as shape: Shape) throws(MachineError) -> Tensor {
+    package static func transpose(_ x: Tensor, rows: Int, columns: Int, as shape: Shape) throws(MachineError) -> Tensor {
         var result = try Tensor(shape, zeroed: false)
         let (source, target) = unsafe (SharedPointer(reading: x.pointer), SharedPointer(result.mutablePointer))
         Parallel.forEach(columns, grain: 16) { range in

@@ -13,11 +13,11 @@ package enum LinearAttention {
 
     /// Where the heads' q, k and v lie among the columns of one matrix.
     package struct Layout: Sendable {
-        let heads: Int
-        let headDimension: Int
-        let headStride: Int
-        let keyColumn: Int
-        let valueColumn: Int
+        package let heads: Int
+        package let headDimension: Int
+        package let headStride: Int
+        package let keyColumn: Int
+        package let valueColumn: Int
 
         /// All of q, then all of k, then all of v.
         package static func blocks(heads: Int, headDimension: Int) -> Layout {

@@ -3,15 +3,15 @@ package import Tensors
 
 /// Causal softmax attention over several heads, with grouped keys, and a soft cap and a sliding window where asked for: row i sees columns up to i.
 package struct SoftmaxAttention: Sendable {
-    let heads: Int
+    package let heads: Int
     /// Divides `heads`: each serves the same number of consecutive query heads.
-    let keyValueHeads: Int
-    let headDimension: Int
-    let scale: Double
+    package let keyValueHeads: Int
+    package let headDimension: Int
+    package let scale: Double
     /// logits become cap * tanh(logits / cap).
-    let softCap: Double?
+    package let softCap: Double?
     /// Row i sees the last `window` columns up to i.
-    let window: Int?
+    package let window: Int?
 
     package init(heads: Int, keyValueHeads: Int, headDimension: Int, scale: Double, softCap: Double? = nil, window: Int? = nil) {
         precondition(heads % keyValueHeads == 0)

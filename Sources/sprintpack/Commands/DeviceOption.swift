@@ -1,4 +1,6 @@
 import ArgumentParser
+import CUDADriver
+import CUDAInference
 import Operations
 
 /// What a verb's models run on.
@@ -8,6 +10,31 @@ struct DeviceOption: ParsableArguments {
             "What computes: cpu, cuda, cuda:N for the GPU of that number, or auto. auto is a usable GPU, else the CPU; for convert, calibrate and verify, whose results are to be the same everywhere, it is the CPU.",
             valueName: "device"))
     var device = DeviceChoice.auto
+
+    /// Where the driver is looked for instead of by its name: for tests, which give a stand-in, or nothing where there is one.
+    private static let driverVariable = "SPRINTPACK_CUDA_LIBRARY"
+
+    /// The GPU; nil where it is to be the CPU.
+    /// - Parameter unlessAsked: whether `auto` is a GPU that can be used.
+    func gpu(unlessAsked: Bool, isQuiet: Bool) throws -> (CUDA, UsedDevice)? {
+        switch device {
+        case .cpu: nil
+        case .auto: unlessAsked ? try? open(0, isQuiet) : nil
+        case .cuda(let number): try open(number, isQuiet)
+        }
+    }
+
+    private func open(_ number: Int, _ isQuiet: Bool) throws -> (CUDA, UsedDevice) {
+        let device = try Device(number, library: Console.environment(Self.driverVariable) ?? Device.systemLibrary)
+        let gpu = try CUDA(device) { if !isQuiet { ProgressBar.hint("compiling kernels for this GPU, once") } }
+        let used = UsedDevice(
+            name: "\(device.name) (driver for CUDA \(device.driverVersion))",
+            properties: [
+                ("driver", "CUDA \(device.driverVersion)"), ("compute capability", "\(device.capability.major).\(device.capability.minor)"),
+                ("GPU kernels", "PTX of SHA-256 \(KernelText.digest)"),
+            ], peakBytes: { gpu.engine.bytes.peak })
+        return (gpu, used)
+    }
 }
 
 enum DeviceChoice: Equatable, ExpressibleByArgument, CustomStringConvertible {
@@ -45,10 +72,12 @@ struct UsedDevice {
     /// Behind "on": "the CPU (AVX-512)", "NVIDIA GeForce RTX 4090 (driver for CUDA 12.4)".
     let name: String
     /// What results may depend on, for reports.
-    let properties: [(name: String, value: String)]
-    let isCPU: Bool
+    var properties: [(name: String, value: String)] = []
+    var isCPU = false
+    /// The most bytes of its own memory that values took so far; nil where it has none.
+    var peakBytes: () -> Int? = { nil }
 
-    static var cpu: UsedDevice { UsedDevice(name: "the CPU (\(CPU.best))", properties: [], isCPU: true) }
+    static var cpu: UsedDevice { UsedDevice(name: "the CPU (\(CPU.best))", isCPU: true) }
 }
 
 /// A verb whose models run on the executor that is asked for, which is opened here and nowhere else.
@@ -61,6 +90,7 @@ protocol DeviceVerb: Verb {
 
 extension DeviceVerb {
     func execute() throws -> Outcome {
-        try execute(on: .best, .cpu)
+        guard let (gpu, device) = try deviceOption.gpu(unlessAsked: !Self.prefersCPU, isQuiet: common.quiet) else { return try execute(on: .best, .cpu) }
+        return try execute(on: gpu, device)
     }
 }

@@ -253,6 +253,7 @@ extension Generate {
             pictures.count == 1 ? pictures[0] : ["pictures": .array(pictures.map { .object($0) }), "seconds": .number(drawn.reduce(0) { $0 + $1.seconds })]
         json["device"] = .string(device.name)
         json["peakBytes"] = JSONValue(peaks.byteCount)
+        if let bytes = device.peakBytes() { json["peakDeviceBytes"] = JSONValue(bytes) }
         if let resident = Memory.peakResident { json["peakResidentBytes"] = JSONValue(resident) }
         json["memory"] = statement.json(measured: peaks)
         if let trace { json["trace"] = .string(trace) }

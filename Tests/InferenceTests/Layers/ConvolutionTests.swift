@@ -9,6 +9,8 @@ import Testing
     struct Size: Sendable { let height, width, inputs, outputs: Int }
     static let sizes = [
         Size(height: 1, width: 1, inputs: 3, outputs: 2), Size(height: 5, width: 8, inputs: 3, outputs: 4), Size(height: 8, width: 3, inputs: 17, outputs: 5),
+        // A panel of every instruction set, and fewer outputs left than have panels of their own.
+        Size(height: 2, width: 3, inputs: 5, outputs: 34),
     ]
 
     /// One output of a 3x3 convolution with padding 1; `weight` is [out, 3, 3, in].

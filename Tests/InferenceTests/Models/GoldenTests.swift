@@ -42,6 +42,11 @@ import Testing
     static let float64Floor = 2.5e-7
 
     @Test(arguments: goldens + variants, CPU.each) func everyProbeIsWithinTheGates(_ golden: Golden, _ executor: CPU) throws {
+        try Self.check(golden, on: executor)
+    }
+
+    /// Generates a trace's picture and compares every probe of it.
+    static func check(_ golden: Golden, on executor: some Executor) throws {
         let reference = try TraceFixture(golden.float32)
         let exact = try golden.float64.map { try TraceFixture($0) }
         let pipeline = try SanaSprintPipeline(weights: TableWeights(golden.checkpoint, fusions: golden.fusions, precision: golden.precision), on: executor)

@@ -167,21 +167,7 @@ struct RowChain {
                 for row in rows { unsafe (target.pointer + row * line).update(from: source.pixel(row, 0), count: line) }
             })
         defer { withExtendedLifetime(result) {} }
-        var made = [Int](repeating: 0, count: steps.count)
-        advance(0, from: steps[0].inputHeight, &made)
+        try RowStep.run(steps)
         return result
-    }
-
-    /// Lets a step, and all behind it, go as far as the first `rows` rows of its input allow.
-    private func advance(_ index: Int, from rows: Int, _ made: inout [Int]) {
-        guard index < steps.count else { return }
-        let step = steps[index]
-        let goal = step.makeable(rows)
-        while made[index] < goal {
-            let next = min(goal, made[index] + step.batch)
-            step.run(made[index]..<next)
-            made[index] = next
-            advance(index + 1, from: next, &made)
-        }
     }
 }

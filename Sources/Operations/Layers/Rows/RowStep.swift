@@ -1,10 +1,10 @@
 import CKernels
-import Tensors
+package import Tensors
 
-/// One step of a chain over rows: makes rows of an image when enough rows of the one before are there.
-struct RowStep: Sendable {
+/// One step of a chain over rows, on any executor: makes rows of an image when enough rows of the one before are there.
+package struct RowStep: Sendable {
     /// Rows of the result for the rows of the input.
-    enum Rate: Sendable { case same, double, half }
+    package enum Rate: Sendable { case same, double, half }
 
     let rate: Rate
     /// Rows of the input that a row needs below its own.
@@ -14,9 +14,15 @@ struct RowStep: Sendable {
     /// The most rows made at once; even where the rate is double.
     let batch: Int
     /// Rows are made in so many at a time, but for the last ones.
-    var unit = 1
+    let unit: Int
     /// Makes the given rows.
-    let run: @Sendable (Range<Int>) -> Void
+    let run: @Sendable (Range<Int>) throws(MachineError) -> Void
+
+    package init(
+        rate: Rate, reach: Int, inputHeight: Int, batch: Int, unit: Int = 1, run: @escaping @Sendable (Range<Int>) throws(MachineError) -> Void
+    ) {
+        (self.rate, self.reach, self.inputHeight, self.batch, self.unit, self.run) = (rate, reach, inputHeight, batch, unit, run)
+    }
 
     /// How many rows can be made of the first `rows` rows of the input.
     func makeable(_ rows: Int) -> Int {
@@ -25,6 +31,25 @@ struct RowStep: Sendable {
         case .same: isComplete ? rows : max(0, rows - reach) / unit * unit
         case .double: 2 * (isComplete ? rows : max(0, rows - reach))
         case .half: isComplete ? (rows + 1) / 2 : rows / 2
+        }
+    }
+
+    /// Has steps make all their rows, each as soon as the one before lets it.
+    package static func run(_ steps: [RowStep]) throws(MachineError) {
+        guard let first = steps.first else { return }
+        var made = [Int](repeating: 0, count: steps.count)
+        try advance(steps[...], from: first.inputHeight, &made)
+    }
+
+    /// Lets the first of some steps, and all behind it, go as far as the first `rows` rows of its input allow.
+    private static func advance(_ steps: ArraySlice<RowStep>, from rows: Int, _ made: inout [Int]) throws(MachineError) {
+        guard let step = steps.first else { return }
+        let (index, goal) = (steps.startIndex, step.makeable(rows))
+        while made[index] < goal {
+            let next = min(goal, made[index] + step.batch)
+            try step.run(made[index]..<next)
+            made[index] = next
+            try advance(steps.dropFirst(), from: next, &made)
         }
     }
 }

@@ -43,10 +43,10 @@ struct EfficientViTBlock<E: Executor>: Sendable {
 
     /// What `apply` takes beside a map of so many pixels: q, k and v with the attention that is made of them; that, the output and its norm; or the
     /// feed-forward.
-    static func workingBytes(_ rows: AutoencoderRows.EfficientViTRows, _ sizes: WeightSizes<E>, pixels: Int) -> Int {
+    static func workingBytes(_ rows: AutoencoderRows.EfficientViTRows, _ sizes: WeightSizes<E>, headDimension: Int, pixels: Int) -> Int {
         let projected = sizes.product(pixels, rows.projections)
         let width = rows.projections.reduce(0) { $0 + $1.weight.shape.rows } / 3
-        let attended = sizes.executor.footprint(of: .linearAttention(rows: pixels, width: width, scales: rows.scales.count))
+        let attended = sizes.executor.footprint(of: .linearAttention(rows: pixels, width: width, headDimension: headDimension, scales: rows.scales.count))
         let output = sizes.product(pixels, [rows.output])
         return max(
             projected.peak, projected.kept + attended.peak, attended.kept + max(output.peak, 2 * output.kept),

@@ -7,7 +7,7 @@ extension AutoencoderDecoder {
         _ c: AutoencoderConfiguration, _ fusions: Fusions, _ sizes: WeightSizes<E>, height: Int, width: Int, _ held: (WeightSummary) -> Bool
     ) -> Footprint {
         let rows = AutoencoderRows(decoder: c, fusions)
-        var walk = FootprintWalk(sizes, (height, width, c.latentChannels))
+        var walk = FootprintWalk(sizes, c, (height, width, c.latentChannels))
         func loading(_ name: String) -> Footprint { sizes.loading("vae.dec.\(name).", held: held) }
         func upsampling(_ rows: Parameters) -> RowWork {
             c.interpolates ? .doubling(sizes.size(rows)) : .shuffling(sizes.size(rows), often: true)

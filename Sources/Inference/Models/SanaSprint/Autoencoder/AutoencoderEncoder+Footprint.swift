@@ -7,7 +7,7 @@ extension AutoencoderEncoder {
         _ c: AutoencoderConfiguration, _ fusions: Fusions, _ sizes: WeightSizes<E>, height: Int, width: Int
     ) -> Footprint {
         let rows = AutoencoderRows(encoder: c, fusions)
-        var walk = FootprintWalk(sizes, (height, width, c.imageChannels))
+        var walk = FootprintWalk(sizes, c, (height, width, c.imageChannels))
         func loading(_ name: String) -> Footprint { sizes.loading("vae.enc.\(name).", held: { _ in false }) }
         func downsample(_ rows: Parameters, _ weights: Footprint) {
             walk.make()

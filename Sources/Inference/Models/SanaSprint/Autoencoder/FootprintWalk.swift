@@ -4,14 +4,17 @@ import Tensors
 /// A map on its way, and the operations that it has still to pass through, with their weights.
 struct FootprintWalk<E: Executor> {
     let sizes: WeightSizes<E>
+    private let headDimension: Int
     var map: (height: Int, width: Int, channels: Int)
     private(set) var most = Footprint()
     private var pending: [RowWork] = []
     private var weights = Footprint()
 
-    init(_ sizes: WeightSizes<E>, _ map: (height: Int, width: Int, channels: Int)) { (self.sizes, self.map) = (sizes, map) }
+    init(_ sizes: WeightSizes<E>, _ c: AutoencoderConfiguration, _ map: (height: Int, width: Int, channels: Int)) {
+        (self.sizes, headDimension, self.map) = (sizes, c.headDimension, map)
+    }
 
-    var mapBytes: Int { Tensor.byteCount(map.height * map.width * map.channels) }
+    var mapBytes: Int { sizes.executor.byteCount(of: map.height * map.width * map.channels) }
 
     mutating func append(_ operation: RowWork, _ loading: Footprint) {
         pending.append(operation)
@@ -25,7 +28,7 @@ struct FootprintWalk<E: Executor> {
             case .residual(let rows): append(.residual(first: sizes.size(rows.first), second: sizes.size(rows.second)), loading(number))
             case .efficientViT(let rows):
                 make()
-                note(loading(number), mapBytes + EfficientViTBlock.workingBytes(rows, sizes, pixels: map.height * map.width))
+                note(loading(number), mapBytes + EfficientViTBlock.workingBytes(rows, sizes, headDimension: headDimension, pixels: map.height * map.width))
             }
         }
     }

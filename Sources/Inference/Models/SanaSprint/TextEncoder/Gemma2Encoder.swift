@@ -88,13 +88,13 @@ package struct Gemma2Encoder<E: Executor>: Sendable {
     static func footprint(
         _ c: TextEncoderConfiguration, _ fusions: Fusions, _ sizes: WeightSizes<E>, tokens: Int, prefix: Int, _ held: (WeightSummary) -> Bool
     ) -> Footprint {
-        let layers = TextEncoderRows(c, fusions).layers
+        let (layers, executor) = (TextEncoderRows(c, fusions).layers, sizes.executor)
         let loaded = layers.indices.map { sizes.loading(SanaSprintWeights.textLayer($0), held: held).peak }.max() ?? 0
         let working = layers.map { Gemma2Layer.workingBytes($0, sizes, tokens: tokens, prefix: prefix, c) }.max() ?? 0
         return Footprint(
             kept: loaded,
-            passing: working + 2 * Tensor.byteCount(tokens * c.width) + 2 * Tensor.byteCount(tokens * c.headDimension)
-                + 2 * Tensor.byteCount(prefix * 2 * c.keyValueWidth))
+            passing: working + 2 * executor.byteCount(of: tokens * c.width) + 2 * executor.byteCount(of: tokens * c.headDimension)
+                + 2 * executor.byteCount(of: prefix * 2 * c.keyValueWidth))
     }
 
     package func normed(_ x: Tensor) throws(InferenceError) -> Tensor {

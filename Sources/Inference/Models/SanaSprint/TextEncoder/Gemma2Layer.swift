@@ -49,7 +49,7 @@ struct Gemma2Layer<E: Executor>: Sendable {
     /// What `apply` takes beside x for so many tokens behind a prefix: what is normed and multiplied, attention, and the two halves of the layer, with
     /// keys, values and attention until the end.
     static func workingBytes(_ rows: TextEncoderRows.Layer, _ sizes: WeightSizes<E>, tokens: Int, prefix: Int, _ c: TextEncoderConfiguration) -> Int {
-        let stream = Tensor.byteCount(tokens * c.width)
+        let stream = sizes.executor.byteCount(of: tokens * c.width)
         let projected = sizes.product(tokens, rows.projections)
         let attended = sizes.executor.footprint(
             of: .causalAttention(

@@ -113,10 +113,10 @@ struct ControlNetwork<E: Executor>: Sendable {
         let ofPrompt = rows.blocks.indices.map { sizes.loading(SanaSprintWeights.controlBlock($0) + ".", { $0.isOfPrompt }, held: held).peak }.max() ?? 0
         let block = blocks.map { keepsBlocks ? $0.passing : $0.peak }.max() ?? 0
         let made = rows.blocks.map { PromptProjection.footprint($0, sizes, tokens: tokens, c).passing }.max() ?? 0
-        let caption = rows.conditioning == nil ? 0 : Tensor.byteCount(2 * tokens * c.width)
+        let caption = rows.conditioning == nil ? 0 : sizes.executor.byteCount(of: 2 * tokens * c.width)
         let working = rows.blocks.map { TransformerBlock.workingBytes($0, sizes, count: count, tokens: tokens, c) }.max() ?? 0
         let added = rows.residuals.map { sizes.added(count, $0).peak }.max() ?? 0
-        let stream = Tensor.byteCount(count * c.width)
+        let stream = sizes.executor.byteCount(of: count * c.width)
         return (
             held: Footprint(kept: around.kept + (keepsBlocks ? blocks.reduce(0) { $0 + $1.kept } : 0), passing: 2 * stream),
             loading: max(around.passing, block, ofPrompt), working: max(caption + made, stream + max(working, added))

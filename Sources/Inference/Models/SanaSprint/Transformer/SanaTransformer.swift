@@ -52,7 +52,7 @@ package final class SanaTransformer<E: Executor>: Sendable {
             let keyValues = [c, control?.branch].compactMap { $0 }.reduce(0) { sum, c in
                 sum + c.layers * executor.footprint(of: .keyValues(tokens: tokens, heads: c.crossHeads, headDimension: c.crossHeadDimension)).kept
             }
-            return keyValues + Tensor.byteCount(tokens * c.width)
+            return keyValues + executor.byteCount(of: tokens * c.width)
         }
     }
 
@@ -73,11 +73,11 @@ package final class SanaTransformer<E: Executor>: Sendable {
         let loading = max(passing, blocks.map { keepsBlocks ? $0.passing : $0.peak }.max() ?? 0)
 
         let count = latents[1] * latents[2] / (c.patch * c.patch)
-        let stream = Tensor.byteCount(count * c.width)
+        let stream = sizes.executor.byteCount(of: count * c.width)
         let working = rows.blocks.map { TransformerBlock.workingBytes($0, sizes, count: count, tokens: tokens, c) }.max() ?? 0
         let output = stream + sizes.product(count, [rows.output]).peak
         let made = rows.blocks.map { PromptProjection.footprint($0, sizes, tokens: tokens, c).passing }.max() ?? 0
-        let caption = Tensor.byteCount(tokens * (c.captionChannels + 2 * c.width))
+        let caption = sizes.executor.byteCount(of: tokens * (c.captionChannels + 2 * c.width))
         let branch = control.map { ControlNetwork.footprint($0, sizes, fusions, count: count, tokens: tokens, keepsBlocks: keepsBlocks, held) }
         let branchHeld = branch?.held ?? Footprint()
         return Footprint(

@@ -52,11 +52,11 @@ struct TransformerBlock<E: Executor>: Sendable {
     /// output that is added; the same of the prompt; the feed-forward. Beside each the sums of table and modulation, and rows of them.
     static func workingBytes(_ rows: TransformerRows.Block, _ sizes: WeightSizes<E>, count: Int, tokens: Int, _ c: TransformerConfiguration) -> Int {
         let projected = sizes.product(count, rows.selfProjections, normed: true)
-        let attended = sizes.executor.footprint(of: .linearAttention(rows: count, width: c.width))
+        let attended = sizes.executor.footprint(of: .linearAttention(rows: count, width: c.width, headDimension: c.headDimension))
         let queries = sizes.product(count, [rows.crossQuery])
         let crossed = sizes.executor.footprint(
             of: .crossAttention(rows: count, tokens: tokens, heads: c.crossHeads, headDimension: c.crossHeadDimension))
-        return 10 * Tensor.byteCount(c.width)
+        return 10 * sizes.executor.byteCount(of: c.width)
             + max(
                 projected.peak, projected.kept + attended.peak, attended.kept + sizes.added(count, rows.selfOutput).peak,
                 queries.peak, queries.kept + crossed.peak, crossed.kept + sizes.added(count, rows.crossOutput).peak,

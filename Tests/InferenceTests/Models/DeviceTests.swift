@@ -1,0 +1,95 @@
+import Conversion
+import CUDADriver
+import CUDAInference
+import Operations
+import Tensors
+import TestKit
+import Testing
+
+@testable import Inference
+
+/// Models on a GPU: the kernels that ship, on a driver that interprets them.
+@Suite struct DeviceTests {
+    private static let executor = Result { try CUDA(try Device(library: StandIn.library)) }
+
+    @Test("every probe is within the gates of the reference", arguments: [GoldenTests.goldens[1], GoldenTests.goldens[6], GoldenTests.goldens[7]])
+    func goldens(_ golden: GoldenTests.Golden) throws { try GoldenTests.check(golden, on: try Self.executor.get()) }
+
+    @Test("pictures are at most a level from the CPU's, in few places", arguments: [Preset.int8, .bf16]) func pictures(_ preset: Preset) throws {
+        let request = try TraceFixture(GoldenTests.goldens[1].float32).request()
+        let weights = try ConvertedWeights.packed(preset)
+        let (near, far) = (Recorder(), Recorder())
+        let expected = try SanaSprintPipeline(weights: weights, on: .best).generate(request, probes: near)
+        let found = try SanaSprintPipeline(weights: weights, on: try Self.executor.get()).generate(request, probes: far)
+        #expect(Set(far.values.keys) == Set(near.values.keys))
+        let differences = zip(found.rgb, expected.rgb).map { (Int($0) - Int($1)).magnitude }
+        let count = differences.count { $0 > 0 }
+        print("\(preset): \(count) of \(differences.count) values differ, by at most \(differences.max() ?? 0)")
+        for name in near.values.keys.sorted() {
+            let (a, b) = (try #require(far.values[name]), try #require(near.values[name]))
+            guard [.f32, .f16, .bf16].contains(a.dtype) else { continue }
+            print(name, relativeError(try a.widened().elements, try b.widened().elements.map(Double.init)))
+        }
+        #expect(differences.allSatisfy { $0 <= 1 } && count * 100 < differences.count)
+    }
+
+    @Test("what stages say that they take of the device bounds what they take", arguments: [Preset.int8, .compact, .bf16])
+    func footprints(_ preset: Preset) throws {
+        let folder = try TemporaryFolder()
+        let executor = try CUDA(try Device(library: try StandIn.copy(in: folder)))
+        let weights = try ConvertedWeights.packed(preset, controlled: true)
+        for compute in preset == .bf16 ? Compute.allCases : [.float32] {
+            let pipeline = try SanaSprintPipeline(weights: weights, on: executor, compute: compute)
+            let sizes = WeightSizes(weights, on: executor, compute)
+            let (c, fusions) = (pipeline.configuration, weights.fusions)
+            let (text, vae) = (try #require(c.text), try #require(c.vae))
+            func check(_ part: String, _ stated: Footprint, _ body: () throws -> Void) throws {
+                let before = executor.engine.bytes.inUse
+                executor.engine.restartPeak()
+                try body()
+                let counted = executor.engine.bytes.peak - before
+                print("\(preset) \(compute) \(part): \(counted) of \(stated) \(Double(stated.peak) / Double(counted))")
+                #expect(counted <= stated.peak && Double(stated.peak) <= 1.5 * Double(counted), "\(preset) \(compute) \(part): \(counted) of \(stated)")
+            }
+            let (tokens, height, width) = (37, 3, 5)
+            let features = try Tensor([tokens, c.transformer.captionChannels]), latents = try Tensor([c.transformer.channels, height, width])
+            try check("text", Gemma2Encoder.footprint(text, fusions, sizes.unrounded, tokens: tokens, prefix: 0) { _ in false }) {
+                _ = try pipeline.textEncoder().encode((0..<tokens).map { Int32($0) })
+            }
+            let transformer = SanaTransformer<CUDA>.footprint(
+                TransformerRows(c.transformer, fusions, nil), c.transformer, sizes, latents: latents.shape, tokens: tokens, keepsBlocks: false
+            ) { _ in false }
+            try check("transformer", transformer) {
+                let model = try pipeline.transformer()
+                _ = try model.velocity(latents, time: 0.5, guidance: 4.5, prompt: try model.prompt(features))
+            }
+            let controlled = SanaTransformer<CUDA>.footprint(
+                TransformerRows(c.transformer, fusions, nil), c.transformer, sizes, latents: latents.shape, tokens: tokens, keepsBlocks: false,
+                control: c.control, fusions: fusions
+            ) { _ in false }
+            try check("controlled", controlled) {
+                let model = try pipeline.transformer(isControlled: true)
+                let (prompt, hint) = (try model.prompt(features), try model.hint(latents, scale: 0.5))
+                _ = try model.velocity(latents, time: 0.5, guidance: 4.5, prompt: prompt, hint: hint)
+            }
+            try check("decoder", AutoencoderDecoder<CUDA>.footprint(vae, fusions, sizes.unrounded, height: height, width: width) { _ in false }) {
+                _ = try pipeline.decoder().decode(try Tensor([vae.latentChannels, height, width]))
+            }
+            let pixels = try Tensor([3, height * vae.compression, width * vae.compression])
+            let encoder = AutoencoderEncoder<CUDA>.footprint(
+                vae, fusions, sizes.unrounded, height: height * vae.compression, width: width * vae.compression)
+            try check("encoder", encoder) { _ = try pipeline.encoder().encode(pixels) }
+        }
+    }
+
+    @Test("a device without memory for a picture says so once") func memory() throws {
+        let folder = try TemporaryFolder()
+        let executor = try CUDA(try Device(2, library: try StandIn.copy(in: folder)))
+        var request = try TraceFixture(GoldenTests.goldens[1].float32).request()
+        (request.width, request.height, request.noise) = (256, 256, .seed(1))
+        let pipeline = try SanaSprintPipeline(weights: try ConvertedWeights.int8(), on: executor)
+        let error = #expect(throws: InferenceError.self) { _ = try pipeline.generate(request) }
+        let text = error.map { "\($0)" } ?? ""
+        #expect(text.ranges(of: "out of GPU memory").count == 1 && text.ranges(of: "expected").count == 1, "\(text)")
+    }
+}
