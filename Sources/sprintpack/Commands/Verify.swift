@@ -107,6 +107,7 @@ extension Verify {
             if let shortfall = quality.shortfall(minSQNR), verification.passed { report.fail(shortfall) }
         }
         var outcome = try report.outcome(page)
+        if !device.isCPU { outcome.text += "\non \(device.name): " + device.properties.map { "\($0.name) \($0.value)" }.joined(separator: ", ") }
         outcome.json["memory"] = ["bytes": JSONValue(memoryNeeded), "peakResidentBytes": Memory.peakResident.map { JSONValue($0) } ?? .null]
         return outcome
     }

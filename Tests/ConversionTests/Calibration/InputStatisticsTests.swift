@@ -1,5 +1,6 @@
 import Files
 import Safetensors
+import StrictJSON
 import Tensors
 import TestKit
 import Testing
