@@ -58,6 +58,18 @@ extension DeviceLinear {
         let agree = weights.allSatisfy { $0.form == weights[0].form } && !(weights.count > 1 && weights[0].form.turnsInputs)
         let fuses = forms[0] == .integers && agree
         return (normed && !fuses ? Engine.size(of: rows * inputs) : 0) + (forms.map { Operand.byteCount($0, rows, inputs) }.max() ?? 0)
+            + (agree ? 0 : asideBytes(rows, weights.map(\.shape.rows)))
+    }
+
+    /// Outputs of several kinds of linears that are made aside, since they begin where no four values do.
+    private static func asideBytes(_ rows: Int, _ outputs: [Int]) -> Int {
+        let all = outputs.reduce(0, +)
+        var column = 0
+        let begins = outputs.map { width in
+            defer { column += width }
+            return column
+        }
+        return begins.allSatisfy { Outputs.takeFours(from: $0, of: all) } ? 0 : Engine.size(of: rows * (all - outputs[0]))
     }
 
     /// `gated`: both halves, and what one makes of the other.

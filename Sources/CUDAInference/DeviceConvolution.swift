@@ -1,5 +1,3 @@
-internal import CGPUKernels
-internal import CUDADriver
 package import Operations
 internal import PackedFiles
 package import Tensors
@@ -12,7 +10,7 @@ package struct DeviceConvolution: Sendable {
         /// `[outputs, 9, pitch]` and scales `[outputs]`.
         case integers(codes: Engine.Block, scales: DeviceRows)
         /// `[outputs, 9, inputs]`.
-        case floats(DeviceRows)
+        case floats(Engine.Block)
     }
 
     let outputs: Int
@@ -24,14 +22,11 @@ package struct DeviceConvolution: Sendable {
         if case .integers = weights { true } else { false }
     }
 
-    /// Bytes of the codes of a pixel, or of a tap of a weight: zeros lie behind them.
-    static func pitch(_ channels: Int) -> Int { (channels + 63) / 64 * 64 }
-
     /// What the convolution of a weight takes on the device; its bias is counted where it is a weight.
     package static func footprint(of weight: WeightSize) -> Footprint {
         let (outputs, inputs) = (weight.shape.rows, weight.shape.columns / 9)
-        guard Convolution.multipliesIntegers(weight.form) else { return Footprint(kept: Engine.size(for: 36 * outputs * inputs)) }
-        return Footprint(kept: Engine.size(for: 9 * outputs * pitch(inputs)) + Engine.size(for: 4 * outputs))
+        guard Convolution.multipliesIntegers(weight.form) else { return Footprint(kept: Engine.size(of: 9 * outputs * inputs)) }
+        return Footprint(kept: Engine.size(for: 9 * outputs * DeviceForm.pitch(inputs)) + Engine.size(of: outputs))
     }
 }
 
@@ -42,27 +37,16 @@ extension Engine {
         precondition(stored.shape.columns % 9 == 0 && bias.map { $0.count == outputs } ?? true)
         let weights: DeviceConvolution.Weights
         if Convolution.multipliesIntegers(stored.form), let rows = try stored.integerRows() {
-            weights = .integers(codes: try codes(rows.codes, rows: 9 * outputs, of: inputs), scales: try self.rows(from: Tensor(sharing: rows.scales)))
+            let taps = EncodedTensor(dtype: .i8, shape: [9 * outputs, inputs], buffer: rows.codes.buffer)
+            let codes = try matrix(0..<9 * outputs, of: inputs, pitch: DeviceForm.pitch(inputs)) { some throws(MachineError) in try taps.rows(some) }
+            weights = .integers(codes: codes, scales: try self.rows(from: Tensor(sharing: rows.scales)))
         } else {
-            weights = .floats(try rows(from: stored.floats()))
+            weights = .floats(
+                try matrix(0..<outputs, of: 36 * inputs, pitch: 36 * inputs) { some throws(MachineError) in
+                    EncodedTensor(try stored.rows(some).widened())
+                })
         }
         return DeviceConvolution(
             outputs: outputs, inputs: inputs, weights: weights, bias: try bias.map { bias throws(MachineError) in try self.rows(from: bias) })
-    }
-
-    /// Rows of codes with zeros behind them.
-    private func codes(_ plane: EncodedTensor, rows: Int, of columns: Int) throws(MachineError) -> Block {
-        let pitch = DeviceConvolution.pitch(columns)
-        let block = try take(rows * pitch)
-        try onDevice { () throws(DeviceError) in
-            let place = block.slice(rows * pitch)
-            if pitch > columns { try stream.fill(place, with: 0) }
-            let source = unsafe plane.bytes
-            defer { withExtendedLifetime(plane) {} }
-            try unsafe uploads.upload(rows: rows, of: columns, to: place, pitch: pitch) { some, bytes in
-                unsafe bytes.copyMemory(from: UnsafeRawBufferPointer(rebasing: source[some.lowerBound * columns..<some.upperBound * columns]))
-            }
-        }
-        return block
     }
 }

@@ -11,7 +11,7 @@ package struct DeviceDepthwise: Sendable {
 
     var channels: Int { weight.channels }
 
-    package static func footprint(of weight: WeightSize) -> Footprint { Footprint(kept: Engine.size(for: 4 * weight.shape.elementCount)) }
+    package static func footprint(of weight: WeightSize) -> Footprint { Footprint(kept: Engine.size(of: weight.shape.elementCount)) }
 }
 
 /// A 1x1 convolution in groups of equal width, with its weights `[channels, group width]` on a device.

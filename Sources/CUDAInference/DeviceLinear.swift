@@ -110,7 +110,7 @@ extension Engine {
 
     /// Some rows of a matrix in place, made on the host a few at a time, each `pitch` bytes behind the one before with zeros between.
     /// - Parameter make: these rows, dense.
-    private func matrix(
+    func matrix(
         _ rows: Range<Int>, of rowBytes: Int, pitch: Int, _ make: (Range<Int>) throws(MachineError) -> EncodedTensor
     ) throws(MachineError) -> Block {
         let block = try take(rows.count * pitch)

@@ -31,7 +31,7 @@ struct DeviceMapPlan: Sendable {
     }
 
     /// Bytes of a row of floats, of codes, and of the scales of codes.
-    var rowBytes: (floats: Int, codes: Int, scales: Int) { (4 * width * channels, width * DeviceConvolution.pitch(channels), 4 * width) }
+    var rowBytes: (floats: Int, codes: Int, scales: Int) { (4 * width * channels, width * DeviceForm.pitch(channels), 4 * width) }
 
     /// Of what is kept, and of all floats that are made at once.
     var floatBytes: Int { floats ? Engine.size(for: capacity * rowBytes.floats) : 0 }
@@ -71,7 +71,7 @@ struct DeviceMap: Sendable {
     var height: Int { plan.height }
     var width: Int { plan.width }
     var channels: Int { plan.channels }
-    var pitch: Int { DeviceConvolution.pitch(plan.channels) }
+    var pitch: Int { DeviceForm.pitch(plan.channels) }
 }
 
 extension Engine {

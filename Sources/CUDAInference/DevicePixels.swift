@@ -31,6 +31,7 @@ extension Engine {
         _ convolution: DeviceConvolution, _ source: DeviceMap, _ sampling: Int, then following: Following, rows: Range<Int>, of target: DeviceMap
     ) throws(MachineError) {
         precondition(source.channels == convolution.inputs && target.channels == convolution.outputs)
+        if case .shortcut(let base) = following { Self.check(base, of: target) }
         switch convolution.weights {
         case .integers(let codes, let scales):
             let isNormed = if case .norm = following { true } else { false }
@@ -77,7 +78,7 @@ extension Engine {
     private func fuse(_ following: Following, _ target: DeviceMap, into argument: inout cg_integer_convolution) {
         if case .norm(let norm, let base) = following, let lines = base.floats {
             (argument.norm, argument.normBias) = Self.pointers(norm)
-            (argument.epsilon, argument.epsilonRest) = Self.epsilon(norm)
+            (argument.epsilon, argument.epsilonRest) = Self.split(norm.epsilon)
             (argument.base, argument.maskBase) = (lines.start, lines.mask)
         }
         guard let (values, scales) = target.codes else { return }
@@ -85,7 +86,7 @@ extension Engine {
     }
 
     private func multiply(
-        _ weight: DeviceRows, _ convolution: DeviceConvolution, _ source: DeviceMap, _ sampling: Int, _ activation: Activation?, _ rows: Range<Int>,
+        _ weight: Block, _ convolution: DeviceConvolution, _ source: DeviceMap, _ sampling: Int, _ activation: Activation?, _ rows: Range<Int>,
         of target: DeviceMap, to floats: DeviceLines
     ) throws(MachineError) {
         guard let lines = source.floats else { preconditionFailure("the map was not made for floats") }
@@ -142,7 +143,7 @@ extension Engine {
     func norm(
         _ x: DeviceLines, by norm: DeviceNorm, _ activation: Activation?, adding base: DeviceLines?, to y: DeviceLines, _ rows: Range<Int>, of map: DeviceMap
     ) throws(MachineError) {
-        let ((weight, bias), (epsilon, rest)) = (Self.pointers(norm), Self.epsilon(norm))
+        let ((weight, bias), (epsilon, rest)) = (Self.pointers(norm), Self.split(norm.epsilon))
         precondition(norm.weight.count == map.channels)
         for rows in Self.pieces(rows, x, base, y, map.codes?.values) {
             let (first, pixels) = (rows.lowerBound, rows.count * map.width)
@@ -156,6 +157,7 @@ extension Engine {
 
     /// Rows of four times the channels become rows of twice the pixels, two of them each, with a shortcut added where there is one.
     func shuffle(_ x: DeviceLines, _ shortcut: DeviceMap?, to y: DeviceLines, _ rows: Range<Int>, of target: DeviceMap) throws(MachineError) {
+        if let shortcut { Self.check(shortcut, of: target) }
         for rows in Self.pairs(rows, y, x, shortcut?.floats) {
             let argument = cg_shuffle(
                 x: x.address(rows.lowerBound), y: y.address(2 * rows.lowerBound), base: shortcut?.floats?.address(rows.lowerBound) ?? 0,
@@ -174,6 +176,9 @@ extension Engine {
             try launch("add_doubled", grid: (Self.pieces(count, of: 1024), 1, 1), argument)
         }
     }
+
+    /// A map of half the extents has a quarter of the channels or more, each repeated.
+    private static func check(_ base: DeviceMap, of target: DeviceMap) { precondition(4 * target.channels % base.channels == 0) }
 
     /// Rows in pieces that end nowhere inside but where one of the rings begins again.
     private static func pieces(_ rows: Range<Int>, _ lines: DeviceLines?...) -> [Range<Int>] { cut(rows, lines.compactMap { $0?.capacity }) }
@@ -206,7 +211,4 @@ extension Engine {
         guard let bias = norm.bias, norm.offset == 0 else { preconditionFailure("the autoencoder's norms have a bias and no offset") }
         return (norm.weight.address, bias.address)
     }
-
-    /// As two floats that it is the sum of.
-    private static func epsilon(_ norm: DeviceNorm) -> (Float, Float) { (Float(norm.epsilon), Float(norm.epsilon - Double(Float(norm.epsilon)))) }
 }

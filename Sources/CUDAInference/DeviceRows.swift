@@ -71,6 +71,15 @@ extension Engine {
         return result
     }
 
+    /// Writes rows into the columns of others from one on.
+    func copy(_ x: DeviceRows, to others: DeviceRows, column: Int) throws(MachineError) {
+        let (width, pitch, start) = (x.channels * MemoryLayout<Float>.stride, others.channels * MemoryLayout<Float>.stride, column * MemoryLayout<Float>.stride)
+        precondition(x.rows == others.rows && start + width <= pitch)
+        try onDevice { () throws(DeviceError) in
+            try stream.copy(rows: x.rows, of: width, from: x.slice, pitch: width, to: others.slice[start..<others.byteCount], pitch: pitch)
+        }
+    }
+
     package func rows(from tensor: Tensor) throws(MachineError) -> DeviceRows {
         let rows = try fresh(tensor.shape)
         let bytes = unsafe UnsafeRawBufferPointer(start: tensor.pointer, count: rows.byteCount)

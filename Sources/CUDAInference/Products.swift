@@ -13,6 +13,10 @@ struct Outputs {
 
     var address: UInt64 { rows.address(at: column) }
     var stride: cg_int { cg_int(rows.channels) }
+    /// Whether kernels that write four values at once, where rows are whole fours, find the first of them aligned.
+    var takesFours: Bool { Self.takeFours(from: column, of: rows.channels) }
+
+    static func takeFours(from column: Int, of stride: Int) -> Bool { stride % 4 != 0 || column % 4 == 0 }
 }
 
 extension Engine {

@@ -67,7 +67,7 @@ import Testing
         ]
     }
 
-    @Test("What a chain makes does not depend on the rows that are there at a time", arguments: [Size(height: 1, width: 1), Size(height: 9, width: 5)])
+    @Test("What a chain makes does not depend on the rows that are there at a time", arguments: [Size(height: 1, width: 1), Size(height: 5, width: 3)])
     func rowsAtATimeDoNotMatter(_ size: Size) throws {
         for (kind, other) in [(WeightKind.integers, WeightKind.integers), (.integers, .float32), (.float32, .integers), (.bfloat16, .float32)] {
             var maker = try ImageMaker(seed: 44)
@@ -76,7 +76,7 @@ import Testing
             let (host, whole) = try maker.results(operations, x, ring: 1024)
             #expect(whole.shape == [8 * size.height, 8 * size.width, 3])
             if kind == .integers && other == .integers { #expect(agree(whole, host)) }
-            for ring in [8, 16, nil] { #expect(agree(try maker.onDevice(operations, x, ring: ring), whole), "\(ring ?? 0)") }
+            for ring in [8, nil] { #expect(agree(try maker.onDevice(operations, x, ring: ring), whole), "\(ring ?? 0)") }
             var apart = x
             for (index, operation) in operations.enumerated() {
                 let (host, device) = try maker.results([operation], apart)

@@ -45,10 +45,8 @@ struct ImageMaker {
     let engine: Engine
     var random: SplitMix64
 
-    private static let engine = Result { try Engine(try Device(library: StandIn.library)) }
-
     /// - Parameter engine: one of its own, for who counts bytes.
-    init(seed: UInt64, on engine: Engine? = nil) throws { (self.engine, random) = (try engine ?? Self.engine.get(), SplitMix64(seed: seed)) }
+    init(seed: UInt64, on engine: Engine? = nil) throws { (self.engine, random) = (try engine ?? Bench.engine.get(), SplitMix64(seed: seed)) }
 
     mutating func convolution(_ outputs: Int, _ inputs: Int, _ kind: WeightKind, bias: Bool = true) throws -> Both<Convolution, DeviceConvolution> {
         let stored = try kind.stored(try random.tensor([outputs, 3, 3, inputs]))
@@ -105,9 +103,5 @@ struct ImageMaker {
 /// Whether two maps have the same bits.
 func agree(_ a: Tensor, _ b: Tensor) -> Bool { a.shape == b.shape && a.elements.map(\.bitPattern) == b.elements.map(\.bitPattern) }
 
-/// The largest difference beside the largest value.
-func distance(_ a: Tensor, _ b: Tensor) -> Float {
-    guard a.shape == b.shape else { return .infinity }
-    let largest = b.elements.reduce(0) { max($0, $1.magnitude) }
-    return zip(a.elements, b.elements).reduce(0) { ($1.0 - $1.1).isNaN ? .infinity : max($0, ($1.0 - $1.1).magnitude / largest) }
-}
+/// The largest difference beside the largest value that is expected.
+func distance(_ found: Tensor, _ expected: Tensor) -> Float { found.shape == expected.shape ? distance(found.elements, expected.elements) : .infinity }

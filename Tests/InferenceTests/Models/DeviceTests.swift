@@ -1,6 +1,6 @@
-import Conversion
 import CUDADriver
 import CUDAInference
+import Conversion
 import Operations
 import Tensors
 import TestKit
@@ -15,25 +15,44 @@ import Testing
     @Test("every probe is within the gates of the reference", arguments: [GoldenTests.goldens[1], GoldenTests.goldens[6], GoldenTests.goldens[7]])
     func goldens(_ golden: GoldenTests.Golden) throws { try GoldenTests.check(golden, on: try Self.executor.get()) }
 
-    @Test("pictures are at most a level from the CPU's, in few places", arguments: [Preset.int8, .bf16]) func pictures(_ preset: Preset) throws {
+    /// int8 is below: one code that falls to the other side of a half changes all behind it.
+    @Test("pictures of float weights are at most a level from the CPU's, in few places", arguments: [Preset.fp32, .bf16])
+    func pictures(_ preset: Preset) throws {
         let request = try TraceFixture(GoldenTests.goldens[1].float32).request()
         let weights = try ConvertedWeights.packed(preset)
-        let (near, far) = (Recorder(), Recorder())
-        let expected = try SanaSprintPipeline(weights: weights, on: .best).generate(request, probes: near)
-        let found = try SanaSprintPipeline(weights: weights, on: try Self.executor.get()).generate(request, probes: far)
-        #expect(Set(far.values.keys) == Set(near.values.keys))
+        let expected = try SanaSprintPipeline(weights: weights, on: .best).generate(request)
+        let found = try SanaSprintPipeline(weights: weights, on: try Self.executor.get()).generate(request)
         let differences = zip(found.rgb, expected.rgb).map { (Int($0) - Int($1)).magnitude }
         let count = differences.count { $0 > 0 }
-        print("\(preset): \(count) of \(differences.count) values differ, by at most \(differences.max() ?? 0)")
-        for name in near.values.keys.sorted() {
-            let (a, b) = (try #require(far.values[name]), try #require(near.values[name]))
-            guard [.f32, .f16, .bf16].contains(a.dtype) else { continue }
-            print(name, relativeError(try a.widened().elements, try b.widened().elements.map(Double.init)))
-        }
-        #expect(differences.allSatisfy { $0 <= 1 } && count * 100 < differences.count)
+        #expect(differences.count == expected.rgb.count && differences.allSatisfy { $0 <= 1 } && count <= 20, "\(count) of \(differences.count) values differ")
     }
 
-    @Test("what stages say that they take of the device bounds what they take", arguments: [Preset.int8, .compact, .bf16])
+    /// Layers of codes have the CPU's bits (CUDAInferenceTests), what is between them does not: the model then is another sample of the same rounding.
+    @Test("int8 is as near to float32 as on the CPU, and its decoder's picture too") func integers() throws {
+        let trace = try TraceFixture(GoldenTests.goldens[1].float32)
+        var request = try trace.request()
+        request.promptFeatures = try trace.promptFeatures()
+        let weights = try ConvertedWeights.int8()
+        let (exact, near, far) = (Recorder(), Recorder(), Recorder())
+        let device = try SanaSprintPipeline(weights: weights, on: try Self.executor.get()), host = try SanaSprintPipeline(weights: weights, on: .best)
+        _ = try SanaSprintPipeline(weights: TableWeights(GoldenTests.tiny), on: .best).generate(request, probes: exact)
+        _ = try host.generate(request, probes: near)
+        _ = try device.generate(request, probes: far)
+        #expect(Set(far.values.keys) == Set(near.values.keys))
+        for (name, value) in far.values where value.dtype == .f32 {
+            let truth = try exact.floats(name).elements.map(Double.init)
+            let (error, expected) = (relativeError(try value.widened().elements, truth), relativeError(try near.floats(name).elements, truth))
+            #expect(error <= 1.25 * expected + GoldenTests.float32Gate, "\(name): \(error), on the CPU \(expected)")
+        }
+        let batched = try trace.floats("latents")
+        let latents = batched.reshaped(Shape(Array(batched.shape.extents.dropFirst())))
+        let (found, expected) = (try device.decode(latents), try host.decode(latents))
+        let differences = zip(found.rgb, expected.rgb).map { (Int($0) - Int($1)).magnitude }
+        let count = differences.count { $0 > 0 }
+        #expect(differences.allSatisfy { $0 <= 1 } && count * 100 <= differences.count, "\(count) of \(differences.count), at most \(differences.max() ?? 0)")
+    }
+
+    @Test("what stages say that they take of the device bounds what they take", arguments: [Preset.int8, .bf16])
     func footprints(_ preset: Preset) throws {
         let folder = try TemporaryFolder()
         let executor = try CUDA(try Device(library: try StandIn.copy(in: folder)))
@@ -48,7 +67,6 @@ import Testing
                 executor.engine.restartPeak()
                 try body()
                 let counted = executor.engine.bytes.peak - before
-                print("\(preset) \(compute) \(part): \(counted) of \(stated) \(Double(stated.peak) / Double(counted))")
                 #expect(counted <= stated.peak && Double(stated.peak) <= 1.5 * Double(counted), "\(preset) \(compute) \(part): \(counted) of \(stated)")
             }
             let (tokens, height, width) = (37, 3, 5)
