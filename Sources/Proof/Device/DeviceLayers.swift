@@ -32,9 +32,8 @@ struct DeviceLayers<E: Executor> {
     private static var captionTokens: Int { 20 }
     /// Rows of a map that a stage of the decoder is given: a band of the picture, where chains of rows begin and end.
     private static var band: Int { 4 }
-    /// How many times a layer runs again on the CPU with noise.
-    private static var draws: Int { 2 }
-    /// Relative size of the noise, as in the certificate's walk.
+    /// How many times a layer runs again on the CPU with noise, and its relative size: as in the certificate's walk.
+    private static var draws: Int { 4 }
     private static var noise: Float { 0x1p-19 }
 
     init(_ weights: PackedWeights, _ size: OwnSize, on executor: E, against cpu: CPU, progress: (String) -> Void) throws {
