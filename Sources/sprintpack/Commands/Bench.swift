@@ -100,16 +100,18 @@ struct Bench: DeviceVerb {
         if layers {
             lines.append(Table.text([["up to the probe", "median"]] + layerMedians.map { [$0.0, "\(Decimal.fixed($0.1 * 1e3, digits: 1)) ms"] }, right: [1]))
         }
-        lines.append("\(Version.text), on \(device.name), \(Parallel.threads) threads, at most \(ByteCount.text(UInt64(Memory.peak))) of buffers")
-        return Outcome(
-            text: lines.joined(separator: "\n"),
-            json: [
-                "file": .string(file), "compute": .string(compute.rawValue), "device": .string(device.name),
-                "runs": JSONValue(runs), "threads": JSONValue(Parallel.threads), "kernels": .string(CPU.best.description),
-                "blasCore": .string(CPU.blasCore), "peakBytes": JSONValue(Memory.peak), "decodedBytes": .integer(Int64(unpacked)),
-                "stages": .object(JSONObject(medians.map { ($0.0.rawValue, ["median": .number($0.1), "min": .number($0.2), "max": .number($0.3)]) })),
-                "layers": .array(layerMedians.map { ["probe": .string($0.0), "median": .number($0.1)] }),
-            ])
+        lines.append(
+            "\(Version.text), on \(device.name), \(Parallel.threads) threads, at most \(ByteCount.text(UInt64(Memory.peak))) of buffers"
+                + (device.peakBytes().map { ", \(ByteCount.text(UInt64($0))) on the GPU" } ?? ""))
+        var json: JSONObject = [
+            "file": .string(file), "compute": .string(compute.rawValue), "device": .string(device.name),
+            "runs": JSONValue(runs), "threads": JSONValue(Parallel.threads), "kernels": .string(CPU.best.description),
+            "blasCore": .string(CPU.blasCore), "peakBytes": JSONValue(Memory.peak), "decodedBytes": .integer(Int64(unpacked)),
+            "stages": .object(JSONObject(medians.map { ($0.0.rawValue, ["median": .number($0.1), "min": .number($0.2), "max": .number($0.3)]) })),
+            "layers": .array(layerMedians.map { ["probe": .string($0.0), "median": .number($0.1)] }),
+        ]
+        if let bytes = device.peakBytes() { json["peakDeviceBytes"] = JSONValue(bytes) }
+        return Outcome(text: lines.joined(separator: "\n"), json: json)
     }
 
     private enum Stage: String, CaseIterable {
