@@ -119,17 +119,42 @@ package final class CheckpointComponent: Sendable {
     /// Reads a whole tensor.
     package func read(_ name: String) throws(CheckpointError) -> EncodedTensor {
         let tensor = try place(of: name).tensor
-        let result: EncodedTensor
-        do { result = try EncodedTensor(dtype: tensor.dtype, shape: tensor.shape) } catch { throw .machine(error) }
-        // The buffer has just been made: nobody else reads or writes it.
-        unsafe try read(name, range: 0..<tensor.byteCount, into: result.buffer.mutableBytes)
+        let result = try Self.made(tensor.dtype, tensor.shape)
+        try read(name, 0..<tensor.byteCount, into: result, at: 0)
+        return result
+    }
+
+    /// Reads runs of a tensor's rows, one below the other.
+    /// - Precondition: the tensor is one of this component, in any shape of its elements that has the rows.
+    package func read(_ tensor: StoredTensor, rows runs: [Range<Int>]) throws(CheckpointError) -> EncodedTensor {
+        let count = runs.reduce(0) { $0 + $1.count }
+        let shape = tensor.shape.rank == 0 ? tensor.shape : Shape([count] + tensor.shape.extents.dropFirst())
+        let result = try Self.made(tensor.dtype, shape)
+        let size = shape.columns * tensor.dtype.byteCount
+        var row = 0
+        for run in runs {
+            try read(tensor.name, UInt64(run.lowerBound * size)..<UInt64(run.upperBound * size), into: result, at: row * size)
+            row += run.count
+        }
         return result
     }
 
     /// Reads the bytes `range` of a tensor.
-    /// - Precondition: the range lies inside the tensor, and the buffer is as long as the range.
-    @unsafe package func read(_ name: String, range: Range<UInt64>, into buffer: UnsafeMutableRawBufferPointer) throws(CheckpointError) {
+    /// - Precondition: the range lies inside the tensor.
+    package func bytes(of name: String, _ range: Range<UInt64>) throws(CheckpointError) -> [UInt8] {
+        let result = try Self.made(.u8, [range.count])
+        try read(name, range, into: result, at: 0)
+        return result.contents
+    }
+
+    private static func made(_ dtype: DType, _ shape: Shape) throws(CheckpointError) -> EncodedTensor {
+        do { return try EncodedTensor(dtype: dtype, shape: shape) } catch { throw .machine(error) }
+    }
+
+    /// - Parameter target: has just been made: nobody else reads or writes it.
+    private func read(_ name: String, _ range: Range<UInt64>, into target: EncodedTensor, at offset: Int) throws(CheckpointError) {
         let (file, tensor) = try place(of: name)
+        let buffer = unsafe UnsafeMutableRawBufferPointer(rebasing: target.buffer.mutableBytes[offset..<offset + range.count])
         unsafe try readable[file].read(tensor, range: range, into: buffer)
     }
 

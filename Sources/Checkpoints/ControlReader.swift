@@ -99,17 +99,9 @@ enum ControlReader {
         var start: UInt64 = 0
         while start < left.byteCount {
             let range = start..<min(start + pieceByteCount, left.byteCount)
-            guard try bytes(of: name, range, own) == bytes(of: name, range, base) else { return false }
+            guard try own.bytes(of: name, range) == base.bytes(of: name, range) else { return false }
             start = range.upperBound
         }
         return true
-    }
-
-    private static func bytes(of name: String, _ range: Range<UInt64>, _ component: CheckpointComponent) throws(CheckpointError) -> [UInt8] {
-        let piece: EncodedTensor
-        do { piece = try EncodedTensor(dtype: .u8, shape: [range.count]) } catch { throw .machine(error) }
-        // The buffer has just been made: nobody else reads or writes it.
-        unsafe try component.read(name, range: range, into: piece.buffer.mutableBytes)
-        return piece.contents
     }
 }

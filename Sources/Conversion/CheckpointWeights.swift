@@ -104,3 +104,19 @@ package struct CheckpointWeights: WeightSource {
         return .plain(result)
     }
 }
+
+extension ConversionPlan {
+    /// Bytes in use while the layers of the checkpoint run, one at a time: the largest one's weights in float32, and of one weight what it is read
+    /// from and made into.
+    package var layerByteCount: Int {
+        var layers: [String: Int] = [:]
+        var largest = 0
+        // Of the table of tokens only the rows that are asked for are read.
+        for tensor in tensors where tensor.row.role != .embedding {
+            let bytes = tensor.row.shape.elementCount * MemoryLayout<Float>.stride
+            layers[SanaSprintWeights.layer(of: tensor.name), default: 0] += bytes
+            largest = max(largest, bytes)
+        }
+        return (layers.values.max() ?? 0) + 2 * largest
+    }
+}

@@ -22,7 +22,7 @@ package struct SHA256Stream {
         unsafe state.update(bufferPointer: bytes)
     }
 
-    mutating func update(_ bytes: [UInt8]) { state.update(data: bytes) }
+    package mutating func update(_ bytes: [UInt8]) { state.update(data: bytes) }
 
     package func digest() -> String { state.finalize().map { Hex.digits(UInt64($0), width: 2) }.joined() }
 

@@ -33,6 +33,20 @@ package enum Calibrator {
     /// The largest side of the latents, and how many of them the decoder is given.
     private static let (mostSide, mostPictures) = (8, 4)
 
+    /// Bytes in use beside the checkpoint's layers, one at a time: the draws between them, and for impacts a stream of tokens for each linear.
+    package static func byteCount(_ plan: ConversionPlan, withImpacts: Bool) -> Int {
+        let side = Draw.side(atMost: mostSide, plan.configuration.transformer)
+        return plan.layerByteCount
+            + PictureWalk.byteCount(plan.configuration, side: side, maps: max(prompts.count, ImpactMeasurement<CPU>.mostDraws), pictures: mostPictures)
+            + (withImpacts ? ImpactMeasurement<CPU>.byteCount(plan.impactUnits, plan.configuration.transformer, side: side) : 0)
+    }
+
+    /// Refuses a calibration of the usual prompts that would take more than the bound.
+    package static func check(_ plan: ConversionPlan, within bound: Int, withImpacts: Bool) throws(ConversionError) {
+        let needed = byteCount(plan, withImpacts: withImpacts)
+        guard needed <= bound else { throw .memoryBound(needed: needed, bound: bound, tensor: ConversionPlan.calibrationPart) }
+    }
+
     private static func isOfControl(_ weight: String) -> Bool { weight.hasPrefix("control.") }
 
     /// - Parameters:

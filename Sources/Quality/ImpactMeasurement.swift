@@ -14,8 +14,8 @@ struct ImpactMeasurement<E: Executor> {
     let units: Impacts.Units
 
     /// Pictures, each of a prompt, and steps of each.
-    private static var mostDraws: Int { 8 }
-    private static var steps: Int { 2 }
+    static var mostDraws: Int { 8 }
+    static var steps: Int { 2 }
 
     /// Passes over a block or a text layer, for so many draws of latents of a side.
     func passes(draws: Int, side: Int) -> Int {
@@ -64,9 +64,18 @@ struct ImpactMeasurement<E: Executor> {
 
     /// As many as the memory for their streams lets.
     private func drawsAtOnce(_ side: Int) -> Int {
-        let c = pipeline.configuration.transformer
-        let bytes = units.linears.count * side * side / (c.patch * c.patch) * c.width * MemoryLayout<Float>.stride
-        return max(1, Impacts.mostStreamBytes / max(1, bytes))
+        max(1, Impacts.mostStreamBytes / max(1, Self.streamBytes(units, pipeline.configuration.transformer, side: side)))
+    }
+
+    /// Bytes of the streams of one draw, one for each linear.
+    private static func streamBytes(_ units: Impacts.Units, _ c: TransformerConfiguration, side: Int) -> Int {
+        units.linears.count * side * side / (c.patch * c.patch) * c.width * MemoryLayout<Float>.stride
+    }
+
+    /// Bytes of the streams that are held at once.
+    static func byteCount(_ units: Impacts.Units, _ c: TransformerConfiguration, side: Int) -> Int {
+        let draw = streamBytes(units, c, side: side)
+        return max(draw, min(Impacts.mostStreamBytes, draw * mostDraws / steps))
     }
 
     private func rounded(_ names: [String]) -> RoundedWeights { RoundedWeights(checkpoint: weights, rounded: Set(names)) }

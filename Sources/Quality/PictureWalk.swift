@@ -1,4 +1,5 @@
 import Inference
+import Operations
 import Tensors
 
 /// The way of some pictures from noise to latents by several schedules at once: a step of all of them takes one pass over a model's weights.
@@ -101,5 +102,19 @@ struct PictureWalk {
             }
         }
         return result
+    }
+}
+
+extension PictureWalk {
+    /// Bytes of what flows through the layers while small pictures are made side by side: tokens of all maps, of which a block takes some at once;
+    /// one prompt of 300 tokens and the instruction; and the maps of all pictures.
+    static func byteCount(_ c: SanaSprintConfiguration, side: Int, maps: Int, pictures: Int) -> Int {
+        let tokens = side * side / (c.transformer.patch * c.transformer.patch)
+        let atOnce = min(ModelParts<CPU>.ResidentBlock.rowsAtOnce / tokens, maps)
+        let flowing = tokens * (maps * c.transformer.width + atOnce * (8 * c.transformer.width + 4 * c.transformer.hidden))
+        let text = c.text.map { 600 * 3 * ($0.width + $0.hidden) } ?? 0
+        let stages = c.vae?.decoder.stages ?? []
+        let whole = stages.indices.filter { stages[$0].kind == .efficientViT }.map { (side * side << (2 * (stages.count - 1 - $0))) * stages[$0].channels }
+        return MemoryLayout<Float>.stride * max(flowing, text, 2 * pictures * (whole.max() ?? 0))
     }
 }

@@ -56,6 +56,16 @@ package struct QualityMeasurement {
     /// Whether there is anything that can be measured: a velocity takes a transformer.
     package static func isPossible(_ directory: Directory) -> Bool { directory.components.contains { $0.name == Component.transformer.rawValue } }
 
+    /// Bytes in use while a conversion is measured: the layers of one model after the other, and all pictures between them.
+    package static func byteCount(_ plan: ConversionPlan) -> Int {
+        let counts = plan.options.frozenSchedule?.plans.prefix(mostPlans).map(\.stepCount) ?? steps
+        // Every step of the reference, and of the file the first: by steps all plans begin with one.
+        let moments = counts.reduce(0, +) + (plan.options.frozenSchedule == nil ? 1 : counts.count)
+        let side = Draw.side(atMost: mostSide, plan.configuration.transformer)
+        return plan.layerByteCount
+            + PictureWalk.byteCount(plan.configuration, side: side, maps: prompts.count * moments, pictures: prompts.count * counts.count)
+    }
+
     /// - Parameters:
     ///   - file: made from the checkpoint; its content is complete. It has a transformer.
     ///   - progress: is told how many of all passes over a block or layer have begun.

@@ -54,7 +54,7 @@ extension EncodedTensor {
 }
 
 extension Tensor {
-    /// The elements rounded to nearest even in `dtype`: f32, f16 (beyond 65504 infinite) or bf16.
+    /// The elements rounded to nearest even in `dtype`: f16 (beyond 65504 infinite) or bf16; f32 and f64 hold them as they are.
     package func narrowed(to dtype: DType) throws(MachineError) -> EncodedTensor {
         let result = try EncodedTensor(dtype: dtype, shape: shape)
         let (source, target, isa) = (buffer, result.buffer, InstructionSet.forConversions.rawValue)
@@ -70,6 +70,9 @@ extension Tensor {
                     unsafe ck_f32_to_bf16(isa, from, to, range.count)
                 }
             }
+        case .f64:
+            let (from, to) = unsafe (source.bytes.assumingMemoryBound(to: Float.self), target.mutableBytes.assumingMemoryBound(to: Double.self))
+            for index in 0..<count { unsafe to[index] = Double(from[index]) }
         default: preconditionFailure("float32 is not narrowed to \(dtype)")
         }
         return result

@@ -33,6 +33,13 @@ extension EncodedTensor {
         return out
     }
 
+    /// One element as a double.
+    package func double(at index: Int) -> Double {
+        var out = [0.0]
+        widen(index..<index + 1, into: &out)
+        return out[0]
+    }
+
     private func fill<Element: BitwiseCopyable>(_ out: inout [Double], _ range: Range<Int>, _ convert: (Element) -> Double) {
         let source = unsafe bytes
         let stride = MemoryLayout<Element>.stride

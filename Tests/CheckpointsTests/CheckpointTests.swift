@@ -54,9 +54,7 @@ struct CheckpointTests {
         let component = try #require(try Checkpoint.open(mini.path).components["transformer"])
         #expect(component.tensorNames == ["a", "b"])
         #expect(try component.read("b").contents.elementsEqual("b".utf8))
-        var part: [UInt8] = [0]
-        unsafe try part.withUnsafeMutableBytes { unsafe try component.read("a", range: 0..<1, into: $0) }
-        #expect(part == Array("a".utf8))
+        #expect(try component.bytes(of: "a", 0..<1) == Array("a".utf8))
         #expect(component.entry("a")?.byteCount == 1)
         #expect(component.files.map(\.tensors) == [[.init(name: "a", dtype: .u8, shape: [1]), .init(name: "b", dtype: .u8, shape: [1])]])
         #expect(component.entry("c") == nil)
@@ -70,9 +68,7 @@ struct CheckpointTests {
             let whole = try component.read(name).contents
             let begin = Int.random(in: 0...whole.count, using: &random)
             let end = Int.random(in: begin...whole.count, using: &random)
-            var part = [UInt8](repeating: 0, count: end - begin)
-            unsafe try part.withUnsafeMutableBytes { unsafe try component.read(name, range: UInt64(begin)..<UInt64(end), into: $0) }
-            #expect(whole[begin..<end].elementsEqual(part), "\(name) \(begin)..<\(end)")
+            #expect(try component.bytes(of: name, UInt64(begin)..<UInt64(end)).elementsEqual(whole[begin..<end]), "\(name) \(begin)..<\(end)")
         }
     }
 

@@ -30,8 +30,7 @@ struct OriginalFileTests {
             guard let rows = right.shape.extents.first, rows > 2 else { continue }
             let size = UInt64(right.shape.columns * right.dtype.byteCount)
             let range = size..<size * UInt64(rows - 1)
-            var part = [UInt8](repeating: 0, count: range.count)
-            try unsafe part.withUnsafeMutableBytes { unsafe try found.read(name, range: range, into: $0) }
+            let part = try found.bytes(of: name, range)
             #expect(part.elementsEqual(right.contents[Int(range.lowerBound)..<Int(range.upperBound)]), "rows of \(name)", sourceLocation: sourceLocation)
         }
         #expect(checkpoint.smallFiles == folder.smallFiles, sourceLocation: sourceLocation)

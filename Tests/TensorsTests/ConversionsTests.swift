@@ -31,6 +31,16 @@ import Testing
         #expect(try brain.widened().narrowed(to: .bf16).contents == brain.contents)
     }
 
+    @Test func elementsThatDifferAreCounted() throws {
+        let one = try EncodedTensor(dtype: .bf16, shape: [2, 3], elements: [1, 2, 3, 4, 5, 6] as [UInt16])
+        let other = try EncodedTensor(dtype: .bf16, shape: [2, 3], elements: [1, 2, 0x103, 4, 5, 7] as [UInt16])
+        let difference = one.difference(from: other)
+        #expect(difference?.first == 2 && difference?.count == 2 && one.difference(from: one) == nil)
+        #expect(other.elements(of: UInt16.self) == [1, 2, 0x103, 4, 5, 7])
+        let doubles = try Tensor([2], [1.5, -0x1p-149]).narrowed(to: .f64)
+        #expect(doubles.elements(of: Double.self) == [1.5, -0x1p-149] && doubles.double(at: 1) == -0x1p-149)
+    }
+
     @Test func narrowingRoundsHalfToEven() throws {
         let tensor = try Tensor([4], [1 + 0x1p-8, 1 + 0x3p-8, 1 + 0x1p-11, 70_000])
         #expect(try tensor.narrowed(to: .bf16).widened().elements == [1, 1 + 0x4p-8, 1, 70_144])

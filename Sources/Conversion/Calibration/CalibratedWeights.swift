@@ -82,6 +82,9 @@ struct SampledWeight {
 }
 
 extension ConversionPlan {
+    /// Of memory bounds, the part that a calibration before the conversion is.
+    package static let calibrationPart = "calibration"
+
     /// How many tensors the plan leaves for a calibration to choose about.
     package var openCount: Int { options.policy.choices == nil ? tensors.count(where: \.isOpen) : 0 }
 

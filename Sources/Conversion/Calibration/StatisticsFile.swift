@@ -137,14 +137,3 @@ extension InputStatistics {
         return layer
     }
 }
-
-extension EncodedTensor {
-    /// - Precondition: as many elements as the shape has, of the type's size.
-    fileprivate init<Element: BitwiseCopyable>(dtype: DType, shape: Shape, elements: [Element]) throws(MachineError) {
-        precondition(elements.count == shape.elementCount && MemoryLayout<Element>.stride == dtype.byteCount)
-        try self.init(dtype: dtype, shape: shape)
-        unsafe elements.withUnsafeBytes { unsafe buffer.mutableBytes.copyMemory(from: $0) }
-    }
-
-    fileprivate func elements<Element: BitwiseCopyable>(of type: Element.Type) -> [Element] { unsafe Array(bytes.assumingMemoryBound(to: type)) }
-}

@@ -98,7 +98,7 @@ private struct PackedRows {
         case .ones:
             try body(
                 try wrapping(ConversionError.machine) { () throws(MachineError) in
-                    try Tensor(tensor.shape, [Float](repeating: 1, count: tensor.shape.elementCount)).exported(as: tensor.dtype)
+                    try Tensor(tensor.shape, [Float](repeating: 1, count: tensor.shape.elementCount)).narrowed(to: tensor.dtype)
                 })
         case .rows(let entry, let range):
             let count = max(1, Self.mostElements / max(1, entry.shape.columns))
@@ -119,19 +119,7 @@ private struct PackedRows {
         _ planes: [EncodedTensor], _ entry: TensorEntry, _ rows: Int, as dtype: DType
     ) throws(MachineError) -> EncodedTensor {
         let shape = Shape([rows] + entry.shape.extents.dropFirst())
-        let encoded = entry.scheme.elementType == dtype ? planes[0] : try entry.scheme.decode(planes, shape: shape).exported(as: dtype)
+        let encoded = entry.scheme.elementType == dtype ? planes[0] : try entry.scheme.decode(planes, shape: shape).narrowed(to: dtype)
         return entry.layout == .channelsLast ? try encoded.channelsFirst() : encoded
-    }
-}
-
-extension Tensor {
-    /// The elements in a checkpoint's type.
-    fileprivate func exported(as dtype: DType) throws(MachineError) -> EncodedTensor {
-        guard dtype == .f64 else { return try narrowed(to: dtype) }
-        let result = try EncodedTensor(dtype: .f64, shape: shape)
-        let target = unsafe result.buffer.mutableBytes.assumingMemoryBound(to: Double.self)
-        let source = span
-        for index in source.indices { unsafe target[index] = Double(source[index]) }
-        return result
     }
 }

@@ -11,11 +11,14 @@ package struct ConversionPlan: Sendable {
     package let options: ConversionOptions
     let edit: RowEdit?
     package let components: [Component]
+    package let configuration: SanaSprintConfiguration
     package let tensors: [PlannedTensor]
     /// The small files that make the packed file self-contained, byte for byte.
     package let blobs: [SmallFile]
-    /// The most bytes that the converting process takes, as it is planned.
-    package let memoryNeeded: Int
+    /// The most bytes that the converting process takes, as it is planned, with what has been reserved.
+    package private(set) var memoryNeeded = 0
+    /// What is needed whatever is computed: the writer keeps its frames while parts are computed from the file that it has just completed.
+    private let fixedByteCount: Int
 
     /// Resolves names, shapes, types and rules.
     /// - Throws: with all problems of a kind at once.
@@ -25,6 +28,7 @@ package struct ConversionPlan: Sendable {
         self.options = options
         components = try options.components.resolved(folders: Set(checkpoint.components.keys)).filter { $0 != .quality || !options.leavesOutQuality }
         let resolution = try WeightResolution(checkpoint, components: components, fusions: options.fusions, frozen: options.frozenSchedule, edit: edit)
+        configuration = resolution.configuration
         try Self.checkAdapters(of: checkpoint, components: components, tensors: resolution.tensors)
         var tensors = resolution.tensors
         for index in tensors.indices {
@@ -34,75 +38,31 @@ package struct ConversionPlan: Sendable {
         }
         try options.policy.checkRulesUsed(by: tensors)
         self.tensors = tensors
-        prefixCache = components.contains(.prefixCache) ? try PrefixCache.Estimate(checkpoint, resolution.configuration, tensors) : nil
+        prefixCache = components.contains(.prefixCache) ? try PrefixCache.Estimate(checkpoint, configuration, tensors) : nil
         blobs = Self.blobs(of: checkpoint, components: components)
         let workingSet = WorkingSet(bound: options.memoryBound, threads: Parallel.threads)
+        fixedByteCount = workingSet.fixedByteCount
         if options.frozenSchedule != nil, !components.contains(.transformer) {
             throw .component(Component.transformer.rawValue, message: "is not packed, and a frozen schedule is a part of it; leave out --freeze-steps")
         }
-        let computed = tensors.filter(\.isComputed)
         // Models run for these parts, after everything else has been converted: better refused now.
         if let part = components.first(where: \.isAttachment), let failure = CPU.failure {
             throw .component(part.rawValue, message: "is computed, and \(failure)")
         }
-        let scheduleMemory = computed.isEmpty ? 0 : workingSet.fixedByteCount + ScheduleTensors.memory(computed)
-        guard scheduleMemory <= options.memoryBound else {
-            throw .memoryBound(needed: scheduleMemory, bound: options.memoryBound, tensor: ScheduleTables.modulationName)
-        }
-        let streamMemory = try workingSet.needed(tensors.filter { !$0.isComputed })
-        // The writer keeps its frames while the cache is computed from the file that it has just completed.
-        let cacheMemory = (prefixCache?.memory ?? 0) + workingSet.fixedByteCount
-        guard cacheMemory <= options.memoryBound else {
-            throw .memoryBound(needed: cacheMemory, bound: options.memoryBound, tensor: Component.prefixCache.rawValue)
-        }
-        let certificateMemory = components.contains(.certificate) ? workingSet.fixedByteCount + Self.layerMemory(tensors) : 0
-        guard certificateMemory <= options.memoryBound else {
-            throw .memoryBound(needed: certificateMemory, bound: options.memoryBound, tensor: Component.certificate.rawValue)
-        }
-        let qualityMemory =
-            components.contains(.quality) ? workingSet.fixedByteCount + Self.layerMemory(tensors) + Self.pictureMemory(resolution.configuration) : 0
-        guard qualityMemory <= options.memoryBound else {
-            throw .memoryBound(needed: qualityMemory, bound: options.memoryBound, tensor: Component.quality.rawValue)
-        }
-        memoryNeeded = max(streamMemory, cacheMemory, scheduleMemory, certificateMemory, qualityMemory)
+        let computed = computedTensors
+        if !computed.isEmpty { try reserve(ScheduleTensors.memory(computed), for: ScheduleTables.modulationName) }
+        memoryNeeded = max(memoryNeeded, try workingSet.needed(streamedTensors))
+        try reserve(prefixCache?.memory ?? 0, for: .prefixCache)
     }
 
-    /// Bytes in use while the layers of the checkpoint run, one at a time: the largest one's weights in float32, and of one weight what it is read
-    /// from and made into.
-    private static func layerMemory(_ tensors: [PlannedTensor]) -> Int {
-        var layers: [String: Int] = [:]
-        var largest = 0
-        // Of the table of tokens only the rows that are asked for are read.
-        for tensor in tensors where tensor.row.role != .embedding {
-            let bytes = tensor.row.shape.elementCount * MemoryLayout<Float>.stride
-            layers[SanaSprintWeights.layer(of: tensor.name), default: 0] += bytes
-            largest = max(largest, bytes)
-        }
-        return (layers.values.max() ?? 0) + 2 * largest
-    }
+    /// Counts what computing a part takes beside the writer; whoever computes the part says how much that is.
+    /// - Throws: where that is beyond the memory bound.
+    package mutating func reserve(_ bytes: Int, for component: Component) throws(ConversionError) { try reserve(bytes, for: component.rawValue) }
 
-    /// Bytes of what flows through the layers while a few small pictures are made side by side: at most 32 token maps, of which a layer takes 16 at
-    /// once, one prompt of 300 tokens and the instruction, and the maps of 12 pictures.
-    private static func pictureMemory(_ c: SanaSprintConfiguration) -> Int {
-        let side = min(8, c.transformer.sampleSize)
-        let tokens = side * side / (c.transformer.patch * c.transformer.patch)
-        let maps = tokens * (32 * c.transformer.width + 16 * (8 * c.transformer.width + 4 * c.transformer.hidden))
-        let text = c.text.map { 600 * 3 * ($0.width + $0.hidden) } ?? 0
-        let stages = c.vae?.decoder.stages ?? []
-        let whole = stages.indices.filter { stages[$0].kind == .efficientViT }.map { (side * side << (2 * (stages.count - 1 - $0))) * stages[$0].channels }
-        return MemoryLayout<Float>.stride * max(maps, text, 24 * (whole.max() ?? 0))
-    }
-
-    /// Of memory bounds, the part that a calibration before the conversion is.
-    static let calibrationPart = "calibration"
-
-    /// Refuses a calibration that would take more than the bound: it holds one layer of the checkpoint in float32 after the other.
-    ///
-    /// Impacts also take what flows through its layers, and a stream of tokens for each linear.
-    package func checkCalibration(within bound: Int, withImpacts: Bool) throws(ConversionError) {
-        let streams = withImpacts ? Impacts.mostStreamBytes + Self.pictureMemory(try WeightResolution.configuration(of: checkpoint)) : 0
-        let needed = Self.layerMemory(tensors) + streams
-        guard needed <= bound else { throw .memoryBound(needed: needed, bound: bound, tensor: Self.calibrationPart) }
+    private mutating func reserve(_ bytes: Int, for part: String) throws(ConversionError) {
+        let needed = fixedByteCount + bytes
+        guard needed <= options.memoryBound else { throw .memoryBound(needed: needed, bound: options.memoryBound, tensor: part) }
+        memoryNeeded = max(memoryNeeded, needed)
     }
 
     /// Nil where the file gets none.

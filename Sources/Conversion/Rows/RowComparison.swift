@@ -1,4 +1,3 @@
-import Glibc
 import PackedFiles
 import Tensors
 
@@ -26,7 +25,10 @@ struct RowComparison: Sendable {
         // What all rows have in common was chosen when the file was made: rows are encoded again with the same choice.
         let whole = scheme.wholePlanes(of: stored, shape: shape)
         let made = try RowEncoder(rows: source, allowsNonfinite: true, whole: whole).encode(chunk).planes
-        differences = zip(scheme.planes(for: shape), zip(made, stored)).compactMap { Self.difference($1.0, $1.1, $0.name) }
+        differences = zip(scheme.planes(for: shape), zip(made, stored)).compactMap { plane, stored in
+            let (made, found) = stored
+            return made.difference(from: found).map { (plane.name, $0.first, made.shape.columns, $0.count) }
+        }
         // An exact copy of the source's own values is at no distance, and within every bound.
         if differences.isEmpty, source.tensor.passesThrough(chunk.index) {
             distances = []
@@ -37,16 +39,6 @@ struct RowComparison: Sendable {
         (distances, bound) = try wrapping(ConversionError.machine) { () throws(MachineError) in
             (try scheme.distances(stored, source: values), try scheme.checkBound(stored, source: values))
         }
-    }
-
-    private static func difference(_ expected: EncodedTensor, _ found: EncodedTensor, _ plane: String) -> (String, Int, Int, Int)? {
-        let size = expected.dtype.byteCount
-        precondition(expected.buffer.byteCount == found.buffer.byteCount)
-        guard let left = unsafe expected.bytes.baseAddress, let right = unsafe found.bytes.baseAddress,
-            unsafe memcmp(left, right, expected.buffer.byteCount) != 0
-        else { return nil }
-        let differing = (0..<expected.shape.elementCount).filter { unsafe memcmp(left + $0 * size, right + $0 * size, size) != 0 }
-        return (plane, differing.first ?? 0, expected.shape.columns, differing.count)
     }
 }
 

@@ -49,9 +49,7 @@ extension CheckpointComponent {
         let most: UInt64 = 1 << 20
         for first in stride(from: 0, to: source.byteCount, by: Int(most)) {
             let range = first..<min(source.byteCount, first + most)
-            let piece = try wrapping(ConversionError.machine, try EncodedTensor(dtype: .u8, shape: [range.count]))
-            try wrapping(ConversionError.checkpoint, unsafe try read(source.name, range: range, into: piece.buffer.mutableBytes))
-            unsafe stream.update(piece.bytes)
+            stream.update(try wrapping(ConversionError.checkpoint, try bytes(of: source.name, range)))
         }
         return stream.digest()
     }

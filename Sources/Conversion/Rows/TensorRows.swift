@@ -68,17 +68,7 @@ struct TensorRows: Sendable {
     /// Reads some of the rows that one source brings.
     func read(_ rows: Range<Int>, ofSource index: Int) throws(ConversionError) -> Chunk {
         let (source, recipe) = (tensor.sources[index], tensor.rows[index])
-        let shape = source.shape.rank == 0 ? source.shape : Shape([rows.count] + source.shape.extents.dropFirst())
-        let stored = try wrapping(ConversionError.machine, try EncodedTensor(dtype: source.dtype, shape: shape))
-        let size = source.shape.columns * source.dtype.byteCount
-        try wrapping(ConversionError.checkpoint) { () throws(CheckpointError) in
-            var row = 0
-            for run in recipe.places(rows).stored.runs {
-                let bytes = unsafe UnsafeMutableRawBufferPointer(rebasing: stored.buffer.mutableBytes[row * size..<(row + run.count) * size])
-                unsafe try component.read(source.name, range: UInt64(run.lowerBound * size)..<UInt64(run.upperBound * size), into: bytes)
-                row += run.count
-            }
-        }
+        let stored = try wrapping(ConversionError.checkpoint, try component.read(source, rows: recipe.places(rows).stored.runs))
         return Chunk(index: index, source: source, recipe: recipe, rows: rows, stored: stored)
     }
 

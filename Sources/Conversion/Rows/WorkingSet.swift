@@ -69,7 +69,7 @@ struct WorkingSet: Sendable {
 
     /// The most that any tensor of a plan needs.
     func needed(_ tensors: [PlannedTensor]) throws(ConversionError) -> Int {
-        var most = 0
+        var most = fixedByteCount
         for tensor in tensors { most = max(most, try share(tensor).byteCount) }
         return most
     }

@@ -1,5 +1,5 @@
 package import Checkpoints
-import Conversion
+package import Conversion
 import Inference
 package import Operations
 package import PackedFiles
@@ -8,6 +8,9 @@ import StrictJSON
 import Tensors
 
 extension Certificate {
+    /// Bytes in use while it is made for a conversion: the layers of one model after the other. What flows through them is small.
+    package static func byteCount(making plan: ConversionPlan) -> Int { plan.layerByteCount }
+
     /// Runs the checkpoint's layers, the same with honest noise in their weights, and the file's, one layer in memory at a time.
     ///
     /// - Parameters:

@@ -159,7 +159,7 @@ extension Convert {
     private func statistics(for plan: ConversionPlan, withImpacts: Bool, on executor: some Executor, _ device: UsedDevice) throws -> InputStatistics? {
         guard calibration == "auto" else { return try InputStatistics(reading: calibration) }
         guard !dryRun else { return nil }
-        try plan.checkCalibration(within: plan.options.memoryBound, withImpacts: withImpacts)
+        try Calibrator.check(plan, within: plan.options.memoryBound, withImpacts: withImpacts)
         let bar = common.progress("calibrate", unit: .steps)
         defer { bar.finish() }
         var statistics = try Calibrator.run(plan, withImpacts: withImpacts, on: executor) { bar.update(UInt64($0), of: UInt64($1)) }
@@ -184,7 +184,7 @@ extension Convert {
             preset ?? .int8, rules: ruleFile, components: selection ?? .standard, allowsNonfinite: allowNonFinite, frozenSchedule: try frozenSchedule(),
             memoryBound: bound ?? ConversionOptions.defaultMemoryBound)
         options.leavesOutQuality = noQuality
-        let plan = try ConversionPlan(source, options)
+        let plan = try ConversionPlan(composing: source, options)
         if checkpointOptions.controlnet != nil, !plan.components.contains(.controlnet) {
             throw CommandFailure.usage("--controlnet: expected controlnet among --components, found a file without it")
         }
@@ -196,7 +196,7 @@ extension Convert {
         let policy = try policy(of: plan, goal) { try statistics(for: plan, withImpacts: $0, on: executor, device) }
         guard !dryRun, let output else {
             options.choose(policy.choices)
-            let planned = try ConversionPlan(source, options)
+            let planned = try ConversionPlan(composing: source, options)
             var json: JSONObject = [
                 "plan": planned.json, "leftOut": source.omissionsJSON, "adapters": source.adaptersJSON, "notes": source.notesJSON,
             ]

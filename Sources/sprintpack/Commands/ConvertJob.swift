@@ -129,10 +129,10 @@ struct ConvertJob {
     private func plan(_ options: ConversionOptions, _ choices: LayerChoices?) throws -> ConversionPlan {
         var options = options
         options.choose(choices)
-        let plan = try ConversionPlan(source, options)
+        let plan = try ConversionPlan(composing: source, options)
         guard adaptsMemory, let memory = AvailableMemory.now(), plan.memoryNeeded > memory.byteCount else { return plan }
         options.memoryBound = memory.byteCount
-        do throws(ConversionError) { return try ConversionPlan(source, options) } catch {
+        do throws(ConversionError) { return try ConversionPlan(composing: source, options) } catch {
             guard case .memoryBound(let needed, _, _) = error else { throw error }
             throw MachineError.unavailable(byteCount: needed, available: memory.byteCount, owner: memory.owner)
         }
@@ -227,6 +227,15 @@ extension ConvertJob {
             "worstRelativeL2": worst?.error.map { .number($0.relativeL2) } ?? .null, "peakBytes": JSONValue(Memory.peak),
         ]
         return Outcome(text: lines.joined(separator: "\n"), json: json, outputs: [output])
+    }
+}
+
+extension ConversionPlan {
+    /// A plan with room for what other rooms compute for the file.
+    init(composing source: Checkpoint, _ options: ConversionOptions) throws(ConversionError) {
+        try self.init(source, options)
+        if components.contains(.certificate) { try reserve(Certificate.byteCount(making: self), for: .certificate) }
+        if components.contains(.quality) { try reserve(QualityMeasurement.byteCount(self), for: .quality) }
     }
 }
 

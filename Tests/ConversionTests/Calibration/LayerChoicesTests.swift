@@ -136,13 +136,4 @@ import Testing
         let words = refusal(try Self.statistics(other))
         #expect(words.contains("dit.blocks.00.self.qkv.weight") && words.contains("calibrate this checkpoint"), "\(words)")
     }
-
-    @Test func aCalibrationStaysWithinTheBound() throws {
-        let plan = try Self.plan(try Checkpoint.open(Fixtures.path("tiny-sprint")))
-        try plan.checkCalibration(within: 64 << 20, withImpacts: false)
-        do throws(ConversionError) {
-            try plan.checkCalibration(within: 1 << 20, withImpacts: false)
-            Issue.record("a block of the model was to fit into 1 MiB")
-        } catch { #expect("\(error)".hasPrefix("calibration: expected a memory bound") && "\(error)".hasSuffix("(--calibration none)"), "\(error)") }
-    }
 }

@@ -15,6 +15,15 @@ import Testing
         try ConversionPlan(try Checkpoint.open(Fixtures.path(fixture)), ConversionOptions(.int8))
     }
 
+    @Test func aCalibrationStaysWithinTheBound() throws {
+        let plan = try Self.plan("tiny-sprint")
+        try Calibrator.check(plan, within: 64 << 20, withImpacts: false)
+        do throws(ConversionError) {
+            try Calibrator.check(plan, within: 1 << 20, withImpacts: false)
+            Issue.record("a block of the model was to fit into 1 MiB")
+        } catch { #expect("\(error)".hasPrefix("calibration: expected a memory bound") && "\(error)".hasSuffix("(--calibration none)"), "\(error)") }
+    }
+
     /// Every linear that is open to choice, with rows of every step: of a block as many as there are tokens, steps and prompts.
     @Test func everyOpenLinearIsSeen() throws {
         let plan = try Self.plan("mini")

@@ -14,7 +14,7 @@ extension ModelParts {
         }
 
         /// Rows that products take at once: enough that reading the weights is a small part of their work.
-        private static var rowsAtOnce: Int { 1024 }
+        package static var rowsAtOnce: Int { 1024 }
 
         /// Runs the block on maps of tokens, each `[height * width, channels]`, in place: many of them in one product.
         /// - Parameters:

@@ -1,22 +1,20 @@
-import Tensors
-
 extension EncodedTensor {
     /// The elements of `[out, in, kh, kw]` as `[out, kh, kw, in]`: each output's rows apart, so that any range of outputs can be had on its own.
-    func channelsLast() throws(MachineError) -> EncodedTensor {
+    package func channelsLast() throws(MachineError) -> EncodedTensor {
         precondition(shape.rank == 4)
         let area = shape[2] * shape[3]
         return try transposedRows(inner: shape[1], outer: area, shape: [shape[0], shape[2], shape[3], shape[1]])
     }
 
     /// The inverse of `channelsLast`.
-    func channelsFirst() throws(MachineError) -> EncodedTensor {
+    package func channelsFirst() throws(MachineError) -> EncodedTensor {
         precondition(shape.rank == 4)
         let area = shape[1] * shape[2]
         return try transposedRows(inner: area, outer: shape[3], shape: [shape[0], shape[3], shape[1], shape[2]])
     }
 
     /// The same bytes under another shape.
-    func reshaped(_ shape: Shape) -> EncodedTensor { EncodedTensor(dtype: dtype, shape: shape, buffer: buffer) }
+    package func reshaped(_ shape: Shape) -> EncodedTensor { EncodedTensor(dtype: dtype, shape: shape, buffer: buffer) }
 
     /// Each row, a matrix `[inner, outer]`, transposed.
     private func transposedRows(inner: Int, outer: Int, shape: Shape) throws(MachineError) -> EncodedTensor {
