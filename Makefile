@@ -94,6 +94,9 @@ $(PEERS): Tests/Bench/requirements.txt Tests/Fixtures/oracle/requirements.txt
 	.build-peers/bin/pip install -q -r $<
 	touch $(PEERS)
 
+# What these measure is the CPU's, whatever card is in the machine.
+bench quality: export SPRINTPACK_CUDA_LIBRARY := /nonexistent/libcuda.so.1
+
 bench: release $(PEERS) ## Time real-size checkpoints beside PyTorch and OpenVINO (ROWS=... for some; an hour, and 40 GB below CACHE=...).
 	$(PEERS) Tests/Bench/bench.py $(BIN) --json .build/bench.json --svg .build/bench.svg $(if $(ROWS),--rows $(ROWS)) $(if $(CACHE),--cache $(CACHE))
 

@@ -56,7 +56,7 @@ let package = Package(
         room("Checkpoints", ["StrictJSON", "Files", "Tensors", "Safetensors", "TorchFiles"]),
         room("PackedFiles", ["StrictJSON", "Files", "Tensors", "CZstd", "CKernels"]),
         room("Operations", ["Tensors", "PackedFiles", "CKernels", "COpenBLAS"], exclude: ["README.md"]),
-        room("CUDAInference", ["CGPUKernels", "CUDADriver", "Operations", "PackedFiles", "Tensors"], exclude: ["README.md"]),
+        room("CUDAInference", ["CGPUKernels", "CUDADriver", "Files", "Operations", "PackedFiles", "Tensors"], exclude: ["README.md"]),
         room("Inference", ["StrictJSON", "Files", "ProbePoints", "Tensors", "PackedFiles", "Operations"]),
         room("Conversion", ["StrictJSON", "Files", "Tensors", "Safetensors", "Checkpoints", "PackedFiles", "Operations", "Inference"]),
         room("Parity", ["StrictJSON", "Files", "ProbePoints", "Tensors", "Safetensors"]),
@@ -71,14 +71,15 @@ let package = Package(
             name: "sprintpack",
             dependencies: [
                 "StrictJSON", "Files", "ProbePoints", "Tensors", "Safetensors", "TorchFiles", "Checkpoints", "PackedFiles", "Operations", "Inference",
-                "Conversion",
-                "Parity", "Quality", "Proof",
+                "Conversion", "Parity", "Quality", "Proof", "CUDADriver", "CUDAInference",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: swift),
 
         // The tests mirror the rooms.
-        .target(name: "TestKit", dependencies: ["Tensors", "Files", "StrictJSON", "Safetensors"], path: "Tests/TestKit", swiftSettings: swift),
+        .target(
+            name: "TestKit", dependencies: ["Tensors", "Files", "StrictJSON", "Safetensors", "Operations", "PackedFiles"], path: "Tests/TestKit",
+            swiftSettings: swift),
         .target(
             name: "StandInDriver", path: "Tests/StandInDriver", exclude: ["README.md"], cSettings: kernelFlags,
             linkerSettings: [.linkedLibrary("m"), .linkedLibrary("pthread")]),

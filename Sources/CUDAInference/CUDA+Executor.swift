@@ -14,7 +14,8 @@ package struct CUDA: Executor {
 
     package let engine: Engine
 
-    package init(_ device: Device) throws(MachineError) { engine = try Engine(device) }
+    /// - Parameter compiling: is told before the driver is given kernels, which it compiles the first time on a machine.
+    package init(_ device: Device, compiling: @escaping @Sendable () -> Void = {}) throws(MachineError) { engine = try Engine(device, compiling: compiling) }
 
     /// There is a device, or there is no value of this type.
     package static var failure: String? { nil }

@@ -26,8 +26,10 @@ package final class Engine: Sendable {
     /// Where a kernel is in the program's table.
     private static let places = Dictionary(uniqueKeysWithValues: (0..<cg_kernel_count()).map { unsafe (String(cString: cg_kernel_at($0).name), $0) })
 
-    package init(_ device: Device) throws(MachineError) {
-        self.device = device
+    private let compiling: @Sendable () -> Void
+
+    package init(_ device: Device, compiling: @escaping @Sendable () -> Void = {}) throws(MachineError) {
+        (self.device, self.compiling) = (device, compiling)
         let stream = try onDevice { () throws(DeviceError) in try Stream(device) }
         self.stream = stream
         uploads = try onDevice { () throws(DeviceError) in try Uploads(stream) }
@@ -62,6 +64,7 @@ package final class Engine: Sendable {
         return try onDevice { () throws(DeviceError) in
             try state.withLock { state throws(DeviceError) in
                 if let known = state.kernels[place]?[bytes] { return known }
+                if state.modules[index] == nil { compiling() }
                 let module =
                     if let known = state.modules[index] { known } else {
                         try unsafe Module(device, name: String(cString: cg_module_name(index)), text: cg_module_text(index))

@@ -21,6 +21,9 @@ package struct CPU: Sendable, Equatable, CustomStringConvertible {
         self.usesWinograd = usesWinograd
     }
 
+    /// OpenBLAS's sums depend on the number of threads, those of packed products do not.
+    package var repeatable: CPU { CPU(instructionSet, prefersPackedProducts: true) }
+
     /// As kernels take it.
     var isa: CInt { instructionSet.rawValue }
 

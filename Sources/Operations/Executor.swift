@@ -19,7 +19,15 @@ package protocol Executor: Sendable {
     /// Why nothing can be computed on any of them here, which says how to help it; nil where it can.
     static var failure: String? { get }
 
+    /// The same, whose sums do not depend on the number of threads.
+    var repeatable: Self { get }
+    /// Waits until all that was asked for is done: before somebody looks at the clock.
+    func wait() throws(MachineError)
+
     // MARK: Memory
+
+    /// Bytes of its own that values take, those that nobody uses and all there are; nil where values are in the machine's memory.
+    func ownMemory() throws(MachineError) -> (free: Int, total: Int)?
 
     /// Bytes of so many values as `Rows`.
     func byteCount(of values: Int) -> Int
@@ -109,6 +117,11 @@ package struct Grid: Sendable {
 }
 
 extension Executor {
+    // What an executor is that computes at once, in the machine's memory, and always the same.
+    package var repeatable: Self { self }
+    package func wait() throws(MachineError) {}
+    package func ownMemory() throws(MachineError) -> (free: Int, total: Int)? { nil }
+
     /// The outputs of one linear.
     package func multiply(_ x: Rows, by linear: Linear, then: Nonlinearity? = nil) throws(MachineError) -> Rows {
         try multiply(x, by: [linear], norm: nil, then: then)

@@ -28,7 +28,7 @@ package struct WeightSize: Sendable {
     /// Bytes in float32.
     package var floatBytes: Int { Tensor.byteCount(shape.elementCount) }
     /// Bytes of the planes and, unless they are that, of the values in float32 that are made of them to be read once.
-    var widenedBytes: Int { planeBytes + expandedBytes + (isFloat32 ? 0 : floatBytes) }
+    package var widenedBytes: Int { planeBytes + expandedBytes + (isFloat32 ? 0 : floatBytes) }
     /// Bytes of the int8 codes that are made of a plane with fewer bits; 0 where the plane has them.
     var expandedBytes: Int {
         guard planeBytes < shape.elementCount, form == .scaledRows || form.multipliesIntegers else { return 0 }

@@ -22,6 +22,17 @@ extension Verification {
             + reportBytes
     }
 
+    /// What proving a file on another executor takes of the machine's memory: its model on the CPU at its own size, beside what is moved.
+    package static func memoryToProve(_ file: PackedFile, against cpu: CPU) -> Int {
+        guard let weights = try? PackedWeights(file) else { return 0 }
+        let layers = MemoryStatement.layers(of: weights, copies: 2, on: cpu)
+        var request = GenerationRequest(prompt: "")
+        if let frozen = weights.frozenSchedule { request.follow(frozen, keepsSteps: false, keepsGuidance: false) }
+        guard let pipeline = try? SanaSprintPipeline(weights: weights, on: cpu), let whole = try? Engine(pipeline, residentBytes: 0).memoryStatement(request)
+        else { return layers }
+        return max(layers, whole.byteCount) + reportBytes
+    }
+
     /// Records of every tensor, histograms, and the report as text.
     private static let reportBytes = 16 << 20
 

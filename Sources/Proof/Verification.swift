@@ -49,6 +49,7 @@ package struct Verification: Sendable {
     private var summary: String?
     private let path: String
     private let checkpointPath: String?
+    private var device: Device?
 
     package var passed: Bool { findings.isEmpty && rungs.allSatisfy(\.passed) }
 
@@ -92,6 +93,27 @@ package struct Verification: Sendable {
         explainCoarseness()
         if findings.isEmpty { histograms = try Histograms.of(file, checkpoint) }
         if options.advises, passed { advice = try Advisor(file, checkpoint, on: executor) { progress(.running($0)) }.advice }
+    }
+
+    /// Another executor than the CPU, as a report names it.
+    package struct Device: Sendable {
+        /// For claims: "NVIDIA GeForce RTX 4090".
+        let name: String
+        /// What results may depend on: the driver's version, the kernels' hash.
+        let environment: [(name: String, value: String)]
+
+        package init(_ name: String, environment: [(name: String, value: String)]) { (self.name, self.environment) = (name, environment) }
+    }
+
+    /// Proves also that the file's model computes on another executor what it computes on the CPU. What cannot be read or run at all is told already.
+    package mutating func prove(
+        _ file: PackedFile, on executor: some Executor, _ device: Device, against cpu: CPU, progress: (Progress) -> Void = { _ in }
+    ) throws(ProofError) {
+        self.device = device
+        guard passed else { return }
+        let proof = try DeviceProof(file, on: executor, named: device.name, against: cpu) { progress(.running($0)) }
+        take(proof.outcome)
+        series += proof.series
     }
 
     /// Where all that is wrong is beyond the widest of gates, while every tensor is what converting again gives and the ladder below the layers holds,
@@ -148,7 +170,7 @@ package struct Verification: Sendable {
         environment: [(name: String, value: String)], command: String, encodePNG: (Picture) -> [UInt8]? = { _ in nil }
     ) -> ParityReport {
         let failed = rungs.filter { !$0.passed }.map(\.claim)
-        let headline: String =
+        var headline: String =
             if passed {
                 checkpointPath == nil
                     ? "the file is whole and is what it says; " + (summary ?? "it has no certificate to prove its layers with")
@@ -160,6 +182,8 @@ package struct Verification: Sendable {
             } else {
                 "does not hold: \(failed.joined(separator: "; "))"
             }
+        if let device, passed { headline += "; on \(device.name) it computes what it computes on the CPU" }
+        let environment = environment + (device.map { [(name: "device", value: $0.name)] + $0.environment } ?? [])
         let files = [(name: "file", value: path)] + (checkpointPath.map { [(name: "checkpoint", value: $0)] } ?? [])
         var report = ParityReport(
             kind: .verification, title: checkpointPath == nil ? "Verification of a file" : "Verification against the checkpoint", passed: passed,

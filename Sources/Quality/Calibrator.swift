@@ -38,16 +38,15 @@ package enum Calibrator {
     /// - Parameters:
     ///   - plan: of a conversion: its open choices are what statistics are gathered for.
     ///   - withImpacts: whether also what a search goes by.
-    package static func run(
-        _ plan: ConversionPlan, prompts: [String] = prompts, part: Part = Part(), withImpacts: Bool = false, on executor: CPU,
+    package static func run<E: Executor>(
+        _ plan: ConversionPlan, prompts: [String] = prompts, part: Part = Part(), withImpacts: Bool = false, on executor: E,
         progress: (_ done: Int, _ of: Int) -> Void = { _, _ in }
     ) throws(ConversionError) -> InputStatistics {
         let own = prompts.indices.filter { $0 % part.count == part.index - 1 }
         guard !own.isEmpty else {
             throw .statistics("part \(part.index)/\(part.count): expected at least one of \(prompts.count) prompts; make fewer parts")
         }
-        // Their sums do not depend on the number of threads, as OpenBLAS's do.
-        let executor = CPU(executor.instructionSet, prefersPackedProducts: true)
+        let executor = executor.repeatable
         let recorder = InputRecorder(try plan.emptyStatistics(), prompts: own.map { prompts[$0] })
         let weights = try plan.calibratedWeights()
         var impacts: Impacts?

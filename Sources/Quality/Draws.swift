@@ -3,15 +3,7 @@ package import Operations
 package import Tensors
 
 /// Inputs at which errors are measured: prompts with noise of their own, on the way that the checkpoint's model takes from noise to picture.
-package struct Draws {
-    /// One picture to be.
-    package struct Draw {
-        /// What the text encoder says of the prompt, `[tokens, captionChannels]`.
-        let features: Tensor
-        /// Unit noise `[channels, side, side]`: the start, and what is added after each step.
-        let noises: [Tensor]
-    }
-
+package struct Draws<E: Executor> {
     package private(set) var flows: [TrigFlow]
     package let guidance: Double
     /// Side of the latents.
@@ -19,11 +11,8 @@ package struct Draws {
     let sigma: Double
     private let prompts: [String]
     private let withInstruction: Bool
-    private let pipeline: SanaSprintPipeline<CPU>
+    private let pipeline: SanaSprintPipeline<E>
     private var known: [String: Tensor] = [:]
-
-    /// Tokens of a prompt where there is no text encoder to say.
-    private static let tokens = 32
 
     /// - Parameters:
     ///   - pipeline: the packed file's; its text encoder serves both models, since inputs have to be likely and identical, not exact.
@@ -32,12 +21,12 @@ package struct Draws {
     ///   - mostSide: the largest side of the latents; the model's own where that is smaller.
     ///   - withInstruction: whether the text encoder reads the instruction before each prompt, as a picture's does.
     package init(
-        _ pipeline: SanaSprintPipeline<CPU>, prompts: [String], steps: Int, mostSide: Int, withInstruction: Bool = true
+        _ pipeline: SanaSprintPipeline<E>, prompts: [String], steps: Int, mostSide: Int, withInstruction: Bool = true
     ) throws(InferenceError) {
         self.pipeline = pipeline
         self.prompts = prompts
         self.withInstruction = withInstruction
-        side = Self.side(atMost: mostSide, pipeline.configuration.transformer)
+        side = Draw.side(atMost: mostSide, pipeline.configuration.transformer)
         sigma = pipeline.configuration.scheduler.sigmaData
         var request = GenerationRequest(prompt: "")
         request.timesteps = .steps(steps)
@@ -67,9 +56,9 @@ package struct Draws {
             features = try pipeline.promptFeatures(Job(request))
             known[prompt] = features
         } else {
-            features = try Self.seededFeatures(index, pipeline.configuration.transformer)
+            features = try Draw.seededFeatures(index, pipeline.configuration.transformer)
         }
-        return Draw(features: features, noises: try Self.noises(index, flows.count + 1, pipeline.configuration.transformer, side: side))
+        return Draw(features: features, noises: try Draw.noises(index, flows.count + 1, pipeline.configuration.transformer, side: side))
     }
 
     /// Reads the prompts of some draws: the text encoder's layers are loaded once for all of them.
@@ -86,6 +75,37 @@ package struct Draws {
         return try indices.map { index throws(InferenceError) in try draw(index) }
     }
 
+    /// The latents of an outline that a control network follows in the draw of an index; of noise where there is no encoder.
+    func outline(_ index: Int, _ pipeline: SanaSprintPipeline<E>) throws(InferenceError) -> Tensor {
+        guard let vae = pipeline.configuration.vae, pipeline.readsPictures else {
+            return try Draw.noises(2000 + index, 1, pipeline.configuration.transformer, side: side)[0]
+        }
+        let picture = Outlines.picture(index, size: side * vae.compression)
+        let latents = try pipeline.parts.encode(try allocating(try Pixels.normalized(picture)))
+        return try allocating(try latents.scaled(by: vae.scalingFactor))
+    }
+
+    /// Takes draws through all steps, all of them through one before the next.
+    /// - Parameter step: gives the velocities, by draw, of what the network sees at a flow time.
+    /// - Returns: the final latents, `[channels, side, side]` of unit variance.
+    package func walk(
+        _ draws: [Draw], _ step: (_ time: Double, _ inputs: [Tensor], _ features: [Tensor]) throws(InferenceError) -> [Tensor]
+    ) throws(InferenceError) -> [Tensor] {
+        let walk = PictureWalk(flows: [flows], guidance: guidance, side: side, sigma: sigma, noises: draws.map(\.noises))
+        return try walk.run { moments throws(InferenceError) in [try step(moments[0].time, moments[0].inputs, draws.map(\.features))] }.latents[0]
+    }
+}
+
+/// One picture to be.
+package struct Draw {
+    /// What the text encoder says of the prompt, `[tokens, captionChannels]`.
+    let features: Tensor
+    /// Unit noise `[channels, side, side]`: the start, and what is added after each step.
+    let noises: [Tensor]
+
+    /// Tokens of a prompt where there is no text encoder to say.
+    private static let tokens = 32
+
     /// Unit noise of a seed, `[channels, side, side]` each: the start of a picture, and what is added after each step.
     static func noises(_ seed: Int, _ count: Int, _ c: TransformerConfiguration, side: Int) throws(InferenceError) -> [Tensor] {
         var generator = TorchGenerator(seed: UInt64(seed))
@@ -93,16 +113,6 @@ package struct Draws {
         return try allocating { () throws(MachineError) in
             try (0..<count).map { _ throws(MachineError) in try Tensor(shape, generator.randn(shape.elementCount)) }
         }
-    }
-
-    /// The latents of an outline that a control network follows in the draw of an index; of noise where there is no encoder.
-    func outline(_ index: Int, _ pipeline: SanaSprintPipeline<CPU>) throws(InferenceError) -> Tensor {
-        guard let vae = pipeline.configuration.vae, pipeline.readsPictures else {
-            return try Self.noises(2000 + index, 1, pipeline.configuration.transformer, side: side)[0]
-        }
-        let picture = Outlines.picture(index, size: side * vae.compression)
-        let latents = try pipeline.parts.encode(try allocating(try Pixels.normalized(picture)))
-        return try allocating(try latents.scaled(by: vae.scalingFactor))
     }
 
     /// What stands for a prompt's features where there is no text encoder.
@@ -114,16 +124,6 @@ package struct Draws {
 
     /// The side of latents that may have so many pixels on a side: the model's own where that is smaller.
     static func side(atMost most: Int, _ c: TransformerConfiguration) -> Int { max(c.patch, min(most, c.sampleSize) / c.patch * c.patch) }
-
-    /// Takes draws through all steps, all of them through one before the next.
-    /// - Parameter step: gives the velocities, by draw, of what the network sees at a flow time.
-    /// - Returns: the final latents, `[channels, side, side]` of unit variance.
-    package func walk(
-        _ draws: [Draw], _ step: (_ time: Double, _ inputs: [Tensor], _ features: [Tensor]) throws(InferenceError) -> [Tensor]
-    ) throws(InferenceError) -> [Tensor] {
-        let walk = PictureWalk(flows: [flows], guidance: guidance, side: side, sigma: sigma, noises: draws.map(\.noises))
-        return try walk.run { moments throws(InferenceError) in [try step(moments[0].time, moments[0].inputs, draws.map(\.features))] }.latents[0]
-    }
 }
 
 extension Tensor {

@@ -5,9 +5,9 @@ import Tensors
 /// Features of some prompts by many text encoders at once: the checkpoint's, that with one layer of other weights for each layer, and the other whole.
 ///
 /// Every layer is loaded once for all of them, as in `VelocityWave`.
-struct FeatureWave {
-    let own: Gemma2Encoder<CPU>
-    let other: Gemma2Encoder<CPU>
+struct FeatureWave<E: Executor> {
+    let own: Gemma2Encoder<E>
+    let other: Gemma2Encoder<E>
 
     /// Hidden states `[tokens, width]` by prompt.
     struct Result {
@@ -19,7 +19,7 @@ struct FeatureWave {
     }
 
     func run(_ ids: [[Int32]], _ progress: () -> Void) throws(InferenceError) -> Result {
-        func embedded(_ encoder: Gemma2Encoder<CPU>) throws(InferenceError) -> [Tensor] {
+        func embedded(_ encoder: Gemma2Encoder<E>) throws(InferenceError) -> [Tensor] {
             try ids.map { ids throws(InferenceError) in try encoder.embed(ids) }
         }
         let table = try embedded(other)
@@ -38,7 +38,7 @@ struct FeatureWave {
             streams.insert(Array(exchanged.prefix(before.count)), at: streams.count - 1)
             streams.append(Array(exchanged.suffix(whole.count)))
         }
-        func normed(_ stream: [Tensor], _ encoder: Gemma2Encoder<CPU>) throws(InferenceError) -> [Tensor] {
+        func normed(_ stream: [Tensor], _ encoder: Gemma2Encoder<E>) throws(InferenceError) -> [Tensor] {
             try stream.map { x throws(InferenceError) in try encoder.normed(x) }
         }
         let whole = try normed(streams.removeLast(), other)

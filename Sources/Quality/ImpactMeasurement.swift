@@ -7,14 +7,15 @@ import Tensors
 ///
 /// Every linear goes its own way to the velocity: what it does to the tokens of its block alone says less. Text layers act through the features: what
 /// those are off by is taken for the velocity's in the proportion that rounding all of them has.
-struct ImpactMeasurement {
-    let pipeline: SanaSprintPipeline<CPU>
+struct ImpactMeasurement<E: Executor> {
+    let pipeline: SanaSprintPipeline<E>
     let weights: CheckpointWeights
-    let executor: CPU
+    let executor: E
     let units: Impacts.Units
 
     /// Pictures, each of a prompt, and steps of each.
-    private static let (mostDraws, steps) = (8, 2)
+    private static var mostDraws: Int { 8 }
+    private static var steps: Int { 2 }
 
     /// Passes over a block or a text layer, for so many draws of latents of a side.
     func passes(draws: Int, side: Int) -> Int {
@@ -27,13 +28,13 @@ struct ImpactMeasurement {
     ///   - draws: without the instruction, of latents of at least 8 pixels on a side: of few tokens, attention says little of what it does to many.
     ///   - indices: of those there are; the first are taken.
     ///   - progress: is told before each pass over a block or layer.
-    func run(_ draws: inout Draws, _ indices: [Int], _ progress: () -> Void) throws(InferenceError) -> [String: [Double]] {
+    func run(_ draws: inout Draws<E>, _ indices: [Int], _ progress: () -> Void) throws(InferenceError) -> [String: [Double]] {
         try draws.follow(.steps(Self.steps))
         let taken = Array(indices.prefix(Self.mostDraws))
         let (batch, guidance) = (try draws.draws(taken), draws.guidance)
         let text = try textImpacts(taken.map(draws.prompt(of:)), progress)
         let exact = parts(weights)
-        let candidates = units.linears.map { VelocityWave.Candidate($0, parts(rounded([$0]))) }
+        let candidates = units.linears.map { VelocityWave<E>.Candidate($0, parts(rounded([$0]))) }
         let wave = VelocityWave(exact: exact, file: exact, guidance: guidance)
         var (errors, step) = ([String: [Double]](), 0)
         _ = try draws.walk(batch) { time, inputs, features throws(InferenceError) in
@@ -43,7 +44,7 @@ struct ImpactMeasurement {
             let moved = try text.map { text throws(InferenceError) in try exact.velocities(guidance, [moment], text.whole)[0] }
             // Other draws are worth more than other steps of the same.
             let measured = inputs.indices.filter { $0 % Self.steps == step % Self.steps }
-            var results: [VelocityWave.Result] = []
+            var results: [VelocityWave<E>.Result] = []
             for start in stride(from: 0, to: measured.count, by: drawsAtOnce(draws.side)) {
                 let group = measured[start..<min(start + drawsAtOnce(draws.side), measured.count)]
                 results += try wave.run(
@@ -69,7 +70,7 @@ struct ImpactMeasurement {
     }
 
     private func rounded(_ names: [String]) -> RoundedWeights { RoundedWeights(checkpoint: weights, rounded: Set(names)) }
-    private func parts(_ weights: any WeightSource) -> ModelParts<CPU> { ModelParts(pipeline.configuration, from: weights, on: executor) }
+    private func parts(_ weights: any WeightSource) -> ModelParts<E> { ModelParts(pipeline.configuration, from: weights, on: executor) }
 
     /// Features with all units of the text encoder rounded, and what each of them has in their error; nil without a text encoder.
     private func textImpacts(_ prompts: [String], _ progress: () -> Void) throws(InferenceError) -> (whole: [Tensor], shares: [String: [Double]])? {

@@ -29,8 +29,8 @@ package struct MeasuredModels {
     }
 
     /// The file's model with one layer of the checkpoint's, for each.
-    package func candidates(_ entries: [TensorEntry]) -> [VelocityWave.Candidate] {
-        entries.map { VelocityWave.Candidate($0.name, parts(keeping([$0]))) }
+    package func candidates(_ entries: [TensorEntry]) -> [VelocityWave<CPU>.Candidate] {
+        entries.map { VelocityWave<CPU>.Candidate($0.name, parts(keeping([$0]))) }
     }
 
     /// What the blocks are told besides their tokens.
@@ -80,7 +80,7 @@ package struct MeasuredModels {
         }
 
         /// What a block makes of the tokens of each draw.
-        func advanced(_ tokens: [Tensor], _ block: ModelParts<CPU>.ResidentBlock, _ conditions: Conditions) throws(InferenceError) -> [Tensor] {
+        func advanced<E>(_ tokens: [Tensor], _ block: ModelParts<E>.ResidentBlock, _ conditions: Conditions) throws(InferenceError) -> [Tensor] {
             var result = tokens
             try advance(&result, of: Array(tokens.indices), block, conditions)
             return result

@@ -45,7 +45,7 @@ struct PictureWalk {
         let flows = try plans.map { plan throws(InferenceError) in try TrigFlow.steps(of: plan, configuration.scheduler) }
         let most = (flows.map(\.count).max() ?? 0) + 1
         let noises = try (0..<draws).map { draw throws(InferenceError) in
-            try Draws.noises(firstSeed + draw, most, configuration.transformer, side: side)
+            try Draw.noises(firstSeed + draw, most, configuration.transformer, side: side)
         }
         self.init(flows: flows, guidance: Double(request.guidance), side: side, sigma: configuration.scheduler.sigmaData, noises: noises)
     }

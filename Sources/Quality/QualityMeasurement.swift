@@ -87,7 +87,7 @@ package struct QualityMeasurement {
         readsPrompts = has.contains(Component.textEncoder.rawValue) && has.contains(Component.tokenizer.rawValue)
         walk = try PictureWalk(
             own.configuration, own.frozenSchedule, steps: Self.steps, mostPlans: Self.mostPlans, draws: Self.prompts.count, firstSeed: Self.firstSeed,
-            side: Draws.side(atMost: Self.mostSide, own.configuration.transformer))
+            side: Draw.side(atMost: Self.mostSide, own.configuration.transformer))
         (self.file, self.progress) = (file, progress)
     }
 
@@ -134,7 +134,7 @@ package struct QualityMeasurement {
     private mutating func features() throws(InferenceError) -> (reference: [Tensor], own: [Tensor]) {
         guard readsPrompts else {
             let seeded = try Self.prompts.indices.map { index throws(InferenceError) in
-                try Draws.seededFeatures(Self.firstSeed + index, own.configuration.transformer)
+                try Draw.seededFeatures(Self.firstSeed + index, own.configuration.transformer)
             }
             return (seeded, seeded)
         }

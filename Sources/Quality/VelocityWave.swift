@@ -1,5 +1,5 @@
 package import Inference
-import Operations
+package import Operations
 package import PackedFiles
 package import Tensors
 
@@ -7,11 +7,11 @@ package import Tensors
 ///
 /// All of the file's go through a block before the next is loaded, many in one product, so that every weight is read once and one block is in
 /// memory. A model with another layer is the file's up to that layer: it sets out from the file's tokens there.
-package struct VelocityWave {
+package struct VelocityWave<E: Executor> {
     /// The checkpoint's model.
-    let exact: ModelParts<CPU>
+    let exact: ModelParts<E>
     /// The file's, or the file's with some layers kept.
-    let file: ModelParts<CPU>
+    let file: ModelParts<E>
     let guidance: Double
 
     /// A model that differs from the file's in one place.
@@ -19,18 +19,14 @@ package struct VelocityWave {
         /// Of the weights that differ.
         let names: [String]
         let place: TransformerPlace
-        let parts: ModelParts<CPU>
+        let parts: ModelParts<E>
 
-        init(_ name: String, _ parts: ModelParts<CPU>) { self.init([name], TransformerPlace(of: name), parts) }
+        init(_ name: String, _ parts: ModelParts<E>) { self.init([name], TransformerPlace(of: name), parts) }
 
-        init(_ names: [String], _ place: TransformerPlace, _ parts: ModelParts<CPU>) { (self.names, self.place, self.parts) = (names, place, parts) }
+        init(_ names: [String], _ place: TransformerPlace, _ parts: ModelParts<E>) { (self.names, self.place, self.parts) = (names, place, parts) }
     }
 
-    package init(models: MeasuredModels, packed: any WeightSource, guidance: Double) {
-        (exact, file, self.guidance) = (models.exact, models.parts(packed), guidance)
-    }
-
-    init(exact: ModelParts<CPU>, file: ModelParts<CPU>, guidance: Double) { (self.exact, self.file, self.guidance) = (exact, file, guidance) }
+    init(exact: ModelParts<E>, file: ModelParts<E>, guidance: Double) { (self.exact, self.file, self.guidance) = (exact, file, guidance) }
 
     /// What came out for one draw.
     package struct Result {
@@ -103,7 +99,7 @@ package struct VelocityWave {
             let error = MeasuredModels.error(velocity, try file.finish(own[draw], told, inputs[draw]))
             results.append(Result(velocity: velocity, error: error, kept: [Double](repeating: error, count: candidates.count)))
         }
-        func finish(_ streams: Streams, _ parts: ModelParts<CPU>, _ told: MeasuredModels.Conditions) throws(InferenceError) {
+        func finish(_ streams: Streams, _ parts: ModelParts<E>, _ told: MeasuredModels.Conditions) throws(InferenceError) {
             for (index, x) in streams.tokens.enumerated() {
                 let draw = streams.draws[index]
                 let velocity = try parts.finish(x, told, inputs[draw])
@@ -118,5 +114,11 @@ package struct VelocityWave {
             try finish(last, candidate.parts, told)
         }
         return results
+    }
+}
+
+extension VelocityWave<CPU> {
+    package init(models: MeasuredModels, packed: any WeightSource, guidance: Double) {
+        self.init(exact: models.exact, file: models.parts(packed), guidance: guidance)
     }
 }

@@ -13,12 +13,16 @@ enum Tool {
     }
 
     static func start(_ arguments: [String], environment: [String: String] = [:]) throws -> ChildProcess {
-        try ChildProcess([path] + arguments, environment: environment)
+        try ChildProcess([path] + arguments, environment: withoutCard.merging(environment) { $1 })
     }
+
+    /// Where the program looks for the GPU's driver. A test's results are the CPU's, whatever is in the machine, unless it says otherwise.
+    static let driverVariable = "SPRINTPACK_CUDA_LIBRARY"
+    private static let withoutCard = [driverVariable: "/nonexistent/libcuda.so.1"]
 
     /// Runs a line of shell; `$TOOL` is the binary.
     static func shell(_ line: String) throws -> ChildProcess.Result {
-        try ChildProcess.run(["/bin/sh", "-c", line], environment: ["TOOL": path])
+        try ChildProcess.run(["/bin/sh", "-c", line], environment: withoutCard.merging(["TOOL": path]) { $1 })
     }
 }
 

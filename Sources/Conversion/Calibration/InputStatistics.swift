@@ -43,6 +43,8 @@ package struct InputStatistics: Sendable, Equatable {
     package var impacts: Impacts?
     /// The prompts that were drawn, each with how many others before it in its list; sorted.
     package internal(set) var prompts: [String] = []
+    /// What drew, where that was not the CPU; sorted.
+    package var devices: [String] = []
 
     package init() {}
 
@@ -79,6 +81,7 @@ package struct InputStatistics: Sendable, Equatable {
             if let others = other.impacts { try impacts?.merge(others) }
         }
         prompts = (prompts + other.prompts).sorted()
+        devices = Set(devices + other.devices).sorted()
     }
 }
 

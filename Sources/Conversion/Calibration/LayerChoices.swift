@@ -75,10 +75,12 @@ extension LayerChoices {
     }
 
     static func record(of statistics: InputStatistics) -> JSONObject {
-        [
+        var record: JSONObject = [
             "kind": "measured", "prompts": JSONValue(statistics.prompts.count),
             "rows": JSONValue(statistics.layers.values.map(\.count).max() ?? 0),
         ]
+        if !statistics.devices.isEmpty { record["devices"] = .array(statistics.devices.map { .string($0) }) }
+        return record
     }
 
     /// The choices without statistics: every linear turned, and of each linear pair the channels made equally large on both sides.

@@ -45,6 +45,7 @@ extension InputStatistics {
             }
         } catch { throw .machine(error) }
         var metadata = [("format", Self.format), ("version", Self.version), ("prompts", prompts.joined(separator: "\n"))]
+        if !devices.isEmpty { metadata.append(("devices", devices.joined(separator: "\n"))) }
         for name in names { metadata.append(("weight.\(name)", layers[name]?.weightDigest ?? "")) }
         try wrapping(ConversionError.safetensors) { () throws(SafetensorsError) in
             let writer = try SafetensorsWriter(
@@ -65,6 +66,7 @@ extension InputStatistics {
             throw .statistics("\(path): expected version \(Self.version), found \(metadata["version"] ?? "none"); gather them again with this sprintpack")
         }
         prompts = (metadata["prompts"] ?? "").split(separator: "\n").map(String.init)
+        devices = (metadata["devices"] ?? "").split(separator: "\n").map(String.init)
         let suffix = ".squares"
         for entry in file.header.entries where entry.name.hasSuffix(suffix) {
             let name = String(entry.name.dropLast(suffix.count))

@@ -1,9 +1,9 @@
-import Operations
+package import Operations
 package import Tensors
 
 /// One weight as a source describes it without reading it.
 package struct WeightSummary: Sendable {
-    let name: String
+    package let name: String
     let role: Role
     let size: WeightSize
 
@@ -24,19 +24,24 @@ package struct WeightSummary: Sendable {
         return parts.count > 1 && ["dit", "control"].contains(parts[0]) && !["time", "guidance", "modulation"].contains(parts[1])
     }
 
-    /// What the layer takes that `WeightLoader` makes of it, at most.
-    func footprint(_ compute: Compute, on executor: some Executor) -> Footprint {
+    /// What `WeightLoader` makes of it, at most; nil where only some rows of it are read.
+    package func kind(_ compute: Compute = .float32) -> LayerKind? {
         let compute = isRounded ? compute : .float32
         return switch role {
-        case .embedding: Footprint()
-        case .convolution where size.shape.rank == 4: executor.footprint(of: size, as: .convolution(often: true))
-        case .sensitiveConvolution: executor.footprint(of: size, as: .convolution(often: false))
+        case .embedding: nil
+        case .convolution where size.shape.rank == 4: .convolution(often: true)
+        case .sensitiveConvolution: .convolution(often: false)
         // Among them are the halves of the gated convolutions.
-        case .linear, .convolution: executor.footprint(of: size, as: .linear(compute, cut: true))
-        case .gatedLinear, .textLinear, .sensitiveLinear: executor.footprint(of: size, as: .linear(compute, cut: false))
-        case .depthwise: executor.footprint(of: size, as: .depthwise)
-        case .groupedConvolution, .bias, .norm, .table, .schedule: executor.footprint(of: size, as: .values)
+        case .linear, .convolution: .linear(compute, cut: true)
+        case .gatedLinear, .textLinear, .sensitiveLinear: .linear(compute, cut: false)
+        case .depthwise: .depthwise
+        case .groupedConvolution, .bias, .norm, .table, .schedule: .values
         }
+    }
+
+    /// What the layer takes, at most.
+    func footprint(_ compute: Compute, on executor: some Executor) -> Footprint {
+        kind(compute).map { executor.footprint(of: size, as: $0) } ?? Footprint()
     }
 }
 
@@ -67,6 +72,11 @@ struct WeightSizes<E: Executor> {
             sum.kept += held(weight) ? 0 : layer.kept
             sum.passing = max(sum.passing, layer.passing)
         }
+    }
+
+    /// What reading the weights takes whose names begin so, one after the other, where they stay in an executor's own memory.
+    func largestOnItsWay(_ prefixes: [String]) -> Int {
+        summaries.filter { weight in prefixes.contains { weight.name.hasPrefix($0) } && weight.kind() != nil }.map(\.size.widenedBytes).max() ?? 0
     }
 
     /// A layer's weight; in float32 where the source says nothing of it.

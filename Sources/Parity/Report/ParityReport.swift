@@ -52,7 +52,7 @@ package struct Rung: Sendable, Equatable {
     package let margin: String
     package let passed: Bool
     /// Why the gate is what it is.
-    let reason: String
+    package let reason: String
 
     package init(id: String, claim: String, measure: String, gate: String, margin: String, passed: Bool, reason: String) {
         self.id = id

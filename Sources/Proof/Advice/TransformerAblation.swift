@@ -9,7 +9,7 @@ import Tensors
 struct TransformerAblation {
     private let models: MeasuredModels
     private let options: Advisor.Options
-    private var inputs: Draws
+    private var inputs: Draws<CPU>
     /// The checkpoint's final latents of the draws so far, `[channels, side, side]` of unit variance.
     private var ends: [Tensor] = []
 
@@ -26,7 +26,7 @@ struct TransformerAblation {
     mutating func advise(_ layers: [TensorEntry], _ progress: (String) -> Void) throws(InferenceError) -> Advice {
         let wave = VelocityWave(models: models, packed: models.packed, guidance: inputs.guidance)
         var race = LeaveOneOut(candidates: layers.count, places: options.places)
-        var (draws, baseline): ([Draws.Draw], [Double]) = ([], [])
+        var (draws, baseline): ([Draw], [Double]) = ([], [])
         // By step, by draw.
         var velocities = inputs.flows.map { _ in [Tensor]() }
         let tokens = inputs.side * inputs.side / (models.configuration.transformer.patch * models.configuration.transformer.patch)
@@ -72,7 +72,7 @@ struct TransformerAblation {
         let across = inputs.side / size
         let missing = ends.count..<max(ends.count, (range.upperBound - 1) / (across * across) + 1)
         if !missing.isEmpty {
-            var draws: [Draws.Draw] = []
+            var draws: [Draw] = []
             for index in missing { draws.append(try inputs.draw(options.firstDraw + index)) }
             ends += try walk(VelocityWave(models: models, packed: models.packed, guidance: inputs.guidance), draws, []).latents
         }
@@ -87,7 +87,7 @@ struct TransformerAblation {
     /// Takes draws through all steps on the checkpoint's own way.
     /// - Returns: by draw, the error powers of its steps, and the checkpoint's final latents.
     private func walk(
-        _ wave: VelocityWave, _ draws: [Draws.Draw], _ candidates: [TensorEntry], known: [[Tensor]]? = nil
+        _ wave: VelocityWave<CPU>, _ draws: [Draw], _ candidates: [TensorEntry], known: [[Tensor]]? = nil
     ) throws(InferenceError) -> (steps: [LeaveOneOut.Steps], latents: [Tensor], velocities: [[Tensor]]) {
         var steps = draws.map { _ in LeaveOneOut.Steps() }
         // By step, by draw.
@@ -102,7 +102,7 @@ struct TransformerAblation {
     }
 
     /// As many draws at once as the memory for their streams lets.
-    private func groups(of draws: [Draws.Draw], _ candidates: Int) -> [[Draws.Draw]] {
+    private func groups(of draws: [Draw], _ candidates: Int) -> [[Draw]] {
         let side = inputs.side / models.configuration.transformer.patch
         let bytes = (candidates + 2) * side * side * models.configuration.transformer.width * MemoryLayout<Float>.stride
         let size = max(1, min(draws.count, Self.streamBytes / bytes))

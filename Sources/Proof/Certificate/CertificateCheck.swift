@@ -50,11 +50,7 @@ struct CertificateCheck {
         }
         let pipeline = try SanaSprintPipeline(weights: PackedWeights(file), on: executor)
         try checkTokens(certificate, pipeline, file)
-        var outputs: [ExactString: Tensor] = [:]
-        try CertificateWalk(pipeline: pipeline, inputs: certificate.inputs, values: certificate.values, draws: { _ in 0 }) {
-            outputs[ExactString($0)] = $1[0]
-        }.run(progress)
-        let judged = CertificateJudgement(certificate.steps, certificate.values, outputs)
+        let judged = try CertificateJudgement(certificate, pipeline, progress)
         let accumulators = try AccumulatorRung(file, on: executor).outcome
         let rungs = accumulators.rungs + judged.rungs
         // With a checkpoint the ladder has these rungs.
@@ -62,8 +58,7 @@ struct CertificateCheck {
         outcome.findings += judged.findings
         outcome.rungs += judged.rungs + [judged.repetition]
         if let checkpoint { try compareValues(certificate, checkpoint, file, progress) }
-        let note = "The file's layers, each fed what the checkpoint's layer was fed at conversion, against what that layer gave: values of the certificate."
-        series = [ProbeSeries(title: "Against the certificate", note: note, results: judged.results)]
+        series = [judged.series("Against the certificate")]
         summarize(certificate, rungs, file)
     }
 

@@ -37,7 +37,7 @@ struct CertificateInputs: Sendable, Equatable {
     }
 
     /// Chooses them for a model, and adds the tensors among them to `values`.
-    init(_ pipeline: SanaSprintPipeline<CPU>, hasTokenizer: Bool, frozen: FrozenSchedule?, into values: CertificateValues) throws {
+    init(_ pipeline: SanaSprintPipeline<some Executor>, hasTokenizer: Bool, frozen: FrozenSchedule?, into values: CertificateValues) throws {
         let configuration = pipeline.configuration
         var numbers = TestNumbers(seed: 4)
         prompt = hasTokenizer ? Self.text : nil

@@ -1,4 +1,5 @@
 import Inference
+import Operations
 import Parity
 import ProbePoints
 import StrictJSON
@@ -26,6 +27,20 @@ struct CertificateJudgement {
             let distance = Fingerprint.distance(Fingerprint.of(found), probe.fingerprint)
             repeats.append((probe.name, distance == 0 ? 0 : distance / norm, probe.repeated))
         }
+    }
+
+    /// Of a file's layers on whatever executor.
+    init(_ certificate: Certificate, _ pipeline: SanaSprintPipeline<some Executor>, _ progress: (String) -> Void) throws {
+        var outputs: [ExactString: Tensor] = [:]
+        try CertificateWalk(pipeline: pipeline, inputs: certificate.inputs, values: certificate.values, draws: { _ in 0 }) {
+            outputs[ExactString($0)] = $1[0]
+        }.run(progress)
+        self.init(certificate.steps, certificate.values, outputs)
+    }
+
+    func series(_ title: String) -> ProbeSeries {
+        let note = "The file's layers, each fed what the checkpoint's layer was fed at conversion, against what that layer gave: values of the certificate."
+        return ProbeSeries(title: title, note: note, results: results)
     }
 
     private static let velocities = [

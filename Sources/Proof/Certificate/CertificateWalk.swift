@@ -7,8 +7,8 @@ import Tensors
 ///
 /// Inputs are small: four tokens of a picture, some of a prompt, corners of three by three of the autoencoder's maps, which is as many as
 /// its largest kernels have taps for.
-struct CertificateWalk {
-    let pipeline: SanaSprintPipeline<CPU>
+struct CertificateWalk<E: Executor> {
+    let pipeline: SanaSprintPipeline<E>
     let inputs: CertificateInputs
     let values: CertificateValues
     /// How many more times the steps of a component run, with float32 noise on their inputs.
@@ -25,10 +25,10 @@ struct CertificateWalk {
         if pipeline.has(.vaeEncoder) { try encoder(progress) }
     }
 
-    private static func runsControl(_ pipeline: SanaSprintPipeline<CPU>) -> Bool { pipeline.has(.transformer) && pipeline.has(.controlnet) }
+    private static func runsControl(_ pipeline: SanaSprintPipeline<E>) -> Bool { pipeline.has(.transformer) && pipeline.has(.controlnet) }
 
     /// How often `run` reports progress.
-    static func steps(_ pipeline: SanaSprintPipeline<CPU>) -> Int {
+    static func steps(_ pipeline: SanaSprintPipeline<E>) -> Int {
         let c = pipeline.configuration
         var count = 0
         if pipeline.has(.textEncoder) { count += c.text?.layers ?? 0 }
@@ -161,5 +161,5 @@ struct CertificateWalk {
     }
 
     /// Relative size of the noise: some thirty times a rounding to float32, so that what lies near the edge of two integers shows.
-    private static let noise: Float = 0x1p-19
+    private static var noise: Float { 0x1p-19 }
 }

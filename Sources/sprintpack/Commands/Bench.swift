@@ -7,7 +7,7 @@ import StrictJSON
 import Tensors
 
 /// `sprintpack bench`: how long the stages of a user's own file take on his own machine.
-struct Bench: Verb {
+struct Bench: DeviceVerb {
     static let configuration = CommandConfiguration(
         abstract: "Time the stages and layers of a .sprint file.",
         discussion: """
@@ -42,6 +42,7 @@ struct Bench: Verb {
     @Flag(help: "Time the reading of all weights alone, which a file of some components can do too.")
     var unpack = false
 
+    @OptionGroup var deviceOption: DeviceOption
     @OptionGroup var threadOptions: ThreadOptions
     @OptionGroup var common: CommonOptions
 
@@ -53,10 +54,12 @@ struct Bench: Verb {
         }
     }
 
-    func execute() throws -> Outcome {
+    static let prefersCPU = false
+
+    func execute(on executor: some Executor, _ device: UsedDevice) throws -> Outcome {
         threadOptions.apply()
         let packed = try PackedFile.open(file)
-        let pipeline = unpack ? nil : try SanaSprintPipeline(weights: PackedWeights(packed), on: .best, compute: compute)
+        let pipeline = unpack ? nil : try SanaSprintPipeline(weights: PackedWeights(packed), on: executor, compute: compute)
         var request = GenerationRequest(prompt: "a large red circle on a blue background")
         request.timesteps = .steps(steps)
         if let frozen = pipeline?.frozenSchedule { request.follow(frozen, keepsSteps: true, keepsGuidance: false) }
@@ -67,13 +70,16 @@ struct Bench: Verb {
         }
         // What the largest weight takes that is read whole, and what a picture does.
         let largest = packed.directory.tensors.map { $0.planes.reduce(0) { $0 + Int($1.section.contentByteCount) } }.max() ?? 0
-        try Memory.check(available: max(2 * largest, try pipeline.map { try Engine($0).memoryStatement(request).byteCount } ?? 0))
+        let statement = try pipeline.map { try Engine($0).memoryStatement(request) }
+        try Memory.check(available: max(2 * largest, statement?.byteCount ?? 0))
+        if let refusal = statement?.refusal(on: device, try executor.ownMemory()) { throw CommandFailure.couldNot(refusal) }
         var times: [Stage: [Double]] = [:]
         var laps: [[(name: String, seconds: Double)]] = []
         let bar = common.progress("bench", unit: .steps)
         for run in 0..<runs {
             bar.update(UInt64(run), of: UInt64(runs))
-            let clock = LayerClock()
+            // A failure is thrown by what is asked for next.
+            let clock = LayerClock { try? executor.wait() }
             for (stage, seconds) in try measure(packed, pipeline, request, clock) { times[stage, default: []].append(seconds) }
             laps.append(clock.laps)
         }
@@ -94,16 +100,18 @@ struct Bench: Verb {
         if layers {
             lines.append(Table.text([["up to the probe", "median"]] + layerMedians.map { [$0.0, "\(Decimal.fixed($0.1 * 1e3, digits: 1)) ms"] }, right: [1]))
         }
-        lines.append("\(Version.text), \(Parallel.threads) threads, at most \(ByteCount.text(UInt64(Memory.peak))) of buffers")
-        return Outcome(
-            text: lines.joined(separator: "\n"),
-            json: [
-                "file": .string(file), "compute": .string(compute.rawValue),
-                "runs": JSONValue(runs), "threads": JSONValue(Parallel.threads), "kernels": .string(CPU.best.description),
-                "blasCore": .string(CPU.blasCore), "peakBytes": JSONValue(Memory.peak), "decodedBytes": .integer(Int64(unpacked)),
-                "stages": .object(JSONObject(medians.map { ($0.0.rawValue, ["median": .number($0.1), "min": .number($0.2), "max": .number($0.3)]) })),
-                "layers": .array(layerMedians.map { ["probe": .string($0.0), "median": .number($0.1)] }),
-            ])
+        lines.append(
+            "\(Version.text), on \(device.name), \(Parallel.threads) threads, at most \(ByteCount.text(UInt64(Memory.peak))) of buffers"
+                + (device.peakBytes().map { ", \(ByteCount.text(UInt64($0))) on the GPU" } ?? ""))
+        var json: JSONObject = [
+            "file": .string(file), "compute": .string(compute.rawValue), "device": .string(device.name),
+            "runs": JSONValue(runs), "threads": JSONValue(Parallel.threads), "kernels": .string(CPU.best.description),
+            "blasCore": .string(CPU.blasCore), "peakBytes": JSONValue(Memory.peak), "decodedBytes": .integer(Int64(unpacked)),
+            "stages": .object(JSONObject(medians.map { ($0.0.rawValue, ["median": .number($0.1), "min": .number($0.2), "max": .number($0.3)]) })),
+            "layers": .array(layerMedians.map { ["probe": .string($0.0), "median": .number($0.1)] }),
+        ]
+        if let bytes = device.peakBytes() { json["peakDeviceBytes"] = JSONValue(bytes) }
+        return Outcome(text: lines.joined(separator: "\n"), json: json)
     }
 
     private enum Stage: String, CaseIterable {
@@ -116,7 +124,7 @@ struct Bench: Verb {
     }
 
     /// Seconds of each stage of one run. The text encoder and the decoder load their weights as they go.
-    private func measure(_ packed: PackedFile, _ pipeline: SanaSprintPipeline<CPU>?, _ request: GenerationRequest, _ clock: LayerClock) throws -> [(
+    private func measure(_ packed: PackedFile, _ pipeline: SanaSprintPipeline<some Executor>?, _ request: GenerationRequest, _ clock: LayerClock) throws -> [(
         Stage, Double
     )] {
         var marks: [(Stage, Double)] = [(.unpack, ProgressBar.now())]

@@ -8,7 +8,7 @@ import StrictJSON
 import Tensors
 
 /// `sprintpack calibrate`: statistics of what a checkpoint's linears are given, for conversions to choose by.
-struct Calibrate: Verb {
+struct Calibrate: DeviceVerb {
     static let configuration = CommandConfiguration(
         abstract: "Gather statistics that int8 conversions choose by, or join those of several runs.",
         discussion: """
@@ -45,6 +45,7 @@ struct Calibrate: Verb {
     var force = false
 
     @OptionGroup var checkpointOptions: CheckpointOptions
+    @OptionGroup var deviceOption: DeviceOption
     @OptionGroup var threadOptions: ThreadOptions
     @OptionGroup var common: CommonOptions
 
@@ -55,7 +56,7 @@ struct Calibrate: Verb {
             _ = try part()
             return
         }
-        if prompts != nil || shard != nil || noImpacts || checkpointOptions.areUsed {
+        if prompts != nil || shard != nil || noImpacts || checkpointOptions.areUsed || deviceOption.device != .auto {
             throw ValidationError("--merge: expected statistics alone, found options of a run")
         }
     }
@@ -71,9 +72,11 @@ extension Calibrate {
         return Calibrator.Part(index, of: count)
     }
 
-    func execute() throws -> Outcome {
+    static var prefersCPU: Bool { true }
+
+    func execute(on executor: some Executor, _ device: UsedDevice) throws -> Outcome {
         threadOptions.apply()
-        let statistics: InputStatistics
+        var statistics: InputStatistics
         var identities: [FileIdentity] = []
         if merge {
             var joined = InputStatistics()
@@ -89,10 +92,11 @@ extension Calibrate {
             let plan = try ConversionPlan(source, ConversionOptions(.int8))
             let list = try prompts.map { try PromptList.read($0) } ?? Calibrator.prompts
             let bar = common.progress("calibrate", unit: .steps)
-            statistics = try Calibrator.run(plan, prompts: list, part: try part(), withImpacts: !noImpacts, on: .best) {
+            statistics = try Calibrator.run(plan, prompts: list, part: try part(), withImpacts: !noImpacts, on: executor) {
                 bar.update(UInt64($0), of: UInt64($1))
             }
             bar.finish()
+            if !device.isCPU { statistics.devices = [device.name] }
         }
         try statistics.write(to: output, replace: force, inputs: identities)
         let rows = statistics.layers.values.map(\.count).max() ?? 0
@@ -100,7 +104,7 @@ extension Calibrate {
             text: "\(output)  \(statistics.layers.count) layers, \(statistics.prompts.count) prompts, up to \(rows) rows each",
             json: [
                 "output": .string(output), "layers": JSONValue(statistics.layers.count), "prompts": JSONValue(statistics.prompts.count),
-                "rows": JSONValue(rows),
+                "rows": JSONValue(rows), "device": .string(device.name),
             ], outputs: [output])
     }
 }

@@ -23,7 +23,7 @@ struct ControlOptions: ParsableArguments {
     func open() throws -> InputFile? { try control.map { try InputFile(path: $0) } }
 
     /// Has the request follow the picture, or with a scale alone what it follows already.
-    func follow(_ file: InputFile?, _ request: inout GenerationRequest, _ pipeline: SanaSprintPipeline<CPU>) throws {
+    func follow(_ file: InputFile?, _ request: inout GenerationRequest, _ pipeline: SanaSprintPipeline<some Executor>) throws {
         guard let file else {
             if let controlScale {
                 guard let known = request.control else { throw CommandFailure.usage("--control-scale: expected --control with a picture, found none") }

@@ -12,7 +12,7 @@ import StrictJSON
 import Tensors
 
 /// `sprintpack convert`: a checkpoint becomes one packed file.
-struct Convert: Verb {
+struct Convert: DeviceVerb {
     static let configuration = CommandConfiguration(
         abstract: "Convert a diffusers folder of SANA-Sprint into one .sprint file.",
         discussion: """
@@ -107,6 +107,7 @@ struct Convert: Verb {
     var force = false
 
     @OptionGroup var checkpointOptions: CheckpointOptions
+    @OptionGroup var deviceOption: DeviceOption
     @OptionGroup var threadOptions: ThreadOptions
     @OptionGroup var common: CommonOptions
 
@@ -155,16 +156,20 @@ extension Convert {
     }
 
     /// Statistics of a file or, where it is told to calibrate by itself, of a few pictures; nil for a dry run that would have to draw.
-    private func statistics(for plan: ConversionPlan, withImpacts: Bool) throws -> InputStatistics? {
+    private func statistics(for plan: ConversionPlan, withImpacts: Bool, on executor: some Executor, _ device: UsedDevice) throws -> InputStatistics? {
         guard calibration == "auto" else { return try InputStatistics(reading: calibration) }
         guard !dryRun else { return nil }
         try plan.checkCalibration(within: plan.options.memoryBound, withImpacts: withImpacts)
         let bar = common.progress("calibrate", unit: .steps)
         defer { bar.finish() }
-        return try Calibrator.run(plan, withImpacts: withImpacts, on: .best) { bar.update(UInt64($0), of: UInt64($1)) }
+        var statistics = try Calibrator.run(plan, withImpacts: withImpacts, on: executor) { bar.update(UInt64($0), of: UInt64($1)) }
+        if !device.isCPU { statistics.devices = [device.name] }
+        return statistics
     }
 
-    func execute() throws -> Outcome {
+    static var prefersCPU: Bool { true }
+
+    func execute(on executor: some Executor, _ device: UsedDevice) throws -> Outcome {
         threadOptions.apply()
         let bound = try maxMemory.map { text in
             guard let bound = ByteCount.parse(text) else { throw CommandFailure.usage("--max-memory: expected a size such as 512MiB, found \(text)") }
@@ -188,7 +193,7 @@ extension Convert {
         }
         if !dryRun, let output { try Converter.check(plan, output: output, replace: force) }
         let goal = try goal() ?? (preset == .compact && calibration != "none" ? .share(PolicySearch.compactShare) : nil)
-        let policy = try policy(of: plan, goal)
+        let policy = try policy(of: plan, goal) { try statistics(for: plan, withImpacts: $0, on: executor, device) }
         guard !dryRun, let output else {
             options.choose(policy.choices)
             let planned = try ConversionPlan(source, options)
@@ -205,12 +210,14 @@ extension Convert {
     }
 
     /// What is stored how, by statistics; no choices where the plan leaves none or would have to draw for them.
-    private func policy(of plan: ConversionPlan, _ goal: PolicySearch.Goal?) throws -> ConvertJob.Policy {
+    private func policy(
+        of plan: ConversionPlan, _ goal: PolicySearch.Goal?, by statistics: (_ withImpacts: Bool) throws -> InputStatistics?
+    ) throws -> ConvertJob.Policy {
         if let goal, plan.impactUnits.linears.isEmpty {
             guard case .share = goal else {
                 throw CommandFailure.usage("--target-size, --min-sqnr: expected linears that no rule decides about to search among, found none")
             }
-        } else if let goal, let statistics = try statistics(for: plan, withImpacts: true) {
+        } else if let goal, let statistics = try statistics(true) {
             let bar = common.progress("choose", unit: .steps)
             defer { bar.finish() }
             let search = try PolicySearch(plan, statistics, on: .best) { bar.update(UInt64($0), of: UInt64($1)) }
@@ -218,7 +225,7 @@ extension Convert {
         }
         guard plan.openCount > 0 else { return ConvertJob.Policy() }
         if calibration == "none" { return ConvertJob.Policy(choices: try LayerChoices(dataFree: plan)) }
-        guard let statistics = try statistics(for: plan, withImpacts: false) else { return ConvertJob.Policy() }
+        guard let statistics = try statistics(false) else { return ConvertJob.Policy() }
         let bar = common.progress("choose", unit: .steps)
         defer { bar.finish() }
         return ConvertJob.Policy(choices: try LayerChoices(plan, statistics, on: .best) { bar.update(UInt64($0), of: UInt64($1)) })

@@ -10,7 +10,7 @@ import StrictJSON
 import Tensors
 
 /// `sprintpack generate`: a prompt becomes a picture.
-struct Generate: Verb {
+struct Generate: DeviceVerb {
     static let configuration = CommandConfiguration(
         abstract: "Draw the picture of a prompt.",
         discussion: """
@@ -86,6 +86,7 @@ struct Generate: Verb {
 
     @OptionGroup var imageOptions: ImageOptions
     @OptionGroup var controlOptions: ControlOptions
+    @OptionGroup var deviceOption: DeviceOption
     @OptionGroup var threadOptions: ThreadOptions
     @OptionGroup var common: CommonOptions
 
@@ -130,19 +131,24 @@ extension Generate {
         if let trace, Paths.areSame(output, trace) { throw ValidationError("--trace: expected another file than that of -o, found \(trace) for both") }
     }
 
-    func execute() throws -> Outcome {
+    static var prefersCPU: Bool { false }
+
+    func execute(on executor: some Executor, _ device: UsedDevice) throws -> Outcome {
         threadOptions.apply()
         let source = try inputs.map { try GenerationInputs(TraceFile.open($0)) }
         let packed = try PackedFile.open(file)
-        let pipeline = try pipeline(packed)
+        let pipeline = try SanaSprintPipeline(weights: PackedWeights(packed), on: executor, compute: compute)
         let (original, control) = (try imageOptions.open(), try controlOptions.open())
         let series = try series(source, pipeline) { request in
             try imageOptions.follow(original, &request, pipeline)
             try controlOptions.follow(control, &request, pipeline)
         }
-        let engine = try Engine.forSeries(pipeline, of: series.items)
+        let own = try executor.ownMemory()
+        let engine = try Engine.forSeries(pipeline, of: series.items, free: own?.free)
         let statement = try engine.memoryStatement(series.items[0].request)
-        guard !dryRun else { return Outcome(text: statement.text, json: ["memory": statement.json(measured: nil)]) }
+        let refusal = statement.refusal(on: device, own)
+        guard !dryRun else { return statement.outcome(on: device, own, refusal) }
+        if let refusal { throw CommandFailure.couldNot(refusal) }
 
         let protected = [packed.identity] + [source?.trace.identity, original?.identity, control?.identity].compactMap { $0 }
         // Outputs are opened first: a picture that cannot be written should not be computed.
@@ -153,12 +159,12 @@ extension Generate {
 
         var (drawn, peaks) = ([Drawn](), StagePeaks())
         for item in series.items {
-            do { drawn.append(try draw(item, by: engine, packed, protected, number: drawn.count + 1, of: series.items.count, &peaks)) } catch {
+            do { drawn.append(try draw(item, by: engine, on: device, packed, protected, number: drawn.count + 1, of: series.items.count, &peaks)) } catch {
                 guard !drawn.isEmpty else { throw error }
                 throw CommandFailure.couldNot("\(error); complete: \(drawn.map(\.output).joined(separator: ", "))")
             }
         }
-        return outcome(drawn, statement, peaks)
+        return outcome(drawn, on: device, statement, peaks)
     }
 
     /// A picture that is complete.
@@ -175,7 +181,7 @@ extension Generate {
     /// What is drawn: the trace's or the default request, with what the options say.
     /// - Parameter pictures: has the request follow the pictures of the options.
     private func series(
-        _ source: GenerationInputs?, _ pipeline: SanaSprintPipeline<CPU>, _ pictures: (inout GenerationRequest) throws -> Void
+        _ source: GenerationInputs?, _ pipeline: SanaSprintPipeline<some Executor>, _ pictures: (inout GenerationRequest) throws -> Void
     ) throws -> PictureSeries {
         var request = try source?.request(textFromInputs: textFromInputs) ?? GenerationRequest(prompt: "")
         if noInstruction { request.useInstruction = false }
@@ -196,8 +202,8 @@ extension Generate {
     }
 
     private func draw(
-        _ item: PictureSeries.Item, by engine: Engine<CPU>, _ packed: PackedFile, _ protected: [FileIdentity], number: Int, of count: Int,
-        _ peaks: inout StagePeaks
+        _ item: PictureSeries.Item, by engine: Engine<some Executor>, on device: UsedDevice, _ packed: PackedFile, _ protected: [FileIdentity],
+        number: Int, of count: Int, _ peaks: inout StagePeaks
     ) throws -> Drawn {
         let picture = item.output == "-" ? nil : try OutputFile(path: item.output, kind: .picture, replace: force, inputs: protected)
         let recorder = trace == nil ? nil : TraceRecorder()
@@ -221,7 +227,9 @@ extension Generate {
         stages.end()
         peaks = stages
         let seconds = ProgressBar.now() - start
-        let settings = self.settings(item.request, image, packed)
+        var settings = self.settings(item.request, image, packed)
+        // A picture of the CPU is the same on all of them.
+        if !device.isCPU { settings["device"] = .string(device.name) }
         let notes = [PNGImage.drawn(by: Version.tool), PNGImage.Note("parameters", JSONValue.object(settings).text)]
         let png = try PNGImage.encode(width: image.width, height: image.height, rgb: image.rgb, notes: notes)
         try picture?.write(png)
@@ -233,17 +241,19 @@ extension Generate {
         return Drawn(
             output: item.output,
             line:
-                "\(item.output)  \(image.width) x \(image.height), \(item.request.timesteps.stepCount) steps\(seed), in \(Decimal.fixed(seconds, digits: 2)) s",
+                "\(item.output)  \(image.width) x \(image.height), \(item.request.timesteps.stepCount) steps\(seed), in \(Decimal.fixed(seconds, digits: 2)) s on \(device.name)",
             seconds: seconds, settings: settings, data: picture == nil ? png : nil, probes: recorder?.probes.count ?? 0)
     }
 
-    private func outcome(_ drawn: [Drawn], _ statement: MemoryStatement, _ peaks: StagePeaks) -> Outcome {
+    private func outcome(_ drawn: [Drawn], on device: UsedDevice, _ statement: MemoryStatement, _ peaks: StagePeaks) -> Outcome {
         var lines = drawn.map(\.line)
         if let trace { lines.append("\(trace)  \(drawn[0].probes) probes") }
         let pictures = drawn.map { ["output": .string($0.output), "seconds": .number($0.seconds), "settings": .object($0.settings)] as JSONObject }
         var json =
             pictures.count == 1 ? pictures[0] : ["pictures": .array(pictures.map { .object($0) }), "seconds": .number(drawn.reduce(0) { $0 + $1.seconds })]
+        json["device"] = .string(device.name)
         json["peakBytes"] = JSONValue(peaks.byteCount)
+        if let bytes = device.peakBytes() { json["peakDeviceBytes"] = JSONValue(bytes) }
         if let resident = Memory.peakResident { json["peakResidentBytes"] = JSONValue(resident) }
         json["memory"] = statement.json(measured: peaks)
         if let trace { json["trace"] = .string(trace) }
@@ -251,11 +261,7 @@ extension Generate {
         return Outcome(text: lines.joined(separator: "\n"), json: json, data: drawn[0].data, outputs: outputs)
     }
 
-    private func pipeline(_ packed: PackedFile) throws -> SanaSprintPipeline<CPU> {
-        try SanaSprintPipeline(weights: PackedWeights(packed), on: .best, compute: compute)
-    }
-
-    private func follow(_ pipeline: SanaSprintPipeline<CPU>, _ request: inout GenerationRequest) {
+    private func follow(_ pipeline: SanaSprintPipeline<some Executor>, _ request: inout GenerationRequest) {
         let statesSteps = steps != nil || timesteps != nil || inputs != nil
         let model = pipeline.configuration.transformer
         request.follow(model, keepsSteps: statesSteps)

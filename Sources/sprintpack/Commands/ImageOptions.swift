@@ -26,7 +26,7 @@ struct ImageOptions: ParsableArguments {
     func open() throws -> InputFile? { try image.map { try InputFile(path: $0) } }
 
     /// Has the request start from the picture, and take the last of its steps.
-    func follow(_ file: InputFile?, _ request: inout GenerationRequest, _ pipeline: SanaSprintPipeline<CPU>) throws {
+    func follow(_ file: InputFile?, _ request: inout GenerationRequest, _ pipeline: SanaSprintPipeline<some Executor>) throws {
         guard let file else { return }
         let (strength, most) = (appliedStrength, pipeline.configuration.scheduler.maximumSteps)
         let all = request.timesteps

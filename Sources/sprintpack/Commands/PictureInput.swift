@@ -9,7 +9,7 @@ enum PictureInput {
     ///
     /// As in diffusers, one of another size is resized, whatever becomes of the ratio of its sides.
     /// - Parameter option: that names the file.
-    static func read(_ file: InputFile, _ option: String, for request: GenerationRequest, _ pipeline: SanaSprintPipeline<CPU>) throws -> Picture {
+    static func read(_ file: InputFile, _ option: String, for request: GenerationRequest, _ pipeline: SanaSprintPipeline<some Executor>) throws -> Picture {
         guard pipeline.readsPictures else {
             throw CommandFailure.couldNot(
                 "\(option): expected a file with the autoencoder's encoder, which reads pictures, found none in it; "

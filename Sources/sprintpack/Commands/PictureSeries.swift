@@ -82,11 +82,13 @@ enum SeedWord: Equatable {
 }
 
 extension Engine {
-    /// An engine for so many pictures: of several, it holds the whole model between them where that takes at most half of what the machine has left.
-    static func forSeries(_ pipeline: SanaSprintPipeline<E>, of items: [PictureSeries.Item]) throws -> Engine {
+    /// An engine for so many pictures: of several, it holds the whole model between them where that takes at most half of what is left where it computes.
+    /// - Parameter free: what is left of the executor's own memory; nil where it computes in the machine's.
+    static func forSeries(_ pipeline: SanaSprintPipeline<E>, of items: [PictureSeries.Item], free: Int?) throws -> Engine {
         let single = Engine(pipeline)
-        guard items.count > 1, let available = AvailableMemory.now()?.byteCount else { return single }
+        guard items.count > 1, let available = free ?? AvailableMemory.now()?.byteCount else { return single }
         let holding = Engine(pipeline, residentBytes: .max)
-        return try holding.memoryStatement(items[0].request).byteCount <= available / 2 ? holding : single
+        let statement = try holding.memoryStatement(items[0].request)
+        return statement.ownBytes ?? statement.byteCount <= available / 2 ? holding : single
     }
 }

@@ -10,7 +10,7 @@ import StrictJSON
 import Tensors
 
 /// `sprintpack verify`: is the file whole, and does it still hold what the checkpoint holds?
-struct Verify: Verb {
+struct Verify: DeviceVerb {
     static let configuration = CommandConfiguration(
         abstract: "Prove that a .sprint file is whole and, with --against, that it equals its checkpoint.",
         discussion: """
@@ -24,6 +24,9 @@ struct Verify: Verb {
             With --against: the SHA-256 of every source tensor, every packed tensor derived again, the ladder from the
             quantizer to single operations in float64, and both models run layer by layer. What differs is told with its cause where one fits.
             Where nothing does, and layers are quantized, it advises which of them to keep in 16 bits.
+
+            With --device cuda also that the file's model computes on that GPU what it computes on the CPU: every weight as it
+            lies there, layers at their own size, and the certificate's steps. What is proved against a checkpoint is proved on the CPU.
 
             It begins with two verdicts: whether the file is right, and how good it is
             (Formats/quality.md): measured with --against, else as recorded in the file.
@@ -44,6 +47,7 @@ struct Verify: Verb {
     var minSQNR: Double?
 
     @OptionGroup var checkpointOptions: CheckpointOptions
+    @OptionGroup var deviceOption: DeviceOption
     @OptionGroup var threadOptions: ThreadOptions
     @OptionGroup var common: CommonOptions
 }
@@ -55,7 +59,9 @@ extension Verify {
         if against == nil, checkpointOptions.areUsed { throw ValidationError("--against: expected the checkpoint that the options are of, found none") }
     }
 
-    func execute() throws -> Outcome {
+    static let prefersCPU = true
+
+    func execute(on executor: some Executor, _ device: UsedDevice) throws -> Outcome {
         threadOptions.apply()
         let packed: PackedFile
         do throws(PackedFileError) {
@@ -71,23 +77,28 @@ extension Verify {
         }
         let inputs = [packed.identity] + (checkpoint?.inputIdentities ?? [])
         let page = try ReportPage(html, inputs: inputs)
-        let memoryNeeded = Verification.memoryNeeded(packed, against: checkpoint, on: .best)
+        let memoryNeeded = max(
+            Verification.memoryNeeded(packed, against: checkpoint, on: .best), device.isCPU ? 0 : Verification.memoryToProve(packed, against: .best))
         try Memory.check(available: memoryNeeded)
         let (reading, deriving) = (common.progress("read"), common.progress("derive", unit: .steps))
         var options = Verification.Options()
         options.advises = true
         options.measuresQuality = true
-        let verification = try Verification(packed, against: checkpoint, on: .best, options: options) { progress in
+        func follow(_ progress: Verification.Progress) {
             switch progress {
             case .reading(let done, let total): reading.update(done, of: total)
             case .deriving(_, let done, let total): deriving.update(UInt64(done), of: UInt64(total))
             case .running: ProgressBar.erase()
             }
         }
+        var verification = try Verification(packed, against: checkpoint, on: .best, options: options, progress: follow)
+        if !device.isCPU {
+            try verification.prove(packed, on: executor, Verification.Device(device.name, environment: device.properties), against: .best, progress: follow)
+        }
         ProgressBar.erase()
         let command = Shell.command(
             ["sprintpack", "verify", file] + Shell.option("--against", against) + checkpointOptions.words + Shell.option("--html", html)
-                + Shell.option("--min-sqnr", minSQNR.map { "\($0)" }))
+                + Shell.option("--min-sqnr", minSQNR.map { "\($0)" }) + Shell.option("--device", device.isCPU ? nil : "\(deviceOption.device)"))
         var report = verification.report(environment: Version.environment, command: command, encodePNG: ParityReport.png)
         if let minSQNR, !verification.isExact {
             guard let quality = verification.quality else {
@@ -96,6 +107,7 @@ extension Verify {
             if let shortfall = quality.shortfall(minSQNR), verification.passed { report.fail(shortfall) }
         }
         var outcome = try report.outcome(page)
+        if !device.isCPU { outcome.text += "\non \(device.name): " + device.properties.map { "\($0.name) \($0.value)" }.joined(separator: ", ") }
         outcome.json["memory"] = ["bytes": JSONValue(memoryNeeded), "peakResidentBytes": Memory.peakResident.map { JSONValue($0) } ?? .null]
         return outcome
     }

@@ -51,6 +51,15 @@ final class ProgressBar: Sendable {
         }
     }
 
+    /// A line of words in the place of a bar, until the next.
+    static func hint(_ words: String) {
+        guard Console.isTerminal else { return }
+        line.withLock { isTaken in
+            isTaken = true
+            Console.write(blank + words, to: STDERR_FILENO)
+        }
+    }
+
     func finish() { Self.erase() }
 
     static func erase() { write("") }

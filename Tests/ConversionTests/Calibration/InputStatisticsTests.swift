@@ -1,5 +1,6 @@
 import Files
 import Safetensors
+import StrictJSON
 import Tensors
 import TestKit
 import Testing
@@ -41,6 +42,10 @@ import Testing
         #expect(layer.count == 150 && layer.samples.count == InputStatistics.mostSamples && joined[0].prompts == ["prompt 0", "prompt 1", "prompt 2"])
         #expect(layer.samples == joined[1].layers["w"]?.samples && joined[0].prompts == joined[1].prompts)
         for (left, right) in zip(layer.squares, joined[1].layers["w"]?.squares ?? []) { #expect(abs(left - right) < 1e-9 * left) }
+        var (here, there) = (parts[0], parts[1])
+        there.devices = ["a card"]
+        try here.merge(there)
+        #expect(here.devices == ["a card"])
         // The rows of all parts with the smallest numbers, whichever part saw them.
         let numbers = parts.flatMap { $0.layers["w"]?.samples.map(\.number) ?? [] }.sorted()
         #expect(layer.samples.map(\.number) == Array(numbers.prefix(InputStatistics.mostSamples)))
@@ -64,7 +69,11 @@ import Testing
         let statistics = try Self.gathered(["one prompt", "another"], rows: 70, seed: 5)
         try statistics.write(to: folder.file("a.cal"), replace: false)
         #expect(try InputStatistics(reading: folder.file("a.cal")) == statistics)
-        try statistics.write(to: folder.file("a.cal"), replace: true)
+        var elsewhere = statistics
+        elsewhere.devices = ["a card", "another"]
+        try elsewhere.write(to: folder.file("a.cal"), replace: true)
+        #expect(try InputStatistics(reading: folder.file("a.cal")) == elsewhere)
+        #expect(LayerChoices.record(of: elsewhere)["devices"]?.array?.count == 2 && LayerChoices.record(of: statistics)["devices"] == nil)
         // What is no statistics of ours stays.
         try OutputFile.write([1, 2, 3], to: folder.file("b.cal"), kind: .anything, replace: true)
         #expect(throws: ConversionError.self) { try statistics.write(to: folder.file("b.cal"), replace: true) }

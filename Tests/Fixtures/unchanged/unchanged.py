@@ -18,13 +18,15 @@ each kind of kernels (`sprintpack --version`) on which it was written; on a CPU 
 Files name the program's version (`tool`), and the content hash, which covers it. A new version number alone changes these bytes; so they are put out of
 all hashes here, and whole files are not in the list. Everything else in the files is.
 """
-import hashlib, json, pathlib, re, struct, subprocess, sys, tempfile, zlib
+import hashlib, json, os, pathlib, re, struct, subprocess, sys, tempfile, zlib
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parents[2] / "Formats"))
 sys.dont_write_bytecode = True
 import reader
 
+# Results are the CPU's, whatever card is in the machine.
+os.environ["SPRINTPACK_CUDA_LIBRARY"] = "/nonexistent/libcuda.so.1"
 FIXTURES, PRESETS, STEPS = ("tiny-sprint", "mini", "odd"), ("fp32", "fp16", "bf16", "int8"), (1, 2)
 PROMPT = "a large red circle on a blue background"
 

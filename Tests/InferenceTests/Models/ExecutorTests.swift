@@ -18,6 +18,26 @@ import Testing
         for (name, value) in near.values { #expect(far.values[name]?.contents == value.contents, "\(name)") }
     }
 
+    @Test("an executor's own memory is stated apart: the machine's is then of what is on its way there")
+    func memory() throws {
+        let weights = try ConvertedWeights.int8()
+        func statement(on executor: some Executor, resident: Int?) throws -> MemoryStatement {
+            try Engine(SanaSprintPipeline(weights: weights, on: executor), residentBytes: resident).memoryStatement(GenerationRequest(prompt: "a"))
+        }
+        for resident in [nil, Int.max] {
+            let (near, far) = (
+                try statement(on: .best, resident: resident), try statement(on: FarExecutor(memory: (free: 1 << 20, total: 1 << 30)), resident: resident)
+            )
+            #expect(near.ownBytes == nil && near.stages.count == far.stages.count)
+            for (near, far) in zip(near.stages, far.stages) {
+                let own = try #require(far.ownBytes)
+                #expect(own > 0 && own <= near.weightBytes + near.workingBytes, "\(far)")
+                #expect(far.weightBytes <= near.weightBytes + near.workingBytes, "\(far)")
+            }
+            #expect(far.ownBytes == far.stages.compactMap(\.ownBytes).max())
+        }
+    }
+
     @Test("what a picture moves: its prompt, each step's latents and times, and the picture") func moves() throws {
         let (executor, weights) = (FarExecutor(), try ConvertedWeights.int8())
         let pipeline = try SanaSprintPipeline(weights: weights, on: executor)

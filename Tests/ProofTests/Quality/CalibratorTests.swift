@@ -30,6 +30,14 @@ import Testing
         #expect(try Calibrator.run(plan, prompts: prompts, on: .best) == statistics, "equal runs give equal statistics")
     }
 
+    /// Models of the calibration run where they are asked to.
+    @Test func anotherExecutorGathersTheSame() throws {
+        let plan = try Self.plan("mini")
+        let prompts = ["a red circle", "two cats"]
+        let far = try Calibrator.run(plan, prompts: prompts, withImpacts: true, on: FarExecutor(on: CPU.best.repeatable))
+        #expect(try Calibrator.run(plan, prompts: prompts, withImpacts: true, on: .best) == far && far.impacts != nil)
+    }
+
     /// Jobs that know nothing of each other make what one makes, but for the rounding of sums.
     @Test func partsAreTheWhole() throws {
         let plan = try Self.plan("mini")

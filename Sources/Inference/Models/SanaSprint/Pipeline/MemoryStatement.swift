@@ -14,6 +14,8 @@ package struct MemoryStatement: Sendable, Equatable {
         package let weightBytes: Int
         /// Activations, scratch of each thread, and what the stages before have left.
         package let workingBytes: Int
+        /// Of the executor's own memory, weights and all else: the figures above are then of what is on its way. Nil where it computes in the process's.
+        package var ownBytes: Int?
         /// With the process, and with what the system's allocator keeps of the buffers that have come and gone.
         package var byteCount: Int {
             let used = weightBytes + workingBytes
@@ -24,6 +26,9 @@ package struct MemoryStatement: Sendable, Equatable {
     package let stages: [Stage]
     /// The most that any stage takes.
     package var byteCount: Int { stages.map(\.byteCount).max() ?? Self.processBytes }
+
+    /// The most that any stage takes of the executor's own memory; nil where it has none.
+    package var ownBytes: Int? { stages.compactMap(\.ownBytes).max() }
 
     /// The program, its libraries and the directory of the file.
     static let processBytes = 23 << 20
@@ -42,8 +47,18 @@ extension Engine {
         let (held, tokens) = (residency.holds, SanaSprintPrompt.defaultMaximumLength)
         // What the stages before leave: the tokenizer, and decoders of frames.
         let left = weights.readingBytes + Memory.restBytes + (residency.holdsTokenizer ? 0 : GemmaTokenizer.byteCount(ofText: weights.tokenizerByteCount))
-        func stage(_ name: String, _ footprint: Footprint) -> MemoryStatement.Stage {
-            MemoryStatement.Stage(name: name, weightBytes: residency.byteCount + footprint.kept, workingBytes: footprint.passing + left)
+        let isOwn = try allocating(try pipeline.executor.ownMemory()) != nil
+        /// - Parameters:
+        ///   - prefixes: of the weights' names.
+        ///   - made: bytes of what is made of the results.
+        ///   - moved: elements that come from an executor's own memory, or go there.
+        func stage(_ name: String, _ footprint: Footprint, _ prefixes: [String], made: Int = 0, moved: Int) -> MemoryStatement.Stage {
+            guard isOwn else {
+                return MemoryStatement.Stage(name: name, weightBytes: residency.byteCount + footprint.kept, workingBytes: footprint.passing + made + left)
+            }
+            return MemoryStatement.Stage(
+                name: name, weightBytes: sizes.largestOnItsWay(prefixes), workingBytes: 2 * Tensor.byteCount(moved) + made + left,
+                ownBytes: residency.byteCount + footprint.peak)
         }
 
         var stages: [MemoryStatement.Stage] = []
@@ -55,7 +70,8 @@ extension Engine {
                 stage(
                     "text encoder",
                     Gemma2Encoder.footprint(
-                        text, weights.fusions, sizes.unrounded, tokens: isCached ? tokens : 3 * tokens, prefix: isCached ? 2 * tokens : 0, held)))
+                        text, weights.fusions, sizes.unrounded, tokens: isCached ? tokens : 3 * tokens, prefix: isCached ? 2 * tokens : 0, held),
+                    ["text."], moved: 3 * tokens * (text.width + 2 * text.keyValueWidth)))
         }
         let readsPicture = if case .pixels? = request.control?.source { true } else { request.picture != nil }
         if readsPicture, let vae = configuration.vae {
@@ -63,19 +79,25 @@ extension Engine {
                 stage(
                     "autoencoder's encoder",
                     AutoencoderEncoder<E>.footprint(
-                        vae, weights.fusions, sizes.unrounded, height: sampler.shape[1] * vae.compression, width: sampler.shape[2] * vae.compression)))
+                        vae, weights.fusions, sizes.unrounded, height: sampler.shape[1] * vae.compression, width: sampler.shape[2] * vae.compression),
+                    ["vae.enc."], moved: vae.imageChannels * sampler.shape[1] * sampler.shape[2] * vae.compression * vae.compression))
         }
         let transformer = SanaTransformer<E>.footprint(
             TransformerRows(configuration.transformer, weights.fusions, pipeline.frozenSchedule), configuration.transformer, sizes, latents: sampler.shape,
             tokens: tokens, prompts: pipeline.isGuidedAway(request) ? 2 : 1, keepsBlocks: residency.holdsSteps && sampler.steps > 1,
             control: request.control == nil ? nil : configuration.control, fusions: weights.fusions, held)
         stages.append(
-            stage("transformer", Footprint(kept: transformer.kept, passing: transformer.passing + LatentSampler.byteCount(sampler.shape, sampler.steps))))
+            stage(
+                "transformer", transformer, ["dit.", "control."], made: LatentSampler.byteCount(sampler.shape, sampler.steps),
+                moved: tokens * configuration.transformer.captionChannels + sampler.shape.elementCount))
         let picture = AutoencoderDecoder<E>.footprint(decoder, weights.fusions, sizes.unrounded, height: sampler.shape[1], width: sampler.shape[2], held)
         let resized = sampler.size.map { $0.height * $0.width }
         let pixels = resized ?? sampler.shape[1] * sampler.shape[2] * decoder.compression * decoder.compression
         let made = resized.map { Tensor.byteCount(3 * $0) } ?? 0
-        stages.append(stage("autoencoder's decoder", Footprint(kept: picture.kept, passing: picture.passing + made + PNGImage.workingBytes(pixels: pixels))))
+        stages.append(
+            stage(
+                "autoencoder's decoder", picture, ["vae.dec."], made: made + PNGImage.workingBytes(pixels: pixels),
+                moved: decoder.imageChannels * sampler.shape[1] * sampler.shape[2] * decoder.compression * decoder.compression))
         return MemoryStatement(stages: stages)
     }
 }
