@@ -9,12 +9,15 @@ import Testing
     private static let card = [Tool.driverVariable: StandIn.library]
     private static let small = ["--width", "64", "--height", "64", "--steps", "1", "--prompt", "a large red circle on a blue background"]
 
+    /// What a picture takes, and no more to convert.
+    private static let alone = ["--components", "transformer,vae-decoder,text-encoder,tokenizer", "--calibration", "none"]
+
     private static func pixels(_ path: String) throws -> [UInt8] { try PNGImage.read(InputFile(path: path)).rgb }
 
     @Test("a picture of the GPU is at most one level from the CPU's, and says where it was drawn", arguments: ["fp32", "bf16", "int8"])
     func pictures(_ preset: String) throws {
         let shop = try Workshop()
-        let file = try shop.packed(preset)
+        let file = try shop.packed(preset, Self.alone)
         let (near, far) = (shop.path("cpu.png"), shop.path("cuda.png"))
         let cpu = try Tool.run(["generate", file, "-o", near] + Self.small)
         #expect(cpu.status == 0 && cpu.output.contains(" s on the CPU ("), "\(cpu)")
@@ -61,7 +64,7 @@ import Testing
 
     @Test("a dry run states the GPU's memory beside the machine's, and refuses where the card has less, with both figures") func dryRun() throws {
         let shop = try Workshop()
-        let file = try shop.packed("int8")
+        let file = try shop.packed("int8", Self.alone)
         let run = try Tool.run(["generate", file, "--dry-run", "--device", "cuda", "--json"], environment: Self.card)
         #expect(run.status == 0, "\(run)")
         let device = try #require(try run.json()["device"])
@@ -80,7 +83,7 @@ import Testing
 
     @Test("bench has the GPU's stages and layers") func bench() throws {
         let shop = try Workshop()
-        let file = try shop.packed("int8")
+        let file = try shop.packed("int8", Self.alone)
         let run = try Tool.run(
             ["bench", file, "--device", "cuda", "--runs", "1", "--steps", "1", "--width", "64", "--height", "64", "--layers", "--json"], environment: Self.card)
         #expect(run.status == 0, "\(run)")
@@ -122,7 +125,7 @@ import Testing
 
     @Test("without a driver cuda is refused, and auto is the CPU without a word") func noDriver() throws {
         let shop = try Workshop()
-        let file = try shop.packed("int8")
+        let file = try shop.packed("int8", Self.alone)
         let run = try Tool.run(["generate", file, "--device", "cuda", "-o", shop.path("x.png")] + Self.small)
         #expect(run.status == 2 && run.errors.hasPrefix("sprintpack: error: no NVIDIA driver was found") && run.output.isEmpty, "\(run)")
         #expect(shop.names == ["int8.sprint"])
