@@ -204,7 +204,7 @@ class Parts:
             bench = self.machine.sprintpack(f"cpu-bench-{count}", "bench", file, "--device", "cpu", "--runs", 1, "--steps", 1, *self.size(side), *threads)
             times = [convert["wall"], bench["stages"]["all steps"]["median"], bench["stages"]["decode picture"]["median"]]
             first = first or (count, times)
-            gain = "" if count == first[0] else ", " + " ".join(f"{t / f:.1f}x" for t, f in zip(times, first[1])) + f" of {first[0]} threads"
+            gain = "" if count == first[0] else ", " + " ".join(f"{t / f:.1f}x" for t, f in zip(times, first[1])) + f" the time of {first[0]}"
             self.machine.row(
                 f"CPU, {count} threads: convert the decoder, step, decode at {side} px", "", ", ".join(f"{time:.2f} s" for time in times) + gain)
         return f"{counts} threads"

@@ -54,6 +54,7 @@ struct Bench: DeviceVerb {
 
     func validate() throws {
         if !(1...1000).contains(steps) { throw ValidationError("--steps: expected 1 to 1000, found \(steps)") }
+        if unpack && resident { throw ValidationError("--unpack and --resident: expected one of them, found both") }
         if !(1...1000).contains(runs) { throw ValidationError("--runs: expected 1 to 1000, found \(runs)") }
         for (name, value) in [("--width", width), ("--height", height)] {
             if let value, !(1...65_536).contains(value) { throw ValidationError("\(name): expected 1 to 65536 pixels, found \(value)") }
@@ -136,9 +137,12 @@ struct Bench: DeviceVerb {
     /// Seconds of each stage of one run. Weights that are not held are loaded as they are needed, the transformer's in a stage of its own.
     private func measure(_ packed: PackedFile, _ engine: Engine<some Executor>?, _ request: GenerationRequest, _ clock: LayerClock) throws -> [(Stage, Double)]
     {
-        var marks: [(Stage, Double)] = [(.unpack, ProgressBar.now())]
+        var marks: [(Stage, Double)] = []
         var later: Double?
-        for tensor in packed.directory.tensors { _ = try packed.planes(of: tensor) }
+        if !resident {
+            marks.append((.unpack, ProgressBar.now()))
+            for tensor in packed.directory.tensors { _ = try packed.planes(of: tensor) }
+        }
         let job = Job(request, clock: layers ? clock : nil) { stage in
             clock.restart()
             switch stage {
