@@ -15,7 +15,7 @@ BUILD_PACKAGES := libopenblas-dev libzstd-dev libxxhash-dev libpng-dev pkg-confi
 TEST_PACKAGES  := python3 python3-numpy python3-zstandard python3-xxhash python3-jsonschema exfatprogs exfat-fuse
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test build release demo test test-debug test-avx512 fuzz lint format bench bench-gpu fixtures unchanged kernels quality size install clean
+.PHONY: help setup setup-test build release demo test test-debug test-avx512 fuzz lint format bench bench-gpu gpu-bundle gpu-rehearsal gpu fixtures unchanged kernels quality size install clean
 
 help: ## List the verbs.
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -100,10 +100,26 @@ bench quality: export SPRINTPACK_CUDA_LIBRARY := /nonexistent/libcuda.so.1
 bench: release $(PEERS) ## Time real-size checkpoints beside PyTorch and OpenVINO (ROWS=... for some; an hour, and 40 GB below CACHE=...).
 	$(PEERS) Tests/Bench/bench.py $(BIN) --json .build/bench.json --svg .build/bench.svg $(if $(ROWS),--rows $(ROWS)) $(if $(CACHE),--cache $(CACHE))
 
+define BENCH_GPU
+@mkdir -p .build
+clang -std=gnu17 -O2 -Wno-deprecated-non-prototype -I$(GPU_KERNELS)/include Tests/Bench/gpu.c $(GPU_KERNELS)/kernels.c -ldl -o .build/bench-gpu
+endef
+
 bench-gpu: ## Time the GPU kernels at real sizes on this machine's GPU, and compare the bits of all shapes (a minute).
-	@mkdir -p .build
-	clang -std=gnu17 -O2 -Wno-deprecated-non-prototype -I$(GPU_KERNELS)/include Tests/Bench/gpu.c $(GPU_KERNELS)/kernels.c -ldl -o .build/bench-gpu
+	$(BENCH_GPU)
 	.build/bench-gpu
+
+gpu-bundle: setup ## Make .build/gpu-bundle, a folder for a machine with a GPU and neither Swift nor network (Tests/GPU).
+	swift build -c release --static-swift-stdlib --product sprintpack
+	$(BENCH_GPU)
+	Tests/GPU/bundle.sh .build/release/sprintpack .build/bench-gpu .build/gpu-bundle
+
+gpu-rehearsal: gpu-bundle ## Do what `make gpu` does, at small sizes, on the stand-in driver of the tests (OUT=FOLDER).
+	swift build -c release --product StandInDriver
+	.build/gpu-bundle/run.sh --rehearse .build/release/libStandInDriver.so --out $(or $(OUT),.build/gpu-rehearsal)
+
+gpu: ## Check and time everything on this machine's GPU from .build/gpu-bundle, one table at the end (four minutes; OUT=FOLDER).
+	@Tests/GPU/run.sh --bundle .build/gpu-bundle --out $(or $(OUT),.build/gpu)
 
 $(ORACLE): Tests/Fixtures/oracle/requirements.txt
 	python3 -m venv .build-oracle
@@ -125,11 +141,12 @@ PTX_FLAGS   := -x cuda --cuda-device-only -nocudainc -nocudalib --cuda-gpu-arch=
 kernels: ## Compile the GPU kernels to the PTX that is committed again (by clang-19; CI looks for a difference).
 	$(call install_packages,clang-19)
 	@mkdir -p .build; new=.build/kernels.ptx; \
-	for source in $(GPU_KERNELS)/kernels/*.cu; do \
-	    clang-19 $(PTX_FLAGS) -S $$source -o $$new || exit 1; \
+	for source in $(GPU_KERNELS)/kernels/*.cu Tests/GPU/peak.cu; do \
+	    clang-19 $(PTX_FLAGS) -I$(GPU_KERNELS)/kernels -S $$source -o $$new || exit 1; \
 	    sed -i -E 's@[[:space:]]*//.*@@; /^[[:space:]]*$$/d' $$new; \
 	    if grep -nE '\.local|\.approx|\.ftz|\bcall|\b(add|sub|mul|fma|mad)\.f(32|64)' $$new; then echo "$$source: not what every card computes alike"; exit 1; fi; \
-	    mv $$new $(GPU_KERNELS)/ptx/$$(basename $$source .cu).ptx || exit 1; \
+	    case $$source in Tests/*) ptx=$${source%.cu}.ptx;; *) ptx=$(GPU_KERNELS)/ptx/$$(basename $$source .cu).ptx;; esac; \
+	    mv $$new $$ptx || exit 1; \
 	done
 
 quality: release $(ORACLE) ## Measure what quantizing costs the embedded checkpoint, beside others (downloads as `fixtures` does, and the others).

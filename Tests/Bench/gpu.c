@@ -1,4 +1,5 @@
-// Times of the GPU kernels at the sizes of SANA-Sprint 1.6B at 1024 pixels, and whether all shapes of a product give the same bits.
+// Times of the GPU kernels at the sizes of SANA-Sprint 1.6B at 1024 pixels, and whether all shapes of a product give the same bits. Lines that begin with
+// "launched" are of the shapes that the engine takes.
 //
 // gpu [LIBRARY] [DIVISOR]: another driver than the system's; sizes divided, for a driver that only looks like one.
 #include "CGPUKernels.h"
@@ -11,6 +12,14 @@
 typedef uint64_t address;
 static void *library, *stream, *modules[8];
 static int multiprocessors, divisor = 1;
+// Operations a second of int8 out of registers.
+static double peak;
+
+// #embed is C23, and what clang 19 has had in every mode since.
+#pragma clang diagnostic ignored "-Wc23-extensions"
+static const char peak_text[] = {
+#embed "../GPU/peak.ptx" suffix(, 0)
+};
 
 #define CALL(name, ...) \
     do { \
@@ -60,20 +69,19 @@ static const cg_kernel *kernel(const char *name) {
     exit(2);
 }
 
-// Microseconds of a launch: the middle one of some runs of several.
+// Microseconds of a launch of a module's kernel: the middle one of some runs of several.
 static int by_time(const void *a, const void *b) { return *(const float *)a < *(const float *)b ? -1 : 1; }
-static float timed(const char *name, unsigned x, unsigned y, unsigned z, unsigned shared, void *argument) {
-    const cg_kernel *k = kernel(name);
-    unsigned bytes = k->shared > shared ? k->shared : shared, launches = divisor > 1 ? 1 : 20, runs = divisor > 1 ? 1 : 7;
+static float timed_in(void *module, const char *name, unsigned threads, unsigned x, unsigned y, unsigned z, unsigned bytes, void *argument) {
+    unsigned launches = divisor > 1 ? 1 : 20, runs = divisor > 1 ? 1 : 7;
     void *function, *start, *end, *parameters[] = {argument};
     float times[7];
-    CALL(cuModuleGetFunction, &function, modules[k->module], name);
+    CALL(cuModuleGetFunction, &function, module, name);
     CALL(cuFuncSetAttribute, function, 8, (int)bytes);
     CALL(cuEventCreate, &start, 0u);
     CALL(cuEventCreate, &end, 0u);
     for (unsigned run = 0; run < runs; run++) {
         CALL(cuEventRecord, start, stream);
-        for (unsigned i = 0; i < launches; i++) { CALL(cuLaunchKernel, function, x, y, z, k->threads, 1u, 1u, bytes, stream, parameters, (void *)0); }
+        for (unsigned i = 0; i < launches; i++) { CALL(cuLaunchKernel, function, x, y, z, threads, 1u, 1u, bytes, stream, parameters, (void *)0); }
         CALL(cuEventRecord, end, stream);
         CALL(cuStreamSynchronize, stream);
         times[run] = 0;
@@ -82,12 +90,36 @@ static float timed(const char *name, unsigned x, unsigned y, unsigned z, unsigne
     qsort(times, runs, sizeof *times, by_time);
     return times[runs / 2] * 1000 / (float)launches;
 }
+static float timed(const char *name, unsigned x, unsigned y, unsigned z, unsigned shared, void *argument) {
+    const cg_kernel *k = kernel(name);
+    return timed_in(modules[k->module], name, k->threads, x, y, z, k->shared > shared ? k->shared : shared, argument);
+}
 static void say(const char *what, const char *name, float time, double operations, double bytes) {
-    if (divisor > 1) { printf("%-44s %s\n", what, name); return; }
-    printf("%-44s %-18s %9.1f us", what, name, time);
+    printf("%-44s %-18s", what, name);
+    if (divisor > 1) { printf("\n"); return; }
+    printf(" %9.1f us", time);
     if (operations > 0) { printf("  %7.1f TOPS", operations / time * 1e-6); }
     if (bytes > 0) { printf("  %7.0f GB/s", bytes / time * 1e-3); }
     printf("\n");
+}
+
+// The shape that is launched, and what it reaches of the peak; returns its time.
+static float launched(const char *what, const char *name, float time, double operations) {
+    printf("launched: %-34s %-18s", what, name);
+    if (divisor == 1) { printf(" %9.1f us  %5.1f %% of the peak", time, 100 * operations / time * 1e6 / peak); }
+    printf("\n");
+    return time;
+}
+static void measure_peak(void) {
+    enum { threads = 256, products = 16, operations = 2 * 16 * 8 * 32 };
+    void *module;
+    CALL(cuModuleLoadDataEx, &module, peak_text, 0u, (void *)0, (void *)0);
+    unsigned blocks = 2 * (unsigned)multiprocessors;
+    struct { address x, y; int turns; } a = {.x = codes(4 * 16 * threads), .y = room(4 * (size_t)threads * blocks), .turns = divisor > 1 ? 2 : 4096};
+    float time = timed_in(module, "peak_i8", threads, blocks, 1, 1, 0, &a);
+    double done = (double)operations * products * a.turns * (threads / 32) * blocks;
+    if (divisor == 1) { peak = done / time * 1e6; }
+    say("the peak of int8, out of registers", "peak_i8", time, done, 0);
 }
 
 static unsigned up(long long count, unsigned size) { return (unsigned)((count + size - 1) / size); }
@@ -104,7 +136,9 @@ static int same(address a, address b, size_t bytes) {
     return equal;
 }
 
-static int product(const char *what, int rows, int depth, int columns) {
+static float step_time;
+
+static int product(const char *what, int rows, int depth, int columns, int times) {
     int own = pitch(depth), failures = 0;
     size_t outputs = (size_t)rows * columns;
     cg_product a = {.x = codes((size_t)rows * own), .sx = floats(rows, 0.01f, 0.02f), .rows = rows, .pitch = own, .ldy = columns};
@@ -117,10 +151,12 @@ static int product(const char *what, int rows, int depth, int columns) {
         a.y = room(4 * outputs);
         float time = timed(k.name, up(rows, k.rows), up(columns, k.columns), 1, 0, &a);
         say(what, k.name, time, 2.0 * rows * columns * depth, 0);
-        if (i == best) { printf("%-44s is what would be launched\n", ""); }
+        if (i == best) { step_time += (float)times * launched(what, k.name, time, 2.0 * rows * columns * depth); }
         if (first && !same(first, a.y, 4 * outputs)) { printf("WRONG: %s differs\n", k.name), failures++; }
+        if (first) { CALL(cuMemFree_v2, a.y); }
         first = first ? first : a.y;
     }
+    CALL(cuMemFree_v2, first);
     return failures;
 }
 
@@ -133,7 +169,7 @@ static int convolution(const char *what, int extent, int channels, int outputs, 
         .maskY = -1, .maskBase = -1};
     double operations = 2.0 * 9 * (double)channels * outputs * (double)made;
     address first = 0;
-    int failures = 0;
+    int failures = 0, best = cg_best("conv_i8_", (int)made, &outputs, 1, multiprocessors, false);
     for (int i = 0; i < cg_kernel_count(); i++) {
         cg_kernel k = cg_kernel_at(i);
         int is_up = strcmp(k.name, "conv_up_i8") == 0 && sampling == cg_doubled;
@@ -142,6 +178,8 @@ static int convolution(const char *what, int extent, int channels, int outputs, 
         float time = is_up ? timed(k.name, up(extent, 6) * up(extent, 14), up(outputs, 64), 1, 0, &a)
                            : timed(k.name, up((long long)made, k.rows), up(outputs, k.columns), 1, 0, &a);
         say(what, k.name, time, operations, 0);
+        // conv_up_i8 makes a quarter of the products.
+        if (sampling == cg_doubled ? is_up : i == best) { launched(what, k.name, time, is_up ? operations / 4 : operations); }
         if (first && !same(first, a.y, 4 * made * outputs)) { printf("WRONG: %s differs\n", k.name), failures++; }
         if (first) { CALL(cuMemFree_v2, a.y); }
         first = first ? first : a.y;
@@ -213,17 +251,19 @@ int main(int count, char **arguments) {
     for (int i = 0; i < cg_module_count(); i++) { CALL(cuModuleLoadDataEx, modules + i, cg_module_text(i), 0u, (void *)0, (void *)0); }
     printf("%s, %d multiprocessors\n", name, multiprocessors);
 
+    measure_peak();
     int tokens = 1024 / divisor, failures = 0, s = divisor;
-    failures += product("self.qkv", tokens, 2240 / s, 6720 / s);
-    failures += product("self.out, cross.q, cross.out", tokens, 2240 / s, 2240 / s);
-    failures += product("ff.in", tokens, 2240 / s, 11200 / s);
-    failures += product("ff.out", tokens, 5600 / s, 2240 / s);
-    failures += product("text, 300 tokens", 300 / s, 2304, 9216 / s);
-    failures += product("text, 20 tokens", 20, 2304, 9216 / s);
+    failures += product("self.qkv", tokens, 2240 / s, 6720 / s, 20);
+    failures += product("self.out, cross.q, cross.out", tokens, 2240 / s, 2240 / s, 60);
+    failures += product("ff.in", tokens, 2240 / s, 11200 / s, 20);
+    failures += product("ff.out", tokens, 5600 / s, 2240 / s, 20);
+    failures += product("text, 300 tokens", 300 / s, 2304, 9216 / s, 0);
+    failures += product("text, 20 tokens", 20, 2304, 9216 / s, 0);
     failures += convolution("3x3, 128 at 1024 px", 1024 / s, 128, 128, cg_same);
     failures += convolution("3x3, 256 at 512 px", 512 / s, 256, 256, cg_same);
     failures += convolution("3x3, 512 at 256 px", 256 / s, 512, 512, cg_same);
     failures += convolution("3x3, 256 at 512 px doubled to 128", 512 / s, 256, 128, cg_doubled);
+    if (divisor == 1) { printf("the 120 int8 products of a step: %.2f ms\n", step_time / 1000); }
     rows(tokens, 2240 / s, 1, 1), rows(tokens, 5600 / s / 32 * 32, 32, 0), rows(tokens, 5600 / s / 32 * 32, 1 << 16, 0);
     attention("attention to a prompt of 300", tokens, 300 / s, 20 / s + 1, 112, 1, 0);
     attention("attention of the text encoder, 300 tokens", 300 / s, 300 / s, 8, 256, 2, 1);

@@ -120,7 +120,12 @@ import Testing
 
     @Test func benchTimesEveryStage() throws {
         let shop = try Workshop()
-        let result = try Tool.run(["bench", try shop.packed("int8"), "--runs", "1", "--steps", "1", "--json"])
+        let file = try shop.packed("int8")
+        let resident = try Tool.run(["bench", file, "--runs", "2", "--steps", "2", "--resident", "--json"])
+        #expect(resident.status == 0, "\(resident.errors)")
+        let stages = ["text encoder", "load transformer", "all steps", "decode picture", "each step after the first"]
+        #expect(try resident.json()["stages"]?.object?.keys.sorted() == stages.sorted())
+        let result = try Tool.run(["bench", file, "--runs", "1", "--steps", "1", "--json"])
         #expect(result.status == 0, "\(result.errors)")
         for stage in ["unpack all weights", "text encoder", "load transformer", "all steps", "decode picture"] {
             #expect(try result.json()["stages"]?[stage]?["median"]?.double ?? 0 > 0, "\(stage)")

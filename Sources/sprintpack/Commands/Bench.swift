@@ -39,6 +39,12 @@ struct Bench: DeviceVerb {
     @Flag(help: "Print the time of every layer.")
     var layers = false
 
+    @Option(help: ArgumentHelp("The text of the picture.", valueName: "text"))
+    var prompt = "a large red circle on a blue background"
+
+    @Flag(help: "Hold all weights between the runs, as a series of pictures does, and leave out the run that loads them.")
+    var resident = false
+
     @Flag(help: "Time the reading of all weights alone, which a file of some components can do too.")
     var unpack = false
 
@@ -48,6 +54,7 @@ struct Bench: DeviceVerb {
 
     func validate() throws {
         if !(1...1000).contains(steps) { throw ValidationError("--steps: expected 1 to 1000, found \(steps)") }
+        if unpack && resident { throw ValidationError("--unpack and --resident: expected one of them, found both") }
         if !(1...1000).contains(runs) { throw ValidationError("--runs: expected 1 to 1000, found \(runs)") }
         for (name, value) in [("--width", width), ("--height", height)] {
             if let value, !(1...65_536).contains(value) { throw ValidationError("\(name): expected 1 to 65536 pixels, found \(value)") }
@@ -60,7 +67,7 @@ struct Bench: DeviceVerb {
         threadOptions.apply()
         let packed = try PackedFile.open(file)
         let pipeline = unpack ? nil : try SanaSprintPipeline(weights: PackedWeights(packed), on: executor, compute: compute)
-        var request = GenerationRequest(prompt: "a large red circle on a blue background")
+        var request = GenerationRequest(prompt: prompt)
         request.timesteps = .steps(steps)
         if let frozen = pipeline?.frozenSchedule { request.follow(frozen, keepsSteps: true, keepsGuidance: false) }
         request.width = width
@@ -70,17 +77,21 @@ struct Bench: DeviceVerb {
         }
         // What the largest weight takes that is read whole, and what a picture does.
         let largest = packed.directory.tensors.map { $0.planes.reduce(0) { $0 + Int($1.section.contentByteCount) } }.max() ?? 0
-        let statement = try pipeline.map { try Engine($0).memoryStatement(request) }
+        let engine = pipeline.map { Engine($0, residentBytes: resident ? .max : nil) }
+        let statement = try engine.map { try $0.memoryStatement(request) }
         try Memory.check(available: max(2 * largest, statement?.byteCount ?? 0))
         if let refusal = statement?.refusal(on: device, try executor.ownMemory()) { throw CommandFailure.couldNot(refusal) }
         var times: [Stage: [Double]] = [:]
         var laps: [[(name: String, seconds: Double)]] = []
         let bar = common.progress("bench", unit: .steps)
+        if let engine, resident { _ = try engine.run(Job(request)) }
         for run in 0..<runs {
             bar.update(UInt64(run), of: UInt64(runs))
             // A failure is thrown by what is asked for next.
             let clock = LayerClock { try? executor.wait() }
-            for (stage, seconds) in try measure(packed, pipeline, request, clock) { times[stage, default: []].append(seconds) }
+            // The engine holds the last prompt: each run reads another.
+            if resident { request.prompt = "\(prompt) \(run % 10)" }
+            for (stage, seconds) in try measure(packed, engine, request, clock) { times[stage, default: []].append(seconds) }
             laps.append(clock.laps)
         }
         bar.finish()
@@ -123,13 +134,15 @@ struct Bench: DeviceVerb {
         case decode = "decode picture"
     }
 
-    /// Seconds of each stage of one run. The text encoder and the decoder load their weights as they go.
-    private func measure(_ packed: PackedFile, _ pipeline: SanaSprintPipeline<some Executor>?, _ request: GenerationRequest, _ clock: LayerClock) throws -> [(
-        Stage, Double
-    )] {
-        var marks: [(Stage, Double)] = [(.unpack, ProgressBar.now())]
+    /// Seconds of each stage of one run. Weights that are not held are loaded as they are needed, the transformer's in a stage of its own.
+    private func measure(_ packed: PackedFile, _ engine: Engine<some Executor>?, _ request: GenerationRequest, _ clock: LayerClock) throws -> [(Stage, Double)]
+    {
+        var marks: [(Stage, Double)] = []
         var later: Double?
-        for tensor in packed.directory.tensors { _ = try packed.planes(of: tensor) }
+        if !resident {
+            marks.append((.unpack, ProgressBar.now()))
+            for tensor in packed.directory.tensors { _ = try packed.planes(of: tensor) }
+        }
         let job = Job(request, clock: layers ? clock : nil) { stage in
             clock.restart()
             switch stage {
@@ -141,7 +154,7 @@ struct Bench: DeviceVerb {
             case .promptCut, .prefixCacheNotUsed, .encodingPicture, .step, .encoding: break
             }
         }
-        _ = try pipeline.map { try Engine($0).run(job) }
+        _ = try engine?.run(job)
         let ends = marks.dropFirst().map(\.1) + [ProgressBar.now()]
         var times = zip(marks, ends).map { ($0.0, $1 - $0.1) }
         if let later, let end = marks.last { times.append((.later, (end.1 - later) / Double(steps - 1))) }
