@@ -4,6 +4,7 @@ import os
 import pathlib
 import struct
 import subprocess
+import tarfile
 import threading
 import time
 import zlib
@@ -19,10 +20,14 @@ class Failure(Exception):
 class Machine:
     """Where commands run: their environment, and the end of the time that all of them have.
 
+    scratch: a folder for the program's libraries.
     rehearsal: the stand-in driver's library, in whose place a card's driver is otherwise looked for.
     """
 
-    def __init__(self, out, seconds, rehearsal=None):
+    def __init__(self, out, scratch, seconds, rehearsal=None):
+        with tarfile.open(HERE / "lib.tar.xz") as packed:
+            packed.extractall(scratch)
+        self.libraries = {"LD_LIBRARY_PATH": f"{scratch}/lib"}
         self.out, self.rehearsal, self.end = out, rehearsal, time.monotonic() + seconds
         self.environment = dict(os.environ)
         if rehearsal:
@@ -70,8 +75,7 @@ class Machine:
 
     def sprintpack(self, name, *words, passes=(0,), environment={}):
         """The answer of a verb, with its seconds from start to end as `wall` and its exit code as `code`."""
-        libraries = {"LD_LIBRARY_PATH": f"{HERE / 'lib'}"}
-        text, seconds, code = self.run(name, [HERE / "sprintpack", *words, "--json", "--quiet"], libraries | environment, passes)
+        text, seconds, code = self.run(name, [HERE / "sprintpack", *words, "--json", "--quiet"], self.libraries | environment, passes)
         try:
             return json.loads(text) | {"wall": seconds, "code": code}
         except json.JSONDecodeError:

@@ -178,7 +178,7 @@ class Parts:
         command = [HERE / "sprintpack", "generate", file, "--prompt", "a red heart", "--steps", 1, "--device", "cuda", "--force", *self.size(64)]
         for tool in ("memcheck", "racecheck"):
             sanitized = [found, "--tool", tool, "--error-exitcode", 9, "--print-limit", 5, *command, "-o", self.machine.out / f"{tool}.png"]
-            _, seconds, code = self.machine.run(tool, sanitized, {"LD_LIBRARY_PATH": str(HERE / "lib")}, passes=(0, 9))
+            _, seconds, code = self.machine.run(tool, sanitized, self.machine.libraries, passes=(0, 9))
             self.machine.row(f"compute-sanitizer {tool}, tiny int8 picture", "clean", f"exit {code} after {seconds:.0f} s", code == 0)
         return found
 
