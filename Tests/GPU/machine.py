@@ -20,7 +20,7 @@ class Failure(Exception):
 class Machine:
     """Where commands run: their environment, and the end of the time that all of them have.
 
-    scratch: a folder for the program's libraries.
+    scratch: a folder for the program's libraries and the driver's caches.
     rehearsal: the stand-in driver's library, in whose place a card's driver is otherwise looked for.
     """
 
@@ -29,7 +29,9 @@ class Machine:
             packed.extractall(scratch)
         self.libraries = {"LD_LIBRARY_PATH": f"{scratch}/lib"}
         self.out, self.rehearsal, self.end = out, rehearsal, time.monotonic() + seconds
-        self.environment = dict(os.environ)
+        self.scratch = scratch
+        # Nothing is compiled yet: what an earlier run left in the user's cache would hide a first start.
+        self.environment = os.environ | {"CUDA_CACHE_PATH": f"{scratch}/cache"}
         if rehearsal:
             self.environment["SPRINTPACK_CUDA_LIBRARY"] = str(rehearsal)
         self.part_end, self.rows, self.lines = self.end, [], []
@@ -43,7 +45,7 @@ class Machine:
         self.rows.append((what, goal, seen, "" if holds is None else "yes" if holds else "NO"))
 
     def below(self, what, goal, value, unit):
-        self.row(what, f"<= {goal:g} {unit}", f"{value:.3g} {unit}", self.judged(value <= goal))
+        self.row(what, f"<= {goal:g} {unit}", f"{value:.4g} {unit}", self.judged(value <= goal))
 
     def judged(self, holds):
         """Of times and bytes; nothing where the card is not one."""

@@ -48,7 +48,7 @@ def measured(options, scratch):
             except Exception as error:
                 failed = True
                 line = f"FAILED: {error}" if isinstance(error, Failure) else f"FAILED: {type(error).__name__}: {error}"
-                machine.row(name, "", line, False)
+                machine.row(name, "", "failed, as said above", False)
             machine.say(f"{name}: {line} [{time.monotonic() - started:.0f} s]")
     finally:
         parts.remove()
