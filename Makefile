@@ -118,7 +118,7 @@ gpu-rehearsal: gpu-bundle ## Do what `make gpu` does, at small sizes, on the sta
 	swift build -c release --product StandInDriver
 	.build/gpu-bundle/run.sh --rehearse .build/release/libStandInDriver.so --out $(or $(OUT),.build/gpu-rehearsal)
 
-gpu: ## Check and time everything on this machine's GPU from .build/gpu-bundle, one table at the end (four minutes; OUT=FOLDER).
+gpu: ## Check and time everything on this machine's GPU from .build/gpu-bundle, one table at the end (at most four minutes; OUT=FOLDER).
 	@Tests/GPU/run.sh --bundle .build/gpu-bundle --out $(or $(OUT),.build/gpu)
 
 $(ORACLE): Tests/Fixtures/oracle/requirements.txt

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes a folder that runs on a machine with a GPU, python3 and the C library of Debian 12 or newer: bundle.sh SPRINTPACK BENCH-GPU FOLDER
-# SPRINTPACK has Swift's runtime linked in; the other libraries that it needs are put beside it.
+# SPRINTPACK has Swift's runtime linked in; the other libraries that it needs are put beside it, as lib.tar.xz.
 set -euo pipefail
 program=$1 bench=$2 folder=$3
 here=$(cd "$(dirname "$0")" && pwd)
@@ -23,6 +23,9 @@ for library in "$blas" $(ldd "$program" "$blas" | awk '/=> \// { print $3 }' | s
     esac
 done
 strip --strip-unneeded "$folder"/lib/*
+# Packed, they take a sixth; run.py unpacks them.
+tar -C "$folder" --owner=0 --group=0 --numeric-owner -cJf "$folder/lib.tar.xz" lib
+rm -r "$folder/lib"
 
 install -m 755 "$here"/run.sh "$folder"
 install -m 644 "$here"/{run.py,parts.py,machine.py,make_random.py,torch_products.py,real-sizes.json,README.md} "$folder"

@@ -4,6 +4,7 @@ import os
 import pathlib
 import struct
 import subprocess
+import tarfile
 import threading
 import time
 import zlib
@@ -19,12 +20,18 @@ class Failure(Exception):
 class Machine:
     """Where commands run: their environment, and the end of the time that all of them have.
 
+    scratch: a folder for the program's libraries and the driver's caches.
     rehearsal: the stand-in driver's library, in whose place a card's driver is otherwise looked for.
     """
 
-    def __init__(self, out, seconds, rehearsal=None):
+    def __init__(self, out, scratch, seconds, rehearsal=None):
+        with tarfile.open(HERE / "lib.tar.xz") as packed:
+            packed.extractall(scratch)
+        self.libraries = {"LD_LIBRARY_PATH": f"{scratch}/lib"}
         self.out, self.rehearsal, self.end = out, rehearsal, time.monotonic() + seconds
-        self.environment = dict(os.environ)
+        self.scratch = scratch
+        # Nothing is compiled yet: what an earlier run left in the user's cache would hide a first start.
+        self.environment = os.environ | {"CUDA_CACHE_PATH": f"{scratch}/cache"}
         if rehearsal:
             self.environment["SPRINTPACK_CUDA_LIBRARY"] = str(rehearsal)
         self.part_end, self.rows, self.lines = self.end, [], []
@@ -38,7 +45,7 @@ class Machine:
         self.rows.append((what, goal, seen, "" if holds is None else "yes" if holds else "NO"))
 
     def below(self, what, goal, value, unit):
-        self.row(what, f"<= {goal:g} {unit}", f"{value:.3g} {unit}", self.judged(value <= goal))
+        self.row(what, f"<= {goal:g} {unit}", f"{value:.4g} {unit}", self.judged(value <= goal))
 
     def judged(self, holds):
         """Of times and bytes; nothing where the card is not one."""
@@ -70,8 +77,7 @@ class Machine:
 
     def sprintpack(self, name, *words, passes=(0,), environment={}):
         """The answer of a verb, with its seconds from start to end as `wall` and its exit code as `code`."""
-        libraries = {"LD_LIBRARY_PATH": f"{HERE / 'lib'}"}
-        text, seconds, code = self.run(name, [HERE / "sprintpack", *words, "--json", "--quiet"], libraries | environment, passes)
+        text, seconds, code = self.run(name, [HERE / "sprintpack", *words, "--json", "--quiet"], self.libraries | environment, passes)
         try:
             return json.loads(text) | {"wall": seconds, "code": code}
         except json.JSONDecodeError:

@@ -4,7 +4,7 @@
     make_random.py OUT [--preset 1600M|mini] [--without vae,text_encoder] [--like FOLDER] [--seed N] [--processes N]
 
 Normal weights of the RMS that keeps activations finite (by fan-in; norms about their neutral value), drawn and written in pieces by as many processes
-as there are cores: 10 GB take seconds on 16. The same seed gives the same bytes with the same library, however many processes. real-sizes.json has
+as there are cores: about 13 seconds of a core for each GB. The same seed gives the same bytes with the same library, however many processes. real-sizes.json has
 the names and shapes; tokenizer and scheduler are copied from the checkpoint --like.
 """
 import argparse

@@ -1,4 +1,5 @@
 """The parts of run.py: each measures one thing, says it in a line, and puts what is asked of it into the table."""
+import importlib.util
 import os
 import pathlib
 import re
@@ -20,6 +21,8 @@ class Parts:
     def __init__(self, machine):
         self.machine = machine
         self.rehearsal = machine.rehearsal is not None
+        # What rows call the random checkpoint: a rehearsal's is small.
+        self.model = "mini" if self.rehearsal else "1.6B"
         self.side = 64 if self.rehearsal else 1024
         self.work = None
         self.packed = None
@@ -27,7 +30,7 @@ class Parts:
     def all(self):
         """Name, seconds at most, and what is done."""
         return [
-            ("card", 10, self.card), ("kernels", 50, self.kernels), ("tiny", 60, self.tiny), ("1.6B", 130, self.real), ("sanitizer", 40, self.sanitizer),
+            ("card", 10, self.card), ("kernels", 50, self.kernels), ("tiny", 60, self.tiny), ("random", 130, self.real), ("sanitizer", 40, self.sanitizer),
             ("PyTorch", 30, self.torch), ("CPU", 50, self.scaling)]
 
     # Answers
@@ -40,7 +43,7 @@ class Parts:
 
     def fresh(self, name):
         """An environment in which the driver has compiled nothing yet."""
-        return {"CUDA_CACHE_PATH": tempfile.mkdtemp(prefix=f"cache-{name}-", dir=self.machine.out)}
+        return {"CUDA_CACHE_PATH": tempfile.mkdtemp(prefix=f"cache-{name}-", dir=self.machine.scratch)}
 
     # Parts
 
@@ -100,10 +103,7 @@ class Parts:
         answer = machine.sprintpack(
             "real-convert", "convert", checkpoint, "-o", packed, "--preset", "int8", "--calibration", "none", "--no-quality", "--components", DRAWING, "--force")
         self.packed = packed
-        machine.row("1.6B: convert to int8, without certificate and quality", "", f"{answer['wall']:.1f} s, {packed.stat().st_size / GIB:.2f} GiB")
-        # The CPU's part converts the autoencoder again.
-        for part in ("transformer", "text_encoder"):
-            shutil.rmtree(checkpoint / part)
+        machine.row(f"{self.model}: convert to int8, without certificate and quality", "", f"{answer['wall']:.1f} s, {packed.stat().st_size / GIB:.2f} GiB")
         words = ["--prompt", PROMPT, *self.size(self.side)]
         self._steps([
             lambda: self._starts(words), lambda: self._bench(), lambda: self._series(words), lambda: self._verify()])
@@ -132,14 +132,14 @@ class Parts:
     def _starts(self, words):
         fresh = self.fresh("real")
         first = self.draw("real-first", self.packed, "real.png", *words, environment=fresh)
-        self.machine.below("1.6B: first start ever to PNG, kernels compiled", 6, first["wall"], "s")
+        self.machine.below(f"{self.model}: first start ever to PNG, kernels compiled", 6, first["wall"], "s")
         second = self.draw("real-second", self.packed, "real.png", *words, environment=fresh)
-        self.machine.below("1.6B: start to PNG", 2.5, second["wall"], "s")
-        self.machine.row("1.6B: the program's own GPU memory, single picture", "", f"{second.get('peakDeviceBytes', 0) / GIB:.2f} GiB")
+        self.machine.below(f"{self.model}: start to PNG", 2.5, second["wall"], "s")
+        self.machine.row(f"{self.model}: the program's own GPU memory, single picture", "", f"{second.get('peakDeviceBytes', 0) / GIB:.2f} GiB")
 
     def _verify(self):
         verify = self.machine.sprintpack("real-verify", "verify", self.packed, "--device", "cuda", passes=(0, 1))
-        self.machine.row("1.6B: verify --device cuda", "passes", f"exit {verify['code']} after {verify['wall']:.1f} s", verify["code"] == 0)
+        self.machine.row(f"{self.model}: verify --device cuda", "passes", f"exit {verify['code']} after {verify['wall']:.1f} s", verify["code"] == 0)
 
     def _bench(self):
         def stages(name, prompt, steps):
@@ -148,11 +148,11 @@ class Parts:
                 *self.size(self.side))
             return {stage: times["median"] * 1e3 for stage, times in answer["stages"].items()}
         short = stages("20", PROMPT, 2)
-        self.machine.below("1.6B: step, weights resident", 6.5, short["each step after the first"], "ms")
-        self.machine.below("1.6B: decode, weights resident", 12, short["decode picture"], "ms")
-        self.machine.below("1.6B: text of 20 tokens, weights resident", 2, short["text encoder"], "ms")
+        self.machine.below(f"{self.model}: step, weights resident", 6.5, short["each step after the first"], "ms")
+        self.machine.below(f"{self.model}: decode, weights resident", 12, short["decode picture"], "ms")
+        self.machine.below(f"{self.model}: text of 20 tokens, weights resident", 2, short["text encoder"], "ms")
         long = stages("300", LONG_PROMPT, 1)
-        self.machine.row("1.6B: text of 300 tokens, weights resident", "", f"{long['text encoder']:.3g} ms")
+        self.machine.row(f"{self.model}: text of 300 tokens, weights resident", "", f"{long['text encoder']:.3g} ms")
 
     def _series(self, words):
         count = 2 if self.rehearsal else 8
@@ -160,13 +160,13 @@ class Parts:
         with CardMemory() as memory:
             answer = self.draw("real-series", self.packed, "series.png", *prompts, *words[2:])
         times = [picture["seconds"] * 1e3 for picture in answer["pictures"]]
-        self.machine.below("1.6B: whole picture in 1 step, weights resident", 20, statistics.median(times[1:]), "ms")
+        self.machine.below(f"{self.model}: whole picture in 1 step, weights resident", 20, statistics.median(times[1:]), "ms")
         own = answer.get("peakDeviceBytes", 0)
         if memory.most is None:
-            self.machine.below("1.6B: memory of the program's values, resident", 5, own / GIB, "GiB")
+            self.machine.below(f"{self.model}: memory of the program's values, resident", 5, own / GIB, "GiB")
         else:
-            self.machine.below("1.6B: memory of the card, resident", 5, memory.most / GIB, "GiB")
-            self.machine.row("1.6B: of it the program's values", "", f"{own / GIB:.2f} GiB")
+            self.machine.below(f"{self.model}: memory of the card, resident", 5, memory.most / GIB, "GiB")
+            self.machine.row(f"{self.model}: of it the program's values", "", f"{own / GIB:.2f} GiB")
 
     def sanitizer(self):
         found = shutil.which("compute-sanitizer") or shutil.which("compute-sanitizer", path="/usr/local/cuda/bin")
@@ -178,11 +178,13 @@ class Parts:
         command = [HERE / "sprintpack", "generate", file, "--prompt", "a red heart", "--steps", 1, "--device", "cuda", "--force", *self.size(64)]
         for tool in ("memcheck", "racecheck"):
             sanitized = [found, "--tool", tool, "--error-exitcode", 9, "--print-limit", 5, *command, "-o", self.machine.out / f"{tool}.png"]
-            _, seconds, code = self.machine.run(tool, sanitized, {"LD_LIBRARY_PATH": str(HERE / "lib")}, passes=(0, 9))
+            _, seconds, code = self.machine.run(tool, sanitized, self.machine.libraries, passes=(0, 9))
             self.machine.row(f"compute-sanitizer {tool}, tiny int8 picture", "clean", f"exit {code} after {seconds:.0f} s", code == 0)
         return found
 
     def torch(self):
+        if importlib.util.find_spec("torch") is None:
+            return "torch: not installed"
         text = self.machine.run("torch", [sys.executable, HERE / "torch_products.py", *(["cpu", 16] if self.rehearsal else ["cuda"])])[0]
         for line in text.strip().splitlines():
             name, _, time = line.partition(" ")
@@ -190,7 +192,7 @@ class Parts:
         return "torch_products.py"
 
     def scaling(self):
-        """Of the 1.6B file where there is one, at half the side, else of the tiny one."""
+        """Of the random file where there is one, at half the side, else of the tiny one."""
         checkpoint = self.work / "checkpoint" if self.packed else TINY
         file = self.packed or self.machine.out / "tiny-int8.sprint"
         side = self.side // 2 if self.packed and not self.rehearsal else 64

@@ -4,6 +4,7 @@ import argparse
 import json
 import pathlib
 import sys
+import tempfile
 import time
 
 from machine import Failure, Machine, table
@@ -21,10 +22,15 @@ def arguments():
 
 
 def main():
-    options = arguments()
+    with tempfile.TemporaryDirectory(prefix="sprintpack-gpu-") as scratch:
+        return measured(arguments(), scratch)
+
+
+def measured(options, scratch):
+    """The exit code."""
     options.out.mkdir(parents=True, exist_ok=True)
     machine = Machine(
-        options.out.resolve(), options.seconds or (900 if options.rehearse else 235), options.rehearse.resolve() if options.rehearse else None)
+        options.out.resolve(), scratch, options.seconds or (900 if options.rehearse else 235), options.rehearse.resolve() if options.rehearse else None)
     parts, failed = Parts(machine), False
     known = [name for name, _, _ in parts.all()]
     wanted = options.parts.split(",") if options.parts else known
@@ -42,7 +48,7 @@ def main():
             except Exception as error:
                 failed = True
                 line = f"FAILED: {error}" if isinstance(error, Failure) else f"FAILED: {type(error).__name__}: {error}"
-                machine.row(name, "", line, False)
+                machine.row(name, "", "failed, as said above", False)
             machine.say(f"{name}: {line} [{time.monotonic() - started:.0f} s]")
     finally:
         parts.remove()
