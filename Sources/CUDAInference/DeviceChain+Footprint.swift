@@ -7,8 +7,11 @@ extension Engine {
     /// What `run` on a map takes: its result, and beside the map the rings and the most that is there of rows that nobody keeps.
     package func footprint(_ operations: [RowWork], height: Int, width: Int, channels: Int) -> Footprint {
         var (map, rings, most) = ((height: height, width: width, channels: channels), 0, 0)
+        func plan(_ extents: (height: Int, width: Int, channels: Int), floats: Bool, codes: Bool) -> DeviceMapPlan {
+            DeviceMapPlan(extents, floats: floats, codes: codes, cacheBytes: device.cacheBytes, ring: nil)
+        }
         func add(_ extents: (height: Int, width: Int, channels: Int), _ reads: RowReads?, makes: (DeviceMapPlan) -> Int) {
-            let plan = DeviceMapPlan(extents, floats: reads?.floats ?? false, codes: reads?.codes ?? false, cacheBytes: device.cacheBytes, ring: nil)
+            let plan = plan(extents, floats: reads?.floats ?? false, codes: reads?.codes ?? false)
             rings += plan.floatBytes + plan.codeBytes
             most = max(most, makes(plan))
         }
@@ -18,7 +21,8 @@ extension Engine {
             return { reads?.floats == false && !fuses ? $0.batchBytes : 0 }
         }
 
-        add(map, RowReads(floats: false, codes: operations.first?.reads.codes ?? false)) { _ in 0 }
+        // Its floats are there already.
+        rings += plan(map, floats: false, codes: operations.first?.reads.codes ?? false).codeBytes
         for (index, operation) in operations.enumerated() {
             let (reads, result) = (index + 1 < operations.count ? operations[index + 1].reads : nil, operation.result(of: map))
             switch operation {
@@ -28,8 +32,7 @@ extension Engine {
             // The convolution's rows have as many elements as those that they become.
             case .shuffling: add(result, reads) { $0.batchBytes + (reads?.floats == false ? $0.batchBytes : 0) }
             case .residual(let first, let second):
-                let isInteger = Convolution.multipliesIntegers(second.form)
-                let between = RowReads(floats: !isInteger, codes: isInteger)
+                let between = RowReads(integers: Convolution.multipliesIntegers(second.form))
                 add((map.height, map.width, first.shape.rows), between, makes: unkept(first, cg_same, normed: false, between))
                 add(result, reads, makes: unkept(second, cg_same, normed: true, reads))
             case .norm: add(result, reads) { reads?.floats == false ? $0.batchBytes : 0 }
@@ -45,10 +48,10 @@ extension RowWork {
     fileprivate var reads: RowReads {
         switch self {
         case .convolution(let weight), .halving(let weight):
-            RowReads(floats: !Convolution.multipliesIntegers(weight.form), codes: Convolution.multipliesIntegers(weight.form))
-        case .doubling(let weight), .shuffling(let weight, _): RowReads(floats: true, codes: Convolution.multipliesIntegers(weight.form))
-        case .residual(let first, _): RowReads(floats: true, codes: Convolution.multipliesIntegers(first.form))
-        case .norm: RowReads(floats: true, codes: false)
+            RowReads(integers: Convolution.multipliesIntegers(weight.form))
+        case .doubling(let weight), .shuffling(let weight, _): RowReads(integers: Convolution.multipliesIntegers(weight.form), addsFloats: true)
+        case .residual(let first, _): RowReads(integers: Convolution.multipliesIntegers(first.form), addsFloats: true)
+        case .norm: RowReads(integers: false)
         }
     }
 }

@@ -64,8 +64,8 @@ struct DeviceChain {
                 try engine.shuffle(convolution, source, shortcut ? source : nil, rows, of: target)
             }
         case .residual(let first, let activation, let second, let norm):
-            let between = RowReads(floats: !second.isInteger, codes: second.isInteger)
-            try convolve(first, cg_same, .activation(activation), to: try target((height, width, first.outputs), between))
+            let between = try target((height, width, first.outputs), RowReads(integers: second.isInteger))
+            try convolve(first, cg_same, .activation(activation), to: between)
             try convolve(second, cg_same, .norm(norm, adding: source), to: try target((height, width, second.outputs), reads))
         case .norm(let norm, let activation):
             guard let floats = source.floats else { preconditionFailure("the map was not made for floats") }
@@ -131,16 +131,19 @@ extension Engine {
 struct RowReads: Equatable {
     let floats: Bool
     let codes: Bool
+
+    /// Codes where integers are multiplied; floats elsewhere, and where they are added besides.
+    init(integers: Bool, addsFloats: Bool = false) { (floats, codes) = (addsFloats || !integers, integers) }
 }
 
 extension RowOperation where E.Convolution == DeviceConvolution {
     var reads: RowReads {
         switch self {
-        case .convolution(let convolution, _): RowReads(floats: !convolution.isInteger, codes: convolution.isInteger)
+        case .convolution(let convolution, _): RowReads(integers: convolution.isInteger)
         case .doubling(let convolution, let shortcut), .shuffling(let convolution, let shortcut):
-            RowReads(floats: shortcut || !convolution.isInteger, codes: convolution.isInteger)
-        case .residual(let first, _, _, _): RowReads(floats: true, codes: first.isInteger)
-        case .norm: RowReads(floats: true, codes: false)
+            RowReads(integers: convolution.isInteger, addsFloats: shortcut)
+        case .residual(let first, _, _, _): RowReads(integers: first.isInteger, addsFloats: true)
+        case .norm: RowReads(integers: false)
         }
     }
 }

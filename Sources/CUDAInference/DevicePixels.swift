@@ -44,7 +44,8 @@ extension Engine {
                 let blocks = Self.pieces(rows.count / 2, of: 6) * Self.pieces(source.width, of: 14)
                 try launch("conv_up_i8", grid: (blocks, Self.pieces(convolution.outputs, of: 64), 1), argument)
             } else {
-                try launchBest("conv_i8_", rows.count * target.width, convolution.outputs, whole: argument.norm != 0 || argument.q != 0, argument)
+                let whole = argument.norm != 0 || argument.q != 0
+                try launchBest("conv_i8_", rows: rows.count * target.width, columns: [convolution.outputs], whole: whole, argument)
             }
             if !fuses, let floats { try finish(floats, following, rows, of: target) }
         case .floats(let weight):
@@ -97,17 +98,8 @@ extension Engine {
             activation: Self.function(activation), from: cg_int(rows.lowerBound * target.width), to: cg_int(rows.upperBound * target.width),
             maskX: lines.mask, maskY: floats.mask)
         let narrow = Int(cg_narrow_shared(UInt32(source.channels), UInt32(outputs)))
-        guard outputs <= 4, narrow <= device.sharedBytes else { return try launchBest("conv_f32_", pixels, outputs, whole: false, argument) }
+        guard outputs <= 4, narrow <= device.sharedBytes else { return try launchBest("conv_f32_", rows: pixels, columns: [outputs], argument) }
         try launch("conv_f32_narrow", grid: (Self.pieces(pixels, of: 32), 1, 1), sharedBytes: narrow, argument)
-    }
-
-    private func launchBest<Argument: BitwiseCopyable>(
-        _ family: String, _ pixels: Int, _ outputs: Int, whole: Bool, _ argument: Argument
-    ) throws(MachineError) {
-        let best = unsafe cg_best(family, Int64(pixels), [cg_int(outputs)], 1, CInt(device.multiprocessors), whole)
-        precondition(best >= 0, "there is no such convolution")
-        let (rows, columns) = unsafe (Int(cg_kernel_at(best).rows), Int(cg_kernel_at(best).columns))
-        try launch(best, grid: (Self.pieces(pixels, of: rows), Self.pieces(outputs, of: columns), 1), argument)
     }
 }
 

@@ -28,9 +28,17 @@ package struct DeviceRows: Sendable {
 }
 
 extension Engine {
+    /// What kernels count to (CGPUKernels.h).
+    private static let mostValues = (1 << 32) - 1024
+
     /// Values that are going to be written, all of them.
     func fresh(_ shape: Shape) throws(MachineError) -> DeviceRows {
-        DeviceRows(shape: shape, block: try take(shape.elementCount * MemoryLayout<Float>.stride))
+        guard shape.elementCount <= Self.mostValues else {
+            throw .device(
+                "the GPU's kernels count to \(Self.mostValues), found \(shape.elementCount) values of \(shape); ask for a smaller picture, or compute on the CPU"
+            )
+        }
+        return DeviceRows(shape: shape, block: try take(shape.elementCount * MemoryLayout<Float>.stride))
     }
 
     /// Makes values that others share a copy, to be updated.

@@ -57,6 +57,18 @@ package final class Engine: Sendable {
         try onDevice { () throws(DeviceError) in try kernel.launch(on: stream, grid: grid, argument) }
     }
 
+    /// Queues the fastest kernel of a family for so many rows by the columns of each part.
+    /// - Parameter whole: whether all columns have to be in one tile.
+    func launchBest<Argument: BitwiseCopyable>(
+        _ family: String, rows: Int, columns: [Int], whole: Bool = false, _ argument: Argument
+    ) throws(MachineError) {
+        let best = unsafe cg_best(family, Int64(rows), columns.map { cg_int($0) }, CInt(columns.count), CInt(device.multiprocessors), whole)
+        precondition(best >= 0, "there is no kernel \(family) for \(columns) columns")
+        let (tileRows, tileColumns) = unsafe (Int(cg_kernel_at(best).rows), Int(cg_kernel_at(best).columns))
+        let blocks = columns.reduce(0) { $0 + Self.pieces($1, of: tileColumns) }
+        try launch(best, grid: (Self.pieces(rows, of: tileRows), blocks, 1), argument)
+    }
+
     /// A kernel, whose module is made when it is asked for the first time.
     private func kernel(_ place: CInt, _ sharedBytes: Int) throws(MachineError) -> Kernel {
         let entry = unsafe cg_kernel_at(place)
@@ -64,13 +76,11 @@ package final class Engine: Sendable {
         return try onDevice { () throws(DeviceError) in
             try state.withLock { state throws(DeviceError) in
                 if let known = state.kernels[place]?[bytes] { return known }
-                if state.modules[index] == nil { compiling() }
-                let module =
-                    if let known = state.modules[index] { known } else {
-                        try unsafe Module(device, name: String(cString: cg_module_name(index)), text: cg_module_text(index))
-                    }
-                state.modules[index] = module
-                let kernel = try module.kernel(name, threads: threads, sharedBytes: bytes)
+                if state.modules[index] == nil {
+                    compiling()
+                    state.modules[index] = try unsafe Module(device, name: String(cString: cg_module_name(index)), text: cg_module_text(index))
+                }
+                guard let kernel = try state.modules[index]?.kernel(name, threads: threads, sharedBytes: bytes) else { preconditionFailure("a module is kept") }
                 state.kernels[place, default: [:]][bytes] = kernel
                 return kernel
             }

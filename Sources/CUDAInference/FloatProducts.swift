@@ -19,10 +19,7 @@ extension Engine {
         if x.rows == 1 {
             try launch("row_product", grid: (Self.pieces(linear.outputs, of: 8), 1, 1), argument)
         } else {
-            let best = unsafe cg_best("gemm_f32_", Int64(x.rows), [cg_int(linear.outputs)], 1, CInt(device.multiprocessors), false)
-            precondition(best >= 0, "there is no float product")
-            let (tileRows, tileColumns) = unsafe (Int(cg_kernel_at(best).rows), Int(cg_kernel_at(best).columns))
-            try launch(best, grid: (Self.pieces(x.rows, of: tileRows), Self.pieces(linear.outputs, of: tileColumns), 1), argument)
+            try launchBest("gemm_f32_", rows: x.rows, columns: [linear.outputs], argument)
         }
         outputs.column += linear.outputs
     }

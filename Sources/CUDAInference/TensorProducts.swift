@@ -56,17 +56,12 @@ extension Engine {
     }
 
     private func product(_ x: Operand, _ parts: ArraySlice<DeviceLinear>, _ outputs: Outputs) throws(MachineError) {
-        let columns = parts.map { cg_int($0.outputs) }
-        let best = unsafe cg_best(x.family, Int64(x.rows), columns, CInt(parts.count), CInt(device.multiprocessors), false)
-        precondition(best >= 0, "there is no product \(x.family)")
-        let (tileRows, tileColumns) = unsafe (Int(cg_kernel_at(best).rows), Int(cg_kernel_at(best).columns))
         let places = parts.map(\.part) + Array(repeating: cg_part(), count: cg_most_parts - parts.count)
         let argument = cg_product(
             x: x.values.address, sx: x.scales?.address ?? 0, y: outputs.address, gate: outputs.gate?.address ?? 0,
             part: (places[0], places[1], places[2], places[3]),
             rows: cg_int(x.rows), pitch: cg_int(x.pitch), ldy: outputs.stride, silu: outputs.silu ? 1 : 0, adds: outputs.adds ? 1 : 0, reserved: 0)
-        let blocks = parts.reduce(0) { $0 + Self.pieces($1.outputs, of: tileColumns) }
-        try launch(best, grid: (Self.pieces(x.rows, of: tileRows), blocks, 1), argument)
+        try launchBest(x.family, rows: x.rows, columns: parts.map(\.outputs), argument)
     }
 
     /// Codes and scales of x, normed and turned as a linear wants it.

@@ -1,13 +1,5 @@
-import Glibc
-
-/// How long the fuzz tests run, and what mutations they share.
+/// What mutations the fuzz tests share; `make fuzz` goes on longer, guided by coverage.
 package enum Fuzzing {
-    /// Cases per fuzz test: SPRINTPACK_FUZZ_CASES where it is set, else what the test thinks right for every run of the suite.
-    package static func caseCount(_ usual: Int) -> Int {
-        guard let text = unsafe getenv("SPRINTPACK_FUZZ_CASES") else { return usual }
-        return Int(unsafe String(cString: text)) ?? usual
-    }
-
     /// Damages bytes as disks, networks and people do: flips, overwritten and lost and doubled pieces, cut ends.
     package static func damage(_ bytes: [UInt8], using random: inout SplitMix64) -> [UInt8] {
         guard !bytes.isEmpty else { return [UInt8.random(in: 0 ... .max, using: &random)] }

@@ -12,7 +12,7 @@ struct TorchFuzzTests {
     @Test("mutated files never crash the reader, and what it accepts can be read") func files() throws {
         let fixture = try TorchFixture()
         var random = SplitMix64(seed: 77)
-        let count = Fuzzing.caseCount(1500)
+        let count = 1500
         let originals = try Self.genuine.map { try InputFile(path: $0).contents(limit: 1 << 20) }
         var (accepted, seen) = (0, Set<String>())
         for number in 0..<count {
@@ -44,7 +44,7 @@ struct TorchFuzzTests {
 
     @Test("pickles of random instructions") func pickles() throws {
         var random = SplitMix64(seed: 78)
-        for _ in 0..<Fuzzing.caseCount(3000) {
+        for _ in 0..<3000 {
             let bytes = Self.pickle(using: &random)
             do throws(TorchFileError) {
                 let (graph, end) = try PickleMachine.run(bytes, path: "p")

@@ -12,7 +12,7 @@ package enum Preset: String, Sendable, CaseIterable {
     case bf16
     /// The DiT's linears and the autoencoder's decoder W8A8 by the integer contract, the text encoder's weights int8, the rest in 16 bits.
     case int8
-    /// int8, but with four bits for the text encoder's weights and, where there are statistics to choose by, for most linears of the DiT: the smallest.
+    /// int8, but with four bits for the text encoder's weights and, where there are statistics to choose by, for most linears of the DiT, and eight for its embedders: the smallest.
     case compact
 
     /// The rewrites a file of this preset goes through: those that change stored values only where values change anyway.

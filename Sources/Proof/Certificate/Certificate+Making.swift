@@ -55,10 +55,9 @@ extension Certificate {
         try CertificateWalk(pipeline: SanaSprintPipeline(weights: weights, on: executor), inputs: inputs, values: values, draws: { draws($0, file) }) {
             name, found in
             outputs[ExactString(name)] = found[0]
-            let spread = found.dropFirst().map { Metrics(reference: found[0], other: $0).relativeL2 }.max() ?? 0
             steps.append(
                 Step(
-                    name: name, honest: limits[ExactString(name)] ?? HonestGate.floor, repeated: max(HonestGate.floor, 4 * spread),
+                    name: name, honest: limits[ExactString(name)] ?? HonestGate.floor, repeated: Repetition.limit(found),
                     fingerprint: Fingerprint.of(found[0])))
         }.run(advance)
         let judged = CertificateJudgement(steps, values, outputs)

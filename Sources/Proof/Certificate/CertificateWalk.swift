@@ -154,12 +154,8 @@ struct CertificateWalk<E: Executor> {
         var result = [x]
         for draw in 0..<draws(component) {
             var numbers = TestNumbers(seed: UInt64(draw + 1))
-            let noise = numbers.vector(x.count)
-            result.append(try Tensor(x.shape, x.elements.enumerated().map { $1 * (1 + Self.noise * noise[$0]) }))
+            result.append(try Repetition.noisy(x, &numbers))
         }
         return result
     }
-
-    /// Relative size of the noise: some thirty times a rounding to float32, so that what lies near the edge of two integers shows.
-    private static var noise: Float { 0x1p-19 }
 }

@@ -32,9 +32,8 @@ struct DeviceLayers<E: Executor> {
     private static var captionTokens: Int { 20 }
     /// Rows of a map that a stage of the decoder is given: a band of the picture, where chains of rows begin and end.
     private static var band: Int { 4 }
-    /// How many times a layer runs again on the CPU with noise, and its relative size: as in the certificate's walk.
+    /// How many times a layer runs again on the CPU with noise.
     private static var draws: Int { 4 }
-    private static var noise: Float { 0x1p-19 }
 
     init(_ weights: PackedWeights, _ size: OwnSize, on executor: E, against cpu: CPU, progress: (String) -> Void) throws {
         self.size = size
@@ -75,14 +74,10 @@ struct DeviceLayers<E: Executor> {
         let (modulation, caption) = (try numbers.tensor([6, width]), try numbers.tensor([Self.captionTokens, width]))
         let x = try numbers.tensor(shape)
         var inputs = [x]
-        for _ in 0..<Self.draws {
-            let noise = numbers.vector(x.count)
-            inputs.append(try Tensor(x.shape, x.elements.enumerated().map { $1 * (1 + Self.noise * noise[$0]) }))
-        }
+        for _ in 0..<Self.draws { inputs.append(try Repetition.noisy(x, &numbers)) }
         let expected = try outputs(of: layer, inputs, modulation, caption, by: cpu)
         let found = try outputs(of: layer, [x], modulation, caption, by: device)[0]
-        let spread = expected.dropFirst().map { Metrics(reference: expected[0], other: $0).relativeL2 }.max() ?? 0
-        let gate = Gate(.relativeL2(max(HonestGate.floor, 4 * spread)), reason: Self.reason)
+        let gate = Gate(.relativeL2(Repetition.limit(expected)), reason: Self.reason)
         results.append(ProbeResult("\(layer)", reference: EncodedTensor(expected[0]), other: EncodedTensor(found), gate: gate))
     }
 
