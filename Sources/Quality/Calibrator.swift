@@ -36,9 +36,21 @@ package enum Calibrator {
     /// Bytes in use beside the checkpoint's layers, one at a time: the draws between them, and for impacts a stream of tokens for each linear.
     package static func byteCount(_ plan: ConversionPlan, withImpacts: Bool) -> Int {
         let side = Draw.side(atMost: mostSide, plan.configuration.transformer)
-        return plan.layerByteCount
-            + PictureWalk.byteCount(plan.configuration, side: side, maps: max(prompts.count, ImpactMeasurement<CPU>.mostDraws), pictures: mostPictures)
+        let walk = PictureWalk.byteCount(plan.configuration, side: side, maps: max(prompts.count, ImpactMeasurement<CPU>.mostDraws), pictures: mostPictures)
+        return plan.layerByteCount + (plan.tensors.contains { isOfEncoder($0.name) } ? max(walk, encoderByteCount(plan.configuration, side: side)) : walk)
             + (withImpacts ? ImpactMeasurement<CPU>.byteCount(plan.impactUnits, plan.configuration.transformer, side: side) : 0)
+    }
+
+    /// Bytes of what the encoder makes of one picture: a map and what it becomes where it is halved, each twice.
+    private static func encoderByteCount(_ c: SanaSprintConfiguration, side: Int) -> Int {
+        guard let vae = c.vae else { return 0 }
+        let stages = vae.encoder.stages
+        let maps = stages.indices.map { index in
+            let extent = side << (stages.count - 1 - index)
+            return extent * extent * stages[index].channels
+        }
+        let halved = zip(maps, maps.dropFirst() + [0]).map { 2 * ($0 + $1) }
+        return MemoryLayout<Float>.stride * (halved.max() ?? 0)
     }
 
     /// Refuses a calibration of the usual prompts that would take more than the bound.
@@ -48,6 +60,7 @@ package enum Calibrator {
     }
 
     private static func isOfControl(_ weight: String) -> Bool { weight.hasPrefix("control.") }
+    private static func isOfEncoder(_ weight: String) -> Bool { weight.hasPrefix("vae.enc.") }
 
     /// - Parameters:
     ///   - plan: of a conversion: its open choices are what statistics are gathered for.
@@ -67,7 +80,7 @@ package enum Calibrator {
         do throws(InferenceError) {
             let pipeline = try SanaSprintPipeline(weights: weights, on: executor)
             let observing = Observing(executor) { name, rows in recorder.record(name, rows) }
-            let parts = ModelParts(pipeline.configuration, from: weights, on: observing)
+            let all = ModelParts(pipeline.configuration, from: weights, on: observing)
             let layers = pipeline.configuration.transformer.layers
             let schedules = steps.enumerated().map { place, steps in (steps, own.filter { $0 % Self.steps.count == place }) }.filter { !$0.1.isEmpty }
             var draws = try Draws(pipeline, prompts: prompts, steps: steps[0], mostSide: mostSide, withInstruction: false)
@@ -89,7 +102,7 @@ package enum Calibrator {
                 let batch = try draws.draws(indices)
                 latents += try draws.walk(batch) { time, inputs, features throws(InferenceError) in
                     let moment = Moment(time: time, inputs: inputs, draws: Array(inputs.indices))
-                    return try parts.velocities(draws.guidance, [moment], features) { step() }[0]
+                    return try all.velocities(draws.guidance, [moment], features) { step() }[0]
                 }
             }
             if isControlled {
@@ -98,14 +111,17 @@ package enum Calibrator {
                 let parts = ModelParts(pipeline.configuration, from: weights, on: observing)
                 for (steps, indices) in schedules {
                     try draws.follow(.steps(steps))
-                    let pictures = try indices.map { index throws(InferenceError) in try draws.outline(index, pipeline) }
+                    let pictures = try indices.map { index throws(InferenceError) in try draws.outline(index, all) }
                     _ = try draws.walk(try draws.draws(indices)) { time, inputs, features throws(InferenceError) in
                         let moment = Moment(time: time, inputs: inputs, draws: Array(inputs.indices))
                         return try parts.velocities(draws.guidance, moment, features, following: pictures) { step() }
                     }
                 }
             }
-            if pipeline.has(.vaeDecoder) { _ = try parts.pictures(Array(latents.prefix(mostPictures))) }
+            if pipeline.has(.vaeDecoder) {
+                let pictures = try all.pictures(Array(latents.prefix(mostPictures)))
+                if recorder.gathers(Self.isOfEncoder) { for picture in pictures { _ = try all.encode(picture) } }
+            }
             impacts = try measurement.map { measurement throws(InferenceError) in recorder.impacts(of: try measurement.run(&draws, own) { step() }) }
         } catch { throw .calibration(error) }
         var statistics = recorder.statistics

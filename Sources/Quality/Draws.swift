@@ -76,12 +76,13 @@ package struct Draws<E: Executor> {
     }
 
     /// The latents of an outline that a control network follows in the draw of an index; of noise where there is no encoder.
-    func outline(_ index: Int, _ pipeline: SanaSprintPipeline<E>) throws(InferenceError) -> Tensor {
+    /// - Parameter parts: what encodes it.
+    func outline<Encoding: Executor>(_ index: Int, _ parts: ModelParts<Encoding>) throws(InferenceError) -> Tensor {
         guard let vae = pipeline.configuration.vae, pipeline.readsPictures else {
             return try Draw.noises(2000 + index, 1, pipeline.configuration.transformer, side: side)[0]
         }
         let picture = Outlines.picture(index, size: side * vae.compression)
-        let latents = try pipeline.parts.encode(try allocating(try Pixels.normalized(picture)))
+        let latents = try parts.encode(try allocating(try Pixels.normalized(picture)))
         return try allocating(try latents.scaled(by: vae.scalingFactor))
     }
 

@@ -52,6 +52,9 @@ import Testing
             (["calibrate", mini, "-o", folder.file("x.cal"), "--shard", "9/9"], 2, "make fewer parts"),
             (["calibrate", mini, "-o", folder.file("empty.txt"), "--prompts", folder.file("empty.txt"), "--force"], 2, "one on each line"),
             (["convert", odd, "-o", folder.file("x.sprint"), "--calibration", folder.file("mini.cal")], 2, "calibrate this checkpoint"),
+            (["convert", mini, "-o", folder.file("x.sprint"), "--components", "all", "--calibration", folder.file("mini.cal")], 2, "other --components"),
+            (["calibrate", mini, "-o", folder.file("x.cal"), "--components", "decoder"], 64, "component \"decoder\""),
+            (["calibrate", "--merge", folder.file("mini.cal"), "-o", folder.file("x.cal"), "--components", "all"], 64, "statistics alone"),
             (["convert", mini, "-o", folder.file("x.sprint"), "--calibration", folder.file("nowhere.cal")], 2, "No such file"),
             (
                 [

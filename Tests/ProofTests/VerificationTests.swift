@@ -34,7 +34,7 @@ import Testing
         #expect(verification.passed)
         let names = verification.series.map(\.title)
         #expect(names.contains("Text encoder, layer by layer") && names.contains("Transformer, block by block"))
-        #expect(names.contains("Decoder, stage by stage") && names.contains("From prompt to picture"))
+        #expect(names.contains("Decoder, stage by stage") && names.contains("Encoder, stage by stage") && names.contains("From prompt to picture"))
         #expect(names.contains("Transformer, block by block, weights alone") == [.int8, .compact].contains(preset))
         for series in verification.series { #expect(!series.results.isEmpty, "\(series.title)") }
     }

@@ -101,6 +101,9 @@ package final class InputRecorder: Sendable {
 
     package var statistics: InputStatistics { state.withLock { $0 } }
 
+    /// Whether any weight of such a name is of interest.
+    package func gathers(_ isOne: (String) -> Bool) -> Bool { state.withLock { $0.layers.keys.contains(where: isOne) } }
+
     /// Errors of the prompts' draws, by unit and draw.
     package func impacts(of errors: [String: [Double]]) -> Impacts {
         let count = errors.values.first?.count ?? 0

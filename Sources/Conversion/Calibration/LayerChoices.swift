@@ -71,7 +71,9 @@ extension LayerChoices {
     }
 
     static func missing(_ name: String) -> ConversionError {
-        .statistics("\(name): expected statistics of its inputs, found none; they are of another configuration: calibrate this checkpoint")
+        .statistics(
+            "\(name): expected statistics of its inputs, found none; they are of another configuration or of other --components: calibrate this checkpoint "
+                + "with those to be packed")
     }
 
     static func record(of statistics: InputStatistics) -> JSONObject {

@@ -62,9 +62,7 @@ struct QuantizationPolicy: Sendable {
         case .bf16: return Storage(.bf16)
         case .int8, .compact: break
         }
-        let definition = component.definition
-        let kept = definition.keepsFloat16 ? Scheme.f16 : kept(dtypes)
-        guard definition.quantizes else { return Storage(kept) }
+        let kept = component.definition.keepsFloat16 ? Scheme.f16 : kept(dtypes)
         switch row.role {
         case .textLinear, .embedding:
             let isSmall = preset == .compact && Scheme.int4Grouped.holds(row.shape)

@@ -84,7 +84,16 @@ struct ForcedRun {
         sink.record(Probe(.image), EncodedTensor(try decoder.decode(latents)).batched)
     }
 
-    /// What entered a stage in the reference's run, `[channels, h, w]`.
+    /// Every stage of the encoder as `vae.enc.stage.K`.
+    func encoder(into sink: ProbeCollector) throws(InferenceError) {
+        for (index, stage) in (pipeline.configuration.vae?.encoder.stages ?? []).enumerated() where stage.blocks > 0 {
+            let probe = Probe(.encoderStage, index)
+            guard let input = try allocating(try reference.unbatched(probe.previous(.encoderConvolution))) else { continue }
+            sink.record(probe, EncodedTensor(try pipeline.parts.encoderStage(index, input)).batched)
+        }
+    }
+
+    /// What entered a stage of the decoder in the reference's run, `[channels, h, w]`.
     private func stageInput(_ index: Int, _ configuration: AutoencoderConfiguration, _ latents: Tensor) throws(InferenceError) -> Tensor? {
         let isDeepest = index == configuration.decoder.stages.count - 1
         return try allocating { () throws(MachineError) in

@@ -95,6 +95,9 @@ struct LayerComparison {
             try run.transformer(into: sink)
         }
         try force("Decoder, stage by stage", "P7", true, packed, perturbed, reference) { (run, sink) throws(InferenceError) in try run.decoder(into: sink) }
+        try force("Encoder, stage by stage", "P7", packed.readsPictures, packed, perturbed, reference) { (run, sink) throws(InferenceError) in
+            try run.encoder(into: sink)
+        }
         addVelocityRung("with identical inputs the transformer predicts the same velocity", of: Self.transformerTitle)
 
         progress("the file's model, from prompt to picture")

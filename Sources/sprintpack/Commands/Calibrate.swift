@@ -44,6 +44,7 @@ struct Calibrate: DeviceVerb {
     @Flag(help: "Replace earlier statistics of that name.")
     var force = false
 
+    @OptionGroup var componentOption: ComponentOption
     @OptionGroup var checkpointOptions: CheckpointOptions
     @OptionGroup var deviceOption: DeviceOption
     @OptionGroup var threadOptions: ThreadOptions
@@ -56,7 +57,7 @@ struct Calibrate: DeviceVerb {
             _ = try part()
             return
         }
-        if prompts != nil || shard != nil || noImpacts || checkpointOptions.areUsed || deviceOption.device != .auto {
+        if prompts != nil || shard != nil || noImpacts || componentOption.components != nil || checkpointOptions.areUsed || deviceOption.device != .auto {
             throw ValidationError("--merge: expected statistics alone, found options of a run")
         }
     }
@@ -86,10 +87,11 @@ extension Calibrate {
             }
             statistics = joined
         } else {
-            let source = try checkpointOptions.open(inputs[0])
+            let selection = try componentOption.selection()
+            let source = try checkpointOptions.open(inputs[0], wanted: selection?.folders)
             identities = source.inputIdentities
             try InputStatistics.check(output, replace: force, inputs: identities)
-            let plan = try ConversionPlan(source, ConversionOptions(.int8))
+            let plan = try ConversionPlan(source, ConversionOptions(.int8, components: selection ?? .standard))
             let list = try prompts.map { try PromptList.read($0) } ?? Calibrator.prompts
             let bar = common.progress("calibrate", unit: .steps)
             statistics = try Calibrator.run(plan, prompts: list, part: try part(), withImpacts: !noImpacts, on: executor) {

@@ -64,10 +64,7 @@ struct Convert: DeviceVerb {
     @Option(help: ArgumentHelp("Rules that say otherwise for single tensors (Formats/rules.md).", valueName: "file"))
     var rules: String?
 
-    @Option(
-        help: ArgumentHelp(
-            "Which parts to pack, separated by commas: \(Component.allCases.map(\.rawValue).joined(separator: ", ")), or all.", valueName: "list"))
-    var components: String?
+    @OptionGroup var componentOption: ComponentOption
 
     @Option(
         help: ArgumentHelp(
@@ -175,9 +172,7 @@ extension Convert {
             guard let bound = ByteCount.parse(text) else { throw CommandFailure.usage("--max-memory: expected a size such as 512MiB, found \(text)") }
             return bound
         }
-        let selection = try components.map { list in
-            do throws(ConversionError) { return try ComponentSelection(list) } catch { throw CommandFailure.usage("--components: \(error)") }
-        }
+        let selection = try componentOption.selection()
         let source = try checkpointOptions.open(checkpoint, wanted: selection?.folders)
         let ruleFile = try rules.map { try RuleFile(try InputFile.text($0, limit: 1 << 20)) }
         var options = ConversionOptions(

@@ -50,9 +50,9 @@ import Testing
         #expect(try decide(.int8, role, .vaeDecoder, [.bf16]) == Storage(.f16))
     }
 
-    @Test(arguments: Role.allCases)
-    func int8StoresTheEncoderInFloat16(role: Role) throws {
-        #expect(try decide(.int8, role, .vaeEncoder, [.f32]) == Storage(.f16))
+    @Test(arguments: Preset.allCases, Role.allCases)
+    func theEncoderIsStoredAsTheDecoder(preset: Preset, role: Role) throws {
+        #expect(try decide(preset, role, .vaeEncoder, [.bf16], shape: [4, 64]) == decide(preset, role, .vaeDecoder, [.bf16], shape: [4, 64]))
     }
 
     /// Whatever they are for.

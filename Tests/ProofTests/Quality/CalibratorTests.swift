@@ -11,8 +11,8 @@ import Testing
 
 /// Statistics of a checkpoint that draws.
 @Suite struct CalibratorTests {
-    private static func plan(_ fixture: String) throws -> ConversionPlan {
-        try ConversionPlan(try Checkpoint.open(Fixtures.path(fixture)), ConversionOptions(.int8))
+    private static func plan(_ fixture: String, _ components: ComponentSelection = .standard) throws -> ConversionPlan {
+        try ConversionPlan(try Checkpoint.open(Fixtures.path(fixture)), ConversionOptions(.int8, components: components))
     }
 
     @Test func aCalibrationStaysWithinTheBound() throws {
@@ -25,11 +25,13 @@ import Testing
     }
 
     /// Every linear that is open to choice, with rows of every step: of a block as many as there are tokens, steps and prompts.
-    @Test func everyOpenLinearIsSeen() throws {
-        let plan = try Self.plan("mini")
+    @Test(arguments: [(ComponentSelection.standard, false), (.all, true)])
+    func everyOpenLinearIsSeen(components: ComponentSelection, withEncoder: Bool) throws {
+        let plan = try Self.plan("mini", components)
         let prompts = ["a red circle", "two cats", "a lighthouse"]
         let statistics = try Calibrator.run(plan, prompts: prompts, on: .best)
         #expect(Set(statistics.layers.keys) == Set(try plan.emptyStatistics().keys) && statistics.prompts == prompts.sorted())
+        #expect(statistics.layers.keys.contains { $0.hasPrefix("vae.enc.") } == withEncoder)
         let rows = Set(statistics.layers.filter { $0.key.hasPrefix("dit.blocks.") }.values.map(\.count))
         #expect(rows.count == 1 && rows.allSatisfy { $0 % (2 + 4 + 2) == 0 }, "two prompts in 2 steps, one in 4: \(rows)")
         for (name, layer) in statistics.layers {

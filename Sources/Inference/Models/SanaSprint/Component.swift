@@ -24,9 +24,7 @@ package enum Component: String, Sendable, CaseIterable {
         package var isStandardBeside: Component?
         /// For attachments: what has to be packed too, all of it or any one of it.
         package var needs = Needs.nothing
-        /// Whether the preset int8 quantizes anything of it.
-        package var quantizes = true
-        /// Whether what that preset leaves in 16 bits is float16 here; else it is of the sources' own type, or bfloat16.
+        /// Whether what the preset int8 leaves in 16 bits is float16 here; else it is of the sources' own type, or bfloat16.
         package var keepsFloat16 = false
         /// A weight that every configuration of it has; nil for what has no weights.
         var marker: String?
@@ -50,10 +48,10 @@ package enum Component: String, Sendable, CaseIterable {
             Definition(
                 folder: "vae", keepsFloat16: true, marker: "vae.dec.conv_in.weight",
                 rows: { model, fusions, _ in model.vae.map { AutoencoderRows(decoder: $0, fusions).rows } ?? [] })
-        // It does not draw: it is packed on request only, or where it reads what a control network follows, to be as good as 16 bits are.
+        // It does not draw: it is packed on request only, or where it reads what a control network follows.
         case .vaeEncoder:
             Definition(
-                folder: "vae", isStandard: false, isStandardBeside: .controlnet, quantizes: false, keepsFloat16: true, marker: "vae.enc.conv_in.weight",
+                folder: "vae", isStandard: false, isStandardBeside: .controlnet, keepsFloat16: true, marker: "vae.enc.conv_in.weight",
                 rows: { model, fusions, _ in model.vae.map { AutoencoderRows(encoder: $0, fusions).rows } ?? [] })
         case .textEncoder:
             Definition(
