@@ -35,7 +35,8 @@ import Testing
         let weights = try ConvertedWeights.int8()
         let (exact, near, far) = (Recorder(), Recorder(), Recorder())
         let device = try SanaSprintPipeline(weights: weights, on: try Self.executor.get()), host = try SanaSprintPipeline(weights: weights, on: .best)
-        _ = try SanaSprintPipeline(weights: TableWeights(GoldenTests.tiny), on: .best).generate(request, probes: exact)
+        let float32 = try SanaSprintPipeline(weights: TableWeights(GoldenTests.tiny), on: .best)
+        _ = try float32.generate(request, probes: exact)
         _ = try host.generate(request, probes: near)
         _ = try device.generate(request, probes: far)
         #expect(Set(far.values.keys) == Set(near.values.keys))
@@ -46,10 +47,14 @@ import Testing
         }
         let batched = try trace.floats("latents")
         let latents = batched.reshaped(Shape(Array(batched.shape.extents.dropFirst())))
-        let (found, expected) = (try device.decode(latents), try host.decode(latents))
-        let differences = zip(found.rgb, expected.rgb).map { (Int($0) - Int($1)).magnitude }
-        let count = differences.count { $0 > 0 }
-        #expect(differences.allSatisfy { $0 <= 1 } && count * 100 <= differences.count, "\(count) of \(differences.count), at most \(differences.max() ?? 0)")
+        // Codes flip where sums are rounded in another order, as they do between the CPU's instruction sets: levels are off by one then, to either side.
+        let pictures = try (found: device.decode(latents), near: host.decode(latents), truth: float32.decode(latents))
+        func differences(_ left: Picture, _ right: Picture) -> [Int] { zip(left.rgb, right.rgb).map { abs(Int($0) - Int($1)) } }
+        func power(_ differences: [Int]) -> Double { differences.reduce(0) { $0 + Double($1 * $1) } }
+        let apart = differences(pictures.found, pictures.near)
+        #expect(apart.allSatisfy { $0 <= 1 }, "at most \(apart.max() ?? 0)")
+        let (error, expected) = (power(differences(pictures.found, pictures.truth)), power(differences(pictures.near, pictures.truth)))
+        #expect(error <= 1.25 * expected, "\(error), on the CPU \(expected)")
     }
 
     @Test("what stages say that they take of the device bounds what they take", arguments: [Preset.int8, .bf16])
