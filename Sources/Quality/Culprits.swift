@@ -1,3 +1,4 @@
+import Conversion
 import Inference
 import Operations
 import PackedFiles
@@ -29,6 +30,15 @@ struct Culprits {
     }
 
     private func quantized(_ component: Component) -> [TensorEntry] { entries.filter { $0.isQuantized && $0.component == component.rawValue } }
+
+    /// Models that differ from the file's in one layer and go through the transformer beside it, at most: of each, tokens of every draw.
+    static func mostModels(_ plan: ConversionPlan) -> Int {
+        let places = plan.tensors.filter { $0.component == .transformer && $0.storage.scheme.isQuantized }.map { TransformerPlace(of: $0.name) }
+        let counts = Dictionary(places.map { ($0, 1) }, uniquingKeysWith: +)
+        func isBlock(_ place: TransformerPlace) -> Bool { if case .block = place { true } else { false } }
+        let elsewhere = counts.filter { !isBlock($0.key) }.values.reduce(0, +)
+        return elsewhere + counts.filter { isBlock($0.key) }.values.sorted(by: >).prefix(blocks).reduce(0, +)
+    }
 
     // MARK: - Transformer
 

@@ -62,8 +62,9 @@ package struct QualityMeasurement {
         // Every step of the reference, and of the file the first: by steps all plans begin with one.
         let moments = counts.reduce(0, +) + (plan.options.frozenSchedule == nil ? 1 : counts.count)
         let side = Draw.side(atMost: mostSide, plan.configuration.transformer)
-        return plan.layerByteCount
-            + PictureWalk.byteCount(plan.configuration, side: side, maps: prompts.count * moments, pictures: prompts.count * counts.count)
+        // Whose layers are looked at one by one: beside them the checkpoint's and the file's own.
+        let maps = prompts.count * max(moments, Culprits.mostModels(plan) + 2)
+        return plan.layerByteCount + PictureWalk.byteCount(plan.configuration, side: side, maps: maps, pictures: prompts.count * counts.count)
     }
 
     /// - Parameters:
