@@ -33,7 +33,7 @@ struct Culprits {
 
     /// Models that differ from the file's in one layer and go through the transformer beside it, at most: of each, tokens of every draw.
     static func mostModels(_ plan: ConversionPlan) -> Int {
-        let places = plan.tensors.filter { $0.component == .transformer && $0.storage.scheme.isQuantized }.map { TransformerPlace(of: $0.name) }
+        let places = plan.quantizedNames(of: .transformer).map { TransformerPlace(of: $0) }
         let counts = Dictionary(places.map { ($0, 1) }, uniquingKeysWith: +)
         func isBlock(_ place: TransformerPlace) -> Bool { if case .block = place { true } else { false } }
         let elsewhere = counts.filter { !isBlock($0.key) }.values.reduce(0, +)

@@ -1,6 +1,6 @@
 import Checkpoints
 import Files
-import Inference
+package import Inference
 import Operations
 import PackedFiles
 import Tensors
@@ -87,6 +87,11 @@ extension ConversionPlan {
 
     /// How many tensors the plan leaves for a calibration to choose about.
     package var openCount: Int { options.policy.choices == nil ? tensors.count(where: \.isOpen) : 0 }
+
+    /// The packed names of what is stored in whole numbers, in the order of the file.
+    package func quantizedNames(of component: Component) -> [String] {
+        tensors.filter { $0.component == component && $0.storage.scheme.isQuantized }.map(\.name)
+    }
 
     /// Statistics of nothing yet, for whoever gathers them.
     package func emptyStatistics() throws(ConversionError) -> [String: InputStatistics.Layer] { try CalibratedWeights(self).emptyLayers() }
