@@ -101,6 +101,7 @@ extension Engine {
         let bytes = unsafe UnsafeMutableRawBufferPointer(start: tensor.mutablePointer, count: rows.byteCount)
         defer { withExtendedLifetime(tensor) {} }
         try onDevice { () throws(DeviceError) in try unsafe stream.download(rows.slice, to: bytes) }
+        try beyond.check()
         return tensor
     }
 }

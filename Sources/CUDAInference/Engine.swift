@@ -12,6 +12,8 @@ package final class Engine: Sendable {
     private let state = Mutex(State())
     /// What weights are uploaded through.
     let uploads: Uploads
+    /// Who finds that float16 does not hold a layer's inputs.
+    let beyond: BeyondFloat16
 
     private struct State {
         var modules: [CInt: Module] = [:]
@@ -32,6 +34,7 @@ package final class Engine: Sendable {
         (self.device, self.compiling) = (device, compiling)
         let stream = try onDevice { () throws(DeviceError) in try Stream(device) }
         self.stream = stream
+        beyond = BeyondFloat16(device, stream)
         uploads = try onDevice { () throws(DeviceError) in try Uploads(stream) }
     }
 

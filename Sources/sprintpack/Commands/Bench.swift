@@ -33,7 +33,7 @@ struct Bench: DeviceVerb {
     @Option(help: ArgumentHelp("Runs; the median is printed.", valueName: "n"))
     var runs = 5
 
-    @Option(help: ArgumentHelp("Arithmetic of weights with 16 or 32 bits: fp32 or bf16.", valueName: "type"))
+    @Option(help: ArgumentHelp("Arithmetic of weights with 16 or 32 bits: fp32, bf16 or fp16.", valueName: "type"))
     var compute = Compute.float32
 
     @Flag(help: "Print the time of every layer.")

@@ -52,6 +52,23 @@ import Testing
         #expect(differences.allSatisfy { $0 <= 1 } && count * 100 <= differences.count, "\(count) of \(differences.count), at most \(differences.max() ?? 0)")
     }
 
+    /// Both round the same operands; where sums differ in their last bits, a value between two layers may be the next one of its type.
+    @Test("products in 16 bits are as near to float32 as on the CPU", arguments: [Compute.bfloat16, .float16]) func halves(_ compute: Compute) throws {
+        let weights = try TableWeights(GoldenTests.tiny)
+        let c = try SanaSprintPipeline(weights: weights, on: .best).configuration.transformer
+        var random = SplitMix64(seed: 64)
+        let (latents, features) = (try random.tensor([c.channels, 6 * c.patch, 5 * c.patch]), try random.tensor([9, c.captionChannels]))
+        func velocity(_ compute: Compute, on executor: some Executor) throws -> Tensor {
+            let model = try SanaSprintPipeline(weights: weights, on: executor, compute: compute).transformer()
+            return try model.velocity(latents, time: 0.7, guidance: 4.5, prompt: try model.prompt(features))
+        }
+        let (exact, near) = (try velocity(.float32, on: .best).elements.map(Double.init), try velocity(compute, on: .best))
+        let far = try velocity(compute, on: try Self.executor.get())
+        let (error, expected) = (relativeError(far.elements, exact), relativeError(near.elements, exact))
+        #expect(error <= 1.25 * expected && expected <= 1.25 * error, "\(error), on the CPU \(expected)")
+        #expect(relativeError(far.elements, near.elements.map(Double.init)) < expected)
+    }
+
     @Test("what stages say that they take of the device bounds what they take", arguments: [Preset.int8, .bf16])
     func footprints(_ preset: Preset) throws {
         let folder = try TemporaryFolder()
