@@ -25,6 +25,8 @@ extension CUDA {
         case .keyValues(let tokens, let heads, let d): Footprint(kept: Engine.size(of: tokens * 2 * heads * d))
         case .crossAttention(let rows, _, let heads, let d): Footprint(kept: Engine.size(of: rows * heads * d))
         case .causalAttention(let rows, let prefix, let attention): attention.deviceFootprint(rows, prefix)
+        // Places for inputs, and the result there and as it is given away.
+        case .again(let inputs, let result): Footprint(kept: inputs.reduce(2 * Engine.size(of: result)) { $0 + Engine.size(of: $1) })
         case .rows(let operations, let height, let width, let channels):
             engine.footprint(operations, height: height, width: width, channels: channels)
         }

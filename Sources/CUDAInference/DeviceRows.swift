@@ -58,7 +58,8 @@ extension Engine {
     /// What kernels want the first value of rows to be aligned to.
     private static let alignment = 16
 
-    private func copy(_ rows: DeviceRows) throws(MachineError) -> DeviceRows {
+    /// The same values in memory of their own.
+    func copy(_ rows: DeviceRows) throws(MachineError) -> DeviceRows {
         let copy = try fresh(rows.shape)
         try onDevice { () throws(DeviceError) in try stream.copy(rows.slice, to: copy.slice) }
         return copy

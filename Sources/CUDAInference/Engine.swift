@@ -8,7 +8,7 @@ package import Tensors
 /// All work is on the one stream: memory that a value leaves behind is the next one's at once, since what read it is done before what writes it.
 package final class Engine: Sendable {
     package let device: Device
-    package let stream: Stream
+    private let own: Stream
     private let state = Mutex(State())
     /// What weights are uploaded through.
     let uploads: Uploads
@@ -23,25 +23,45 @@ package final class Engine: Sendable {
         var idle: [Int: [DeviceMemory]] = [:]
         var inUse = 0
         var peak = 0
+        var recordings: [WeakRecordings] = []
+        var launches = 0
     }
+
+    private struct WeakRecordings: Sendable { weak var value: Recordings? }
 
     /// Where a kernel is in the program's table.
     private static let places = Dictionary(uniqueKeysWithValues: (0..<cg_kernel_count()).map { unsafe (String(cString: cg_kernel_at($0).name), $0) })
 
     private let compiling: @Sendable () -> Void
 
-    package init(_ device: Device, compiling: @escaping @Sendable () -> Void = {}) throws(MachineError) {
-        (self.device, self.compiling) = (device, compiling)
+    /// Whether work that is done again is recorded.
+    let records: Bool
+
+    /// - Parameter records: false only to see that it changes nothing.
+    package init(_ device: Device, records: Bool = true, compiling: @escaping @Sendable () -> Void = {}) throws(MachineError) {
+        (self.device, self.records, self.compiling) = (device, records, compiling)
         let stream = try onDevice { () throws(DeviceError) in try Stream(device) }
-        self.stream = stream
+        own = stream
         beyond = BeyondFloat16(device, stream)
         uploads = try onDevice { () throws(DeviceError) in try Uploads(stream) }
     }
 
     deinit {
         // What nobody uses is released behind the work that has used it. Nobody is left to be told of a failure.
-        try? stream.synchronize()
+        try? own.synchronize()
     }
+
+    /// Work of a thread with memory that is kept for it, and while it is recorded on a stream of its own: other threads have neither.
+    struct Ongoing: Sendable {
+        let engine: Engine
+        let pool: Pool
+        let stream: Stream?
+    }
+    @TaskLocal private static var ongoing: Ongoing?
+    private var ongoing: Ongoing? { Self.ongoing.flatMap { $0.engine === self ? $0 : nil } }
+
+    /// What this thread's work is put on.
+    package var stream: Stream { ongoing?.stream ?? own }
 
     /// Queues a kernel by its name.
     /// - Parameter sharedBytes: of those whose need is not in the table.
@@ -98,7 +118,8 @@ package final class Engine: Sendable {
     /// Bytes of the device that are nobody's or idle here, and all there are.
     package func memory() throws(MachineError) -> (free: Int, total: Int) {
         let (free, total) = try onDevice { () throws(DeviceError) in try device.memory() }
-        return (free + state.withLock { $0.idle.reduce(0) { $0 + $1.key * $1.value.count } }, total)
+        let recorded = recordings.reduce(0) { $0 + $1.byteCount }
+        return (free + recorded + state.withLock { $0.idle.reduce(0) { $0 + $1.key * $1.value.count } }, total)
     }
 
     /// Bytes of values and weights on the device, and the most that there were since the peak was restarted. What is idle is not counted.
@@ -110,13 +131,30 @@ package final class Engine: Sendable {
     /// Memory of unknown content, given back with its last reference.
     func take(_ byteCount: Int) throws(MachineError) -> Block {
         let size = Self.size(for: byteCount)
-        let memory = if let idle = state.withLock({ $0.idle[size]?.popLast() }) { idle } else { try allocate(size) }
+        let pool = ongoing?.pool
+        let memory: DeviceMemory
+        if let own = pool?.take(size) {
+            memory = own
+        } else {
+            let idle = state.withLock { $0.idle[size]?.popLast() }
+            // Nothing is allocated while work is recorded.
+            if idle == nil, pool?.isClosed == true { throw .device("work that is recorded takes \(size) bytes more than before") }
+            memory = if let idle { idle } else { try allocate(size) }
+            pool?.add(size)
+        }
+        account(size)
+        return Block(memory, self, pool)
+    }
+
+    /// Counts bytes that come into use, or go out of it.
+    func account(_ bytes: Int) {
         state.withLock { state in
-            state.inUse += size
+            state.inUse += bytes
             state.peak = max(state.peak, state.inUse)
         }
-        return Block(memory, self)
     }
+
+    func raisePeak(to bytes: Int) { state.withLock { $0.peak = max($0.peak, bytes) } }
 
     /// Memory of the device; what is idle makes way for it.
     private func allocate(_ size: Int) throws(MachineError) -> DeviceMemory {
@@ -139,20 +177,76 @@ package final class Engine: Sendable {
 
     /// Gives memory that nobody uses back to the device, when the work that has used it is done; false where there was none.
     private func giveBackIdle() throws(MachineError) -> Bool {
+        try onDevice { () throws(DeviceError) in try stream.synchronize() }
+        for recordings in recordings { recordings.forget() }
         let idle = state.withLock { state in
             defer { state.idle = [:] }
             return state.idle
         }
-        guard !idle.isEmpty else { return false }
-        try onDevice { () throws(DeviceError) in try stream.synchronize() }
-        return withExtendedLifetime(idle) { true }
+        return withExtendedLifetime(idle) { !idle.isEmpty }
     }
 
-    fileprivate func keep(_ memory: DeviceMemory) {
+    fileprivate func keep(_ memory: DeviceMemory, _ pool: Pool?) {
+        account(-memory.byteCount)
+        if let pool { pool.keep(memory) } else { keep(idle: [memory]) }
+    }
+
+    fileprivate func keep(idle memory: some Sequence<DeviceMemory>) {
         state.withLock { state in
-            state.inUse -= memory.byteCount
-            state.idle[memory.byteCount, default: []].append(memory)
+            for one in memory { state.idle[one.byteCount, default: []].append(one) }
         }
+    }
+
+    // MARK: - Work that is done again
+
+    /// Has the work of `body` take its memory from a pool, and recorded be on a stream.
+    func with<Value, Failure: Error>(_ pool: Pool, on stream: Stream? = nil, _ body: () throws(Failure) -> Value) throws(Failure) -> Value {
+        let result: Result<Value, Failure> = Self.$ongoing.withValue(Ongoing(engine: self, pool: pool, stream: stream)) {
+            do throws(Failure) { return .success(try body()) } catch { return .failure(error) }
+        }
+        return try result.get()
+    }
+
+    private var recordings: [Recordings] {
+        let known = state.withLock { $0.recordings }
+        return known.compactMap(\.value)
+    }
+
+    /// Remembers recordings that make way where memory is out.
+    func register(_ new: Recordings) {
+        let known = recordings
+        guard !known.contains(where: { $0 === new }) else { return }
+        let alive = known + [new]
+        state.withLock { $0.recordings = alive.map { WeakRecordings(value: $0) } }
+    }
+
+    func countLaunch() { state.withLock { $0.launches += 1 } }
+
+    /// How often recorded work was done.
+    package var launches: Int { state.withLock { $0.launches } }
+
+    /// Memory that stays with work that is done again: what a value of it leaves behind is the next one's of that work alone.
+    final class Pool: Sendable {
+        private let engine: Engine
+        private struct State {
+            var idle: [Int: [DeviceMemory]] = [:]
+            var byteCount = 0
+            var isClosed = false
+        }
+        private let state = Mutex(State())
+
+        init(_ engine: Engine) { self.engine = engine }
+        // Nothing is in use where nobody has a block of it.
+        deinit { engine.keep(idle: state.withLock { $0.idle.values.flatMap(\.self) }) }
+
+        var byteCount: Int { state.withLock { $0.byteCount } }
+        /// Whether it has to do with what it has.
+        var isClosed: Bool { state.withLock { $0.isClosed } }
+        func close() { state.withLock { $0.isClosed = true } }
+
+        fileprivate func take(_ size: Int) -> DeviceMemory? { state.withLock { $0.idle[size]?.popLast() } }
+        fileprivate func add(_ size: Int) { state.withLock { $0.byteCount += size } }
+        fileprivate func keep(_ memory: DeviceMemory) { state.withLock { $0.idle[memory.byteCount, default: []].append(memory) } }
     }
 
     /// So many pieces of a size hold a count.
@@ -162,9 +256,10 @@ package final class Engine: Sendable {
     final class Block: Sendable {
         private let memory: DeviceMemory
         private let engine: Engine
+        private let pool: Pool?
 
-        fileprivate init(_ memory: DeviceMemory, _ engine: Engine) { (self.memory, self.engine) = (memory, engine) }
-        deinit { engine.keep(memory) }
+        fileprivate init(_ memory: DeviceMemory, _ engine: Engine, _ pool: Pool?) { (self.memory, self.engine, self.pool) = (memory, engine, pool) }
+        deinit { engine.keep(memory, pool) }
 
         var address: UInt64 { memory.address }
         func slice(_ byteCount: Int) -> DeviceSlice { memory.slice[0..<byteCount] }

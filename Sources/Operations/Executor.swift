@@ -97,6 +97,14 @@ package protocol Executor: Sendable {
         _ qkv: inout Rows, after prefix: Rows?, _ attention: SoftmaxAttention, rotary: Rows
     ) throws(MachineError) -> (attended: Rows, keyValues: Rows)
 
+    // MARK: Work that is done again
+
+    /// What `body` makes of inputs. It is the same work each time for the same numbers and inputs of the same shapes, moves nothing, and reads nothing else
+    /// but layers that are there as long as `work`: an executor may do it again without calling `body`.
+    func again<Failure: MachineFailure>(
+        _ work: RepeatedWork, _ numbers: [Int], _ inputs: RepeatedInputs<Self>, _ body: (RepeatedInputs<Self>) throws(Failure) -> Rows
+    ) throws(Failure) -> Rows
+
     // MARK: Images
 
     /// Operations one after the other on a map.

@@ -69,6 +69,46 @@ import Testing
         #expect(relativeError(far.elements, near.elements.map(Double.init)) < expected)
     }
 
+    @Test("steps that are done again have the same bits, with and without a picture to follow", arguments: [false, true])
+    func again(isControlled: Bool) throws {
+        let weights = try ConvertedWeights.packed(.int8, controlled: true)
+        let executors = [true, false].map { records in Result { try CUDA(try Device(library: StandIn.library), records: records) } }
+        let results = try executors.map { executor in
+            let pipeline = try SanaSprintPipeline(weights: weights, on: try executor.get())
+            let c = pipeline.configuration.transformer
+            var random = SplitMix64(seed: 65)
+            let built = BuiltLayers()
+            return try (0..<4).map { step in
+                // As each job makes one, of layers that stay.
+                let model = try pipeline.transformer(built, isControlled: isControlled)
+                let (latents, features) = (
+                    try random.tensor([c.channels, 4 * c.patch, 3 * c.patch]), try random.tensor([step < 2 ? 5 : 6, c.captionChannels])
+                )
+                let prompt = try model.prompt(features)
+                let hint = isControlled ? try model.hint(try random.tensor(latents.shape), scale: 0.5) : nil
+                return try [0.9, 0.4].map { time in
+                    try model.velocity(latents, time: time, guidance: 4.5, prompt: prompt, hint: hint).elements.map(\.bitPattern)
+                }
+            }
+        }
+        #expect(results[0] == results[1])
+        // Eight steps of two kinds, of which the first is done as any other work.
+        #expect(try executors[0].get().engine.launches == 6 && executors[1].get().engine.launches == 0)
+    }
+
+    @Test("a series takes what it says, whose steps are done again") func series() throws {
+        let executor = try CUDA(try Device(library: StandIn.library))
+        let engine = Engine(try SanaSprintPipeline(weights: try ConvertedWeights.int8(), on: executor), residentBytes: .max)
+        var request = try TraceFixture(GoldenTests.goldens[1].float32).request()
+        let stated = try #require(try engine.memoryStatement(request).ownBytes)
+        for seed in 0..<3 {
+            request.noise = .seed(UInt64(seed))
+            _ = try engine.run(Job(request))
+            #expect(executor.engine.bytes.peak <= stated, "\(executor.engine.bytes.peak) of \(stated)")
+        }
+        #expect(executor.engine.launches > 0)
+    }
+
     @Test("what stages say that they take of the device bounds what they take", arguments: [Preset.int8, .bf16])
     func footprints(_ preset: Preset) throws {
         let folder = try TemporaryFolder()

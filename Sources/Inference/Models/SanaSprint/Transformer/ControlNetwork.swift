@@ -65,18 +65,26 @@ struct ControlNetwork<E: Executor>: Sendable {
         return Prompt(keyValues: keyValues)
     }
 
-    /// - Parameter modulation: the base's, for where the branch does not embed time and guidance itself.
-    func run(_ hint: Hint, time: Double, guidance: Double, _ modulation: E.Rows) throws(InferenceError) -> Run {
-        Run(hint: hint, modulation: try conditioning?.embed(time: time, guidance: guidance).modulation ?? modulation, tokens: nil)
+    /// What the branch embeds itself of a step; nothing where the base does it.
+    func inputs(_ latents: Tensor, time: Double, guidance: Double) throws(InferenceError) -> (told: [E.Rows], patches: [E.Rows]) {
+        let told = try conditioning?.told(time: time, guidance: guidance) ?? []
+        guard configuration.wiring == .diffusers, let patchEmbedding else { return (told, []) }
+        return (told, try allocating(try patchEmbedding.inputs(latents)))
+    }
+
+    /// - Parameters:
+    ///   - told: of `inputs`.
+    ///   - modulation: the base's, for where the branch does not embed time and guidance itself.
+    func run(_ hint: Hint, _ told: [E.Rows], _ modulation: E.Rows) throws(MachineError) -> Run {
+        Run(hint: hint, modulation: try conditioning?.embed(told).modulation ?? modulation, tokens: nil)
     }
 
     /// Sets out: in diffusers' wiring from the patches, before the base's first block; in NVlabs' from the tokens that it gives.
     /// - Parameters:
-    ///   - latents: the step's input.
+    ///   - patches: of `inputs`.
     ///   - tokens: the base's, before its first block or after it.
-    func start(_ run: inout Run, latents: Tensor, tokens: E.Rows) throws(MachineError) {
-        let start =
-            if configuration.wiring == .diffusers, let patchEmbedding { try patchEmbedding(latents) } else { tokens }
+    func start(_ run: inout Run, _ patches: [E.Rows], tokens: E.Rows) throws(MachineError) {
+        let start = if !patches.isEmpty, let patchEmbedding { try patchEmbedding(patches) } else { tokens }
         run.tokens = try executor.sum(start, run.hint.tokens)
     }
 
