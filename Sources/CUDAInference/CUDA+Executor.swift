@@ -23,9 +23,6 @@ package struct CUDA: Executor {
     /// There is a device, or there is no value of this type.
     package static var failure: String? { nil }
 
-    /// Waits until all that was asked for is done.
-    package func wait() throws(MachineError) { try engine.wait() }
-
     /// Bytes of the device that nobody uses, and all there are.
     package func ownMemory() throws(MachineError) -> (free: Int, total: Int)? { try engine.memory() }
 

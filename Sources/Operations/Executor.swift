@@ -21,8 +21,8 @@ package protocol Executor: Sendable {
 
     /// The same, whose sums do not depend on the number of threads.
     var repeatable: Self { get }
-    /// Waits until all that was asked for is done: before somebody looks at the clock.
-    func wait() throws(MachineError)
+    /// What times its work.
+    func stopwatch() -> any Stopwatch
 
     // MARK: Memory
 
@@ -127,7 +127,6 @@ package struct Grid: Sendable {
 extension Executor {
     // What an executor is that computes at once, in the machine's memory, and always the same.
     package var repeatable: Self { self }
-    package func wait() throws(MachineError) {}
     package func ownMemory() throws(MachineError) -> (free: Int, total: Int)? { nil }
 
     /// The outputs of one linear.

@@ -137,7 +137,7 @@ import Testing
         for _ in 0..<4 {
             let found = try executor.again(work, [0], inputs) { inputs throws(MachineError) in
                 // Nothing may be waited for while work is recorded.
-                try executor.wait()
+                try executor.engine.wait()
                 return try layers.run(inputs, on: executor)
             }
             #expect(try executor.tensor(from: found).elements == expected)
