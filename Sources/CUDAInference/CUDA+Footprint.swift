@@ -6,6 +6,9 @@ internal import Tensors
 extension CUDA {
     package func byteCount(of values: Int) -> Int { Engine.size(of: values) }
 
+    /// All of it: the work that has weights may not have come to them when the next are on their way.
+    package func lingering(_ byteCount: Int) -> Int { byteCount }
+
     package func footprint(of weight: WeightSize, as kind: LayerKind) -> Footprint {
         switch kind {
         case .linear(let compute, let cut): DeviceLinear.footprint(of: weight, compute, cut: cut)

@@ -136,15 +136,15 @@ extension Engine {
     func matrix(
         _ rows: Range<Int>, of rowBytes: Int, pitch: Int, _ make: (Range<Int>) throws(MachineError) -> EncodedTensor
     ) throws(MachineError) -> Block {
-        let block = try take(rows.count * pitch)
+        let block = try takeForUpload(rows.count * pitch)
         let place = block.slice(rows.count * pitch)
-        if pitch > rowBytes { try onDevice { () throws(DeviceError) in try stream.fill(place, with: 0) } }
+        if pitch > rowBytes { try upload { stream throws(DeviceError) in try stream.fill(place, with: 0) } }
         let most = max(1, Self.hostBytes / rowBytes)
         for first in stride(from: rows.lowerBound, to: rows.upperBound, by: most) {
             let some = first..<min(first + most, rows.upperBound)
             let made = try make(some)
             let (start, end) = ((some.lowerBound - rows.lowerBound) * pitch, (some.upperBound - rows.lowerBound) * pitch)
-            try onDevice { () throws(DeviceError) in
+            try upload { _ throws(DeviceError) in
                 try unsafe uploads.upload(rows: some.count, of: rowBytes, to: place[start..<end], pitch: pitch) { own, bytes in
                     let from = unsafe made.bytes[own.lowerBound * rowBytes..<own.upperBound * rowBytes]
                     unsafe bytes.copyMemory(from: UnsafeRawBufferPointer(rebasing: from))

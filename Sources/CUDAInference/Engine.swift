@@ -5,10 +5,13 @@ package import Tensors
 
 /// A GPU with the kernels that ship, one stream of work, and memory that is used again.
 ///
-/// All work is on the one stream: memory that a value leaves behind is the next one's at once, since what read it is done before what writes it.
+/// All work is on the one stream: memory that a value leaves behind is the next one's at once, since what read it is done before what writes it. What is
+/// uploaded has a stream and memory of its own, so that a layer is on its way while the one before computes.
 package final class Engine: Sendable {
     package let device: Device
     private let own: Stream
+    /// Uploads, which nobody's work holds up but that of whoever had their place before.
+    private let uploading: Stream
     private let state = Mutex(State())
     /// What weights are uploaded through.
     let uploads: Uploads
@@ -21,6 +24,12 @@ package final class Engine: Sendable {
         var kernels: [CInt: [Int: Kernel]] = [:]
         /// Memory that nobody uses, by its size.
         var idle: [Int: [DeviceMemory]] = [:]
+        /// The same of what is uploaded, the oldest first, with the point that the work has to come to which has used it.
+        var uploaded: [Int: [(memory: DeviceMemory, used: Event)]] = [:]
+        /// What was uploaded and is nobody's any more; the work that has used it is queued.
+        var leaving: [DeviceMemory] = []
+        /// Whether something was uploaded since work last waited for uploads.
+        var hasUploads = false
         var inUse = 0
         var peak = 0
         var recordings: [WeakRecordings] = []
@@ -42,13 +51,16 @@ package final class Engine: Sendable {
         (self.device, self.records, self.compiling) = (device, records, compiling)
         let stream = try onDevice { () throws(DeviceError) in try Stream(device) }
         own = stream
+        let uploading = try onDevice { () throws(DeviceError) in try Stream(device) }
+        self.uploading = uploading
         beyond = BeyondFloat16(device, stream)
-        uploads = try onDevice { () throws(DeviceError) in try Uploads(stream) }
+        uploads = try onDevice { () throws(DeviceError) in try Uploads(uploading) }
     }
 
     deinit {
         // What nobody uses is released behind the work that has used it. Nobody is left to be told of a failure.
         try? own.synchronize()
+        try? uploading.synchronize()
     }
 
     /// Work of a thread with memory that is kept for it, and while it is recorded on a stream of its own: other threads have neither.
@@ -60,8 +72,24 @@ package final class Engine: Sendable {
     @TaskLocal private static var ongoing: Ongoing?
     private var ongoing: Ongoing? { Self.ongoing.flatMap { $0.engine === self ? $0 : nil } }
 
-    /// What this thread's work is put on.
-    package var stream: Stream { ongoing?.stream ?? own }
+    /// What this thread's work is put on: behind all that was uploaded so far.
+    func work() throws(DeviceError) -> Stream {
+        if let recording = ongoing?.stream { return recording }
+        let (hasUploads, leaving) = state.withLock { state in
+            defer { (state.hasUploads, state.leaving) = (false, []) }
+            return (state.hasUploads, state.leaving)
+        }
+        if hasUploads { try own.wait(for: Event(after: uploading)) }
+        guard !leaving.isEmpty else { return own }
+        let used = try Event(after: own)
+        state.withLock { state in
+            for memory in leaving {
+                state.inUse -= memory.byteCount
+                state.uploaded[memory.byteCount, default: []].append((memory, used))
+            }
+        }
+        return own
+    }
 
     /// Queues a kernel by its name.
     /// - Parameter sharedBytes: of those whose need is not in the table.
@@ -77,7 +105,7 @@ package final class Engine: Sendable {
         _ place: CInt, grid: (x: Int, y: Int, z: Int), sharedBytes: Int = 0, _ argument: Argument
     ) throws(MachineError) {
         let kernel = try kernel(place, sharedBytes)
-        try onDevice { () throws(DeviceError) in try kernel.launch(on: stream, grid: grid, argument) }
+        try onDevice { () throws(DeviceError) in try kernel.launch(on: work(), grid: grid, argument) }
     }
 
     /// Queues the fastest kernel of a family for so many rows by the columns of each part.
@@ -111,7 +139,7 @@ package final class Engine: Sendable {
     }
 
     /// Waits until all work so far is done.
-    package func wait() throws(MachineError) { try onDevice { () throws(DeviceError) in try stream.synchronize() } }
+    package func wait() throws(MachineError) { try onDevice { () throws(DeviceError) in try work().synchronize() } }
 
     // MARK: - Memory
 
@@ -119,11 +147,18 @@ package final class Engine: Sendable {
     package func memory() throws(MachineError) -> (free: Int, total: Int) {
         let (free, total) = try onDevice { () throws(DeviceError) in try device.memory() }
         let recorded = recordings.reduce(0) { $0 + $1.byteCount }
-        return (free + recorded + state.withLock { $0.idle.reduce(0) { $0 + $1.key * $1.value.count } }, total)
+        let idle = state.withLock { state in
+            state.idle.reduce(0) { $0 + $1.key * $1.value.count } + state.uploaded.reduce(0) { $0 + $1.key * $1.value.count }
+        }
+        return (free + recorded + idle, total)
     }
 
     /// Bytes of values and weights on the device, and the most that there were since the peak was restarted. What is idle is not counted.
-    package var bytes: (inUse: Int, peak: Int) { state.withLock { ($0.inUse, $0.peak) } }
+    package var bytes: (inUse: Int, peak: Int) {
+        // What is leaving has left for who asks; a failure is thrown by the work that comes next.
+        _ = try? work()
+        return state.withLock { ($0.inUse, $0.peak) }
+    }
 
     /// Begins a new peak at what is in use.
     package func restartPeak() { state.withLock { $0.peak = $0.inUse } }
@@ -131,6 +166,8 @@ package final class Engine: Sendable {
     /// Memory of unknown content, given back with its last reference.
     func take(_ byteCount: Int) throws(MachineError) -> Block {
         let size = Self.size(for: byteCount)
+        // What is leaving has left when work goes on.
+        _ = try onDevice { () throws(DeviceError) in try work() }
         let pool = ongoing?.pool
         let memory: DeviceMemory
         if let own = pool?.take(size) {
@@ -143,7 +180,27 @@ package final class Engine: Sendable {
             pool?.add(size)
         }
         account(size)
-        return Block(memory, self, pool)
+        return Block(memory, self, .work(pool))
+    }
+
+    /// The same for what is uploaded: what an upload now writes to, nothing that is still to be done reads.
+    func takeForUpload(_ byteCount: Int) throws(MachineError) -> Block {
+        let size = Self.size(for: byteCount)
+        let memory: DeviceMemory
+        if let (known, used) = state.withLock({ state in state.uploaded[size]?.isEmpty == false ? state.uploaded[size]?.removeFirst() : nil }) {
+            try onDevice { () throws(DeviceError) in try uploading.wait(for: used) }
+            memory = known
+        } else {
+            memory = try allocate(size)
+        }
+        account(size)
+        return Block(memory, self, .uploads)
+    }
+
+    /// Has uploads made by `body`, which work to come waits for.
+    func upload(_ body: (Stream) throws(DeviceError) -> Void) throws(MachineError) {
+        defer { state.withLock { $0.hasUploads = true } }
+        try onDevice { () throws(DeviceError) in try body(uploading) }
     }
 
     /// Counts bytes that come into use, or go out of it.
@@ -177,18 +234,28 @@ package final class Engine: Sendable {
 
     /// Gives memory that nobody uses back to the device, when the work that has used it is done; false where there was none.
     private func giveBackIdle() throws(MachineError) -> Bool {
-        try onDevice { () throws(DeviceError) in try stream.synchronize() }
-        for recordings in recordings { recordings.forget() }
-        let idle = state.withLock { state in
-            defer { state.idle = [:] }
-            return state.idle
+        try onDevice { () throws(DeviceError) in
+            try work().synchronize()
+            try uploading.synchronize()
         }
-        return withExtendedLifetime(idle) { !idle.isEmpty }
+        for recordings in recordings { recordings.forget() }
+        let (idle, uploaded) = state.withLock { state in
+            defer { (state.idle, state.uploaded) = ([:], [:]) }
+            return (state.idle, state.uploaded)
+        }
+        return withExtendedLifetime((idle, uploaded)) { !idle.isEmpty || !uploaded.isEmpty }
     }
 
-    fileprivate func keep(_ memory: DeviceMemory, _ pool: Pool?) {
-        account(-memory.byteCount)
-        if let pool { pool.keep(memory) } else { keep(idle: [memory]) }
+    fileprivate func keep(_ memory: DeviceMemory, _ home: Block.Home) {
+        switch home {
+        case .uploads: state.withLock { $0.leaving.append(memory) }
+        case .work(let pool?):
+            account(-memory.byteCount)
+            pool.keep(memory)
+        case .work:
+            account(-memory.byteCount)
+            keep(idle: [memory])
+        }
     }
 
     fileprivate func keep(idle memory: some Sequence<DeviceMemory>) {
@@ -256,10 +323,14 @@ package final class Engine: Sendable {
     final class Block: Sendable {
         private let memory: DeviceMemory
         private let engine: Engine
-        private let pool: Pool?
+        fileprivate enum Home {
+            case work(Pool?)
+            case uploads
+        }
+        private let home: Home
 
-        fileprivate init(_ memory: DeviceMemory, _ engine: Engine, _ pool: Pool?) { (self.memory, self.engine, self.pool) = (memory, engine, pool) }
-        deinit { engine.keep(memory, pool) }
+        fileprivate init(_ memory: DeviceMemory, _ engine: Engine, _ home: Home) { (self.memory, self.engine, self.home) = (memory, engine, home) }
+        deinit { engine.keep(memory, home) }
 
         var address: UInt64 { memory.address }
         func slice(_ byteCount: Int) -> DeviceSlice { memory.slice[0..<byteCount] }

@@ -10,7 +10,7 @@ final class EventStopwatch: Stopwatch {
     init(_ engine: Engine) { self.engine = engine }
 
     func mark() throws(MachineError) {
-        events.append(try onDevice { () throws(DeviceError) in try TimedEvent(after: engine.stream) })
+        events.append(try onDevice { () throws(DeviceError) in try TimedEvent(after: engine.work()) })
     }
 
     func seconds() throws(MachineError) -> [Double] {

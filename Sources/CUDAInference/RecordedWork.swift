@@ -143,13 +143,13 @@ extension Engine {
     /// Rows anew each time, keys and values where others were copied last.
     private func copy(_ inputs: RepeatedInputs<CUDA>, to recording: Recording) throws(MachineError) {
         for (from, to) in zip(inputs.rows.joined(), recording.places.rows.joined()) {
-            try onDevice { () throws(DeviceError) in try stream.copy(from.slice, to: to.slice) }
+            try onDevice { () throws(DeviceError) in try work().copy(from.slice, to: to.slice) }
         }
         let keyValues = inputs.keyValues.joined().map(\.rows)
         let known = recording.state.withLock { $0.sources }
         for (index, (from, to)) in zip(keyValues, recording.places.keyValues.joined().map(\.rows)).enumerated() {
             if known.indices.contains(index), known[index].block === from.block, known[index].address == from.address { continue }
-            try onDevice { () throws(DeviceError) in try stream.copy(from.slice, to: to.slice) }
+            try onDevice { () throws(DeviceError) in try work().copy(from.slice, to: to.slice) }
         }
         recording.state.withLock { $0.sources = keyValues.map { Recording.Source(block: $0.block, address: $0.address) } }
     }
@@ -193,7 +193,7 @@ extension Engine {
         let most = recording.state.withLock { $0.mostBytes }
         account(most)
         defer { account(-most) }
-        try onDevice { () throws(DeviceError) in try graph.launch(on: stream) }
+        try onDevice { () throws(DeviceError) in try graph.launch(on: work()) }
         countLaunch()
         return try copy(rows)
     }

@@ -33,6 +33,8 @@ package protocol Executor: Sendable {
     func byteCount(of values: Int) -> Int
     /// What a layer takes that is made of a weight, and what it takes to make it.
     func footprint(of weight: WeightSize, as kind: LayerKind) -> Footprint
+    /// What is still there of weights of so many bytes that were let go, while those that come next are loaded.
+    func lingering(_ byteCount: Int) -> Int
     /// What an operation's result takes, and what there is beside it and its arguments.
     func footprint(of work: Work) -> Footprint
 
@@ -128,6 +130,7 @@ extension Executor {
     // What an executor is that computes at once, in the machine's memory, and always the same.
     package var repeatable: Self { self }
     package func ownMemory() throws(MachineError) -> (free: Int, total: Int)? { nil }
+    package func lingering(_ byteCount: Int) -> Int { 0 }
 
     /// The outputs of one linear.
     package func multiply(_ x: Rows, by linear: Linear, then: Nonlinearity? = nil) throws(MachineError) -> Rows {

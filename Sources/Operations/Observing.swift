@@ -27,6 +27,7 @@ package struct Observing<Base: Executor>: Executor {
     package func stopwatch() -> any Stopwatch { base.stopwatch() }
     package func ownMemory() throws(MachineError) -> (free: Int, total: Int)? { try base.ownMemory() }
     package func byteCount(of values: Int) -> Int { base.byteCount(of: values) }
+    package func lingering(_ byteCount: Int) -> Int { base.lingering(byteCount) }
     package func footprint(of weight: WeightSize, as kind: LayerKind) -> Footprint { base.footprint(of: weight, as: kind) }
     package func footprint(of work: Work) -> Footprint { base.footprint(of: work) }
 

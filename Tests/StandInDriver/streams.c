@@ -16,6 +16,7 @@ bool is_stream(const struct stream *wanted) {
 void release(struct work *w) {
     free(w->staged);
     if (w->kind == LAUNCH) free((void *)w->launch.parameters);
+    if ((w->kind == RECORD || w->kind == WAIT) && --w->event->users == 0 && w->event->isDestroyed) free(w->event);
 }
 
 void drop(struct recording *r) {
@@ -33,6 +34,7 @@ static void append(struct recording *r, struct work w) {
 }
 
 int submit(struct stream *s, struct work w) {
+    if (w.kind == RECORD || w.kind == WAIT) w.event->users++;
     if (s->captured && (w.kind == WAIT || w.kind == RECORD || w.kind == RECORDING || w.staged)) {
         s->isBroken = true;
         release(&w);
@@ -175,11 +177,10 @@ API int cuEventCreate(struct event **event, unsigned flags) {
 
 API int cuEventDestroy_v2(struct event *e) {
     enter();
-    // Whoever waits for it has waited, then.
-    const int code = finish_all();
-    free(e);
+    if (e->users) e->isDestroyed = true;
+    else free(e);
     leave();
-    return code;
+    return 0;
 }
 
 API int cuEventRecord(struct event *e, struct stream *s) {

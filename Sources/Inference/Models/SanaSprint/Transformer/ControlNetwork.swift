@@ -110,11 +110,11 @@ struct ControlNetwork<E: Executor>: Sendable {
 
     // MARK: - Memory
 
-    /// What the branch adds to what its base takes: what it holds, and what a block of it takes to be loaded and to work while none of the base's does.
+    /// What the branch adds to what its base takes: what it holds, and what a block of it takes to be loaded, when it is let go, and to work while none of the base's does.
     static func footprint(
         _ control: ControlConfiguration, _ sizes: WeightSizes<E>, _ fusions: Fusions, count: Int, tokens: Int, keepsBlocks: Bool,
         _ held: (WeightSummary) -> Bool
-    ) -> (held: Footprint, loading: Int, working: Int) {
+    ) -> (held: Footprint, loading: Int, lingering: Int, working: Int) {
         let (rows, c) = (ControlRows(control, fusions), control.branch)
         let around = sizes.loading("control.", { !$0.name.hasPrefix("control.blocks.") }, held: held)
         let blocks = rows.blocks.indices.map { sizes.loading(SanaSprintWeights.controlBlock($0) + ".", { !$0.isOfPrompt }, held: held) }
@@ -127,7 +127,8 @@ struct ControlNetwork<E: Executor>: Sendable {
         let stream = sizes.executor.byteCount(of: count * c.width)
         return (
             held: Footprint(kept: around.kept + (keepsBlocks ? blocks.reduce(0) { $0 + $1.kept } : 0), passing: 2 * stream),
-            loading: max(around.passing, block, ofPrompt), working: max(caption + made, stream + max(working, added))
+            loading: max(around.passing, block, ofPrompt), lingering: keepsBlocks ? 0 : blocks.map(\.kept).max() ?? 0,
+            working: max(caption + made, stream + max(working, added))
         )
     }
 }

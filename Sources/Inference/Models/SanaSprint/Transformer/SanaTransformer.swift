@@ -83,15 +83,20 @@ package final class SanaTransformer<E: Executor>: Sendable {
         let stream = sizes.executor.byteCount(of: count * c.width)
         let working = rows.blocks.map { TransformerBlock.workingBytes($0, sizes, count: count, tokens: tokens, c) }.max() ?? 0
         let output = stream + sizes.product(count, [rows.output]).peak
+        let branch = control.map { ControlNetwork.footprint($0, sizes, fusions, count: count, tokens: tokens, keepsBlocks: keepsBlocks, held) }
+        // Of a block that is let go, while the next one is loaded.
+        let lingering = sizes.executor.lingering(
+            max(
+                keepsBlocks ? 0 : blocks.map(\.kept).max() ?? 0, rows.blocks.indices.map { block($0, ofPrompt: true).kept }.max() ?? 0,
+                branch?.lingering ?? 0))
         let made = rows.blocks.map { PromptProjection.footprint($0, sizes, tokens: tokens, c).passing }.max() ?? 0
         let caption = sizes.executor.byteCount(of: tokens * (c.captionChannels + 2 * c.width))
-        let branch = control.map { ControlNetwork.footprint($0, sizes, fusions, count: count, tokens: tokens, keepsBlocks: keepsBlocks, held) }
         let branchHeld = branch?.held ?? Footprint()
         let again = repeats ? sizes.executor.footprint(of: repeatedWork(c, control, latents: latents, tokens: tokens)).kept : 0
         return Footprint(
             kept: around.kept + kept + branchHeld.kept + max(loading, branch?.loading ?? 0),
             passing: prompts * Prompt.byteCount(c, control: control, tokens: tokens, on: sizes.executor) + caption + branchHeld.passing + again
-                + max(made, stream + max(working, output), branch?.working ?? 0))
+                + max(made, lingering, stream + max(working, output, lingering), branch?.working ?? 0))
     }
 
     /// A step as `again` does it, at most: what is told of time, patches and positions, keys and values, and the same of a control network.
