@@ -49,7 +49,7 @@ enum { depth = 64, row_scratch = 128, square = 32 };
 #define CG_PRODUCT(type, name, BM, BN, WM, WN, stages, buffers, blocks, speed) \
     {"gemm_" #type "_" #name, products, 32 * (WM) * (WN), CG_TILES(BM, BN, stages), BM, BN, speed},
 #define CG_INTEGER(name, ...) CG_PRODUCT(i8, name, __VA_ARGS__)
-#define CG_HALF(name, ...) CG_PRODUCT(bf16, name, __VA_ARGS__)
+#define CG_HALF(name, ...) CG_PRODUCT(bf16, name, __VA_ARGS__) CG_PRODUCT(f16, name, __VA_ARGS__)
 #define CG_CONVOLUTION(name, BM, BN, WM, WN, stages, buffers, blocks, speed) \
     {"conv_i8_" #name, convolutions, 32 * (WM) * (WN), CG_LARGER(CG_TILES(BM, BN, stages), (BM) * ((BN) + 8) * 4) + 36 * (BM), BM, BN, speed},
 #define CG_FLOAT(kind, name, TM, TN, RM, RN, blocks, speed) \

@@ -67,13 +67,15 @@ internal import CCUDA
 
 /// A point in a stream's work that others wait for.
 @safe package final class Event: @unchecked Sendable {  // a handle that never changes
-    private let device: Device
+    fileprivate let device: Device
     fileprivate let handle: UnsafeMutableRawPointer
 
     /// What the stream has been given so far.
-    package init(after stream: Stream) throws(DeviceError) {
+    package convenience init(after stream: Stream) throws(DeviceError) { try self.init(after: stream, isTimed: false) }
+
+    fileprivate init(after stream: Stream, isTimed: Bool) throws(DeviceError) {
         device = stream.device
-        unsafe handle = try unsafe device.make("cuEventCreate", "an event") { unsafe $0.createEvent($1, UInt32(CU_EVENT_NO_TIMING)) }
+        unsafe handle = try unsafe device.make("cuEventCreate", "an event") { unsafe $0.createEvent($1, isTimed ? 0 : UInt32(CU_EVENT_NO_TIMING)) }
         try record(after: stream)
     }
 
@@ -87,5 +89,23 @@ internal import CCUDA
     /// Waits until the work before it is done.
     package func synchronize() throws(DeviceError) {
         try device.call("cuEventSynchronize", "to finish") { unsafe $0.synchronizeEvent(handle) }
+    }
+}
+
+/// A point in a stream's work with the time at which the device came to it.
+package struct TimedEvent: Sendable {
+    private let event: Event
+
+    package init(after stream: Stream) throws(DeviceError) { event = try Event(after: stream, isTimed: true) }
+
+    package func synchronize() throws(DeviceError) { try event.synchronize() }
+
+    /// The time between two points that the device has come to.
+    package func seconds(since start: TimedEvent) throws(DeviceError) -> Double {
+        var milliseconds: Float = 0
+        try event.device.call("cuEventElapsedTime", "the time between two events") {
+            unsafe $0.elapsed(&milliseconds, start.event.handle, event.handle)
+        }
+        return Double(milliseconds) / 1e3
     }
 }

@@ -15,13 +15,13 @@ package struct CUDA: Executor {
     package let engine: Engine
 
     /// - Parameter compiling: is told before the driver is given kernels, which it compiles the first time on a machine.
-    package init(_ device: Device, compiling: @escaping @Sendable () -> Void = {}) throws(MachineError) { engine = try Engine(device, compiling: compiling) }
+    /// - Parameter records: false only to see that it changes nothing.
+    package init(_ device: Device, records: Bool = true, compiling: @escaping @Sendable () -> Void = {}) throws(MachineError) {
+        engine = try Engine(device, records: records, compiling: compiling)
+    }
 
     /// There is a device, or there is no value of this type.
     package static var failure: String? { nil }
-
-    /// Waits until all that was asked for is done.
-    package func wait() throws(MachineError) { try engine.wait() }
 
     /// Bytes of the device that nobody uses, and all there are.
     package func ownMemory() throws(MachineError) -> (free: Int, total: Int)? { try engine.memory() }
@@ -95,6 +95,14 @@ package struct CUDA: Executor {
         _ qkv: inout DeviceRows, after prefix: DeviceRows?, _ attention: SoftmaxAttention, rotary: DeviceRows
     ) throws(MachineError) -> (attended: DeviceRows, keyValues: DeviceRows) {
         try engine.causalAttention(&qkv, after: prefix, attention, rotary: rotary)
+    }
+
+    // MARK: - Work that is done again
+
+    package func again<Failure: MachineFailure>(
+        _ work: RepeatedWork, _ numbers: [Int], _ inputs: RepeatedInputs<CUDA>, _ body: (RepeatedInputs<CUDA>) throws(Failure) -> DeviceRows
+    ) throws(Failure) -> DeviceRows {
+        try engine.again(work, numbers, inputs, body)
     }
 
     // MARK: - Images

@@ -6,6 +6,9 @@ internal import Tensors
 extension CUDA {
     package func byteCount(of values: Int) -> Int { Engine.size(of: values) }
 
+    /// All of it: the work that has weights may not have come to them when the next are on their way.
+    package func lingering(_ byteCount: Int) -> Int { byteCount }
+
     package func footprint(of weight: WeightSize, as kind: LayerKind) -> Footprint {
         switch kind {
         case .linear(let compute, let cut): DeviceLinear.footprint(of: weight, compute, cut: cut)
@@ -25,6 +28,8 @@ extension CUDA {
         case .keyValues(let tokens, let heads, let d): Footprint(kept: Engine.size(of: tokens * 2 * heads * d))
         case .crossAttention(let rows, _, let heads, let d): Footprint(kept: Engine.size(of: rows * heads * d))
         case .causalAttention(let rows, let prefix, let attention): attention.deviceFootprint(rows, prefix)
+        // Places for inputs, and the result there and as it is given away.
+        case .again(let inputs, let result): Footprint(kept: inputs.reduce(2 * Engine.size(of: result)) { $0 + Engine.size(of: $1) })
         case .rows(let operations, let height, let width, let channels):
             engine.footprint(operations, height: height, width: width, channels: channels)
         }

@@ -7,8 +7,8 @@ package import Tensors
 /// y = x W^T + b, for a weight of any scheme on a device.
 ///
 /// What the CPU computes with: int8 codes by the integer contract of Formats/schemes.md, to the bit; floats and int8 codes with float activations,
-/// decoded where they are multiplied; with `Compute.bfloat16` all but the first rounded to bfloat16. A scheme that no kernel knows is decoded when the
-/// weight is loaded, one of int4 codes expanded to int8.
+/// decoded where they are multiplied; with `Compute.bfloat16` and `.float16` all but the first rounded, for tensor cores. A scheme that no kernel knows is
+/// decoded when the weight is loaded, one of int4 codes expanded to int8.
 package struct DeviceLinear: Sendable {
     let outputs: Int
     let inputs: Int
@@ -18,8 +18,8 @@ package struct DeviceLinear: Sendable {
     enum Weight: Sendable {
         /// Rows of int8, and what is done with inputs first.
         case integers(Engine.Block, scales: DeviceRows, InputTurn?, factors: DeviceRows?)
-        /// Rows of bfloat16 for inputs in bfloat16.
-        case narrow(Engine.Block)
+        /// Rows of 16-bit floats for inputs of the same type; the layer is what inputs beyond float16 leave.
+        case narrow(Engine.Block, NarrowType, layer: UInt32)
         /// Dense rows of a type of `cg_floats`, with scales where that is int8.
         case floats(Engine.Block, cg_int, scales: DeviceRows?)
     }
@@ -28,7 +28,8 @@ package struct DeviceLinear: Sendable {
     func reads(as other: DeviceLinear) -> Bool {
         switch (weight, other.weight) {
         case (.integers(_, _, let own, _), .integers(_, _, let other, _)): InputTurn.agree(own, other)
-        case (.narrow, .narrow), (.floats, .floats): true
+        case (.narrow(_, let own, _), .narrow(_, let other, _)): own == other
+        case (.floats, .floats): true
         default: false
         }
     }
@@ -36,15 +37,27 @@ package struct DeviceLinear: Sendable {
     var multipliesIntegers: Bool { if case .integers = weight { true } else { false } }
 }
 
+/// A type of both operands of a product on tensor cores.
+enum NarrowType {
+    case bfloat16, float16
+
+    /// As kernels know it.
+    var code: cg_int { cg_int(self == .bfloat16 ? cg_bf16 : cg_f16) }
+    /// The products.
+    var family: String { self == .bfloat16 ? "gemm_bf16_" : "gemm_f16_" }
+}
+
 /// How a device holds the rows of a weight, by its form.
-enum DeviceForm {
-    case integers, narrow, half, codes, float32
+enum DeviceForm: Equatable {
+    case integers, half, codes, float32
+    case narrow(NarrowType)
 
     init(_ form: KernelForm, _ compute: Compute) {
         self =
             switch form {
             case .integers: .integers
-            case _ where compute == .bfloat16: .narrow
+            case _ where compute == .bfloat16: .narrow(.bfloat16)
+            case _ where compute == .float16: .narrow(.float16)
             case .half: .half
             case .scaledRows: .codes
             case .float32: .float32
@@ -63,7 +76,12 @@ enum DeviceForm {
     static func pitch(_ bytes: Int) -> Int { (bytes + 63) / 64 * 64 }
 
     func rowBytes(_ inputs: Int) -> Int { inputs * elementBytes }
-    func pitch(_ inputs: Int) -> Int { self == .integers || self == .narrow ? Self.pitch(rowBytes(inputs)) : rowBytes(inputs) }
+    func pitch(_ inputs: Int) -> Int {
+        switch self {
+        case .integers, .narrow: Self.pitch(rowBytes(inputs))
+        case .half, .codes, .float32: rowBytes(inputs)
+        }
+    }
 }
 
 extension Engine {
@@ -88,7 +106,12 @@ extension Engine {
             try check(inputs: inputs)
             let turn = try stored.inputTurn()
             return .integers(codes, scales: scales, turn, factors: try turn?.factors.map { factors throws(MachineError) in try self.rows(from: factors) })
-        case .narrow: return .narrow(try place(form) { some throws(MachineError) in try stored.rows(some).widened().narrowed(to: .bf16) })
+        case .narrow(let type):
+            let rows = try place(form) { some throws(MachineError) in
+                let rows = try stored.rows(some)
+                return try type == .float16 ? rows.roundedToFloat16() : rows.widened().narrowed(to: .bf16)
+            }
+            return .narrow(rows, type, layer: type == .float16 ? try beyond.number(of: stored.name) : 0)
         case .half:
             let type = stored.scheme.elementType == .bf16 ? cg_bf16 : cg_f16
             return .floats(try place(form) { some throws(MachineError) in try stored.planes[0].rows(some) }, cg_int(type), scales: nil)
@@ -113,15 +136,15 @@ extension Engine {
     func matrix(
         _ rows: Range<Int>, of rowBytes: Int, pitch: Int, _ make: (Range<Int>) throws(MachineError) -> EncodedTensor
     ) throws(MachineError) -> Block {
-        let block = try take(rows.count * pitch)
+        let block = try takeForUpload(rows.count * pitch)
         let place = block.slice(rows.count * pitch)
-        if pitch > rowBytes { try onDevice { () throws(DeviceError) in try stream.fill(place, with: 0) } }
+        if pitch > rowBytes { try upload { stream throws(DeviceError) in try stream.fill(place, with: 0) } }
         let most = max(1, Self.hostBytes / rowBytes)
         for first in stride(from: rows.lowerBound, to: rows.upperBound, by: most) {
             let some = first..<min(first + most, rows.upperBound)
             let made = try make(some)
             let (start, end) = ((some.lowerBound - rows.lowerBound) * pitch, (some.upperBound - rows.lowerBound) * pitch)
-            try onDevice { () throws(DeviceError) in
+            try upload { _ throws(DeviceError) in
                 try unsafe uploads.upload(rows: some.count, of: rowBytes, to: place[start..<end], pitch: pitch) { own, bytes in
                     let from = unsafe made.bytes[own.lowerBound * rowBytes..<own.upperBound * rowBytes]
                     unsafe bytes.copyMemory(from: UnsafeRawBufferPointer(rebasing: from))

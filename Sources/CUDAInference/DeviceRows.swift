@@ -33,12 +33,16 @@ extension Engine {
 
     /// Values that are going to be written, all of them.
     func fresh(_ shape: Shape) throws(MachineError) -> DeviceRows {
+        try check(shape)
+        return DeviceRows(shape: shape, block: try take(shape.elementCount * MemoryLayout<Float>.stride))
+    }
+
+    private func check(_ shape: Shape) throws(MachineError) {
         guard shape.elementCount <= Self.mostValues else {
             throw .device(
                 "the GPU's kernels count to \(Self.mostValues), found \(shape.elementCount) values of \(shape); ask for a smaller picture, or compute on the CPU"
             )
         }
-        return DeviceRows(shape: shape, block: try take(shape.elementCount * MemoryLayout<Float>.stride))
     }
 
     /// Makes values that others share a copy, to be updated.
@@ -58,9 +62,10 @@ extension Engine {
     /// What kernels want the first value of rows to be aligned to.
     private static let alignment = 16
 
-    private func copy(_ rows: DeviceRows) throws(MachineError) -> DeviceRows {
+    /// The same values in memory of their own.
+    func copy(_ rows: DeviceRows) throws(MachineError) -> DeviceRows {
         let copy = try fresh(rows.shape)
-        try onDevice { () throws(DeviceError) in try stream.copy(rows.slice, to: copy.slice) }
+        try onDevice { () throws(DeviceError) in try work().copy(rows.slice, to: copy.slice) }
         return copy
     }
 
@@ -71,9 +76,9 @@ extension Engine {
         let result = try fresh([above + x.rows, width])
         let start = above * width * size
         try onDevice { () throws(DeviceError) in
-            if let first { try stream.copy(first.slice, to: result.slice[0..<start]) }
+            if let first { try work().copy(first.slice, to: result.slice[0..<start]) }
             let from = x.slice[columns.lowerBound * size..<x.byteCount]
-            try stream.copy(
+            try work().copy(
                 rows: x.rows, of: width * size, from: from, pitch: x.channels * size, to: result.slice[start..<result.byteCount], pitch: width * size)
         }
         return result
@@ -84,15 +89,20 @@ extension Engine {
         let (width, pitch, start) = (x.channels * MemoryLayout<Float>.stride, others.channels * MemoryLayout<Float>.stride, column * MemoryLayout<Float>.stride)
         precondition(x.rows == others.rows && start + width <= pitch)
         try onDevice { () throws(DeviceError) in
-            try stream.copy(rows: x.rows, of: width, from: x.slice, pitch: width, to: others.slice[start..<others.byteCount], pitch: pitch)
+            try work().copy(rows: x.rows, of: width, from: x.slice, pitch: width, to: others.slice[start..<others.byteCount], pitch: pitch)
         }
     }
 
     package func rows(from tensor: Tensor) throws(MachineError) -> DeviceRows {
-        let rows = try fresh(tensor.shape)
+        try check(tensor.shape)
+        let rows = DeviceRows(shape: tensor.shape, block: try takeForUpload(tensor.shape.elementCount * MemoryLayout<Float>.stride))
         let bytes = unsafe UnsafeRawBufferPointer(start: tensor.pointer, count: rows.byteCount)
         defer { withExtendedLifetime(tensor) {} }
-        try onDevice { () throws(DeviceError) in try unsafe stream.upload(bytes, to: rows.slice) }
+        try upload { _ throws(DeviceError) in
+            try unsafe uploads.upload(to: rows.slice) { offset, piece in
+                unsafe piece.copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[offset..<offset + piece.count]))
+            }
+        }
         return rows
     }
 
@@ -100,7 +110,8 @@ extension Engine {
         var tensor = try Tensor(rows.shape, zeroed: false)
         let bytes = unsafe UnsafeMutableRawBufferPointer(start: tensor.mutablePointer, count: rows.byteCount)
         defer { withExtendedLifetime(tensor) {} }
-        try onDevice { () throws(DeviceError) in try unsafe stream.download(rows.slice, to: bytes) }
+        try onDevice { () throws(DeviceError) in try unsafe work().download(rows.slice, to: bytes) }
+        try beyond.check()
         return tensor
     }
 }

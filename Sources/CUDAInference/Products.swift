@@ -52,7 +52,7 @@ extension Engine {
             switch first.weight {
             case .integers(_, _, let turn, let factors):
                 try multiply(try quantized(x, fuses ? norm : nil, turn, factors), by: same, into: &outputs)
-            case .narrow where x.rows > 1: try multiply(try narrowed(x), by: same, into: &outputs)
+            case .narrow(_, let type, let layer) where x.rows > 1: try multiply(try narrowed(x, to: type, for: layer), by: same, into: &outputs)
             case .narrow, .floats: for part in same { try multiply(x, by: part, into: &outputs) }
             }
             rest = rest.dropFirst(same.count)

@@ -30,7 +30,7 @@ extension DeviceLinear {
         let (values, scales): (Engine.Block, UInt64) =
             switch weight {
             case .integers(let codes, let scales, _, _): (codes, scales.address)
-            case .narrow(let values): (values, 0)
+            case .narrow(let values, _, _): (values, 0)
             case .floats: preconditionFailure("floats are no operand of tensor cores")
             }
         return cg_part(q: values.address, s: scales, bias: bias?.address ?? 0, columns: cg_int(outputs), reserved: 0)
@@ -78,12 +78,15 @@ extension Engine {
         return Operand(family: "gemm_i8_", rows: x.rows, values: codes, pitch: pitch, scales: scales)
     }
 
-    /// x rounded to bfloat16.
-    func narrowed(_ x: DeviceRows) throws(MachineError) -> Operand {
-        let pitch = DeviceForm.narrow.pitch(x.channels)
+    /// x rounded to a type.
+    /// - Parameter layer: whose inputs they are.
+    func narrowed(_ x: DeviceRows, to type: NarrowType, for layer: UInt32) throws(MachineError) -> Operand {
+        let pitch = DeviceForm.narrow(type).pitch(x.channels)
         let values = try take(x.rows * pitch)
-        let argument = cg_pixels(x: x.address, q: values.address, s: 0, rows: cg_int(x.rows), columns: cg_int(x.channels), pitch: cg_int(pitch))
+        let argument = cg_narrow(
+            x: x.address, q: values.address, beyond: type == .float16 ? try beyond.address : 0, rows: cg_int(x.rows), columns: cg_int(x.channels),
+            pitch: cg_int(pitch), type: type.code, layer: layer, reserved: 0)
         try launch("narrow_rows", grid: (Self.pieces(x.rows, of: 8), 1, 1), argument)
-        return Operand(family: "gemm_bf16_", rows: x.rows, values: values, pitch: pitch, scales: nil)
+        return Operand(family: type.family, rows: x.rows, values: values, pitch: pitch, scales: nil)
     }
 }

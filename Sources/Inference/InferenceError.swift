@@ -1,3 +1,4 @@
+package import Operations
 package import Tensors
 
 /// Why a model could not be loaded or run. Subjects name file and member: "tokenizer.json: model: merges".
@@ -37,6 +38,10 @@ package enum InferenceError: Error, Sendable, Equatable, CustomStringConvertible
         case .cancelled: "cancelled"
         }
     }
+}
+
+extension InferenceError: MachineFailure {
+    package init(_ machine: MachineError) { self = .machine(machine) }
 }
 
 /// The value of an expression, or this room's error of the memory that it lacked.

@@ -21,8 +21,8 @@ package protocol Executor: Sendable {
 
     /// The same, whose sums do not depend on the number of threads.
     var repeatable: Self { get }
-    /// Waits until all that was asked for is done: before somebody looks at the clock.
-    func wait() throws(MachineError)
+    /// What times its work.
+    func stopwatch() -> any Stopwatch
 
     // MARK: Memory
 
@@ -33,6 +33,8 @@ package protocol Executor: Sendable {
     func byteCount(of values: Int) -> Int
     /// What a layer takes that is made of a weight, and what it takes to make it.
     func footprint(of weight: WeightSize, as kind: LayerKind) -> Footprint
+    /// What is still there of weights of so many bytes that were let go, while those that come next are loaded.
+    func lingering(_ byteCount: Int) -> Int
     /// What an operation's result takes, and what there is beside it and its arguments.
     func footprint(of work: Work) -> Footprint
 
@@ -97,6 +99,14 @@ package protocol Executor: Sendable {
         _ qkv: inout Rows, after prefix: Rows?, _ attention: SoftmaxAttention, rotary: Rows
     ) throws(MachineError) -> (attended: Rows, keyValues: Rows)
 
+    // MARK: Work that is done again
+
+    /// What `body` makes of inputs. It is the same work each time for the same numbers and inputs of the same shapes, moves nothing, and reads nothing else
+    /// but layers that are there as long as `work`: an executor may do it again without calling `body`.
+    func again<Failure: MachineFailure>(
+        _ work: RepeatedWork, _ numbers: [Int], _ inputs: RepeatedInputs<Self>, _ body: (RepeatedInputs<Self>) throws(Failure) -> Rows
+    ) throws(Failure) -> Rows
+
     // MARK: Images
 
     /// Operations one after the other on a map.
@@ -119,8 +129,8 @@ package struct Grid: Sendable {
 extension Executor {
     // What an executor is that computes at once, in the machine's memory, and always the same.
     package var repeatable: Self { self }
-    package func wait() throws(MachineError) {}
     package func ownMemory() throws(MachineError) -> (free: Int, total: Int)? { nil }
+    package func lingering(_ byteCount: Int) -> Int { 0 }
 
     /// The outputs of one linear.
     package func multiply(_ x: Rows, by linear: Linear, then: Nonlinearity? = nil) throws(MachineError) -> Rows {

@@ -61,6 +61,8 @@ package enum Work: Sendable {
     case crossAttention(rows: Int, tokens: Int, heads: Int, headDimension: Int)
     /// Of so many rows behind a prefix.
     case causalAttention(rows: Int, prefix: Int, SoftmaxAttention)
+    /// `again`, with inputs and a result of so many values.
+    case again(inputs: [Int], result: Int)
     /// `run` on a map.
     case rows([RowWork], height: Int, width: Int, channels: Int)
 }
@@ -110,6 +112,7 @@ extension CPU {
         case .keyValues(let tokens, let heads, let dimension): Footprint(kept: PackedKeyValues.byteCount(tokens, heads, dimension))
         case .crossAttention(let rows, let tokens, let heads, let dimension): PackedKeyValues.footprint(rows, tokens, heads, dimension)
         case .causalAttention(let rows, let prefix, let attention): attention.footprint(rows, prefix)
+        case .again: Footprint()
         case .rows(let operations, let height, let width, let channels): RowChain.footprint(operations, height, width, channels, self)
         }
     }

@@ -24,9 +24,10 @@ package struct Observing<Base: Executor>: Executor {
     package init(_ base: Base, observe: @escaping @Sendable (_ weight: String, _ input: Tensor) -> Void) { (self.base, self.observe) = (base, observe) }
 
     package static var failure: String? { Base.failure }
-    package func wait() throws(MachineError) { try base.wait() }
+    package func stopwatch() -> any Stopwatch { base.stopwatch() }
     package func ownMemory() throws(MachineError) -> (free: Int, total: Int)? { try base.ownMemory() }
     package func byteCount(of values: Int) -> Int { base.byteCount(of: values) }
+    package func lingering(_ byteCount: Int) -> Int { base.lingering(byteCount) }
     package func footprint(of weight: WeightSize, as kind: LayerKind) -> Footprint { base.footprint(of: weight, as: kind) }
     package func footprint(of work: Work) -> Footprint { base.footprint(of: work) }
 

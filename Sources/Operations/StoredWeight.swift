@@ -8,11 +8,11 @@ package struct StoredWeight: Sendable {
     /// Those that the scheme prescribes for the shape.
     package let planes: [EncodedTensor]
     package var activations: ActivationScheme
-    /// Its packed name, once it has been loaded: for those who tell about it.
-    package var name = ""
+    /// Its packed name, once it has been loaded: for those who tell about it, and for errors.
+    package var name: String
 
-    package init(_ scheme: Scheme, _ shape: Shape, planes: [EncodedTensor], activations: ActivationScheme = .float) {
-        (self.scheme, self.shape, self.planes, self.activations) = (scheme, shape, planes, activations)
+    package init(_ scheme: Scheme, _ shape: Shape, planes: [EncodedTensor], activations: ActivationScheme = .float, name: String = "") {
+        (self.scheme, self.shape, self.planes, self.activations, self.name) = (scheme, shape, planes, activations, name)
     }
 
     /// Floating-point values as they are.
@@ -50,12 +50,12 @@ package struct StoredWeight: Sendable {
     /// Some rows: a copy, where they are not all.
     package func rows(_ range: Range<Int>) throws(MachineError) -> StoredWeight {
         try StoredWeight(
-            scheme, Shape([range.count] + shape.extents.dropFirst()), planes: scheme.rows(range, of: planes, shape), activations: activations)
+            scheme, Shape([range.count] + shape.extents.dropFirst()), planes: scheme.rows(range, of: planes, shape), activations: activations, name: name)
     }
 
     /// A copy of some rows, ascending, each once.
     package func rows(_ indices: [Int]) throws(MachineError) -> StoredWeight {
         try StoredWeight(
-            scheme, Shape([indices.count] + shape.extents.dropFirst()), planes: scheme.rows(indices, of: planes, shape), activations: activations)
+            scheme, Shape([indices.count] + shape.extents.dropFirst()), planes: scheme.rows(indices, of: planes, shape), activations: activations, name: name)
     }
 }

@@ -8,6 +8,8 @@ package enum MachineError: Error, Sendable, Equatable, CustomStringConvertible {
     case unavailable(byteCount: Int, available: Int, owner: String)
     /// In the words of the device's own room.
     case device(String)
+    /// A layer's weight or inputs that float16 was to hold.
+    case beyondFloat16(String)
 
     package var description: String {
         switch self {
@@ -17,6 +19,8 @@ package enum MachineError: Error, Sendable, Equatable, CustomStringConvertible {
             "out of memory: expected \(byteCount) bytes for this work, found \(available) left by \(owner); "
                 + "raise that limit, end other programs, or ask less of it"
         case .device(let reason): reason
+        case .beyondFloat16(let subject):
+            "\(subject) cannot be rounded to float16: expected numbers up to 65504, found a larger one or none; compute in bf16 or fp32"
         }
     }
 }

@@ -160,6 +160,15 @@ static int product(const char *what, int rows, int depth, int columns, int times
     return failures;
 }
 
+// A product of 16-bit floats, by the shape that is launched.
+static void half_product(const char *what, const char *family, int rows, int depth, int columns) {
+    int own = pitch(2 * depth);
+    cg_product a = {.x = codes((size_t)rows * own), .y = room(4 * (size_t)rows * columns), .rows = rows, .pitch = own, .ldy = columns};
+    a.part[0] = (cg_part){.q = codes((size_t)columns * own), .bias = floats(columns, -1, 1), .columns = columns};
+    cg_kernel k = cg_kernel_at(cg_best(family, rows, &columns, 1, multiprocessors, false));
+    say(what, k.name, timed(k.name, up(rows, k.rows), up(columns, k.columns), 1, 0, &a), 2.0 * rows * columns * depth, 0);
+}
+
 static int convolution(const char *what, int extent, int channels, int outputs, int sampling) {
     int side = sampling == cg_doubled ? 2 * extent : extent;
     size_t pixels = (size_t)extent * extent, made = (size_t)side * side;
@@ -259,6 +268,8 @@ int main(int count, char **arguments) {
     failures += product("ff.out", tokens, 5600 / s, 2240 / s, 20);
     failures += product("text, 300 tokens", 300 / s, 2304, 9216 / s, 0);
     failures += product("text, 20 tokens", 20, 2304, 9216 / s, 0);
+    half_product("ff.in, --compute bf16", "gemm_bf16_", tokens, 2240 / s, 11200 / s);
+    half_product("ff.in, --compute fp16", "gemm_f16_", tokens, 2240 / s, 11200 / s);
     failures += convolution("3x3, 128 at 1024 px", 1024 / s, 128, 128, cg_same);
     failures += convolution("3x3, 256 at 512 px", 512 / s, 256, 256, cg_same);
     failures += convolution("3x3, 512 at 256 px", 256 / s, 512, 512, cg_same);

@@ -81,6 +81,24 @@ import Testing
         try event.synchronize()
     }
 
+    @Test("The time between two points is the work's between them, and is known when it is done")
+    func times() throws {
+        let bench = try Bench()
+        let first = try bench.memory([UInt32](0..<64)), second = try bench.memory([UInt32](repeating: 0, count: 64))
+        let kernel = try bench.module(Self.add).kernel("k", threads: 64)
+        let addresses = Bench.Addresses(first: first.address, second: second.address)
+        var points = [try TimedEvent(after: bench.stream)]
+        for launches in [1, 2000, 1] {
+            for _ in 0..<launches { try kernel.launch(on: bench.stream, grid: (1, 1, 1), addresses) }
+            points.append(try TimedEvent(after: bench.stream))
+        }
+        #expect(failure { _ = try points[3].seconds(since: points[0]) }?.contains("cuEventElapsedTime gave CUDA_ERROR_NOT_READY (600)") == true)
+        try points[3].synchronize()
+        let seconds = try points.map { try $0.seconds(since: points[0]) }
+        #expect(seconds[0] == 0 && seconds == seconds.sorted())
+        #expect(seconds[2] - seconds[1] > 0.5 * seconds[3])
+    }
+
     @Test("A recording does nothing until it is launched, and then each time")
     func graphs() throws {
         let bench = try Bench()

@@ -123,14 +123,48 @@ import Testing
         #expect(Self.error(result.elements, x.elements, try stored.widened().elements, bias.elements, size) <= bound)
     }
 
-    @Test(arguments: floatSizes, SchemeList.builtIn.schemes) func bfloat16(_ size: Size, _ scheme: Scheme) throws {
-        guard scheme.holds([size.outputs, size.inputs]) else { return }
-        var bench = try Bench(seed: 2)
-        let (x, bias) = (try bench.values([size.rows, size.inputs]), try bench.values([size.outputs]))
-        let stored = try bench.weight([size.outputs, size.inputs], scheme)
-        let found = try bench.elements(bench.engine.multiply(bench.rows(x), by: [bench.linear(stored, bias: bias, compute: .bfloat16)]))
-        let (rounded, weight) = (try x.narrowed(to: .bf16).widened(), try stored.widened().narrowed(to: .bf16).widened())
-        #expect(Self.error(found, rounded.elements, weight.elements, bias.elements, size) <= Self.bound(size.rows, size.inputs))
+    @Test(arguments: [Compute.bfloat16, .float16], floatSizes) func rounded(_ compute: Compute, _ size: Size) throws {
+        let type = try #require(compute.rounded)
+        for scheme in SchemeList.builtIn.schemes where scheme.holds([size.outputs, size.inputs]) {
+            var bench = try Bench(seed: 2)
+            let (x, bias) = (try bench.values([size.rows, size.inputs]), try bench.values([size.outputs]))
+            let stored = try bench.weight([size.outputs, size.inputs], scheme)
+            let found = try bench.elements(bench.engine.multiply(bench.rows(x), by: [bench.linear(stored, bias: bias, compute: compute)]))
+            let (rounded, weight) = (try x.narrowed(to: type).widened(), try stored.widened().narrowed(to: type).widened())
+            #expect(Self.error(found, rounded.elements, weight.elements, bias.elements, size) <= Self.bound(size.rows, size.inputs), "\(scheme)")
+        }
+    }
+
+    @Test("The first layer whose inputs float16 has no number for is named, once, and so is such a weight", arguments: [1, 9])
+    func beyondFloat16(_ rows: Int) throws {
+        let engine = try Engine(try Device(library: StandIn.library))
+        var bench = try Bench(seed: 4, on: engine)
+        func named(_ name: String, _ stored: StoredWeight) -> StoredWeight {
+            var stored = stored
+            stored.name = name
+            return stored
+        }
+        let (near, far) = (try bench.weight([9, 33], .bf16), try bench.weight([9, 33], .f16))
+        let first = try bench.linear(named("near", near), compute: .float16), second = try bench.linear(named("far", far), compute: .float16)
+        let fine = try bench.values([rows, 33])
+        var elements = fine.elements
+        elements[elements.count - 1] = 65519
+        let largest = try Tensor([rows, 33], elements)
+        elements[elements.count - 1] = 65521
+        let larger = try Tensor([rows, 33], elements)
+        #expect(try bench.elements(engine.multiply(bench.rows(largest), by: [first])).allSatisfy(\.isFinite))
+        for (one, other, name) in [(first, second, "near"), (second, first, "far")] {
+            _ = try engine.multiply(bench.rows(larger), by: [one])
+            let products = try engine.multiply(bench.rows(larger), by: [other])
+            #expect(throws: MachineError.beyondFloat16("inputs of \(name)")) { _ = try bench.elements(products) }
+            #expect(try bench.elements(engine.multiply(bench.rows(fine), by: [one])).allSatisfy(\.isFinite))
+        }
+        #expect(throws: MachineError.beyondFloat16("inputs of near")) {
+            _ = try Linear(named("near", near), compute: .float16, on: .best)(larger)
+        }
+        let wide = try StoredWeight(Scheme.f32, [1, 2], planes: [EncodedTensor(try Tensor([1, 2], [1, 65520]))], name: "wide")
+        #expect(throws: MachineError.beyondFloat16("wide")) { _ = try bench.linear(wide, compute: .float16) }
+        #expect(throws: MachineError.beyondFloat16("wide")) { _ = try Linear(wide, compute: .float16, on: .best) }
     }
 
     /// Six of 18 columns are rows of whole fours, in which some begin between fours.
@@ -142,7 +176,7 @@ import Testing
         var parts: [DeviceLinear] = []
         for (scheme, activations, compute) in [
             (.int8PerChannel, .int8PerToken, .float32), (.f32, .float, .float32), (.bf16, .float, .float32), (.bf16, .float, .bfloat16),
-            (.int8Rotated, .int8PerToken, .bfloat16), (.int4Grouped, .float, .float32),
+            (.f32, .float, .float16), (.int8Rotated, .int8PerToken, .bfloat16), (.int4Grouped, .float, .float32),
         ] as [(Scheme, ActivationScheme, Compute)] {
             parts.append(try bench.linear(bench.weight([width, 96], scheme, activations), bias: bench.values([width]), compute: compute))
         }

@@ -11,11 +11,12 @@ import Testing
 @Suite struct SupportTests {
     enum Layer: String, CaseIterable {
         case linear = "linear"
-        case narrow = "linear, `--compute bf16`"
+        case bfloat16 = "linear, `--compute bf16`"
+        case float16 = "linear, `--compute fp16`"
         case convolution = "3x3 convolution"
 
         var shape: Shape { self == .convolution ? [40, 3, 3, 32] : [70, 96] }
-        var compute: Compute { self == .narrow ? .bfloat16 : .float32 }
+        var compute: Compute { self == .bfloat16 ? .bfloat16 : self == .float16 ? .float16 : .float32 }
     }
 
     /// What is left of the inputs in a product, and the bytes that a layer holds for a value of its weight.
@@ -64,14 +65,14 @@ import Testing
 
     private static func cell<E: Executor>(_ layer: Layer, _ products: [Float], _ exact: [Double], _ stored: StoredWeight, on executor: E) -> Cell {
         let (error, all) = zip(products, exact).reduce((0.0, 0.0)) { ($0.0 + ($1.1 - Double($1.0)) * ($1.1 - Double($1.0)), $0.1 + $1.1 * $1.1) }
-        // Values that are spread evenly lose 0.2 % by bfloat16, of both factors, and 0.3 % or more by int8, of one.
+        // Values that are spread evenly lose 0.2 % by bfloat16, of both factors, an eighth of that by float16, and 0.3 % or more by int8, of one.
         let relative = (error / all).squareRoot()
         // As large as a model's, so that what comes with the rows counts for nothing.
         let shape: Shape = layer == .convolution ? [512, 3, 3, 512] : [2240, 2240]
         let size = WeightSize(shape, planeBytes: stored.scheme.byteCount(shape), form: stored.form)
         let kept = executor.footprint(of: size, as: layer == .convolution ? .convolution(often: false) : .linear(layer.compute, cut: false)).kept
         return Cell(
-            inputs: relative > 2.8e-3 ? "int8" : relative > 1e-4 ? "bf16" : "f32",
+            inputs: relative > 2.8e-3 ? "int8" : relative > 7e-4 ? "bf16" : relative > 3e-5 ? "f16" : "f32",
             bytes: Int((Double(kept) / Double(shape.elementCount)).rounded()))
     }
 

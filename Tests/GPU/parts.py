@@ -90,6 +90,13 @@ class Parts:
                 starts.append(answer["wall"])
             levels, samples = difference(out / f"tiny-{name}-cuda.png", out / f"tiny-{name}-cpu.png")
             self.machine.row(f"tiny, fp32, {name}: the GPU's picture beside the CPU's", "<= 1 level", f"{levels} in {samples} samples", levels <= 1)
+        for compute in ("bf16", "fp16"):
+            for device in ("cuda", "cpu"):
+                self.draw(
+                    f"tiny-{compute}-{device}", files["fp32"], f"tiny-{compute}-{device}.png", *prompt, *size, "--compute", compute, device=device,
+                    environment=fresh)
+            levels, samples = difference(out / f"tiny-{compute}-cuda.png", out / f"tiny-{compute}-cpu.png")
+            self.machine.row(f"tiny, --compute {compute}: the GPU's picture beside the CPU's", "", f"{levels} in {samples} samples")
         verify = self.machine.sprintpack("tiny-verify", "verify", files["int8"], "--device", "cuda", passes=(0, 1))
         self.machine.row("tiny, int8: verify --device cuda", "passes", f"exit {verify['code']}", verify["code"] == 0)
         again = self.draw("tiny-again", files["fp32"], "tiny-again.png", *prompt, *size, environment=fresh)

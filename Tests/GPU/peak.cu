@@ -22,7 +22,7 @@ GPU_KERNEL(256, 1) void peak_i8(Peak p) {
 #pragma unroll
         for (int i = 0; i < 4; i++) {
 #pragma unroll
-            for (int j = 0; j < 4; j++) gpu::multiplyAdd(sums[i][j], a[i], b[j][0], b[j][1]);
+            for (int j = 0; j < 4; j++) gpu::multiplyAdd(i8(), sums[i][j], a[i], b[j][0], b[j][1]);
         }
     }
     int all = 0;

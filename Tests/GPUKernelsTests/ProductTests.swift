@@ -16,7 +16,7 @@ import Testing
         Case(rows: 33, depth: 64, columns: [300], stride: 301, adds: true, gated: true),
         Case(rows: 5, depth: 640, columns: [64, 64, 64], stride: 192, adds: true, biased: false),
     ]
-    static let shapes = GPU.table.map(\.name).filter { $0.hasPrefix("gemm_i8_") || $0.hasPrefix("gemm_bf16_") }
+    static let shapes = GPU.table.map(\.name).filter { $0.hasPrefix("gemm_") && !$0.hasPrefix("gemm_f32_") }
 
     @Test(arguments: shapes, cases) func product(_ name: String, _ test: Case) throws {
         let isInteger = name.hasPrefix("gemm_i8_")
@@ -47,7 +47,7 @@ import Testing
                 }
             }
         } else {
-            // Whole numbers up to 127 are exact in bfloat16, and their sums in float32.
+            // Whole numbers up to 127 are exact in 16-bit floats, and their sums in float32.
             for row in 0..<rows {
                 for column in 0..<width {
                     var sum: Int32 = 0
@@ -70,7 +70,7 @@ import Testing
         let gpu = try GPU()
         func operand(_ codes: [Int8]) throws -> UInt64 {
             guard !isInteger else { return try keep(gpu.values(padded(codes, columns: depth, pitch: own))) }
-            let narrow = codes.map { UInt16(Float($0).bitPattern >> 16) }
+            let narrow = codes.map { name.hasPrefix("gemm_f16_") ? Float16($0).bitPattern : UInt16(Float($0).bitPattern >> 16) }
             return try keep(gpu.values(padded(narrow, columns: depth, pitch: own / 2)))
         }
         var kept: [Any] = []

@@ -74,8 +74,34 @@ import Testing
         let (input, narrow) = (try gpu.values(x), try gpu.room(rows * own) as GPU.Values<UInt16>)
         try gpu.run(
             "narrow_rows", pieces(rows, of: 8),
-            with: cg_pixels(x: input.address, q: narrow.address, s: 0, rows: Int32(rows), columns: Int32(columns), pitch: Int32(2 * own)))
+            with: cg_narrow(
+                x: input.address, q: narrow.address, beyond: 0, rows: Int32(rows), columns: Int32(columns), pitch: Int32(2 * own), type: Int32(cg_bf16),
+                layer: 0, reserved: 0))
         #expect(try gpu.read(narrow) == padded(expected, columns: columns, pitch: own))
+    }
+
+    @Test("Rows in float16, and the first layer of several that has what float16 has not", arguments: [3, 32, 130]) func halves(_ columns: Int) throws {
+        let (rows, own) = (9, pitch(2 * columns) / 2)
+        var random = SplitMix64(seed: UInt64(columns))
+        let gpu = try GPU()
+        let beyond = try gpu.values([0 as UInt32])
+        let values = random.floats(rows * columns)
+        // The largest number, and what is rounded down to it; then what is rounded up, infinity, none; and a layer that comes too late.
+        for (layer, last, told) in [
+            (3, 65504, 0), (4, -65519.996, 0), (5, 65520, 5), (6, -.infinity, 5), (7, 0x1p-25, 5),
+        ] as [(UInt32, Float, UInt32)] {
+            var x = values
+            (x[0], x[1], x[x.count - 1]) = (0x1p-24, -0x1.8p-15, last)
+            let expected = x.map { Float16($0).bitPattern }
+            let (input, narrow) = (try gpu.values(x), try gpu.room(rows * own) as GPU.Values<UInt16>)
+            try gpu.run(
+                "narrow_rows", pieces(rows, of: 8),
+                with: cg_narrow(
+                    x: input.address, q: narrow.address, beyond: beyond.address, rows: Int32(rows), columns: Int32(columns), pitch: Int32(2 * own),
+                    type: Int32(cg_f16), layer: layer, reserved: 0))
+            #expect(try gpu.read(narrow) == padded(expected, columns: columns, pitch: own))
+            #expect(try gpu.read(beyond) == [told])
+        }
     }
 
     /// Codes and scales of rows, by the C kernel.

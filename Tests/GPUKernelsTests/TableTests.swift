@@ -20,12 +20,13 @@ import Testing
     /// The text was made of the header as it is: every argument has the size of its structure.
     @Test func argumentsAreThoseOfTheHeader() throws {
         let sizes: [(kernels: [String], size: Int)] = [
-            (["quantize_rows"], MemoryLayout<cg_quantize>.stride), (["quantize_pixels", "narrow_rows"], MemoryLayout<cg_pixels>.stride),
+            (["quantize_rows"], MemoryLayout<cg_quantize>.stride), (["quantize_pixels"], MemoryLayout<cg_pixels>.stride),
+            (["narrow_rows"], MemoryLayout<cg_narrow>.stride),
             (["layer_norm", "rms_norm"], MemoryLayout<cg_norm>.stride), (["norm_pixels"], MemoryLayout<cg_norm_pixels>.stride),
             (["activate"], MemoryLayout<cg_activate>.stride), (["gate_gelu", "gate_silu"], MemoryLayout<cg_gate>.stride),
             (["add"], MemoryLayout<cg_add>.stride), (["rotate"], MemoryLayout<cg_rotate>.stride),
             (["shuffle", "unshuffle"], MemoryLayout<cg_shuffle>.stride), (["add_shortcut", "add_doubled"], MemoryLayout<cg_shortcut>.stride),
-            (["gemm_i8_", "gemm_bf16_"], MemoryLayout<cg_product>.stride), (["gemm_f32_", "row_product"], MemoryLayout<cg_floats>.stride),
+            (["gemm_i8_", "gemm_bf16_", "gemm_f16_"], MemoryLayout<cg_product>.stride), (["gemm_f32_", "row_product"], MemoryLayout<cg_floats>.stride),
             (["conv_f32_"], MemoryLayout<cg_convolution>.stride), (["conv_i8_", "conv_up_i8"], MemoryLayout<cg_integer_convolution>.stride),
             (["depthwise", "gate_depthwise"], MemoryLayout<cg_depthwise>.stride), (["pointwise"], MemoryLayout<cg_pointwise>.stride),
             (["linear_"], MemoryLayout<cg_linear_attention>.stride), (["attention_"], MemoryLayout<cg_attention>.stride),

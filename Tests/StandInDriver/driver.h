@@ -22,7 +22,8 @@ struct function { struct entry *entry; u32 mostDynamic; struct function *next; }
 struct loaded { struct module *module; struct function *functions; };
 
 struct stream;
-struct event { struct stream *stream; u64 recorded, done; };
+// Of an event that is destroyed, what still waits for it keeps it.
+struct event { struct stream *stream; u64 recorded, done; bool isTimed, isDestroyed; u32 users; double seconds; };
 struct work {
     enum { COPY_IN, COPY_OUT, COPY, COPY_ROWS, FILL, LAUNCH, RECORD, WAIT, RECORDING } kind;
     u64 to, from;

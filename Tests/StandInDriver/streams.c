@@ -1,6 +1,9 @@
 #include "driver.h"
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+
+enum { EVENT_WITHOUT_TIME = 2 };
 
 static struct stream *streams;
 
@@ -13,6 +16,7 @@ bool is_stream(const struct stream *wanted) {
 void release(struct work *w) {
     free(w->staged);
     if (w->kind == LAUNCH) free((void *)w->launch.parameters);
+    if ((w->kind == RECORD || w->kind == WAIT) && --w->event->users == 0 && w->event->isDestroyed) free(w->event);
 }
 
 void drop(struct recording *r) {
@@ -30,6 +34,7 @@ static void append(struct recording *r, struct work w) {
 }
 
 int submit(struct stream *s, struct work w) {
+    if (w.kind == RECORD || w.kind == WAIT) w.event->users++;
     if (s->captured && (w.kind == WAIT || w.kind == RECORD || w.kind == RECORDING || w.staged)) {
         s->isBroken = true;
         release(&w);
@@ -37,6 +42,12 @@ int submit(struct stream *s, struct work w) {
     }
     append(s->captured ? s->captured : &s->queue, w);
     return 0;
+}
+
+static double now(void) {
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
 }
 
 static int do_work(struct card *card, struct work *w) {
@@ -64,7 +75,7 @@ static int do_work(struct card *card, struct work *w) {
             launch.report = card->text, launch.reportBytes = sizeof card->text;
             return card->failure = launch_run(&launch);
         }
-        case RECORD: w->event->done = w->number; return 0;
+        case RECORD: w->event->done = w->number, w->event->seconds = now(); return 0;
         case WAIT: {
             while (w->event->done < w->number && w->event->stream->next < w->event->stream->queue.count) {
                 const int code = finish_event(w->event);
@@ -157,21 +168,19 @@ API int cuStreamSynchronize(struct stream *s) {
 }
 
 API int cuEventCreate(struct event **event, unsigned flags) {
-    (void)flags;
     enter();
     const int code = ready();
-    if (!code) *event = calloc(1, sizeof **event);
+    if (!code) *event = calloc(1, sizeof **event), (*event)->isTimed = !(flags & EVENT_WITHOUT_TIME);
     leave();
     return code;
 }
 
 API int cuEventDestroy_v2(struct event *e) {
     enter();
-    // Whoever waits for it has waited, then.
-    const int code = finish_all();
-    free(e);
+    if (e->users) e->isDestroyed = true;
+    else free(e);
     leave();
-    return code;
+    return 0;
 }
 
 API int cuEventRecord(struct event *e, struct stream *s) {
@@ -189,6 +198,16 @@ API int cuEventSynchronize(struct event *e) {
     int code = ready();
     if (!code && e->stream && !is_stream(e->stream)) code = 0;
     else if (!code && e->stream) code = finish_event(e);
+    leave();
+    return code;
+}
+
+API int cuEventElapsedTime(float *milliseconds, struct event *start, struct event *end) {
+    enter();
+    int code = ready();
+    if (!code && (!start->isTimed || !end->isTimed || !start->recorded || !end->recorded)) code = INVALID_HANDLE;
+    if (!code && (start->done < start->recorded || end->done < end->recorded)) code = NOT_READY;
+    if (!code) *milliseconds = (float)((end->seconds - start->seconds) * 1e3);
     leave();
     return code;
 }

@@ -63,6 +63,7 @@ enum { CU_OUT_OF_MEMORY = 2, CU_NO_DEVICE = 100 };
     X(destroyEvent, "cuEventDestroy_v2", (void *event)) \
     X(recordEvent, "cuEventRecord", (void *event, void *stream)) \
     X(synchronizeEvent, "cuEventSynchronize", (void *event)) \
+    X(elapsed, "cuEventElapsedTime", (float *milliseconds, void *start, void *end)) \
     X(beginCapture, "cuStreamBeginCapture_v2", (void *stream, int mode)) \
     X(endCapture, "cuStreamEndCapture", (void *stream, void **graph)) \
     X(instantiate, "cuGraphInstantiateWithFlags", (void **executable, void *graph, unsigned long long flags)) \

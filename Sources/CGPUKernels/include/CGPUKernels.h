@@ -64,13 +64,29 @@ typedef struct {
 
 static inline unsigned cg_quantize_shared(unsigned pitch) { return 128 + 4 * pitch; }
 
-/// quantize_pixels: 8 rows a block (x), of any number of columns, as they are. narrow_rows: the same to bfloat16.
+/// quantize_pixels: 8 rows a block (x), of any number of columns, as they are.
 typedef struct {
     CG_AT(const float) x;           ///< [rows, columns], dense
     CG_AT(void) q;                  ///< [rows, pitch]; the pitch is in bytes
-    CG_AT(float) s;                 ///< scales [rows]; of narrow_rows 0
+    CG_AT(float) s;                 ///< scales [rows]
     cg_int rows, columns, pitch;
 } cg_pixels;
+
+/// Types of floats, and of weights that products in float32 take.
+enum { cg_f32 = 0, cg_bf16 = 1, cg_f16 = 2, cg_i8 = 3 };
+
+/// narrow_rows: rows in 16 bits, 8 a block (x).
+///
+/// What float16 has no number for leaves the layer's in `beyond`, where there is none yet: that of the first layer of all that are queued.
+typedef struct {
+    CG_AT(const float) x;           ///< [rows, columns], dense
+    CG_AT(void) q;                  ///< [rows, pitch]; the pitch is in bytes
+    CG_AT(unsigned) beyond;         ///< of cg_f16 alone
+    cg_int rows, columns, pitch;
+    cg_int type;                    ///< cg_bf16 or cg_f16
+    unsigned layer;                 ///< not 0
+    cg_int reserved;
+} cg_narrow;
 
 /// layer_norm: y = (x - mean) / sqrt(variance + epsilon) * (1 + weight) + bias. rms_norm: y = x / sqrt(mean of squares + epsilon) *
 /// (offset + weight) + bias. A block for each row (x). In place allowed.
@@ -155,7 +171,7 @@ typedef struct {
     cg_int width;                   ///< w; of add_doubled alone
 } cg_shortcut;
 
-// ---- products: int8 and bfloat16 on tensor cores
+// ---- products: int8 and 16-bit floats on tensor cores
 
 /// The columns that a weight makes.
 typedef struct {
@@ -168,7 +184,7 @@ typedef struct {
 
 enum { cg_most_parts = 4 };
 
-/// gemm_i8_...: y = fma(sx * s, accumulator, bias), gemm_bf16_...: y = sum + bias; of weights whose columns stand side by side. Then silu, where
+/// gemm_i8_...: y = fma(sx * s, accumulator, bias), gemm_bf16_... and gemm_f16_...: y = sum + bias; of weights whose columns stand side by side. Then silu, where
 /// wanted; then y = fma(gate, that, y), where wanted. Grid: rows / tile rows, columns of each part / tile columns, added up; both upwards.
 typedef struct {
     CG_AT(const void) x;            ///< [rows, pitch]
@@ -184,9 +200,6 @@ typedef struct {
 
 // ---- floats: products and convolutions in float32
 
-/// Types of weights.
-enum { cg_f32 = 0, cg_bf16 = 1, cg_f16 = 2, cg_i8 = 3 };
-
 /// gemm_f32_...: y = x w^T * s + bias, then as in cg_product, sums in float32. row_product: one row, 8 columns a block (x), summed in two floats.
 typedef struct {
     CG_AT(const float) x;           ///< [rows, depth] (ldx)
@@ -198,7 +211,9 @@ typedef struct {
     cg_int rows, columns, depth, ldx, ldw, ldy;
     cg_int weight;                  ///< a type
     cg_int silu, adds;
-    cg_int narrows;                 ///< whether x and w are rounded to bfloat16 first
+    cg_int narrows;                 ///< of row_product alone: cg_bf16 or cg_f16, which x is rounded to first, or 0
+    unsigned layer;                 ///< as of cg_narrow
+    CG_AT(unsigned) beyond;
 } cg_floats;
 
 /// Every pixel; every second of every second row; a map that is first doubled by repetition.

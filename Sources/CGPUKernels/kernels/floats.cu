@@ -9,8 +9,7 @@ namespace gpu {
 // Depth of a tile; sums of so many tiles are kept apart, so that rounding does not grow with the depth.
 constexpr int tileDepth = 16, chain = 16;
 
-GPU_FN float rounded(float v, bool narrows) { return narrows ? widen(narrow(v)) : v; }
-GPU_FN f4 rounded(f4 v, bool narrows) { return f4{rounded(v.x, narrows), rounded(v.y, narrows), rounded(v.z, narrows), rounded(v.w, narrows)}; }
+GPU_FN float rounded(float v, int type) { return type == cg_bf16 ? widen(narrow(v)) : fromHalf(toHalf(v)); }
 
 // Element k of a row of weights, without its scale.
 GPU_FN float weightAt(const void *w, int type, i64 k) {
@@ -42,14 +41,21 @@ struct Rows {
     const cg_floats &a;
     bool wholeX, wholeW;
     GPU_FN Rows(const cg_floats &a) : a(a), wholeX((a.depth | a.ldx) % 4 == 0), wholeW((a.depth | a.ldw) % 4 == 0) {}
-    GPU_FN f4 left(int row, int k) const { return rounded(load4(a.x + (i64)row * a.ldx + k, a.depth - k, wholeX), a.narrows); }
+    GPU_FN f4 left(int row, int k) const { return load4(a.x + (i64)row * a.ldx + k, a.depth - k, wholeX); }
+    // The same of row 0, rounded where that is wanted.
+    GPU_FN f4 narrowed(int k) const {
+        const f4 v = left(0, k);
+        if (!a.narrows) return v;
+        if (a.narrows == cg_f16 && isBeyondHalf(v)) tell(a.beyond, a.layer);
+        return f4{rounded(v.x, a.narrows), rounded(v.y, a.narrows), rounded(v.z, a.narrows), rounded(v.w, a.narrows)};
+    }
     GPU_FN f4 right(int column, int k) const {
         f4 v = weights4(a.w, a.weight, (i64)column * a.ldw + k, a.depth - k, wholeW);
         if (a.weight == cg_i8) {
             const float s = a.s[column];
             v = f4{v.x * s, v.y * s, v.z * s, v.w * s};
         }
-        return rounded(v, a.narrows);
+        return v;
     }
 };
 
@@ -211,7 +217,7 @@ GPU_KERNEL(256, 4) void row_product(const cg_floats a) {
     const Rows rows(a);
     two sum = {0, 0};
     for (int k = 4 * lane(); k < a.depth; k += 128) {
-        const f4 x = rows.left(0, k), w = rows.right(column, k);
+        const f4 x = rows.narrowed(k), w = rows.right(column, k);
         sum = add(add(add(add(sum, productOf(x.x, w.x)), productOf(x.y, w.y)), productOf(x.z, w.z)), productOf(x.w, w.w));
     }
     sum = warpSum(sum);

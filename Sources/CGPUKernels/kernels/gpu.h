@@ -53,14 +53,23 @@ GPU_FN void loadMatrices2(u32 &r0, u32 &r1, u32 address) {
     asm volatile("ldmatrix.sync.aligned.m8n8.x2.shared.b16 {%0,%1}, [%2];" : "=r"(r0), "=r"(r1) : "r"(address) : "memory");
 }
 
-// d += a * b: 16 rows by 8 columns of 32 bytes each, of int8 into int32 or of bfloat16 into float32.
-GPU_FN void multiplyAdd(int (&d)[4], const u32 (&a)[4], u32 b0, u32 b1) {
+// Types of 16-bit floats.
+struct bfloat {};
+struct half {};
+
+// d += a * b: 16 rows by 8 columns of 32 bytes each, of int8 into int32 or of 16-bit floats into float32.
+GPU_FN void multiplyAdd(i8, int (&d)[4], const u32 (&a)[4], u32 b0, u32 b1) {
     asm("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
         : "+r"(d[0]), "+r"(d[1]), "+r"(d[2]), "+r"(d[3])
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
-GPU_FN void multiplyAdd(float (&d)[4], const u32 (&a)[4], u32 b0, u32 b1) {
+GPU_FN void multiplyAdd(bfloat, float (&d)[4], const u32 (&a)[4], u32 b0, u32 b1) {
     asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+GPU_FN void multiplyAdd(half, float (&d)[4], const u32 (&a)[4], u32 b0, u32 b1) {
+    asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
         : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
@@ -79,6 +88,7 @@ GPU_FN float larger(float a, float b) { float r; asm("max.f32 %0, %1, %2;" : "=f
 GPU_FN float smaller(float a, float b) { float r; asm("min.f32 %0, %1, %2;" : "=f"(r) : "f"(a), "f"(b)); return r; }
 GPU_FN float magnitude(float a) { float r; asm("abs.f32 %0, %1;" : "=f"(r) : "f"(a)); return r; }
 GPU_FN float fromHalf(u16 a) { float r; asm("cvt.f32.f16 %0, %1;" : "=f"(r) : "h"(a)); return r; }
+GPU_FN u16 toHalf(float a) { u16 r; asm("cvt.rn.f16.f32 %0, %1;" : "=h"(r) : "f"(a)); return r; }
 // Number of zeros above the highest set bit.
 GPU_FN int leadingZeros(u32 a) { int r; asm("clz.b32 %0, %1;" : "=r"(r) : "r"(a)); return r; }
 GPU_FN u32 shuffleXor(u32 a, int mask) {
@@ -141,6 +151,14 @@ GPU_FN u32 narrow(float a) {
     return (bits & 0x7FFFFFFF) > 0x7F800000 ? quieted : rounded;
 }
 GPU_FN float widen(u32 bits) { return asFloat(bits << 16); }
+// Whether float16 has no number for a float: what rounds to infinity, and what is none.
+GPU_FN bool isBeyondHalf(f4 v) {
+    return !(magnitude(v.x) < 65520.0f) || !(magnitude(v.y) < 65520.0f) || !(magnitude(v.z) < 65520.0f) || !(magnitude(v.w) < 65520.0f);
+}
+// Leaves a layer's number where there is none. Kernels come one after the other, and threads of one of them leave the same.
+GPU_FN void tell(u32 *beyond, u32 layer) {
+    if (*beyond == 0) *beyond = layer;
+}
 
 // The scale of numbers of which this is the largest magnitude, and the code of one (Formats/schemes.md, "The integer contract").
 GPU_FN float scaleOf(float largest) {

@@ -1,4 +1,4 @@
-// Products of rows by weights on tensor cores: the integer contract of Formats/schemes.md, and bfloat16.
+// Products of rows by weights on tensor cores: the integer contract of Formats/schemes.md, and 16-bit floats.
 #define CG_DEVICE
 #include "../include/CGPUKernels.h"
 #include "functions.h"
@@ -21,7 +21,7 @@ template <int BN> GPU_FN Columns columnsOf(const cg_product &a, int block) {
     return c;
 }
 
-// What an output becomes: y = fma(scale, sum, shift) in int8, sum + shift in bfloat16.
+// What an output becomes: y = fma(scale, sum, shift) in int8, sum + shift in floats.
 GPU_FN float finished(int sum, float scale, float shift) { return fma(scale, toFloat(sum), shift); }
 GPU_FN float finished(float sum, float, float shift) { return sum + shift; }
 
@@ -86,8 +86,12 @@ template <class T, class Sum> GPU_FN void product(const cg_product &a) {
 
 #define INTEGER(name, BM, BN, WM, WN, stages, buffers, blocks, speed) \
     GPU_KERNEL(32 * WM * WN, blocks) void gemm_i8_##name(const cg_product a) { gpu::product<gpu::Tile<BM, BN, WM, WN, stages, buffers>, int>(a); }
+#define FLOATS(type, element, name, BM, BN, WM, WN, stages, buffers, blocks) \
+    GPU_KERNEL(32 * WM * WN, blocks) void gemm_##type##_##name(const cg_product a) { \
+        gpu::product<gpu::Tile<BM, BN, WM, WN, stages, buffers, gpu::element>, float>(a); \
+    }
 #define HALF(name, BM, BN, WM, WN, stages, buffers, blocks, speed) \
-    GPU_KERNEL(32 * WM * WN, blocks) void gemm_bf16_##name(const cg_product a) { gpu::product<gpu::Tile<BM, BN, WM, WN, stages, buffers>, float>(a); }
+    FLOATS(bf16, bfloat, name, BM, BN, WM, WN, stages, buffers, blocks) FLOATS(f16, half, name, BM, BN, WM, WN, stages, buffers, blocks)
 
 CG_INTEGER_PRODUCTS(INTEGER)
 CG_HALF_PRODUCTS(HALF)

@@ -180,7 +180,7 @@ GPU_KERNEL(256, 4) void quantize_pixels(const cg_pixels a) {
     for (int k = 4 * lane(); k < a.pitch; k += 128) q[k / 4] = k < a.columns ? codes4(load4(x + k, a.columns - k, whole), scale) : 0;
 }
 
-GPU_KERNEL(256, 4) void narrow_rows(const cg_pixels a) {
+GPU_KERNEL(256, 4) void narrow_rows(const cg_narrow a) {
     const int row = blockX() * 8 + warp();
     if (row >= a.rows) return;
     const float *x = a.x + (i64)row * a.columns;
@@ -188,7 +188,12 @@ GPU_KERNEL(256, 4) void narrow_rows(const cg_pixels a) {
     u32 *q = (u32 *)((i8 *)a.q + (i64)row * a.pitch);
     for (int k = 4 * lane(); k < a.pitch / 2; k += 128) {
         const f4 v = k < a.columns ? load4(x + k, a.columns - k, whole) : f4{0, 0, 0, 0};
-        q[k / 2] = narrow(v.x) | narrow(v.y) << 16, q[k / 2 + 1] = narrow(v.z) | narrow(v.w) << 16;
+        if (a.type == cg_bf16) {
+            q[k / 2] = narrow(v.x) | narrow(v.y) << 16, q[k / 2 + 1] = narrow(v.z) | narrow(v.w) << 16;
+            continue;
+        }
+        q[k / 2] = toHalf(v.x) | (u32)toHalf(v.y) << 16, q[k / 2 + 1] = toHalf(v.z) | (u32)toHalf(v.w) << 16;
+        if (isBeyondHalf(v)) tell(a.beyond, a.layer);
     }
 }
 

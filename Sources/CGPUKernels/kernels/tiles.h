@@ -27,15 +27,15 @@ template <int MT, int NT> GPU_FN void load(Fragments<MT, NT> &f, u32 a, u32 b, i
     if (NT % 2) loadMatrices2(f.b[NT - 1][0], f.b[NT - 1][1], b + place(rowB + (NT - 1) * 8 + (l & 7), 2 * step + (l >> 3 & 1)));
 }
 
-template <int MT, int NT, class Sum> GPU_FN void multiplyAll(Sum (&sums)[MT][NT][4], const Fragments<MT, NT> &f) {
+template <class Element, int MT, int NT, class Sum> GPU_FN void multiplyAll(Sum (&sums)[MT][NT][4], const Fragments<MT, NT> &f) {
 #pragma unroll
     for (int i = 0; i < MT; i++)
 #pragma unroll
-        for (int j = 0; j < NT; j++) multiplyAdd(sums[i][j], f.a[i], f.b[j][0], f.b[j][1]);
+        for (int j = 0; j < NT; j++) multiplyAdd(Element(), sums[i][j], f.a[i], f.b[j][0], f.b[j][1]);
 }
 
-// A block's share of work: `BM` rows by `BN` columns, cut among warps; stages of tiles in flight, and one or two sets of fragments.
-template <int blockM, int blockN, int alongM, int alongN, int inFlight, int sets> struct Tile {
+// A block's share of work: `BM` rows by `BN` columns, cut among warps; stages of tiles in flight, and one or two sets of fragments; the operands' type.
+template <int blockM, int blockN, int alongM, int alongN, int inFlight, int sets, class Element = i8> struct Tile {
     static constexpr int BM = blockM, BN = blockN, warpsM = alongM, warpsN = alongN, stages = inFlight, buffers = sets;
     static constexpr int threads = 32 * warpsM * warpsN, WM = BM / warpsM, WN = BN / warpsN, MT = WM / 16, NT = WN / 8, steps = depth / 32;
     static constexpr int bytesA = BM * depth, stageBytes = (BM + BN) * depth, bytes = stages * stageBytes;
@@ -73,7 +73,7 @@ template <int blockM, int blockN, int alongM, int alongN, int inFlight, int sets
                 }
                 const u32 from = base + reading * stageBytes;
                 if (buffers == 2 && (step + 1 < steps || tile + 1 < tiles)) load(f[(step + 1) & 1], from, from + bytesA, (step + 1) % steps, warpM, warpN);
-                multiplyAll(sums, f[step & (buffers - 1)]);
+                multiplyAll<Element>(sums, f[step & (buffers - 1)]);
             }
             after(tile);
         }

@@ -1,3 +1,4 @@
+import Operations
 internal import Synchronization
 
 /// Layers that have been built and stay in memory, by the name of their weight without its suffix: the next step or job, or a model that differs
@@ -22,6 +23,17 @@ package final class BuiltLayers: Sendable {
 
     /// Whether a layer stays that has, or is in, the part of this name.
     func keeps(_ name: String) -> Bool { parts?.contains(SanaSprintWeights.layer(of: name)) ?? true }
+
+    /// Where what an executor makes of work that is done again stays with the layers that it reads; nil where one of their weights does not stay.
+    func repeatedWork(_ name: String, reading weights: [String]) -> RepeatedWork? {
+        guard base == nil, parts == nil || !weights.isEmpty && weights.allSatisfy(keeps) else { return nil }
+        return layers.withLock { layers in
+            if let known = layers[name] as? RepeatedWork { return known }
+            let work = RepeatedWork()
+            layers[name] = work
+            return work
+        }
+    }
 
     /// The layer of a name, built by `make` unless there is one.
     func layer<Layer: Sendable>(_ name: String, _ make: () throws(InferenceError) -> Layer) throws(InferenceError) -> Layer {

@@ -15,6 +15,9 @@ package struct WeightSummary: Sendable {
     /// Whether it may stay in memory: not where only some rows of it are read, nor where what it computes of a prompt stays instead.
     var isKept: Bool { role != .embedding && !isOfPrompt }
 
+    /// Whether a layer of it is read in each step of the transformer.
+    func isOfSteps(controlled: Bool) -> Bool { isKept && (name.hasPrefix("dit.") || controlled && name.hasPrefix("control.")) }
+
     /// Whether it makes a prompt's keys and values.
     var isOfPrompt: Bool { (name.hasPrefix("dit.blocks.") || name.hasPrefix("control.blocks.")) && (name.contains(".cross.k") || name.contains(".cross.v")) }
 

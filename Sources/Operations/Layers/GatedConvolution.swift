@@ -62,7 +62,7 @@ extension GatedConvolution<CPU> {
 
     fileprivate func expanded(_ x: Tensor, _ norm: ModulatedNorm<Tensor>?, _ grid: Grid) throws(MachineError) -> Tensor {
         if let type = value.rowType {
-            return try expanded(try PackedRows(x, columns: value.inputs, norm, as: type, value.inputTurn, on: value.cpu), grid)
+            return try expanded(try PackedRows(x, columns: value.inputs, norm, as: type, value.inputTurn, for: value.name, on: value.cpu), grid)
         }
         var hidden = try value.cpu.multiply(x.reshaped([x.count / value.inputs, value.inputs]), by: [value, gate], norm: norm, then: nil)
         value.cpu.apply(.silu, to: &hidden)

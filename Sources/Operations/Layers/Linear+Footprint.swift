@@ -15,6 +15,11 @@ extension Linear {
                 kept: Memory.byteCount(of: ck_packed_weight_bytes(type.code, outputs, inputs)) + scales,
                 passing: (weight.form == .float32 ? weight.widenedBytes : weight.planeBytes) + weight.expandedBytes + decoded)
         }
+        if compute == .float16, !weight.form.multipliesIntegers {
+            // Rounding goes through float32.
+            return Footprint(
+                kept: Memory.byteCount(of: 2 * weight.shape.elementCount), passing: weight.planeBytes + weight.expandedBytes + weight.floatBytes)
+        }
         if weight.form.multipliesIntegers {
             return Footprint(
                 kept: Memory.byteCount(of: ck_w8a8_packed_bytes(cpu.isa, outputs, inputs)) + scales,

@@ -10,7 +10,7 @@ extension Linear {
 
     /// How rows are packed for a weight of a form.
     static func rowType(_ form: KernelForm, _ compute: Compute, _ cpu: CPU) -> PackedType? {
-        panelType(form, compute, cpu) ?? (cpu.prefersPackedProducts ? .float32 : nil)
+        panelType(form, compute, cpu) ?? (compute == .float16 && !form.multipliesIntegers ? .float16 : cpu.prefersPackedProducts ? .float32 : nil)
     }
 
     /// What follows a product, done while its outputs are in the cache.
@@ -78,7 +78,7 @@ extension Linear {
     func scratchBytes(channels: Int) -> Int { Self.scratchBytes(rowType, channels, inputs) }
 
     static func scratchBytes(_ rowType: PackedType?, _ channels: Int, _ inputs: Int) -> Int {
-        guard rowType == .float32 else { return 0 }
+        guard rowType?.decodesPanels ?? false else { return 0 }
         return panelScratchBytes(inputs) + ck_packed_weight_bytes(CK_PACKED_F32, channels, inputs)
     }
 
@@ -150,7 +150,7 @@ extension Linear {
             if let gate { cpu.add(update, to: &residual, gate: gate) } else { cpu.add(update, to: &residual) }
             return
         }
-        let rows = try unsafe PackedRows(x.pointer, rows: x.count / inputs, columns: inputs, as: type, inputTurn, on: cpu)
+        let rows = try unsafe PackedRows(x.pointer, rows: x.count / inputs, columns: inputs, as: type, inputTurn, for: name, on: cpu)
         // Products of several blocks of k keep their sums here.
         var sums = try Tensor([rows.count, outputs], zeroed: false)
         let epilogue = unsafe Epilogue(residual: residual.mutablePointer, gate: gate?.pointer)

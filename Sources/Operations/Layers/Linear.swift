@@ -5,7 +5,7 @@ package import Tensors
 ///
 /// 16-bit and weight-only int8 weights are decoded panel by panel into a small scratch right before the product that uses them; schemes
 /// that no kernel knows are decoded when they are loaded. Weights with `int8PerToken` activations compute in integers, by the
-/// integer contract of Formats/schemes.md. With `Compute.bfloat16` the others are rounded to bfloat16 when they are loaded.
+/// integer contract of Formats/schemes.md. With `Compute.bfloat16` and `.float16` the others are rounded when they are loaded.
 package struct Linear: Sendable {
     let cpu: CPU
     let outputs: Int
@@ -14,6 +14,8 @@ package struct Linear: Sendable {
     /// Of int8 products, what is done with the inputs first.
     let inputTurn: InputTurn?
     let bias: Tensor?
+    /// Of its weight.
+    let name: String
     /// How rows are to be packed for this weight; nil where another kernel multiplies it.
     let rowType: PackedType?
 
@@ -49,13 +51,14 @@ package struct Linear: Sendable {
         self.outputs = outputs
         self.inputs = inputs
         self.bias = bias
+        name = whole.name
         let panels = Self.panelType(whole.form, compute, cpu)
         rowType = Self.rowType(whole.form, compute, cpu)
         guard whole.form.multipliesIntegers, let rows = try whole.integerRows() else {
             inputTurn = nil
             weight =
                 if let panels { .packed(panels, try Self.panels(of: Storage(whole), channels, inputs, cpu.isa), nil) } else {
-                    try Storage(try whole.rows(channels))
+                    compute == .float16 ? .half(try whole.rows(channels).roundedToFloat16()) : try Storage(try whole.rows(channels))
                 }
             return
         }
@@ -89,7 +92,7 @@ package struct Linear: Sendable {
     @unsafe func apply(_ x: UnsafePointer<Float>, rows: Int, to y: UnsafeMutablePointer<Float>, stride: Int) throws(MachineError) {
         if case .decoded(let values, let scales) = weight, rows <= Self.fewRows { return unsafe multiplyFew(x, rows, values, scales, y, stride) }
         if let type = rowType, rows > 1 || type != .float32 {
-            return try unsafe multiply(try PackedRows(x, rows: rows, columns: inputs, as: type, inputTurn, on: cpu), to: y, stride: stride)
+            return try unsafe multiply(try PackedRows(x, rows: rows, columns: inputs, as: type, inputTurn, for: name, on: cpu), to: y, stride: stride)
         }
         if case .integer(let packed, let scales) = weight { return try unsafe multiplyIntegers(x, rows, packed, scales, y, stride) }
         if rows == 1 { return unsafe try multiplyOne(x, y) }

@@ -1,17 +1,23 @@
 import CKernels
+import Synchronization
 import Tensors
 
 /// What the packed products multiply (CKProducts.h).
 enum PackedType: Sendable, Equatable {
     case int8, bfloat16, float32
+    /// Float32 numbers that float16 has too.
+    case float16
 
     var code: CInt {
         switch self {
         case .int8: CK_PACKED_S8
         case .bfloat16: CK_PACKED_BF16
-        case .float32: CK_PACKED_F32
+        case .float32, .float16: CK_PACKED_F32
         }
     }
+
+    /// Whether panels of a weight are made of it in float32 right before their product.
+    var decodesPanels: Bool { code == CK_PACKED_F32 }
 }
 
 /// Rows of activations in the form that packed products read: made once, they serve all linears of one input.
@@ -31,14 +37,21 @@ struct PackedRows: Sendable {
     private typealias Kernel = @Sendable (Range<Int>, UnsafeMutableRawPointer, UnsafeMutablePointer<Float>, UnsafeMutableRawPointer) -> Void
 
     /// Allocates, and has `kernel` fill ranges of rows: it gets a range, where its rows and their scales go, and scratch of one tile of floats.
-    private init(_ type: PackedType, _ count: Int, _ columns: Int, _ kernel: Kernel) throws(MachineError) {
+    private init(_ type: PackedType, _ count: Int, _ columns: Int, for layer: String, on cpu: CPU, _ kernel: Kernel) throws(MachineError) {
+        let isa = cpu.isa
+        let overflows = Atomic(false)
         let values = try Buffer(byteCount: ck_packed_row_bytes(type.code, count, columns), zeroed: false)
         var scales = try Tensor([count], zeroed: false)
         let steps = unsafe SharedPointer(scales.mutablePointer)
         try unsafe Parallel.forEach(count, grain: Self.tile, scratchBytes: Self.tileBytes(columns)) { range, scratch in
             let start = ck_packed_row_bytes(type.code, range.lowerBound, columns)
-            unsafe kernel(range, values.mutableBytes.baseAddress! + start, steps.pointer + range.lowerBound, scratch)
+            let target = unsafe values.mutableBytes.baseAddress! + start
+            unsafe kernel(range, target, steps.pointer + range.lowerBound, scratch)
+            guard type == .float16 else { return }
+            let floats = ck_packed_row_bytes(type.code, range.count, columns) / MemoryLayout<Float>.stride
+            if unsafe !Float16Rounding.apply(to: target.assumingMemoryBound(to: Float.self), floats, isa) { overflows.store(true, ordering: .relaxed) }
         }
+        guard !overflows.load(ordering: .relaxed) else { throw .beyondFloat16("inputs of \(layer)") }
         (self.type, self.count, self.columns, self.values, self.scales) = (type, count, columns, values, scales)
     }
 
@@ -52,12 +65,14 @@ struct PackedRows: Sendable {
     }
 
     /// Quantizes, narrows or copies dense rows.
-    /// - Parameter turn: of int8, what the weight's rows have had done to them too.
+    /// - Parameters:
+    ///   - turn: of int8, what the weight's rows have had done to them too.
+    ///   - layer: whose inputs they are.
     @unsafe init(
-        _ x: UnsafePointer<Float>, rows: Int, columns: Int, as type: PackedType, _ turn: InputTurn?, on cpu: CPU
+        _ x: UnsafePointer<Float>, rows: Int, columns: Int, as type: PackedType, _ turn: InputTurn?, for layer: String, on cpu: CPU
     ) throws(MachineError) {
         let (source, isa) = unsafe (SharedPointer(reading: x), cpu.isa)
-        try unsafe self.init(type, rows, columns) { range, target, scales, scratch in
+        try unsafe self.init(type, rows, columns, for: layer, on: cpu) { range, target, scales, scratch in
             let first = unsafe source.pointer + range.lowerBound * columns
             if let turn {
                 unsafe packTurned(isa, range.count, columns, target, scales, scratch) { row, count, turned in
@@ -70,10 +85,12 @@ struct PackedRows: Sendable {
     }
 
     /// Packs the rows of `x` [.., columns]; where there is a norm, as it makes them, but they are never written as floats.
-    init(_ x: Tensor, columns: Int, _ norm: ModulatedNorm<Tensor>?, as type: PackedType, _ turn: InputTurn?, on cpu: CPU) throws(MachineError) {
+    init(
+        _ x: Tensor, columns: Int, _ norm: ModulatedNorm<Tensor>?, as type: PackedType, _ turn: InputTurn?, for layer: String, on cpu: CPU
+    ) throws(MachineError) {
         defer { withExtendedLifetime((x, norm)) {} }
         guard let norm else {
-            try unsafe self.init(x.pointer, rows: x.count / columns, columns: columns, as: type, turn, on: cpu)
+            try unsafe self.init(x.pointer, rows: x.count / columns, columns: columns, as: type, turn, for: layer, on: cpu)
             return
         }
         precondition(norm.scale.count == columns)
@@ -81,7 +98,7 @@ struct PackedRows: Sendable {
         let (source, factor, offset) = unsafe (
             SharedPointer(reading: x.pointer), SharedPointer(reading: norm.scale.pointer), SharedPointer(reading: norm.shift.pointer)
         )
-        try unsafe self.init(type, x.count / columns, columns) { range, target, scales, scratch in
+        try unsafe self.init(type, x.count / columns, columns, for: layer, on: cpu) { range, target, scales, scratch in
             let first = unsafe source.pointer + range.lowerBound * columns
             if let turn {
                 unsafe packTurned(isa, range.count, columns, target, scales, scratch) { row, count, turned in

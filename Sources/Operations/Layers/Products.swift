@@ -20,7 +20,7 @@ extension CPU {
         var column = 0
         // A norm is part of packing the rows, so that even few of them are better packed.
         if let type, norm != nil || !parts.contains(where: { $0.takesDenseRows(rows) }) {
-            let packed = try PackedRows(x, columns: x.channels, norm, as: type, parts[0].inputTurn, on: self)
+            let packed = try PackedRows(x, columns: x.channels, norm, as: type, parts[0].inputTurn, for: parts[0].name, on: self)
             for part in parts {
                 unsafe try part.multiply(packed, to: result.mutablePointer + column, stride: outputs)
                 column += part.outputs

@@ -33,7 +33,7 @@ struct Bench: DeviceVerb {
     @Option(help: ArgumentHelp("Runs; the median is printed.", valueName: "n"))
     var runs = 5
 
-    @Option(help: ArgumentHelp("Arithmetic of weights with 16 or 32 bits: fp32 or bf16.", valueName: "type"))
+    @Option(help: ArgumentHelp("Arithmetic of weights with 16 or 32 bits: fp32, bf16 or fp16.", valueName: "type"))
     var compute = Compute.float32
 
     @Flag(help: "Print the time of every layer.")
@@ -87,12 +87,14 @@ struct Bench: DeviceVerb {
         if let engine, resident { _ = try engine.run(Job(request)) }
         for run in 0..<runs {
             bar.update(UInt64(run), of: UInt64(runs))
-            // A failure is thrown by what is asked for next.
-            let clock = LayerClock { try? executor.wait() }
+            let clock = LayerClock<Stage>(executor.stopwatch())
             // The engine holds the last prompt: each run reads another.
             if resident { request.prompt = "\(prompt) \(run % 10)" }
-            for (stage, seconds) in try measure(packed, engine, request, clock) { times[stage, default: []].append(seconds) }
-            laps.append(clock.laps)
+            if !resident { times[.unpack, default: []].append(try unpackingSeconds(packed)) }
+            try runOnce(engine, request, clock)
+            let (stages, layers) = try clock.times()
+            for (stage, seconds) in durations(stages) { times[stage, default: []].append(seconds) }
+            laps.append(layers)
         }
         bar.finish()
         let medians = Stage.allCases.compactMap { stage in times[stage].map { (stage, $0.sorted()[$0.count / 2], $0.min() ?? 0, $0.max() ?? 0) } }
@@ -134,30 +136,39 @@ struct Bench: DeviceVerb {
         case decode = "decode picture"
     }
 
-    /// Seconds of each stage of one run. Weights that are not held are loaded as they are needed, the transformer's in a stage of its own.
-    private func measure(_ packed: PackedFile, _ engine: Engine<some Executor>?, _ request: GenerationRequest, _ clock: LayerClock) throws -> [(Stage, Double)]
-    {
-        var marks: [(Stage, Double)] = []
-        var later: Double?
-        if !resident {
-            marks.append((.unpack, ProgressBar.now()))
-            for tensor in packed.directory.tensors { _ = try packed.planes(of: tensor) }
-        }
+    /// This machine's work, whatever computes.
+    private func unpackingSeconds(_ packed: PackedFile) throws -> Double {
+        let watch = HostStopwatch()
+        watch.mark()
+        for tensor in packed.directory.tensors { _ = try packed.planes(of: tensor) }
+        watch.mark()
+        return watch.seconds()[1]
+    }
+
+    /// Weights that are not held are loaded as they are needed, the transformer's in a stage of its own.
+    private func runOnce(_ engine: Engine<some Executor>?, _ request: GenerationRequest, _ clock: LayerClock<Stage>) throws {
         let job = Job(request, clock: layers ? clock : nil) { stage in
-            clock.restart()
             switch stage {
-            case .readingPrompt: marks.append((.text, ProgressBar.now()))
-            case .loadingTransformer: marks.append((.load, ProgressBar.now()))
-            case .step(1, _): marks.append((.sample, ProgressBar.now()))
-            case .step(2, _): later = ProgressBar.now()
-            case .decoding: marks.append((.decode, ProgressBar.now()))
+            case .readingPrompt: clock.begin(.text)
+            case .loadingTransformer: clock.begin(.load)
+            case .step(1, _): clock.begin(.sample)
+            case .step(2, _): clock.begin(.later)
+            case .decoding: clock.begin(.decode)
+            case .step where layers: clock.begin(.later)
             case .promptCut, .prefixCacheNotUsed, .encodingPicture, .step, .encoding: break
             }
         }
         _ = try engine?.run(job)
-        let ends = marks.dropFirst().map(\.1) + [ProgressBar.now()]
-        var times = zip(marks, ends).map { ($0.0, $1 - $0.1) }
-        if let later, let end = marks.last { times.append((.later, (end.1 - later) / Double(steps - 1))) }
+        clock.begin(nil)
+    }
+
+    /// Seconds of each stage, from its mark to the next: steps are one stage, and those after the first one more.
+    private func durations(_ marks: [(stage: Stage?, at: Double)]) -> [(Stage, Double)] {
+        let stages = marks.filter { $0.stage != .later }
+        var times = zip(stages, stages.dropFirst()).compactMap { mark, next in mark.stage.map { ($0, next.at - mark.at) } }
+        if let second = marks.first(where: { $0.stage == .later }), let end = stages.first(where: { $0.at >= second.at }) {
+            times.append((.later, (end.at - second.at) / Double(steps - 1)))
+        }
         return times
     }
 

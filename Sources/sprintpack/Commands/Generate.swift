@@ -63,7 +63,7 @@ struct Generate: DeviceVerb {
     @Flag(help: "Leave out the instruction that the model was trained to find before the prompt.")
     var noInstruction = false
 
-    @Option(help: ArgumentHelp("Arithmetic of weights with 16 or 32 bits: fp32 or bf16.", valueName: "type"))
+    @Option(help: ArgumentHelp("Arithmetic of weights with 16 or 32 bits: fp32, bf16 or fp16.", valueName: "type"))
     var compute = Compute.float32
 
     @Option(help: ArgumentHelp("Take noise, prompt, steps and size from a trace.", valueName: "trace"))
@@ -292,7 +292,7 @@ extension Generate {
         var settings: JSONObject = [
             "prompt": .string(request.prompt), "instruction": .bool(request.useInstruction), "steps": JSONValue(request.timesteps.stepCount),
             "guidance": .number(Double(request.guidance)), "width": JSONValue(image.width), "height": JSONValue(image.height),
-            "dtype": compute == .bfloat16 ? "bfloat16" : "float32",
+            "dtype": .string(compute.traceWord),
             "weights": .string(packed.traceWeights.rawValue), "tool": .string(Version.tool), "model": .string(packed.contentHash),
         ]
         if request.usesBinning { settings["binning"] = true }

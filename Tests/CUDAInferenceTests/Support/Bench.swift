@@ -12,7 +12,8 @@ struct Bench {
 
     static let engine = Result { try Engine(try Device(library: StandIn.library)) }
 
-    init(seed: UInt64) throws { (engine, random) = (try Self.engine.get(), SplitMix64(seed: seed)) }
+    /// - Parameter engine: one of its own, for whose work has an end that others would meet too.
+    init(seed: UInt64, on engine: Engine? = nil) throws { (self.engine, random) = (try engine ?? Self.engine.get(), SplitMix64(seed: seed)) }
 
     mutating func values(_ shape: Shape, range: Float = 3) throws -> Tensor {
         try Tensor(shape, (0..<shape.elementCount).map { _ in Float.random(in: -range...range, using: &random) })

@@ -57,6 +57,63 @@ import Testing
         #expect(error <= 1.25 * expected, "\(error), on the CPU \(expected)")
     }
 
+    /// Both round the same operands; where sums differ in their last bits, a value between two layers may be the next one of its type.
+    @Test("products in 16 bits are as near to float32 as on the CPU", arguments: [Compute.bfloat16, .float16]) func halves(_ compute: Compute) throws {
+        let weights = try TableWeights(GoldenTests.tiny)
+        let c = try SanaSprintPipeline(weights: weights, on: .best).configuration.transformer
+        var random = SplitMix64(seed: 64)
+        let (latents, features) = (try random.tensor([c.channels, 6 * c.patch, 5 * c.patch]), try random.tensor([9, c.captionChannels]))
+        func velocity(_ compute: Compute, on executor: some Executor) throws -> Tensor {
+            let model = try SanaSprintPipeline(weights: weights, on: executor, compute: compute).transformer()
+            return try model.velocity(latents, time: 0.7, guidance: 4.5, prompt: try model.prompt(features))
+        }
+        let (exact, near) = (try velocity(.float32, on: .best).elements.map(Double.init), try velocity(compute, on: .best))
+        let far = try velocity(compute, on: try Self.executor.get())
+        let (error, expected) = (relativeError(far.elements, exact), relativeError(near.elements, exact))
+        #expect(error <= 1.25 * expected && expected <= 1.25 * error, "\(error), on the CPU \(expected)")
+        #expect(relativeError(far.elements, near.elements.map(Double.init)) < expected)
+    }
+
+    @Test("steps that are done again have the same bits, with and without a picture to follow", arguments: [false, true])
+    func again(isControlled: Bool) throws {
+        let weights = try ConvertedWeights.packed(.int8, controlled: true)
+        let executors = [true, false].map { records in Result { try CUDA(try Device(library: StandIn.library), records: records) } }
+        let results = try executors.map { executor in
+            let pipeline = try SanaSprintPipeline(weights: weights, on: try executor.get())
+            let c = pipeline.configuration.transformer
+            var random = SplitMix64(seed: 65)
+            let built = BuiltLayers()
+            return try (0..<4).map { step in
+                // As each job makes one, of layers that stay.
+                let model = try pipeline.transformer(built, isControlled: isControlled)
+                let (latents, features) = (
+                    try random.tensor([c.channels, 4 * c.patch, 3 * c.patch]), try random.tensor([step < 2 ? 5 : 6, c.captionChannels])
+                )
+                let prompt = try model.prompt(features)
+                let hint = isControlled ? try model.hint(try random.tensor(latents.shape), scale: 0.5) : nil
+                return try [0.9, 0.4].map { time in
+                    try model.velocity(latents, time: time, guidance: 4.5, prompt: prompt, hint: hint).elements.map(\.bitPattern)
+                }
+            }
+        }
+        #expect(results[0] == results[1])
+        // Eight steps of two kinds, of which the first is done as any other work.
+        #expect(try executors[0].get().engine.launches == 6 && executors[1].get().engine.launches == 0)
+    }
+
+    @Test("a series takes what it says, whose steps are done again") func series() throws {
+        let executor = try CUDA(try Device(library: StandIn.library))
+        let engine = Engine(try SanaSprintPipeline(weights: try ConvertedWeights.int8(), on: executor), residentBytes: .max)
+        var request = try TraceFixture(GoldenTests.goldens[1].float32).request()
+        let stated = try #require(try engine.memoryStatement(request).ownBytes)
+        for seed in 0..<3 {
+            request.noise = .seed(UInt64(seed))
+            _ = try engine.run(Job(request))
+            #expect(executor.engine.bytes.peak <= stated, "\(executor.engine.bytes.peak) of \(stated)")
+        }
+        #expect(executor.engine.launches > 0)
+    }
+
     @Test("what stages say that they take of the device bounds what they take", arguments: [Preset.int8, .bf16])
     func footprints(_ preset: Preset) throws {
         let folder = try TemporaryFolder()

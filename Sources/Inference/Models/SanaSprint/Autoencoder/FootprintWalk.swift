@@ -9,6 +9,8 @@ struct FootprintWalk<E: Executor> {
     private(set) var most = Footprint()
     private var pending: [RowWork] = []
     private var weights = Footprint()
+    /// Bytes of the weights before.
+    private var before = 0
 
     init(_ sizes: WeightSizes<E>, _ c: AutoencoderConfiguration, _ map: (height: Int, width: Int, channels: Int)) {
         (self.sizes, headDimension, self.map) = (sizes, c.headDimension, map)
@@ -42,6 +44,8 @@ struct FootprintWalk<E: Executor> {
     }
 
     mutating func note(_ weights: Footprint, _ working: Int) {
-        if weights.peak + working > most.peak { most = Footprint(kept: weights.peak, passing: working) }
+        let passing = max(working, mapBytes + sizes.executor.lingering(before))
+        if weights.kept > 0 { before = weights.kept }
+        if weights.peak + passing > most.peak { most = Footprint(kept: weights.peak, passing: passing) }
     }
 }

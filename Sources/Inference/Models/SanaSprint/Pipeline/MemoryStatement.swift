@@ -85,6 +85,7 @@ extension Engine {
         let transformer = SanaTransformer<E>.footprint(
             TransformerRows(configuration.transformer, weights.fusions, pipeline.frozenSchedule), configuration.transformer, sizes, latents: sampler.shape,
             tokens: tokens, prompts: pipeline.isGuidedAway(request) ? 2 : 1, keepsBlocks: residency.holdsSteps && sampler.steps > 1,
+            repeats: residency.repeatsSteps(sampler.steps, of: weights, controlled: request.control != nil),
             control: request.control == nil ? nil : configuration.control, fusions: weights.fusions, held)
         stages.append(
             stage(

@@ -40,6 +40,13 @@ struct Residency: Sendable {
         return true
     }
 
+    /// Whether all layers that a step of a model reads stay from one step to the next.
+    func repeatsSteps(_ count: Int, of weights: any WeightSource, controlled: Bool) -> Bool {
+        if holdsSteps { return count > 1 }
+        let read = weights.summaries.filter { $0.isOfSteps(controlled: controlled) }
+        return !read.isEmpty && read.allSatisfy(holds)
+    }
+
     /// Whether the layer that is made of a weight stays.
     func holds(_ weight: WeightSummary) -> Bool { weight.isKept && parts.contains(SanaSprintWeights.layer(of: weight.name)) }
 }

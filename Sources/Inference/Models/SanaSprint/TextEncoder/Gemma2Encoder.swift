@@ -83,17 +83,18 @@ package struct Gemma2Encoder<E: Executor>: Sendable {
         return try normed(try allocating(try executor.row(0, of: x))).batched
     }
 
-    /// Reading so many tokens behind a prefix: the largest layer loaded, and at work beside the embedded tokens, the stream, its rotary table and the
+    /// Reading so many tokens behind a prefix: the largest layer loaded, and another that lingers, or at work beside the embedded tokens, the stream, its rotary table and the
     /// prefix's keys and values as they are read and moved.
     static func footprint(
         _ c: TextEncoderConfiguration, _ fusions: Fusions, _ sizes: WeightSizes<E>, tokens: Int, prefix: Int, _ held: (WeightSummary) -> Bool
     ) -> Footprint {
         let (layers, executor) = (TextEncoderRows(c, fusions).layers, sizes.executor)
-        let loaded = layers.indices.map { sizes.loading(SanaSprintWeights.textLayer($0), held: held).peak }.max() ?? 0
+        let weights = layers.indices.map { sizes.loading(SanaSprintWeights.textLayer($0), held: held) }
+        let (loaded, lingering) = (weights.map(\.peak).max() ?? 0, executor.lingering(weights.map(\.kept).max() ?? 0))
         let working = layers.map { Gemma2Layer.workingBytes($0, sizes, tokens: tokens, prefix: prefix, c) }.max() ?? 0
         return Footprint(
             kept: loaded,
-            passing: working + 2 * executor.byteCount(of: tokens * c.width) + 2 * executor.byteCount(of: tokens * c.headDimension)
+            passing: max(working, lingering) + 2 * executor.byteCount(of: tokens * c.width) + 2 * executor.byteCount(of: tokens * c.headDimension)
                 + 2 * executor.byteCount(of: prefix * 2 * c.keyValueWidth))
     }
 

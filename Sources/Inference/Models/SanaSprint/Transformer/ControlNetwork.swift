@@ -65,18 +65,26 @@ struct ControlNetwork<E: Executor>: Sendable {
         return Prompt(keyValues: keyValues)
     }
 
-    /// - Parameter modulation: the base's, for where the branch does not embed time and guidance itself.
-    func run(_ hint: Hint, time: Double, guidance: Double, _ modulation: E.Rows) throws(InferenceError) -> Run {
-        Run(hint: hint, modulation: try conditioning?.embed(time: time, guidance: guidance).modulation ?? modulation, tokens: nil)
+    /// What the branch embeds itself of a step; nothing where the base does it.
+    func inputs(_ latents: Tensor, time: Double, guidance: Double) throws(InferenceError) -> (told: [E.Rows], patches: [E.Rows]) {
+        let told = try conditioning?.told(time: time, guidance: guidance) ?? []
+        guard configuration.wiring == .diffusers, let patchEmbedding else { return (told, []) }
+        return (told, try allocating(try patchEmbedding.inputs(latents)))
+    }
+
+    /// - Parameters:
+    ///   - told: of `inputs`.
+    ///   - modulation: the base's, for where the branch does not embed time and guidance itself.
+    func run(_ hint: Hint, _ told: [E.Rows], _ modulation: E.Rows) throws(MachineError) -> Run {
+        Run(hint: hint, modulation: try conditioning?.embed(told).modulation ?? modulation, tokens: nil)
     }
 
     /// Sets out: in diffusers' wiring from the patches, before the base's first block; in NVlabs' from the tokens that it gives.
     /// - Parameters:
-    ///   - latents: the step's input.
+    ///   - patches: of `inputs`.
     ///   - tokens: the base's, before its first block or after it.
-    func start(_ run: inout Run, latents: Tensor, tokens: E.Rows) throws(MachineError) {
-        let start =
-            if configuration.wiring == .diffusers, let patchEmbedding { try patchEmbedding(latents) } else { tokens }
+    func start(_ run: inout Run, _ patches: [E.Rows], tokens: E.Rows) throws(MachineError) {
+        let start = if !patches.isEmpty, let patchEmbedding { try patchEmbedding(patches) } else { tokens }
         run.tokens = try executor.sum(start, run.hint.tokens)
     }
 
@@ -102,11 +110,11 @@ struct ControlNetwork<E: Executor>: Sendable {
 
     // MARK: - Memory
 
-    /// What the branch adds to what its base takes: what it holds, and what a block of it takes to be loaded and to work while none of the base's does.
+    /// What the branch adds to what its base takes: what it holds, and what a block of it takes to be loaded, when it is let go, and to work while none of the base's does.
     static func footprint(
         _ control: ControlConfiguration, _ sizes: WeightSizes<E>, _ fusions: Fusions, count: Int, tokens: Int, keepsBlocks: Bool,
         _ held: (WeightSummary) -> Bool
-    ) -> (held: Footprint, loading: Int, working: Int) {
+    ) -> (held: Footprint, loading: Int, lingering: Int, working: Int) {
         let (rows, c) = (ControlRows(control, fusions), control.branch)
         let around = sizes.loading("control.", { !$0.name.hasPrefix("control.blocks.") }, held: held)
         let blocks = rows.blocks.indices.map { sizes.loading(SanaSprintWeights.controlBlock($0) + ".", { !$0.isOfPrompt }, held: held) }
@@ -119,7 +127,8 @@ struct ControlNetwork<E: Executor>: Sendable {
         let stream = sizes.executor.byteCount(of: count * c.width)
         return (
             held: Footprint(kept: around.kept + (keepsBlocks ? blocks.reduce(0) { $0 + $1.kept } : 0), passing: 2 * stream),
-            loading: max(around.passing, block, ofPrompt), working: max(caption + made, stream + max(working, added))
+            loading: max(around.passing, block, ofPrompt), lingering: keepsBlocks ? 0 : blocks.map(\.kept).max() ?? 0,
+            working: max(caption + made, stream + max(working, added))
         )
     }
 }

@@ -15,6 +15,8 @@ package final class SanaTransformer<E: Executor>: Sendable {
     private let rows: TransformerRows
     /// Nil where nothing but the prompt says what to draw.
     private let control: ControlNetwork<E>?
+    /// The place of steps as the executor does them again; nil where a layer of theirs is loaded anew for each.
+    private let repeated: RepeatedWork?
 
     /// - Parameters:
     ///   - control: of a control network that may have a say.
@@ -32,6 +34,8 @@ package final class SanaTransformer<E: Executor>: Sendable {
         patchEmbedding = try PatchEmbedding(loader, rows.patch, c)
         output = try OutputProjection(loader, rows, c)
         self.control = try control.map { control throws(InferenceError) in try ControlNetwork(control, loader) }
+        let read = source.summaries.filter { $0.isOfSteps(controlled: control != nil) }
+        repeated = built?.repeatedWork(control == nil ? "steps" : "controlled steps", reading: read.map(\.name))
         for index in 0..<c.layers where built?.keeps(SanaSprintWeights.block(index)) ?? false {
             try probes.checkCancelled()
             _ = try block(index)
@@ -58,9 +62,12 @@ package final class SanaTransformer<E: Executor>: Sendable {
 
     /// Sampling latents `[c, h, w]` with so many prompts of so many tokens: the networks around the blocks with all of these or the largest one loaded; the
     /// prompt with its features, while it is made or the tokens pass through the blocks and the last norm and projection.
-    /// - Parameter control: of a control network that has a say, whose fusions are `fusions`.
+    /// - Parameters:
+    ///   - repeats: whether steps are done again with layers that all stay.
+    ///   - control: of a control network that has a say, whose fusions are `fusions`.
     static func footprint(
         _ rows: TransformerRows, _ c: TransformerConfiguration, _ sizes: WeightSizes<E>, latents: Shape, tokens: Int, prompts: Int = 1, keepsBlocks: Bool,
+        repeats: Bool = false,
         control: ControlConfiguration? = nil, fusions: Fusions = [], _ held: (WeightSummary) -> Bool
     ) -> Footprint {
         let around = sizes.loading("dit.", { !$0.name.hasPrefix("dit.blocks.") }, held: held)
@@ -76,14 +83,31 @@ package final class SanaTransformer<E: Executor>: Sendable {
         let stream = sizes.executor.byteCount(of: count * c.width)
         let working = rows.blocks.map { TransformerBlock.workingBytes($0, sizes, count: count, tokens: tokens, c) }.max() ?? 0
         let output = stream + sizes.product(count, [rows.output]).peak
+        let branch = control.map { ControlNetwork.footprint($0, sizes, fusions, count: count, tokens: tokens, keepsBlocks: keepsBlocks, held) }
+        // Of a block that is let go, while the next one is loaded.
+        let lingering = sizes.executor.lingering(
+            max(
+                keepsBlocks ? 0 : blocks.map(\.kept).max() ?? 0, rows.blocks.indices.map { block($0, ofPrompt: true).kept }.max() ?? 0,
+                branch?.lingering ?? 0))
         let made = rows.blocks.map { PromptProjection.footprint($0, sizes, tokens: tokens, c).passing }.max() ?? 0
         let caption = sizes.executor.byteCount(of: tokens * (c.captionChannels + 2 * c.width))
-        let branch = control.map { ControlNetwork.footprint($0, sizes, fusions, count: count, tokens: tokens, keepsBlocks: keepsBlocks, held) }
         let branchHeld = branch?.held ?? Footprint()
+        let again = repeats ? sizes.executor.footprint(of: repeatedWork(c, control, latents: latents, tokens: tokens)).kept : 0
         return Footprint(
             kept: around.kept + kept + branchHeld.kept + max(loading, branch?.loading ?? 0),
-            passing: prompts * Prompt.byteCount(c, control: control, tokens: tokens, on: sizes.executor) + caption + branchHeld.passing
-                + max(made, stream + max(working, output), branch?.working ?? 0))
+            passing: prompts * Prompt.byteCount(c, control: control, tokens: tokens, on: sizes.executor) + caption + branchHeld.passing + again
+                + max(made, lingering, stream + max(working, output, lingering), branch?.working ?? 0))
+    }
+
+    /// A step as `again` does it, at most: what is told of time, patches and positions, keys and values, and the same of a control network.
+    private static func repeatedWork(_ c: TransformerConfiguration, _ control: ControlConfiguration?, latents: Shape, tokens: Int) -> Work {
+        let count = latents[1] * latents[2] / (c.patch * c.patch)
+        let keyValues = [c, control?.branch].compactMap { $0 }.flatMap { c in
+            [Int](repeating: tokens * 2 * c.crossHeads * c.crossHeadDimension, count: c.layers)
+        }
+        let told = [max(c.width, TimeEmbeddingRows.sinusoidChannels), 6 * c.width, count * c.patchChannels, count * c.width]
+        return .again(
+            inputs: keyValues + told + (control == nil ? [] : told + [count * c.width, c.width]), result: count * c.patchChannels)
     }
 
     /// - Parameter features: of the prompt's tokens, without padding, `[tokens, captionChannels]`.
@@ -138,62 +162,91 @@ package final class SanaTransformer<E: Executor>: Sendable {
     package func velocity(
         _ latents: Tensor, time: Double, guidance: Double, prompt: Prompt, hint: Hint? = nil, probes: Probes = Probes()
     ) throws(InferenceError) -> Tensor {
-        let (embedding, modulation) = try conditioning.embed(time: time, guidance: guidance)
-        let (height, width) = (latents.shape[1] / configuration.patch, latents.shape[2] / configuration.patch)
+        let inputs = try self.inputs(latents, time, guidance, prompt, hint?.hint)
+        func tokens(_ inputs: RepeatedInputs<E>) throws(InferenceError) -> E.Rows {
+            try self.tokens(inputs, hint?.hint, height: latents.shape[1] / configuration.patch, width: latents.shape[2] / configuration.patch, probes)
+        }
+        let result: E.Rows =
+            if let repeated, probes.isSilent {
+                try executor.again(repeated, [latents.shape[1], latents.shape[2]], inputs, tokens)
+            } else { try tokens(inputs) }
+        return try allocating { () throws(MachineError) in
+            let velocity = try output.folded(result, height: latents.shape[1], width: latents.shape[2])
+            try probes.record(Probe(.output), velocity.batched)
+            return velocity
+        }
+    }
+
+    /// All that a step is made of beside layers.
+    private func inputs(
+        _ latents: Tensor, _ time: Double, _ guidance: Double, _ prompt: Prompt, _ hint: ControlNetwork<E>.Hint?
+    ) throws(InferenceError) -> RepeatedInputs<E> {
+        let told = try conditioning.told(time: time, guidance: guidance)
+        let patches = try allocating(try patchEmbedding.inputs(latents))
+        guard let hint else { return RepeatedInputs(rows: [told, patches], keyValues: [prompt.keyValues]) }
+        guard let control, let own = prompt.control else { preconditionFailure("a hint without its control network") }
+        let branch = try control.inputs(latents, time: time, guidance: guidance)
+        return RepeatedInputs(rows: [told, patches, [hint.tokens, hint.scale], branch.told, branch.patches], keyValues: [prompt.keyValues, own.keyValues])
+    }
+
+    /// The velocity's patches, `[tokens, outputs]`.
+    private func tokens(
+        _ inputs: RepeatedInputs<E>, _ hint: ControlNetwork<E>.Hint?, height: Int, width: Int, _ probes: Probes
+    ) throws(InferenceError) -> E.Rows {
+        let (embedding, modulation) = try allocating(try conditioning.embed(inputs.rows[0]))
         var x = try allocating { () throws(MachineError) in
             try probes.record(Probe(.timeEmbedding), try executor.tensor(from: embedding), as: [1, configuration.width])
             try probes.record(Probe(.modulation), try executor.tensor(from: modulation), as: [1, 6 * configuration.width])
-            let x = try patchEmbedding(latents)
+            let x = try patchEmbedding(inputs.rows[1])
             try probes.recordTokens(Probe(.patches), try executor.tensor(from: x))
             return x
         }
-        var branch = try hint.map { hint throws(InferenceError) in try Branch(self, hint.hint, prompt, time, guidance, modulation, latents, x) }
+        var branch = try hint.map { hint throws(InferenceError) in try Branch(control, inputs, factor: hint.factor, modulation, x) }
         for index in 0..<configuration.layers {
             try probes.checkCancelled()
             try branch?.join(&x, before: index, height: height, width: width, probes)
-            try apply(index, to: &x, modulation, prompt, height: height, width: width)
+            try apply(index, to: &x, modulation, inputs.keyValues[0][index], height: height, width: width)
             try allocating(try probes.recordTokens(Probe(.block, index), try executor.tensor(from: x)))
             try branch?.join(&x, after: index, height: height, width: width, probes)
         }
         return try allocating { () throws(MachineError) in
             x = try output.norm(x, embedding)
             try probes.recordTokens(Probe(.outputNorm), try executor.tensor(from: x))
-            let result = try output(x, height: latents.shape[1], width: latents.shape[2])
-            try probes.record(Probe(.output), result.batched)
-            return result
+            return try output.projected(x)
         }
     }
 }
 
 extension SanaTransformer {
     /// Runs a block, which is let go before one of a control network is loaded.
-    private func apply(_ index: Int, to x: inout E.Rows, _ modulation: E.Rows, _ prompt: Prompt, height: Int, width: Int) throws(InferenceError) {
+    private func apply(_ index: Int, to x: inout E.Rows, _ modulation: E.Rows, _ keyValues: E.KeyValues, height: Int, width: Int) throws(InferenceError) {
         let block = try block(index)
-        try allocating(try block.apply(&x, modulation: modulation, keyValues: [prompt.keyValues[index]], height: height, width: width))
+        try allocating(try block.apply(&x, modulation: modulation, keyValues: [keyValues], height: height, width: width))
     }
 
     /// A control network on its way through a step, joined to the base's blocks where its wiring says.
     private struct Branch {
         let network: ControlNetwork<E>
         let prompt: ControlNetwork<E>.Prompt
-        let latents: Tensor
+        let patches: [E.Rows]
         var run: ControlNetwork<E>.Run
 
-        /// - Parameter x: the patches.
-        init(
-            _ transformer: SanaTransformer, _ hint: ControlNetwork<E>.Hint, _ prompt: Prompt, _ time: Double, _ guidance: Double, _ modulation: E.Rows,
-            _ latents: Tensor, _ x: E.Rows
-        ) throws(InferenceError) {
-            guard let network = transformer.control, let own = prompt.control else { preconditionFailure("a hint without its control network") }
-            (self.network, self.prompt, self.latents) = (network, own, latents)
-            var run = try network.run(hint, time: time, guidance: guidance, modulation)
-            if network.configuration.wiring == .diffusers { try allocating(try network.start(&run, latents: latents, tokens: x)) }
+        /// - Parameters:
+        ///   - inputs: of the transformer.
+        ///   - factor: of the hint.
+        ///   - x: the patches.
+        init(_ network: ControlNetwork<E>?, _ inputs: RepeatedInputs<E>, factor: Double, _ modulation: E.Rows, _ x: E.Rows) throws(InferenceError) {
+            guard let network else { preconditionFailure("a hint without its control network") }
+            (self.network, prompt, patches) = (network, ControlNetwork<E>.Prompt(keyValues: inputs.keyValues[1]), inputs.rows[4])
+            let hint = ControlNetwork<E>.Hint(tokens: inputs.rows[2][0], scale: inputs.rows[2][1], factor: factor)
+            var run = try allocating(try network.run(hint, inputs.rows[3], modulation))
+            if network.configuration.wiring == .diffusers { try allocating(try network.start(&run, inputs.rows[4], tokens: x)) }
             self.run = run
         }
 
         mutating func join(_ x: inout E.Rows, before index: Int, height: Int, width: Int, _ probes: Probes) throws(InferenceError) {
             guard network.configuration.wiring == .nvlabs else { return }
-            if index == 1 { try allocating(try network.start(&run, latents: latents, tokens: x)) }
+            if index == 1 { try allocating(try network.start(&run, patches, tokens: x)) }
             try advance(&x, index - 1, height, width, probes)
         }
 
@@ -225,10 +278,18 @@ struct PatchEmbedding<E: Executor>: Sendable {
     }
 
     /// `[channels, h, w]` to `[tokens, width]`.
-    func callAsFunction(_ latents: Tensor) throws(MachineError) -> E.Rows {
-        let tokens = try executor.multiply(try executor.rows(from: try Patches.unfold(latents, size: patch)), by: projection)
-        guard let positions else { return tokens }
-        return try executor.sum(tokens, try executor.rows(from: try positions.rows(height: latents.shape[1] / patch, width: latents.shape[2] / patch)))
+    func callAsFunction(_ latents: Tensor) throws(MachineError) -> E.Rows { try self(try inputs(latents)) }
+
+    /// Patches, and where there are some their positions.
+    func inputs(_ latents: Tensor) throws(MachineError) -> [E.Rows] {
+        let patches = try executor.rows(from: try Patches.unfold(latents, size: patch))
+        guard let positions else { return [patches] }
+        return [patches, try executor.rows(from: try positions.rows(height: latents.shape[1] / patch, width: latents.shape[2] / patch))]
+    }
+
+    func callAsFunction(_ inputs: [E.Rows]) throws(MachineError) -> E.Rows {
+        let tokens = try executor.multiply(inputs[0], by: projection)
+        return inputs.count > 1 ? try executor.sum(tokens, inputs[1]) : tokens
     }
 }
 
@@ -256,7 +317,14 @@ struct OutputProjection<E: Executor>: Sendable {
 
     /// The velocity `[channels, height, width]` of normed tokens.
     func callAsFunction(_ x: E.Rows, height: Int, width: Int) throws(MachineError) -> Tensor {
-        let tokens = try executor.tensor(from: try executor.multiply(x, by: projection))
+        try folded(try projected(x), height: height, width: width)
+    }
+
+    /// Its patches `[tokens, outputs]`.
+    func projected(_ x: E.Rows) throws(MachineError) -> E.Rows { try executor.multiply(x, by: projection) }
+
+    func folded(_ patches: E.Rows, height: Int, width: Int) throws(MachineError) -> Tensor {
+        let tokens = try executor.tensor(from: patches)
         return try Patches.fold(tokens, size: configuration.patch, channels: configuration.channels, height: height, width: width)
     }
 }

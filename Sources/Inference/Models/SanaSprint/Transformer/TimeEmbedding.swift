@@ -16,9 +16,12 @@ struct TimeEmbedding<E: Executor>: Sendable {
         let first: E.Linear
         let second: E.Linear
 
-        func callAsFunction(_ value: Double) throws(MachineError) -> E.Rows {
-            let waves = try executor.rows(from: try Sinusoid.embed(value, channels: TimeEmbeddingRows.sinusoidChannels))
-            return try executor.multiply(try executor.multiply(waves, by: first, then: .silu), by: second)
+        func waves(of value: Double) throws(MachineError) -> E.Rows {
+            try executor.rows(from: try Sinusoid.embed(value, channels: TimeEmbeddingRows.sinusoidChannels))
+        }
+
+        func callAsFunction(_ waves: E.Rows) throws(MachineError) -> E.Rows {
+            try executor.multiply(try executor.multiply(waves, by: first, then: .silu), by: second)
         }
     }
 
@@ -34,8 +37,19 @@ struct TimeEmbedding<E: Executor>: Sendable {
 
     /// The embedding `[1, width]`, and its projection to the blocks' six vectors, `[1, 6 width]`.
     func callAsFunction(time: Double, guidance: Double) throws(MachineError) -> (embedding: E.Rows, modulation: E.Rows) {
-        var embedding = try self.time(time)
-        if let network = self.guidance { embedding = try executor.sum(embedding, try network(guidance)) }
+        try self(try told(time: time, guidance: guidance))
+    }
+
+    /// The waves of time, and of guidance for models that are told it.
+    func told(time: Double, guidance: Double) throws(MachineError) -> [E.Rows] {
+        let waves = try self.time.waves(of: time)
+        guard let network = self.guidance else { return [waves] }
+        return [waves, try network.waves(of: guidance)]
+    }
+
+    func callAsFunction(_ told: [E.Rows]) throws(MachineError) -> (embedding: E.Rows, modulation: E.Rows) {
+        var embedding = try self.time(told[0])
+        if let network = self.guidance { embedding = try executor.sum(embedding, try network(told[1])) }
         return (embedding, try projection(embedding))
     }
 }

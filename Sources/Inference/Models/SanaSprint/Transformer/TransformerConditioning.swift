@@ -42,16 +42,29 @@ struct TransformerConditioning<E: Executor>: Sendable {
     ///   - time: flow time in [0, 1].
     ///   - guidance: as the user states it.
     func embed(time: Double, guidance: Double) throws(InferenceError) -> (embedding: E.Rows, modulation: E.Rows) {
+        let told = try told(time: time, guidance: guidance)
+        return try allocating(try embed(told))
+    }
+
+    /// What is different for each time and guidance.
+    func told(time: Double, guidance: Double) throws(InferenceError) -> [E.Rows] {
         switch timing {
         case .networks(let network):
-            return try allocating(try network(time: time * timeScale, guidance: guidance * guidanceScale))
+            return try allocating(try network.told(time: time * timeScale, guidance: guidance * guidanceScale))
         case .tables(let embedding, let modulation, let schedule):
             guard let row = schedule.row(flowTime: time, guidance: guidance) else {
                 throw .request(
                     subject: "flow time and guidance", expected: "those of \(schedule.description), which the file was frozen for",
                     found: "\(time) with \(guidance)")
             }
-            return try allocating((try executor.row(row, of: embedding), try executor.row(row, of: modulation)))
+            return try allocating([try executor.row(row, of: embedding), try executor.row(row, of: modulation)])
+        }
+    }
+
+    func embed(_ told: [E.Rows]) throws(MachineError) -> (embedding: E.Rows, modulation: E.Rows) {
+        switch timing {
+        case .networks(let network): try network(told)
+        case .tables: (told[0], told[1])
         }
     }
 
