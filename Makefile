@@ -10,6 +10,10 @@ BIN      := .build/$(CONFIG)/sprintpack
 ORACLE   := .build-oracle/bin/python
 PEERS    := .build-peers/bin/python
 
+# Tests see what is inside of rooms, which takes a flag; with SHARED=1 the program is built with it too, and what both have in common once.
+SHARED   ?=
+TESTABLE := $(if $(SHARED),-Xswiftc -enable-testing)
+
 # What the program is linked with and loads, and what the tests check it with: a second reader of the format, figures by numpy, the reports' schema.
 BUILD_PACKAGES := libopenblas-dev libzstd-dev libxxhash-dev libpng-dev pkg-config
 TEST_PACKAGES  := python3 python3-numpy python3-zstandard python3-xxhash python3-jsonschema exfatprogs exfat-fuse
@@ -41,7 +45,7 @@ build: setup ## Build in debug mode.
 	swift build
 
 release: setup ## Build the optimised program: .build/release/sprintpack.
-	swift build -c $(CONFIG) --product sprintpack
+	swift build -c $(CONFIG) --product sprintpack $(TESTABLE)
 
 demo: release ## Convert the embedded checkpoint to int8, verify it against its source, draw pictures: of a prompt, and after a scribble.
 	$(BIN) convert $(FIXTURE) --controlnet $(CONTROL) -o .build/tiny-sprint.sprint --preset int8 --force
@@ -53,7 +57,7 @@ demo: release ## Convert the embedded checkpoint to int8, verify it against its 
 	@echo "The picture of \"$(PROMPT)\" is $(CURDIR)/demo.png; the proof that the file is right is $(CURDIR)/demo.html"
 
 test: setup-test ## Run the test suite, optimised (CONFIG=debug for the other build).
-	SPRINTPACK_PYTHON=/usr/bin/python3 swift test -c $(CONFIG)
+	SPRINTPACK_PYTHON=/usr/bin/python3 swift test -c $(CONFIG) $(if $(SHARED),--disable-testable-imports) $(TESTABLE)
 
 test-debug: ## Run the test suite in debug mode.
 	$(MAKE) test CONFIG=debug

@@ -32,8 +32,7 @@ let package = Package(
         .library(name: "StandInDriver", type: .dynamic, targets: ["StandInDriver"]),
     ],
     dependencies: [
-        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
-        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.0"),
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0")
     ],
     targets: [
         // The C edges.
@@ -48,7 +47,7 @@ let package = Package(
         // The rooms, in the order in which data passes through them.
         room("StrictJSON", []),
         room("ProbePoints", []),
-        room("Files", ["CKernels", "CPNG", "CXXHash", .product(name: "Crypto", package: "swift-crypto")]),
+        room("Files", ["CKernels", "CPNG", "CXXHash"]),
         room("Tensors", ["CKernels"]),
         room("CUDADriver", ["CCUDA"], exclude: ["README.md"]),
         room("Safetensors", ["StrictJSON", "Files", "Tensors"]),

@@ -1,5 +1,4 @@
 internal import CXXHash
-internal import Crypto
 
 /// XXH3-64, the checksum of frames and headers: fast, against damage, not against an adversary.
 package enum XXH3 {
@@ -9,27 +8,6 @@ package enum XXH3 {
 
     package static func hash(_ bytes: [UInt8]) -> UInt64 {
         unsafe bytes.withUnsafeBytes { unsafe hash($0) }
-    }
-}
-
-/// SHA-256 of a stream of bytes, as 64 lower-case hexadecimal digits.
-package struct SHA256Stream {
-    private var state = SHA256()
-
-    package init() {}
-
-    @unsafe package mutating func update(_ bytes: UnsafeRawBufferPointer) {
-        unsafe state.update(bufferPointer: bytes)
-    }
-
-    package mutating func update(_ bytes: [UInt8]) { state.update(data: bytes) }
-
-    package func digest() -> String { state.finalize().map { Hex.digits(UInt64($0), width: 2) }.joined() }
-
-    package static func digest(_ bytes: [UInt8]) -> String {
-        var stream = SHA256Stream()
-        stream.update(bytes)
-        return stream.digest()
     }
 }
 

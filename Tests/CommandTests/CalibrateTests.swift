@@ -32,8 +32,8 @@ import Testing
             contents.append(try Tool.run(["inspect", folder.file(name), "--json"]).json()["facts"]?["content hash"])
         }
         #expect(contents[0] != nil && contents[0] == contents[1])
-        let verified = try Tool.run(["verify", folder.file("a"), "--against", mini, "--json"])
-        #expect(verified.status == 0, "\(verified.output.prefix(600))")
+        let verified = try Tool.run(["verify", folder.file("a"), "--against", mini, "-q"])
+        #expect(verified.status == 0, "\(verified.errors)")
         let inspected = try Tool.run(["inspect", folder.file("a")])
         #expect(inspected.output.contains("int8-balanced"))
     }

@@ -22,7 +22,7 @@ private enum FiguresScript {
         let (checkpoint, file, export) = (shop.path("float32"), shop.path("int8.sprint"), shop.path("exported"))
         let (json, page) = (shop.path("report.json"), shop.path("report.html"))
         // With sources in float32 an export rounds nothing off.
-        let widened = try FiguresScript.run("widen", Workshop.tiny, checkpoint)
+        let widened = try FiguresScript.run("widen", Workshop.mini, checkpoint)
         #expect(widened.status == 0, "\(widened.errors)")
         #expect(try Tool.run(["convert", checkpoint, "-o", file, "--components", "all", "-q"]).status == 0)
         #expect(try Tool.run(["export", file, "-o", export, "-q"]).status == 0)

@@ -7,7 +7,7 @@ import Testing
     private static let writes = [1, 2, 5].map { StoppedTool.Place(function: "pwrite", nth: $0, holds: true) }
 
     private func convert(_ shop: Workshop, at place: StoppedTool.Place) throws -> StoppedTool {
-        try StoppedTool(["convert", Workshop.tiny, "-o", shop.path("out.sprint"), "--quiet", "--force"], at: place)
+        try StoppedTool(["convert", Workshop.tiny, "-o", shop.path("out.sprint"), "--quiet", "--force"] + Workshop.quick, at: place)
     }
 
     private func isComplete(_ shop: Workshop) throws -> Bool {

@@ -77,7 +77,8 @@ import Testing
         let weights = "\(checkpoint)/vae/diffusion_pytorch_model.safetensors"
         // Its length and its header take the first two reads; the third one is of a tensor.
         let running = try StoppedTool(
-            ["convert", checkpoint, "-o", shop.path("x.sprint"), "--quiet"], at: .init(function: "pread", nth: 3, part: "vae/diffusion_pytorch_model"))
+            ["convert", checkpoint, "-o", shop.path("x.sprint"), "--quiet"] + Workshop.quick,
+            at: .init(function: "pread", nth: 3, part: "vae/diffusion_pytorch_model"))
         let handle = try FileHandle(forUpdating: URL(fileURLWithPath: weights))
         if isShortened { try handle.truncate(atOffset: 100_000) } else { try handle.write(contentsOf: handle.read(upToCount: 1) ?? Data()) }
         try handle.close()

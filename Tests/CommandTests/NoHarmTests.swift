@@ -108,7 +108,7 @@ import Testing
 
     @Test func smallFilesThatNoModelNeedsAreNotCarried() throws {
         let shop = try Workshop()
-        let (clean, checkpoint) = (try shop.packed("int8"), try shop.checkpoint())
+        let (clean, checkpoint) = (try shop.packed("bf16"), try shop.checkpoint())
         for folder in ["", "transformer/", "vae/", "text_encoder/", "tokenizer/", "scheduler/"] {
             for name in ["._config.json", ".DS_Store", "._model.safetensors"] { try write("\0\u{5}\u{16}\u{7}", "\(checkpoint)/\(folder)\(name)") }
         }
@@ -116,7 +116,7 @@ import Testing
         try write("{}", "\(checkpoint)/transformer/config (1).json")
         try FileManager.default.createDirectory(atPath: "\(checkpoint)/vae/x.json", withIntermediateDirectories: false)
         let file = shop.path("a.sprint")
-        let converted = try Tool.run(["convert", checkpoint, "-o", file, "-q", "--no-quality"])
+        let converted = try Tool.run(["convert", checkpoint, "-o", file, "-q", "--preset", "bf16", "--no-quality"])
         #expect(converted.status == 0, "\(converted.errors)")
         #expect(FileManager.default.contents(atPath: file) == FileManager.default.contents(atPath: clean))
         #expect(try Tool.run(["verify", clean, "--against", checkpoint, "-q"]).status == 0)
@@ -145,7 +145,7 @@ import Testing
         let shop = try Workshop()
         let file = try shop.packed("int8")
         for (line, output) in [
-            ("convert \(Workshop.tiny)", "a.sprint"), ("generate \(file) --prompt 'a circle'", "a.png"),
+            ("convert \(Workshop.tiny) \(Workshop.quick.joined(separator: " "))", "a.sprint"), ("generate \(file) --prompt 'a circle'", "a.png"),
             ("generate \(file) --prompt 'a circle' --json", "b.png"),
             ("export \(file)", "export"),
         ] {

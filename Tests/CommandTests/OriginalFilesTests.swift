@@ -23,8 +23,8 @@ import Testing
         #expect(converted.status == 0, "\(converted.errors)")
         #expect(try Tool.run(["convert", Self.mini, "-o", theirs] + Self.quick).status == 0)
         for (file, against) in [(ours, [pth, "--base", Self.mini, "--vae", vae]), (theirs, [Self.mini, "--transformer", pth])] {
-            let verified = try Tool.run(["verify", file, "--json", "--against"] + against)
-            #expect(verified.status == 0, "\(against): \(verified.errors)\(verified.output.prefix(600))")
+            let verified = try Tool.run(["verify", file, "-q", "--against"] + against)
+            #expect(verified.status == 0, "\(against): \(verified.errors)")
         }
         var traces: [[String: [UInt8]]] = []
         for file in [ours, theirs] {

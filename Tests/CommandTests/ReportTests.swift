@@ -22,20 +22,20 @@ import Testing
         let file = try shop.packed("int8")
         let other = Fixtures.path("traces/tiny-steps2-bfloat16.safetensors")
         let plain = Fixtures.path("traces/tiny-plain-float32.safetensors")
-        let reports: [(arguments: [String], status: Int32)] = [
-            (["verify", file], 0), (["verify", file, "--against", Workshop.tiny, "--html", shop.path("r.html")], 0),
-            (["compare", Self.golden, other], 0), (["compare", Self.golden, plain], 1), (["compare", Self.golden, plain, "--with", Workshop.tiny], 1),
+        let compared: [(arguments: [String], status: Int32)] = [
+            (["verify", file], 0), (["compare", Self.golden, other], 0), (["compare", Self.golden, plain], 1),
+            (["compare", Self.golden, plain, "--with", Workshop.tiny], 1),
         ]
-        for (index, report) in reports.enumerated() {
-            let result = try Tool.run(report.arguments + ["--json"])
-            #expect(result.status == report.status, "\(report.arguments): \(result.errors)")
+        let runs = try compared.map { ($0.arguments, $0.status, try Tool.run($0.arguments + ["--json"])) }
+        for (index, (arguments, status, result)) in (runs + [(["verify", "--against"], 0, try Workshop.verified.get().run)]).enumerated() {
+            #expect(result.status == status, "\(arguments): \(result.errors)")
             let path = shop.path("\(index).json")
             try OutputFile.write(result.bytes, to: path, kind: .anything, replace: true)
             let check =
                 "import json, sys, jsonschema; s, d = (json.load(open(p)) for p in sys.argv[1:]); v = jsonschema.Draft202012Validator(s); "
                 + "v.check_schema(s); v.validate(d)"
             let validation = try ChildProcess.run([Self.python, "-c", check, Self.schema, path])
-            #expect(validation.status == 0, "\(report.arguments): \(validation.errors.suffix(1500))")
+            #expect(validation.status == 0, "\(arguments): \(validation.errors.suffix(1500))")
             let broken = try ChildProcess.run([Self.python, "-c", check.replacing("v.validate(d)", with: "d['rungs'] = 1; v.validate(d)"), Self.schema, path])
             #expect(broken.status != 0)
         }
@@ -43,17 +43,17 @@ import Testing
 
     @Test("every figure on the page is one of the JSON", arguments: ["verify", "compare"])
     func figures(verb: String) throws {
-        let page = shop.path("report.html")
-        let arguments =
-            verb == "verify"
-            ? ["verify", try shop.packed("int8"), "--against", Workshop.tiny]
-            : ["compare", Self.golden, Fixtures.path("traces/tiny-steps2-bfloat16.safetensors")]
-        let result = try Tool.run(arguments + ["--html", page, "--json"])
+        func compared() throws -> (run: ChildProcess.Result, page: String) {
+            let page = shop.path("report.html")
+            let run = try Tool.run(["compare", Self.golden, Fixtures.path("traces/tiny-steps2-bfloat16.safetensors"), "--html", page, "--json"])
+            return (run, String(decoding: try InputFile(path: page).contents(limit: 1 << 24), as: UTF8.self))
+        }
+        let (result, html) = verb == "verify" ? try Workshop.verified.get() : try compared()
         #expect(result.status == 0, "\(result.errors)")
         let json = try result.json()
+        #expect(json["ok"] == true)
         var known = Set<String>()
         Self.collect(json, into: &known)
-        let html = String(decoding: try InputFile(path: page).contents(limit: 1 << 24), as: UTF8.self)
         let figures = Self.figures(in: Self.visible(html))
         #expect(figures.count > 100)
         #expect(figures.filter { !known.contains($0) } == [])
@@ -74,12 +74,12 @@ import Testing
     }
 
     @Test func theAdvisedRulesAreARuleFile() throws {
-        let file = try shop.packed("int8")
-        let advice = try Tool.run(["verify", file, "--against", Workshop.tiny, "--json"]).json()["advice"]?.array ?? []
+        let advice = try Workshop.verified.get().run.json()["advice"]?.array ?? []
         let rules = advice.flatMap { $0["rules"]?.array ?? [] }.compactMap(\.string)
         #expect(rules.count == 6)
         try OutputFile.write(Array((rules.joined(separator: "\n") + "\n").utf8), to: shop.path("rules"), replace: false)
-        let kept = try Tool.run(["convert", Workshop.tiny, "-o", shop.path("kept.sprint"), "--preset", "int8", "--rules", shop.path("rules"), "-q"])
+        let kept = try Tool.run(
+            ["convert", Workshop.tiny, "-o", shop.path("kept.sprint"), "--preset", "int8", "--rules", shop.path("rules"), "-q"] + Workshop.quick)
         #expect(kept.status == 0, "\(kept.errors)")
     }
 

@@ -48,10 +48,16 @@ struct Shim {
     init(_ name: String) throws {
         folder = try TemporaryFolder()
         let library = folder.file("shim.so")
-        let source = Paths.join(Paths.parent(of: #filePath), "Shims/\(name).c")
-        let built = try ChildProcess.run(["clang", "-shared", "-fPIC", "-O1", source, "-o", library])
-        guard built.status == 0 else { throw Failure(description: built.errors) }
+        try Self.libraries.get(name).write(to: URL(fileURLWithPath: library))
         environment = ["LD_PRELOAD": library]
+    }
+
+    private static let libraries = Once { (name: String) in
+        let folder = try TemporaryFolder()
+        let source = Paths.join(Paths.parent(of: #filePath), "Shims/\(name).c")
+        let built = try ChildProcess.run(["clang", "-shared", "-fPIC", "-O1", source, "-o", folder.file("shim.so")])
+        guard built.status == 0 else { throw Failure(description: built.errors) }
+        return try Data(contentsOf: URL(fileURLWithPath: folder.file("shim.so")))
     }
 
     /// Runs the tool with it.

@@ -8,7 +8,8 @@ import Testing
         let shop = try Workshop()
         let (file, picture, trace, folder) = (shop.path("a.sprint"), shop.path("a.png"), shop.path("a.safetensors"), shop.path("export"))
         let commands = [
-            ["convert", Workshop.tiny, "-o", file, "-q"], ["generate", file, "--prompt", "a circle", "-o", picture, "--trace", trace, "-q"],
+            ["convert", Workshop.mini, "-o", file, "-q"] + Workshop.quick,
+            ["generate", file, "--prompt", "a circle", "-o", picture, "--trace", trace, "-q"],
             ["export", file, "-o", folder, "-q"],
         ]
         for command in commands {
@@ -82,9 +83,11 @@ import Testing
     /// An export is exchanged in one step; a volume that cannot moves the old one aside first, where nothing is lost either.
     @Test(arguments: [Volume.complete, Volume.poor[6]]) func aKillLeavesTheOldExportOrTheNewOne(volume: Volume) throws {
         let shop = try Workshop()
-        let (one, two) = (
-            try shop.packed("int8", ["--components", "transformer,vae-decoder"]), try shop.packed("bf16", ["--components", "transformer,vae-decoder"])
-        )
+        let (one, two) = (shop.path("int8.sprint"), shop.path("bf16.sprint"))
+        for (preset, file) in [("int8", one), ("bf16", two)] {
+            let options = ["--preset", preset, "--components", "transformer,vae-decoder", "-q"] + Workshop.quick
+            #expect(try Tool.run(["convert", Workshop.mini, "-o", file] + options).status == 0)
+        }
         let folder = shop.path("export")
         func content(_ path: String) -> Data? { try? Data(contentsOf: URL(fileURLWithPath: "\(path)/transformer/diffusion_pytorch_model.safetensors")) }
         #expect(try Tool.run(["export", two, "-o", shop.path("new"), "-q"]).status == 0)

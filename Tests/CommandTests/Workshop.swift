@@ -6,6 +6,10 @@ import TestKit
 struct Workshop {
     let folder: TemporaryFolder
     static let tiny = Fixtures.path("tiny-sprint")
+    /// A smaller one, of the same parts, for what any file shows.
+    static let mini = Fixtures.path("mini")
+    /// What makes a conversion one of files alone: neither drawn for nor measured.
+    static let quick = ["--calibration", "none", "--no-quality"]
 
     init() throws { folder = try TemporaryFolder() }
 
@@ -21,12 +25,27 @@ struct Workshop {
         return target
     }
 
-    /// A packed file of tiny-sprint, unmeasured.
-    func packed(_ preset: String, _ more: [String] = []) throws -> String {
-        let file = path("\(preset).sprint")
-        let result = try Tool.run(["convert", Self.tiny, "-o", file, "--preset", preset, "--quiet", "--no-quality"] + more)
-        guard result.status == 0 else { throw Failure(description: result.errors) }
+    /// A packed file of tiny-sprint, unmeasured: a copy of its own of what is converted once for all tests.
+    func packed(_ preset: String, _ more: [String] = [], as name: String? = nil) throws -> String {
+        let file = path("\(name ?? preset).sprint")
+        try Self.conversions.get(["--preset", preset, "--quiet", "--no-quality"] + more).write(to: URL(fileURLWithPath: file))
         return file
+    }
+
+    /// What conversions of tiny-sprint write, by their options.
+    private static let conversions = Once { (options: [String]) in
+        let folder = try TemporaryFolder()
+        let result = try Tool.run(["convert", tiny, "-o", folder.file("x.sprint")] + options)
+        guard result.status == 0 else { throw Failure(description: result.errors) }
+        return try Data(contentsOf: URL(fileURLWithPath: folder.file("x.sprint")))
+    }
+
+    /// A verification of an int8 file against its checkpoint: what it printed with --json, and its page.
+    static let verified = Result { () throws -> (run: ChildProcess.Result, page: String) in
+        let shop = try Workshop()
+        let page = shop.path("report.html")
+        let run = try Tool.run(["verify", try shop.packed("int8"), "--against", tiny, "--html", page, "--json"])
+        return (run, String(decoding: try Data(contentsOf: URL(fileURLWithPath: page)), as: UTF8.self))
     }
 
     /// The names in the folder, hidden ones included.

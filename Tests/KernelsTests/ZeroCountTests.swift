@@ -70,9 +70,9 @@ import Testing
         unsafe ck_merge16(isa, raw, raw, raw, 0)
         for type in [CK_F32, CK_F16, CK_BF16, CK_F64] { #expect(unsafe ck_find_nonfinite(isa, type, raw, 0) == 0) }
         if ck_crc32_supported() { #expect(unsafe ck_crc32(7, raw, 0) == 7) }
-        if ck_sha256_supported() {
-            unsafe ck_sha256(raw.assumingMemoryBound(to: UInt32.self), raw, 0)
-            unsafe ck_sha256_pair(raw.assumingMemoryBound(to: UInt32.self), raw, raw.assumingMemoryBound(to: UInt32.self) + 8, raw, 0)
+        for instructions in ck_sha256_supported() ? [false, true] : [false] {
+            unsafe ck_sha256(instructions, raw.assumingMemoryBound(to: UInt32.self), raw, 0)
+            unsafe ck_sha256_pair(instructions, raw.assumingMemoryBound(to: UInt32.self), raw, raw.assumingMemoryBound(to: UInt32.self) + 8, raw, 0)
         }
         #expect(memory.isIntact)
     }

@@ -32,7 +32,7 @@ import Testing
     @Test("an honest executor proves all of it, and the report names it", arguments: [Preset.int8, .fp32])
     func honest(_ preset: Preset) throws {
         let file = try ProofFixture.file(preset)
-        var verification = try Verification(file, on: .best)
+        var verification = try ProofFixture.verificationAlone(preset)
         let before = verification.rungs.count
         try verification.prove(file, on: FarExecutor(), Self.device, against: .best)
         #expect(verification.passed, "\(verification.findings)")

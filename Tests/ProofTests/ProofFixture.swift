@@ -15,16 +15,14 @@ import TestKit
 enum ProofFixture {
     static let checkpointPath = Fixtures.path("tiny-sprint")
     /// The files are open and already removed from the folder they were made in: nothing is left behind when the process ends.
-    private static let packed: [Preset: Result<PackedFile, any Error>] = Dictionary(
-        uniqueKeysWithValues: Preset.allCases.map { preset in
-            (
-                preset,
-                Result {
-                    let folder = try TemporaryFolder()
-                    return try PackedFile.open(convert(checkpointPath, preset, to: folder.file("\(preset.rawValue).sprint")))
-                }
-            )
-        })
+    private static let packed = Once { (preset: Preset) in
+        let folder = try TemporaryFolder()
+        return try PackedFile.open(convert(checkpointPath, preset, to: folder.file("\(preset.rawValue).sprint")))
+    }
+    private static let verified = Once { (preset: Preset) in
+        try Verification(file(preset), against: Checkpoint.open(checkpointPath), on: .best)
+    }
+    private static let verifiedAlone = Once { (preset: Preset) in try Verification(file(preset), on: .best) }
 
     /// With the linears that `LayerChoices` balances by the weights alone.
     static let balanced = Result {
@@ -50,12 +48,11 @@ enum ProofFixture {
         return try PackedFile.open(folder.file("four.sprint"))
     }
 
-    struct NoFile: Error {}
+    static func file(_ preset: Preset) throws -> PackedFile { try packed.get(preset) }
 
-    static func file(_ preset: Preset) throws -> PackedFile {
-        guard let result = packed[preset] else { throw NoFile() }
-        return try result.get()
-    }
+    /// What verifying such a file finds: against the checkpoint, and by itself.
+    static func verification(_ preset: Preset) throws -> Verification { try verified.get(preset) }
+    static func verificationAlone(_ preset: Preset) throws -> Verification { try verifiedAlone.get(preset) }
 
     /// Converts a checkpoint with all its components and gives the path of the file.
     static func convert(_ checkpoint: String, _ preset: Preset, to path: String) throws -> String {

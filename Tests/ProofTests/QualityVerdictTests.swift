@@ -18,7 +18,11 @@ import Testing
 
     init() throws { folder = try TemporaryFolder() }
 
-    private func measured(_ file: PackedFile, _ checkpoint: Checkpoint) throws -> Quality {
+    private static let measuredPreset = Once { (preset: Preset) in
+        try measured(ProofFixture.file(preset), Checkpoint.open(ProofFixture.checkpointPath))
+    }
+
+    private static func measured(_ file: PackedFile, _ checkpoint: Checkpoint) throws -> Quality {
         var steps: [[Int]] = []
         let quality = try QualityMeasurement.run(file, checkpoint, on: .best, tool: "tests") { steps.append([$0, $1]) }
         #expect(steps.map { $0[0] } == Array(1...steps.count) && steps.last?[0] == steps.last?[1], "every pass is told, and how many there will be")
@@ -29,7 +33,7 @@ import Testing
     func agreesWithTheEngine() throws {
         let checkpoint = try Checkpoint.open(ProofFixture.checkpointPath)
         let file = try ProofFixture.file(.int8)
-        let quality = try measured(file, checkpoint)
+        let quality = try Self.measuredPreset.get(.int8)
         #expect(quality.word == .good && quality.layers == [])
         #expect(quality.velocities.count == 20 && quality.pictures.count == 12 && quality.features.count == 4)
         let weights = try CheckpointWeights(checkpoint)
@@ -48,12 +52,12 @@ import Testing
 
     @Test("a file that rounds nothing differs in nothing, and need not be measured")
     func exact() throws {
-        let (file, checkpoint) = (try ProofFixture.file(.bf16), try Checkpoint.open(ProofFixture.checkpointPath))
-        let quality = try measured(file, checkpoint)
+        let file = try ProofFixture.file(.bf16)
+        let quality = try Self.measuredPreset.get(.bf16)
         #expect(quality.velocity.file.worst > 100 && quality.word == .asGoodAs16Bit && quality.velocity.sixteen.median < 70)
         #expect(try QualityMeasurement.isExact(file.directory) && !QualityMeasurement.isExact(ProofFixture.file(.int8).directory))
         #expect(try !QualityMeasurement.isExact(ProofFixture.file(.fp16).directory))
-        let verification = try Verification(file, on: .best)
+        let verification = try ProofFixture.verificationAlone(.bf16)
         #expect(verification.isExact && verification.report(environment: [], command: "").json["quality"]?["exact"] == true)
     }
 
@@ -68,7 +72,7 @@ import Testing
             let checkpoint = try Checkpoint.open(Fixtures.path(item.name))
             let path = folder.file("\(index).sprint")
             try ProofFixture.convert(ConversionPlan(checkpoint, item.options), to: path)
-            let quality = try measured(PackedFile.open(path), checkpoint)
+            let quality = try Self.measured(PackedFile.open(path), checkpoint)
             #expect(quality.velocities.count == item.velocities && quality.pictures.count == item.pictures, "\(index): \(quality.velocities.count)")
         }
     }
@@ -78,8 +82,8 @@ import Testing
         try PlantedCheckpoint.copy(ProofFixture.checkpointPath, to: folder.file("planted"))
         let checkpoint = try Checkpoint.open(folder.file("planted"))
         let file = try PackedFile.open(ProofFixture.convert(folder.file("planted"), .int8, to: folder.file("planted.sprint")))
-        let quality = try measured(file, checkpoint)
-        let plain = try measured(ProofFixture.file(.int8), Checkpoint.open(ProofFixture.checkpointPath))
+        let quality = try Self.measured(file, checkpoint)
+        let plain = try Self.measuredPreset.get(.int8)
         #expect(quality.word == .poor && quality.velocity.file.median < 30)
         for (own, other) in zip(quality.velocities, plain.velocities) { #expect(abs(own.sqnr.sixteen - other.sqnr.sixteen) < 1, "the function is the same") }
         let names = quality.layers.map(\.name)
@@ -131,7 +135,7 @@ import Testing
         let report = verification.report(environment: [], command: "")
         #expect(report.json["quality"]?["word"] == "good" && report.json["quality"]?["measured"] == false)
         #expect(String(decoding: report.html, as: UTF8.self).contains("<p class=\"verdict ok\">good</p>"))
-        #expect(try Verification(ProofFixture.file(.int8), on: .best).report(environment: [], command: "").json["quality"] == .null, "a file without record")
+        #expect(try ProofFixture.verificationAlone(.int8).report(environment: [], command: "").json["quality"] == .null, "a file without record")
     }
 
     @Test("a record that is damaged, of another file, or that names what the file does not have is a finding")

@@ -173,12 +173,20 @@ void gather(struct warp *w, const struct instruction *i, u32 lanes, u32 total, u
             return;
         }
     }
+    // Lanes that read the same place see the same: it is looked at once.
+    u64 seen = ~UINT64_C(0);
+    const u8 *from = NULL;
     for (u32 left = lanes; left; left &= left - 1) {
         const u32 l = (u32)__builtin_ctz(left);
         u64 at = address_of(w, i, 0, l);
+        if (at == seen && (i->space == SHARED || i->space == GLOBAL)) {
+            copy(staged[l], from, total);
+            continue;
+        }
+        seen = at;
         const u8 space = i->space == GENERIC ? resolve(&at) : i->space;
         if (at & (total - 1)) misaligned(w, (int)l, at, total);
-        const u8 *from = space == GLOBAL ? global_read(w, (int)l, at, total) : space == SHARED ? shared_read(w, (int)l, at, total) : local_read(w, (int)l, at, total);
+        from = space == GLOBAL ? global_read(w, (int)l, at, total) : space == SHARED ? shared_read(w, (int)l, at, total) : local_read(w, (int)l, at, total);
         copy(staged[l], from, total);
     }
 }

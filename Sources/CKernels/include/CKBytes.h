@@ -15,12 +15,12 @@ void ck_merge16(int isa, const void *high, const void *low, void *x, size_t n);
 
 // ---- SHA-256 (bytes/sha256.c)
 
-/// Whether this CPU computes SHA-256 itself. Where it does not, the kernels below end the process: a library does it there.
+/// Whether this CPU has instructions for SHA-256. The words are the same without them.
 bool ck_sha256_supported(void);
 /// Takes `blocks` blocks of 64 bytes into the eight words of a state (FIPS 180-4), in native byte order.
-void ck_sha256(uint32_t *state, const void *x, size_t blocks);
-/// The same of two states with blocks of their own, in little more time than one takes. The states must not be one.
-void ck_sha256_pair(uint32_t *first, const void *x, uint32_t *second, const void *y, size_t blocks);
+void ck_sha256(bool instructions, uint32_t *state, const void *x, size_t blocks);
+/// The same of two states with blocks of their own: with the instructions in little more time than one takes. The states must not be one.
+void ck_sha256_pair(bool instructions, uint32_t *first, const void *x, uint32_t *second, const void *y, size_t blocks);
 
 // ---- CRC-32 (bytes/crc32.c)
 

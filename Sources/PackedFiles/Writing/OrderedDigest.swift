@@ -1,3 +1,4 @@
+import Files
 import Synchronization
 package import Tensors
 
@@ -5,7 +6,7 @@ package import Tensors
 /// bytes waiting.
 @safe package final class OrderedDigest: @unchecked Sendable {  // guarded by the mutex of `HashingStreams`, the stream by who has taken it
     private let streams: HashingStreams
-    fileprivate var stream = StreamDigest()
+    fileprivate var stream = SHA256Stream()
     fileprivate var waiting: [Part] = []
     /// Bytes of the first part that are hashed.
     fileprivate var done = 0
@@ -119,7 +120,7 @@ package final class HashingStreams: Sendable {
             let most = turns.map { unsafe $0.bytes.count }.min() ?? 0
             if turns.count == 2 {
                 let second = turns[1]
-                unsafe StreamDigest.update(
+                unsafe SHA256Stream.update(
                     &first.digest.stream, UnsafeRawBufferPointer(rebasing: first.bytes[..<most]), &second.digest.stream,
                     UnsafeRawBufferPointer(rebasing: second.bytes[..<most]))
                 putBack(turns, hashed: most)

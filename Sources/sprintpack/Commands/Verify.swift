@@ -23,7 +23,8 @@ struct Verify: DeviceVerb {
 
             With --against: the SHA-256 of every source tensor, every packed tensor derived again, the ladder from the
             quantizer to single operations in float64, and both models run layer by layer. What differs is told with its cause where one fits.
-            Where nothing does, and layers are quantized, it advises which of them to keep in 16 bits.
+            Where nothing does, and layers are quantized, it advises which of them to keep in 16 bits; --quiet leaves that out,
+            unless it stands in a report.
 
             With --device cuda also that the file's model computes on that GPU what it computes on the CPU: every weight as it
             lies there, layers at their own size, and the certificate's steps. What is proved against a checkpoint is proved on the CPU.
@@ -82,7 +83,8 @@ extension Verify {
         try Memory.check(available: memoryNeeded)
         let (reading, deriving) = (common.progress("read"), common.progress("derive", unit: .steps))
         var options = Verification.Options()
-        options.advises = true
+        // What nobody is told need not be found out: it takes longer than all else.
+        options.advises = !common.quiet || common.json || html != nil
         options.measuresQuality = true
         func follow(_ progress: Verification.Progress) {
             switch progress {

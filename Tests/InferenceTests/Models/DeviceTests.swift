@@ -12,24 +12,26 @@ import Testing
 @Suite struct DeviceTests {
     private static let executor = Result { try CUDA(try Device(library: StandIn.library)) }
 
-    @Test("every probe is within the gates of the reference", arguments: [GoldenTests.goldens[1], GoldenTests.goldens[6], GoldenTests.goldens[7]])
+    /// One step of the trained model, two of the others.
+    @Test("every probe is within the gates of the reference", arguments: [GoldenTests.goldens[0], GoldenTests.goldens[6], GoldenTests.goldens[7]])
     func goldens(_ golden: GoldenTests.Golden) throws { try GoldenTests.check(golden, on: try Self.executor.get()) }
 
     /// int8 is below: one code that falls to the other side of a half changes all behind it.
     @Test("pictures of float weights are at most a level from the CPU's, in few places", arguments: [Preset.fp32, .bf16])
     func pictures(_ preset: Preset) throws {
-        let request = try TraceFixture(GoldenTests.goldens[1].float32).request()
+        var request = GenerationRequest(prompt: "a large red circle on a blue background", noise: .seed(0))
+        (request.width, request.height) = (64, 64)
         let weights = try ConvertedWeights.packed(preset)
         let expected = try SanaSprintPipeline(weights: weights, on: .best).generate(request)
         let found = try SanaSprintPipeline(weights: weights, on: try Self.executor.get()).generate(request)
         let differences = zip(found.rgb, expected.rgb).map { (Int($0) - Int($1)).magnitude }
         let count = differences.count { $0 > 0 }
-        #expect(differences.count == expected.rgb.count && differences.allSatisfy { $0 <= 1 } && count <= 20, "\(count) of \(differences.count) values differ")
+        #expect(differences.count == expected.rgb.count && differences.allSatisfy { $0 <= 1 } && count <= 5, "\(count) of \(differences.count) values differ")
     }
 
     /// Layers of codes have the CPU's bits (CUDAInferenceTests), what is between them does not: the model then is another sample of the same rounding.
     @Test("int8 is as near to float32 as on the CPU, and its decoder's picture too") func integers() throws {
-        let trace = try TraceFixture(GoldenTests.goldens[1].float32)
+        let trace = try TraceFixture(GoldenTests.goldens[0].float32)
         var request = try trace.request()
         request.promptFeatures = try trace.promptFeatures()
         let weights = try ConvertedWeights.int8()

@@ -69,12 +69,14 @@ private func hold(_ condition: Bool, _ message: @autoclosure () -> String) {
                         hold(counted <= footprint.peak + Memory.restBytes, "\(run) \(part): \(counted) of \(footprint)")
                         hold(counted < 2 << 20 || Double(footprint.peak) <= 1.4 * Double(counted), "\(run) \(part): \(counted) of \(footprint)")
                     }
-                    for tokens in [1, 77, 300] {
+                    // Every executor has maps beyond what goes uncounted; the largest, which differ from them in nothing but time, the best with two threads.
+                    let isBest = executor == .best && threads == 2
+                    for tokens in isBest ? [1, 77, 300] : [1, 77] {
                         let ids = (0..<tokens).map { _ in Int32.random(in: 0..<Int32(text.vocabulary), using: &random) }
                         let encoder = try pipeline.textEncoder()
                         let (features, _, peak) = try counted { try encoder.encode(ids) }
                         check("text \(tokens)", Gemma2Encoder.footprint(text, fusions, sizes.unrounded, tokens: tokens, prefix: 0) { _ in false }, peak)
-                        for (height, width) in tokens == 77 ? [(1, 1), (8, 12), (24, 16)] : [(9, 5)] {
+                        for (height, width) in tokens == 77 ? [(1, 1), (8, 12)] + (isBest ? [(24, 16)] : []) : [(9, 5)] {
                             let latents = try Tensor([c.transformer.channels, height, width])
                             let (velocity, _, peak) = try counted {
                                 let transformer = try pipeline.transformer()
@@ -104,7 +106,7 @@ private func hold(_ condition: Bool, _ message: @autoclosure () -> String) {
                     }
                     let (_, _, peak) = try counted { try pipeline.textEncoder().encode(prefix.ids + Array(repeating: 3, count: 33), after: prefix) }
                     check("text behind a prefix", Gemma2Encoder.footprint(text, fusions, sizes.unrounded, tokens: 33, prefix: 65) { _ in false }, peak)
-                    for (height, width) in [(1, 1), (3, 5), (8, 12), (24, 16)] {
+                    for (height, width) in [(1, 1), (3, 5), (8, 12)] + (isBest ? [(24, 16)] : []) {
                         let latents = try Tensor([vae.latentChannels, height, width])
                         let (picture, _, peak) = try counted { try pipeline.decoder().decode(latents) }
                         let stated = AutoencoderDecoder<CPU>.footprint(vae, fusions, sizes.unrounded, height: height, width: width) { _ in false }

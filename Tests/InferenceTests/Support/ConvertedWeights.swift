@@ -3,7 +3,6 @@ import Conversion
 import Inference
 import Operations
 import PackedFiles
-import Synchronization
 import TestKit
 
 /// The weights of tiny-sprint as the presets pack them.
@@ -11,8 +10,7 @@ enum ConvertedWeights {
     static func int8() throws -> PackedWeights { try packed(.int8) }
 
     static func packed(_ preset: Preset, controlled: Bool = false) throws -> PackedWeights {
-        let key = Key(preset: preset, controlled: controlled)
-        return try PackedWeights(try files.withLock { files in try files[key] ?? open(key, in: &files) })
+        try PackedWeights(try files.get(Key(preset: preset, controlled: controlled)))
     }
 
     private struct Key: Hashable {
@@ -21,9 +19,7 @@ enum ConvertedWeights {
         let controlled: Bool
     }
 
-    private static let files = Mutex<[Key: PackedFile]>([:])
-
-    private static func open(_ key: Key, in files: inout [Key: PackedFile]) throws -> PackedFile {
+    private static let files = Once { (key: Key) in
         // The open file outlives its folder.
         let folder = try TemporaryFolder()
         let path = folder.file("x.sprint")
@@ -32,8 +28,6 @@ enum ConvertedWeights {
         let checkpoint = try Checkpoint.open(Fixtures.path("tiny-sprint"), folders: folders)
         _ = try Converter.run(
             ConversionPlan(checkpoint, ConversionOptions(key.preset, components: .listed(parts))), on: .best, output: path, tool: "inference-tests 1")
-        let file = try PackedFile.open(path)
-        files[key] = file
-        return file
+        return try PackedFile.open(path)
     }
 }

@@ -43,7 +43,12 @@ import Testing
         let file = try convert(checkpoint, rules: "")
         let advice = try #require(try Advisor(file, checkpoint, on: .best, Self.options()).advice.first)
         #expect(advice.judgedBy == "velocity" && advice.layers.count > 3)
-        let gains = try self.gains(of: file, checkpoint)
+        let moments = try moments(file, checkpoint)
+        let own = try sqnr(file, moments)
+        var gains: [String: Double] = [:]
+        for entry in file.directory.tensors where entry.component == "transformer" && entry.scheme.isQuantized {
+            gains[entry.name] = try gain(sqnr(convert(checkpoint, rules: "\(entry.name) bf16", components: .listed([.transformer])), moments), own)
+        }
         #expect(Set(advice.layers.map(\.name)) == Set(gains.keys) && advice.advised.count == 3)
         for layer in advice.layers where layer.draws == Self.draws {
             let gain = try #require(gains[layer.name])
@@ -56,9 +61,7 @@ import Testing
         let kept = try convert(checkpoint, rules: advice.ruleText)
         let together = try #require(advice.together)
         #expect(Self.storedBytes(kept) - Self.storedBytes(file) == together.addedBytes)
-        let (own, better) = (try sqnr(file, file, checkpoint), try sqnr(kept, file, checkpoint))
-        let gain = zip(better, own).reduce(0) { $0 + $1.0 - $1.1 } / Double(own.count)
-        #expect(abs(together.gain - gain) < Self.apart(together.standardError))
+        #expect(abs(together.gain - gain(try sqnr(kept, moments), own)) < Self.apart(together.standardError))
     }
 
     @Test("the race ends with the layers that leaving out each in turn finds on other inputs", arguments: ["tiny-sprint", "deep"])
@@ -124,9 +127,9 @@ import Testing
 
     // MARK: - The other way
 
-    private func convert(_ checkpoint: Checkpoint, rules: String) throws -> PackedFile {
+    private func convert(_ checkpoint: Checkpoint, rules: String, components: ComponentSelection = .all) throws -> PackedFile {
         let path = folder.file("\(UInt64.random(in: 0 ... .max)).sprint")
-        let options = ConversionOptions(.int8, rules: try RuleFile(Array(rules.utf8)), components: .all)
+        let options = ConversionOptions(.int8, rules: try RuleFile(Array(rules.utf8)), components: components)
         _ = try Converter.run(try ConversionPlan(checkpoint, options), on: .best, output: path, tool: "advice tests")
         defer { try? FileManager.default.removeItem(atPath: path) }
         return try PackedFile.open(path)
@@ -136,26 +139,25 @@ import Testing
         file.directory.tensors.reduce(0) { $0 + $1.planes.reduce(0) { $0 + Int($1.section.storedByteCount) } }
     }
 
-    private func gains(of file: PackedFile, _ checkpoint: Checkpoint) throws -> [String: Double] {
-        let own = try sqnr(file, file, checkpoint)
-        var gains: [String: Double] = [:]
-        for entry in file.directory.tensors where entry.component == "transformer" && entry.scheme.isQuantized {
-            let kept = try sqnr(try convert(checkpoint, rules: "\(entry.name) bf16"), file, checkpoint)
-            gains[entry.name] = zip(kept, own).reduce(0) { $0 + $1.0 - $1.1 } / Double(own.count)
-        }
-        return gains
+    private func gain(_ better: [Double], _ own: [Double]) -> Double { zip(better, own).reduce(0) { $0 + $1.0 - $1.1 } / Double(own.count) }
+
+    /// A step of the checkpoint's own run.
+    private struct Moment {
+        let time: Double
+        let guidance: Double
+        let features: Tensor
+        let input: Tensor
+        let output: Tensor
     }
 
-    /// Signal to noise of every step's velocity, on the inputs of the checkpoint's own run.
     /// - Parameter prompts: the file whose text encoder reads the prompts.
-    private func sqnr(_ file: PackedFile, _ prompts: PackedFile, _ checkpoint: Checkpoint) throws -> [Double] {
-        let transformer = try SanaSprintPipeline(weights: PackedWeights(file), on: .best).transformer(BuiltLayers())
+    private func moments(_ prompts: PackedFile, _ checkpoint: Checkpoint) throws -> [Moment] {
         let reader = try SanaSprintPipeline(weights: PackedWeights(prompts), on: .best)
         let exact = try SanaSprintPipeline(
-            weights: CheckpointWeights(checkpoint, fusions: Fusions(names: file.directory.fusions), components: .standard), on: .best)
+            weights: CheckpointWeights(checkpoint, fusions: Fusions(names: prompts.directory.fusions), components: .standard), on: .best)
         // Bit for bit the advisor's inputs: a difference in the last place turns some of the roundings, which costs or gains a tenth of a decibel.
         let times = try TimestepPlan.steps(Self.steps).times(maximumSteps: 1000)
-        var result: [Double] = []
+        var result: [Moment] = []
         for draw in 0..<Self.draws {
             var request = GenerationRequest(prompt: Advisor.prompts[draw % Advisor.prompts.count], noise: .seed(UInt64(draw)))
             let features = try reader.promptFeatures(Job(request))
@@ -163,18 +165,29 @@ import Testing
             request.timesteps = .steps(Self.steps)
             let trace = Collector()
             _ = try Engine(exact).run(Job(request, probes: trace))
-            let prompt = try transformer.prompt(features)
             for step in 0..<Self.steps {
                 func probe(_ name: String) throws -> Tensor {
                     let value = try #require(trace.values["dit.step\(step).\(name)"]).widened()
                     return value.reshaped(Shape(value.shape.extents.count > 1 ? Array(value.shape.extents.dropFirst()) : value.shape.extents))
                 }
                 let time = TrigFlow(from: times[step], to: times[step + 1], sigma: 0.5).flowTime
-                let velocity = try transformer.velocity(try probe("input"), time: time, guidance: Double(request.guidance), prompt: prompt)
-                result.append(try #require(Metrics(reference: try probe("output"), other: velocity).sqnr))
+                result.append(
+                    Moment(
+                        time: time, guidance: Double(request.guidance), features: features, input: try probe("input"),
+                        output: try probe("output")))
             }
         }
         return result
+    }
+
+    /// Signal to noise of the velocity that a file's model has at each moment.
+    private func sqnr(_ file: PackedFile, _ moments: [Moment]) throws -> [Double] {
+        let transformer = try SanaSprintPipeline(weights: PackedWeights(file), on: .best).transformer(BuiltLayers())
+        return try moments.map { moment in
+            let prompt = try transformer.prompt(moment.features)
+            let velocity = try transformer.velocity(moment.input, time: moment.time, guidance: moment.guidance, prompt: prompt)
+            return try #require(Metrics(reference: moment.output, other: velocity).sqnr)
+        }
     }
 
     private final class Collector: ProbeSink {

@@ -17,6 +17,9 @@ struct PackedDefect: Sendable, CustomTestStringConvertible {
 
     var testDescription: String { name }
 
+    /// Whether tensors are damaged and not what they are judged by.
+    var isOfTensor: Bool { if case .blob = damage { false } else { true } }
+
     enum Damage: Sendable {
         /// Changes the values of the tensor, which are encoded again.
         case values(@Sendable (inout Matrix) -> Void)
@@ -86,13 +89,13 @@ struct Matrix: Sendable {
 }
 
 extension ProofFixture {
-    /// tiny-sprint's file with the defect, written to `path`.
-    static func plant(_ defect: PackedDefect, to path: String) throws -> PackedFile {
-        let file = try defect.isBalanced ? (defect.preset == .compact ? balancedFourBits : balanced).get() : file(defect.preset)
+    /// tiny-sprint's file with defects, each of another tensor of the same file, written to `path`.
+    static func plant(_ defects: PackedDefects.Group, to path: String) throws -> PackedFile {
+        let file = try defects.isBalanced ? (defects.preset == .compact ? balancedFourBits : balanced).get() : file(defects.preset)
         return try rewrite(
             file, to: path,
             plane: { entry, planes in
-                guard entry.name == defect.subject else { return }
+                guard let defect = defects.all.first(where: { $0.subject == entry.name }) else { return }
                 switch defect.damage {
                 case .values(let change):
                     var matrix = Matrix(values: try entry.scheme.decode(planes, shape: entry.shape).elements, shape: entry.shape)
@@ -105,7 +108,7 @@ extension ProofFixture {
                 }
             },
             blob: { name, bytes in
-                guard name == defect.subject, case .blob(let change) = defect.damage else { return }
+                guard let defect = defects.all.first(where: { $0.subject == name }), case .blob(let change) = defect.damage else { return }
                 bytes = Array(change(String(decoding: bytes, as: UTF8.self)).utf8)
             })
     }

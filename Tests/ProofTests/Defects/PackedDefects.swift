@@ -2,6 +2,7 @@ import Conversion
 import PackedFiles
 import Parity
 import Tensors
+import Testing
 
 /// Mistakes of converters, planted in tiny-sprint's packed files: width 192, six heads of 32, three cross heads of 64, text width 128.
 enum PackedDefects {
@@ -117,6 +118,24 @@ enum PackedDefects {
             .values { $0.transposeSquare() }),
         PackedDefect("another sigma in a configuration", .bf16, "scheduler/scheduler_config.json", .configuration, .blob { $0.replacing("0.5", with: "1.0") }),
     ]
+
+    /// Defects of one file.
+    struct Group: Sendable, CustomTestStringConvertible {
+        let preset: Preset
+        let isBalanced: Bool
+        var all: [PackedDefect]
+
+        var testDescription: String { all.map(\.name).joined(separator: ", ") }
+    }
+
+    /// Each file has all the defects that it can: one to a tensor, and those of small files, by which tensors are judged, by themselves.
+    static let groups = all.reduce(into: [Group]()) { groups, defect in
+        let place = groups.firstIndex { group in
+            group.preset == defect.preset && group.isBalanced == defect.isBalanced && defect.isOfTensor
+                && group.all.allSatisfy { $0.isOfTensor && $0.subject != defect.subject }
+        }
+        if let place { groups[place].all.append(defect) } else { groups.append(Group(preset: defect.preset, isBalanced: defect.isBalanced, all: [defect])) }
+    }
 
     private static func rolled(_ scales: EncodedTensor) throws -> EncodedTensor {
         let values = try scales.widened().elements

@@ -29,6 +29,12 @@ import Testing
         return (try PackedFile.open(path, schemes: .withToy), checkpoint)
     }
 
+    /// The open file outlives its folder.
+    private static let packed = Result {
+        let folder = try TemporaryFolder()
+        return try pack(to: folder.file("toy.sprint"))
+    }
+
     @Test("a file with a toy scheme is converted, proved, drawn from, exported and read by a second reader")
     func everywhere() throws {
         let folder = try TemporaryFolder()
@@ -104,7 +110,7 @@ import Testing
     @Test("one wrong element of any plane of the toy is found in its tensor", arguments: [0, 1, 2])
     func planted(plane: Int) throws {
         let folder = try TemporaryFolder()
-        let (file, checkpoint) = try Self.pack(to: folder.file("toy.sprint"))
+        let (file, checkpoint) = try Self.packed.get()
         let name = "text.layers.00.mlp.gate_up.weight"
         let changed = folder.file("changed.sprint")
         // Codes of 15 and 14 stay codes, a step stays positive; half a factor is a power of two.
@@ -126,7 +132,7 @@ import Testing
     @Test("a file that wants integers of a scheme without them is not drawn from with floats in their place")
     func noIntegers() throws {
         let folder = try TemporaryFolder()
-        let (file, _) = try Self.pack(to: folder.file("toy.sprint"))
+        let file = try Self.packed.get().file
         let changed = folder.file("changed.sprint")
         // The toy is unknown to what opens the copy at the end, when it is complete.
         _ = try? ProofFixture.rewrite(

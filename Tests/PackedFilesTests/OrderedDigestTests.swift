@@ -5,40 +5,11 @@ import Testing
 
 @testable import PackedFiles
 
-/// SHA-256 as the writer computes it, against the library's.
-@Suite struct StreamDigestTests {
+/// Digests of streams that threads share.
+@Suite struct OrderedDigestTests {
     private static func bytes(_ count: Int, seed: UInt64) -> [UInt8] {
         var random = SplitMix64(seed: seed)
         return (0..<count).map { _ in UInt8.random(in: 0...255, using: &random) }
-    }
-
-    @Test(arguments: [true, false]) func isTheLibrarysAtEveryLength(kernels: Bool) {
-        for count in Array(0...300) + [4095, 4096, 4097] {
-            let bytes = Self.bytes(count, seed: UInt64(count))
-            var digest = StreamDigest(kernels: kernels)
-            unsafe bytes.withUnsafeBytes { unsafe digest.update($0) }
-            #expect(digest.digest() == SHA256Stream.digest(bytes), "\(count)")
-            #expect(digest.digest() == SHA256Stream.digest(bytes), "asking changes nothing")
-        }
-    }
-
-    /// Two streams side by side in pieces of every size, so that blocks begin and end everywhere, in one, in both and in neither.
-    @Test(arguments: [true, false]) func pairsAreTwoStreams(kernels: Bool) {
-        var random = SplitMix64(seed: 9)
-        for turn in 0..<60 {
-            var digests = [StreamDigest(kernels: kernels), StreamDigest(kernels: kernels)]
-            var all: [[UInt8]] = [[], []]
-            for _ in 0..<Int.random(in: 1...6, using: &random) {
-                let pieces = (0..<2).map { _ in Self.bytes(Int.random(in: 0...(turn.isMultiple(of: 2) ? 130 : 2000), using: &random), seed: random.next()) }
-                var (first, second) = (digests[0], digests[1])
-                unsafe pieces[0].withUnsafeBytes { x in
-                    unsafe pieces[1].withUnsafeBytes { y in unsafe StreamDigest.update(&first, x, &second, y) }
-                }
-                digests = [first, second]
-                for index in 0..<2 { all[index] += pieces[index] }
-            }
-            for index in 0..<2 { #expect(digests[index].digest() == SHA256Stream.digest(all[index])) }
-        }
     }
 
     /// Many streams on few and on many threads, their parts interleaved, with lone ones hashed at once, left alone for a while and never as long as

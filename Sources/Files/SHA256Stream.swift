@@ -1,52 +1,49 @@
-import CKernels
-import Files
+internal import CKernels
 
-/// SHA-256 of a stream of bytes. Where the CPU has instructions for it two streams are computed at once in little more time than one takes;
-/// elsewhere a library computes each alone.
-struct StreamDigest {
+/// SHA-256 of a stream of bytes, as 64 lower-case hexadecimal digits. Where the CPU has instructions for it, two streams are computed at once in
+/// little more time than one takes.
+package struct SHA256Stream {
     private var words: SIMD8<UInt32> = [
         0x6A09_E667, 0xBB67_AE85, 0x3C6E_F372, 0xA54F_F53A, 0x510E_527F, 0x9B05_688C, 0x1F83_D9AB, 0x5BE0_CD19,
     ]
     /// Bytes that are no whole block yet.
     private var rest: [UInt8] = []
     private var byteCount: UInt64 = 0
-    /// In place of all these where the kernels cannot run.
-    private var library: SHA256Stream?
+    private let instructions: Bool
 
     private static let block = 64
 
-    /// - Parameter kernels: false has the library compute it in any case.
-    init(kernels: Bool = true) { library = kernels && ck_sha256_supported() ? nil : SHA256Stream() }
+    package init() { self.init(instructions: true) }
 
-    /// Whether two of these are computed in little more time than one.
-    var canPair: Bool { library == nil }
+    /// - Parameter instructions: whether the CPU's are used where it has them.
+    init(instructions: Bool) { self.instructions = instructions && ck_sha256_supported() }
 
-    @unsafe mutating func update(_ bytes: UnsafeRawBufferPointer) {
-        if library != nil {
-            unsafe library?.update(bytes)
-            return
-        }
+    package static func digest(_ bytes: [UInt8]) -> String {
+        var stream = SHA256Stream()
+        stream.update(bytes)
+        return stream.digest()
+    }
+
+    package mutating func update(_ bytes: [UInt8]) { unsafe bytes.withUnsafeBytes { unsafe update($0) } }
+
+    @unsafe package mutating func update(_ bytes: UnsafeRawBufferPointer) {
         let whole = unsafe completeBlock(bytes)
         unsafe run(whole)
     }
 
     /// Takes bytes into two streams.
-    @unsafe static func update(
-        _ first: inout StreamDigest, _ bytes: UnsafeRawBufferPointer, _ second: inout StreamDigest, _ others: UnsafeRawBufferPointer
+    @unsafe package static func update(
+        _ first: inout SHA256Stream, _ bytes: UnsafeRawBufferPointer, _ second: inout SHA256Stream, _ others: UnsafeRawBufferPointer
     ) {
-        guard first.canPair, second.canPair else {
-            unsafe first.update(bytes)
-            unsafe second.update(others)
-            return
-        }
         let (x, y) = unsafe (first.completeBlock(bytes), second.completeBlock(others))
         let blocks = min(x.count, y.count) / block
         if blocks > 0 {
+            let instructions = first.instructions && second.instructions
             unsafe withUnsafeMutableBytes(of: &first.words) { state in
                 unsafe withUnsafeMutableBytes(of: &second.words) { otherState in
                     unsafe ck_sha256_pair(
-                        state.assumingMemoryBound(to: UInt32.self).baseAddress, x.baseAddress, otherState.assumingMemoryBound(to: UInt32.self).baseAddress,
-                        y.baseAddress, blocks)
+                        instructions, state.assumingMemoryBound(to: UInt32.self).baseAddress, x.baseAddress,
+                        otherState.assumingMemoryBound(to: UInt32.self).baseAddress, y.baseAddress, blocks)
                 }
             }
         }
@@ -72,14 +69,16 @@ struct StreamDigest {
     @unsafe private mutating func run(_ bytes: UnsafeRawBufferPointer) {
         let blocks = bytes.count / Self.block
         if blocks > 0 {
-            unsafe withUnsafeMutableBytes(of: &words) { unsafe ck_sha256($0.assumingMemoryBound(to: UInt32.self).baseAddress, bytes.baseAddress, blocks) }
+            let instructions = instructions
+            unsafe withUnsafeMutableBytes(of: &words) {
+                unsafe ck_sha256(instructions, $0.assumingMemoryBound(to: UInt32.self).baseAddress, bytes.baseAddress, blocks)
+            }
         }
         unsafe rest.append(contentsOf: bytes[(blocks * Self.block)...])
     }
 
     /// The digest as 64 lower-case hexadecimal digits.
-    func digest() -> String {
-        if let library { return library.digest() }
+    package func digest() -> String {
         var last = self
         let bits = byteCount * 8
         let zeros = (2 * Self.block - 1 - 8 - rest.count) % Self.block
