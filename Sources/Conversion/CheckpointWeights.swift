@@ -44,8 +44,11 @@ package struct CheckpointWeights: WeightSource {
     /// Each thread's piece as it is stored and in float32, and what adapters add to one weight.
     package var readingBytes: Int {
         let added = tensors.values.map { $0.operands.reduce(0) { $0 + ($1.shape.rank > 1 ? $1.shape.elementCount : 0) } }.max() ?? 0
-        return Parallel.threads * Self.pieceElements * (MemoryLayout<Double>.stride + MemoryLayout<Float>.stride) + 3 * MemoryLayout<Float>.stride * added
+        return Self.pieceBytes + 3 * MemoryLayout<Float>.stride * added
     }
+
+    /// Bytes of the pieces that all threads read at once.
+    fileprivate static var pieceBytes: Int { Parallel.threads * pieceElements * (MemoryLayout<Double>.stride + MemoryLayout<Float>.stride) }
 
     package func contains(_ name: String) -> Bool { tensors[ExactString(name)] != nil }
 
@@ -107,7 +110,7 @@ package struct CheckpointWeights: WeightSource {
 
 extension ConversionPlan {
     /// Bytes in use while the layers of the checkpoint run, one at a time: the largest one's weights in float32, and of one weight what it is read
-    /// from and made into.
+    /// from and made into, with the pieces or frames that this passes through. Blocks that are used again for less are counted whole.
     package var layerByteCount: Int {
         var layers: [String: Int] = [:]
         var largest = 0
@@ -117,6 +120,6 @@ extension ConversionPlan {
             layers[SanaSprintWeights.layer(of: tensor.name), default: 0] += bytes
             largest = max(largest, bytes)
         }
-        return (layers.values.max() ?? 0) + 2 * largest
+        return (layers.values.max() ?? 0) + 2 * largest + max(CheckpointWeights.pieceBytes, PackedFile.readingBytes) + Memory.restBytes
     }
 }

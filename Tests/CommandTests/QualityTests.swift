@@ -31,11 +31,15 @@ import Testing
         let checkpoint = shop.path("planted")
         try PlantedCheckpoint.copy(Workshop.tiny, to: checkpoint, share: 0.05, maxPower: 10)
         for calibration in ["auto", "none"] {
-            let converted = try Tool.run([
-                "convert", checkpoint, "-o", shop.path(calibration), "--preset", "int8", "--calibration", calibration, "--min-sqnr", "40", "--json",
-            ])
-            #expect(converted.status == 0, "\(converted.errors)")
-            #expect(try converted.json()["quality"]?["word"] == "good")
+            let medians = try [checkpoint, Workshop.tiny].enumerated().map { index, source in
+                let converted = try Tool.run([
+                    "convert", source, "-o", shop.path("\(calibration)-\(index)"), "--preset", "int8", "--calibration", calibration, "--min-sqnr", "40",
+                    "--json",
+                ])
+                #expect(converted.status == 0, "\(converted.errors)")
+                return try #require(try converted.json()["quality"]?["velocity_db"]?["median"]?.double)
+            }
+            #expect(abs(medians[0] - medians[1]) < 1, "\(calibration): \(medians)")
         }
     }
 

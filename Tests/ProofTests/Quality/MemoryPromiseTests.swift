@@ -1,5 +1,6 @@
 import Checkpoints
 import Conversion
+import Foundation
 import Inference
 import Operations
 import PackedFiles
@@ -18,12 +19,18 @@ import Testing
         _ = Memory.restartPeak()
         try body()
         let counted = Memory.peak - held
-        precondition(counted <= stated && 8 * counted >= stated, "\(part): \(counted) of \(stated)")
+        say("\(part): \(counted) of \(stated)", unless: counted <= stated && 8 * counted >= stated - Memory.restBytes)
     }
+
+    private static func say(_ words: String, unless holds: Bool) {
+        if !holds { FileHandle.standardError.write(Data("\(words)\n".utf8)) }
+    }
+
+    private static func tell(_ run: ExitTest.Result?) { #expect(run.map { String(decoding: $0.standardErrorContent, as: UTF8.self) } == "") }
 
     @Test(arguments: ["tiny-sprint", "mini"])
     func aCalibrationTakesWhatItSays(fixture: String) async {
-        await #expect(processExitsWith: .success) { [fixture = fixture as String] in
+        let run = await #expect(processExitsWith: .success, observing: [\.standardErrorContent]) { [fixture = fixture as String] in
             for (components, withImpacts) in [(ComponentSelection.standard, true), (.all, false)] {
                 let plan = try ConversionPlan(Checkpoint.open(Fixtures.path(fixture)), ConversionOptions(.int8, components: components))
                 try Self.check("calibration", Calibrator.byteCount(plan, withImpacts: withImpacts)) {
@@ -31,25 +38,26 @@ import Testing
                 }
             }
         }
+        Self.tell(run)
     }
 
     /// A file that is poor enough for its layers to be looked at one by one.
-    @Test(arguments: ["tiny-sprint", "mini"])
-    func measuringAndCertifyingTakeWhatTheySay(fixture: String) async {
-        await #expect(processExitsWith: .success) { [fixture = fixture as String] in
+    @Test func measuringAndCertifyingTakeWhatTheySay() async {
+        let run = await #expect(processExitsWith: .success, observing: [\.standardErrorContent]) {
             let folder = try TemporaryFolder()
-            let checkpoint = try Checkpoint.open(Fixtures.path(fixture))
-            let rules = try RuleFile("dit.blocks.*.weight int4-grouped")
+            let checkpoint = try Checkpoint.open(Fixtures.path("tiny-sprint"))
+            let rules = try RuleFile(Array("*.ff.out.weight int4-grouped\n*.self.qkv.weight int4-grouped\n*.cross.out.weight int4-grouped\n".utf8))
             let plan = try ConversionPlan(checkpoint, ConversionOptions(.compact, rules: rules))
             _ = try Converter.run(plan, on: .best, output: folder.file("x.sprint"), tool: "memory tests")
             let file = try PackedFile.open(folder.file("x.sprint"))
             try Self.check("quality", QualityMeasurement.byteCount(plan)) {
                 let quality = try QualityMeasurement.run(file, checkpoint, on: .best, tool: "memory tests")
-                precondition(!quality.layers.isEmpty, "no layer was looked at: \(quality.word)")
+                Self.say("no layer was looked at: \(quality.word)", unless: !quality.layers.isEmpty)
             }
             try Self.check("certificate", Certificate.byteCount(making: plan)) {
                 _ = try Certificate.make(of: file, from: checkpoint, on: .best, tool: "memory tests")
             }
         }
+        Self.tell(run)
     }
 }
