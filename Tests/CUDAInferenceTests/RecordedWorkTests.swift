@@ -102,6 +102,7 @@ import Testing
         work = nil
         #expect(engine.bytes.inUse == before)
         #expect(try engine.memory().free == free)
+        withExtendedLifetime((layers, prompt, inputs)) {}
     }
 
     @Test("Where memory is out, recordings make way") func memory() throws {
