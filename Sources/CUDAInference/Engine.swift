@@ -75,18 +75,19 @@ package final class Engine: Sendable {
     /// What this thread's work is put on: behind all that was uploaded so far.
     func work() throws(DeviceError) -> Stream {
         if let recording = ongoing?.stream { return recording }
-        let (hasUploads, leaving) = state.withLock { state in
-            defer { (state.hasUploads, state.leaving) = (false, []) }
-            return (state.hasUploads, state.leaving)
-        }
-        if hasUploads { try own.wait(for: Event(after: uploading)) }
-        guard !leaving.isEmpty else { return own }
-        let used = try Event(after: own)
-        state.withLock { state in
-            for memory in leaving {
+        // Within the lock: whoever finds no uploads comes behind the wait for those that there were.
+        try state.withLock { state throws(DeviceError) in
+            if state.hasUploads {
+                try own.wait(for: Event(after: uploading))
+                state.hasUploads = false
+            }
+            guard !state.leaving.isEmpty else { return }
+            let used = try Event(after: own)
+            for memory in state.leaving {
                 state.inUse -= memory.byteCount
                 state.uploaded[memory.byteCount, default: []].append((memory, used))
             }
+            state.leaving = []
         }
         return own
     }
